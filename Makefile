@@ -1,0 +1,50 @@
+# Everything here needs only make, Python and pip.
+# PYTHON       the interpreter that makes the environment
+# CONSTRAINTS  the file of exact versions; empty for the newest that pyproject.toml allows
+# PIP_ARGS, PYTEST_ARGS, DEMO_ARGS, BENCH_ARGS   further arguments for these programs
+
+PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
+CONSTRAINTS ?= constraints.txt
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint docs bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED)  ## make .venv and install the package with everything it is developed with
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install $(addprefix -c ,$(CONSTRAINTS)) $(PIP_ARGS) -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## train a GAN on handwritten digits with an ODE solver
+	$(PY) -m experiments.digits --output runs/demo $(DEMO_ARGS)
+
+# Each worker keeps to one thread: two workers with a thread pool each only get in each other's way.
+test: lint docs  ## all checks: ruff, mypy, documentation, tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+test-slow: $(INSTALLED)  ## the long tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+docs: $(INSTALLED)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir site
+
+bench: $(INSTALLED)  ## steps per second beside hand-written loops
+	$(PY) -m benchmarks.core $(BENCH_ARGS)
+
+clean:  ## remove what was built; .venv and runs/ stay
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

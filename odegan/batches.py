@@ -1,0 +1,149 @@
+"""Minibatches as a pure function of (seed, index): a run can be replayed from anywhere without what came before."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from odegan.batch import Batch
+from odegan.checks import ArgumentError, fail, whole
+
+BLOCK = 16  # minibatches of latents that are drawn at once: seeding a generator costs as much as a small draw
+
+Sampler = Callable[[int, int], torch.Tensor]  # (seed, index) -> (B, ...)
+
+
+def stream_seed(seed: int, stream: str, index: int) -> int:
+    """A 63-bit seed for the index-th draw of one stream of a run; distinct streams and indices are independent."""
+    digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def generator(seed: int, stream: str, index: int, device: Any = "cpu") -> torch.Generator:
+    """A generator on ``device``, seeded for the index-th draw of one stream."""
+    return torch.Generator(device=device).manual_seed(stream_seed(seed, stream, index))
+
+
+class Minibatches:
+    """``minibatches(index) -> Batch`` for one run, or for an ensemble (member dimension first).
+
+    Args:
+        data: Tensor (N, ...) or map-style Dataset, drawn without replacement within an epoch (the epochs' permutations
+            follow one another, so that every sample is used whatever the batch size); or a callable
+            (n, generator) -> (n, ...), called once a minibatch.
+        latent: int or shape for N(0, I), or a callable (n, generator) -> (n, ...).
+        batch_size: B; None: all of a Tensor or Dataset.
+        seeds: one seed, or one for each member of an ensemble.
+        like: a tensor whose device and dtype the minibatches take. Draws are made in float32 on that device, so a run in
+            float64 sees the same numbers.
+
+    >>> x = torch.arange(6.0).reshape(6, 1)
+    >>> epoch = [Minibatches(x, 2, 3, [0], torch.empty(0))(i).real for i in (0, 1)]
+    >>> sorted(torch.cat(epoch).flatten().tolist())
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+
+    def __init__(
+        self, data: Any, latent: Any, batch_size: int | None, seeds: int | Sequence[int], like: torch.Tensor
+    ) -> None:
+        self.seeds = seeds
+        self.like = like
+        size = _batch_size(data, batch_size)
+        self.real = _data_sampler(data, size, like.device)
+        self.latent = _latent_sampler(latent, size, like.device)
+
+    def __call__(self, index: int) -> Batch:
+        """The index-th minibatch."""
+        if isinstance(self.seeds, int):
+            return self._one(self.seeds, index)
+        members = [self._one(seed, index) for seed in self.seeds]
+        return Batch(torch.stack([m.real for m in members]), torch.stack([m.latent for m in members]))
+
+    def _one(self, seed: int, index: int) -> Batch:
+        return Batch(self._placed(self.real(seed, index), "data"), self._placed(self.latent(seed, index), "latent"))
+
+    def _placed(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            fail(name, type(x).__name__, "a source of tensors")
+        return x.to(self.like.device, self.like.dtype if x.is_floating_point() else x.dtype)
+
+
+def _batch_size(data: Any, batch_size: int | None) -> int:
+    if batch_size is not None:
+        return whole("batch_size", batch_size, low=1)
+    if not hasattr(data, "__len__"):
+        fail("batch_size", None, "a whole number >= 1 where data are drawn by a function")
+    return len(data)
+
+
+def _data_sampler(data: Any, size: int, device: torch.device) -> Sampler:
+    if isinstance(data, torch.Tensor):
+        if data.ndim == 0 or len(data) == 0:
+            fail("data", data, "a tensor (N, ...) of at least one sample")
+        if not data.is_floating_point():
+            fail("data", data, "floating point (convert and scale integers first)")
+        held = data.to(device)
+        return lambda seed, index: held[_positions(seed, index, size, len(held)).to(device)]
+    if callable(data) and not isinstance(data, Dataset):
+        return _called("data", data, size, device)
+    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        if len(data) == 0:
+            fail("data", data, "a data set of at least one sample")
+        return lambda seed, index: torch.stack(
+            [_item(data, i) for i in _positions(seed, index, size, len(data)).tolist()]
+        )
+    fail("data", data, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
+
+
+def _latent_sampler(latent: Any, size: int, device: torch.device) -> Sampler:
+    if callable(latent):
+        return _called("latent", latent, size, device)
+    if latent is None:
+        fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
+    shape = tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+
+    @functools.lru_cache(maxsize=512)
+    def block(seed: int, which: int) -> torch.Tensor:
+        draw = generator(seed, "latent", which, device)
+        return torch.randn(BLOCK, size, *shape, generator=draw, device=device)
+
+    return lambda seed, index: block(seed, index // BLOCK)[index % BLOCK]
+
+
+def _called(
+    name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, device: torch.device
+) -> Sampler:
+    def sample(seed: int, index: int) -> torch.Tensor:
+        x = draw(size, generator(seed, name, index))
+        if not isinstance(x, torch.Tensor) or x.shape[:1] != (size,):
+            got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
+            raise ArgumentError(f"{name}: got {got} from the function; it must return a tensor of shape ({size}, ...)")
+        return x
+
+    return sample
+
+
+def _positions(seed: int, index: int, size: int, n: int) -> torch.Tensor:
+    """Rows of the index-th minibatch in the infinite sequence of the epochs' permutations."""
+    start, stop = index * size, (index + 1) * size
+    pieces = []
+    for epoch in range(start // n, (stop - 1) // n + 1):
+        order = _permutation(seed, epoch, n)
+        pieces.append(order[max(start - epoch * n, 0) : stop - epoch * n])
+    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
+    return torch.randperm(n, generator=generator(seed, "data", epoch))
+
+
+def _item(data: Any, i: int) -> torch.Tensor:
+    """The sample itself, where a data set gives (sample, label)."""
+    item = data[i]
+    return torch.as_tensor(item[0] if isinstance(item, tuple | list) else item)

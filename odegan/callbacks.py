@@ -1,0 +1,152 @@
+"""What happens around a run besides stepping: the user's callback, progress, checkpoints, Ctrl-C.
+
+Each is an object with ``start(run)``, ``after(run, info)`` and ``finish(run)``; ``after`` returns None to go on, or
+(status, message) to end the run. ``run`` is the ``integrate.Run`` under way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from odegan import checkpoint
+
+Ending = tuple[str, str]
+
+
+class Hook:
+    """Does nothing; the others override what they need."""
+
+    def start(self, run: Any) -> None:
+        """Before the first step."""
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """After a refresh interval."""
+        return None
+
+    def finish(self, run: Any) -> None:
+        """After the last step, however the run ended."""
+
+
+class User(Hook):
+    """The user's callback(state, info), which ends the run by returning True."""
+
+    def __init__(self, callback: Callable[[Any, Any], Any]) -> None:
+        self.callback = callback
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """Call it."""
+        return ("stopped", "the callback returned True") if self.callback(run.state, info) is True else None
+
+
+class Progress(Hook):
+    """A bar over the time to integrate, with the losses at intervals that cost nothing."""
+
+    EVERY = 0.5  # seconds between readings of the losses, which wait for the device
+
+    def __init__(self, label: str) -> None:
+        self.label, self.read = label, 0.0
+
+    def start(self, run: Any) -> None:
+        """Open the bar, at the time where a resumed run stands."""
+        form = "{l_bar}{bar}| t {n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
+        span = run.times[-1] - run.times[0]
+        self.bar = tqdm(total=span, initial=run.state.t - run.times[0], desc=self.label, bar_format=form)
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """Move it."""
+        self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
+        if time.monotonic() - self.read > self.EVERY:
+            self.read = time.monotonic()
+            disc, gen = info.losses.reshape(-1, 2).mean(0).tolist()
+            self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
+        return None
+
+    def finish(self, run: Any) -> None:
+        """Close it."""
+        self.bar.close()
+
+
+class Checkpoint(Hook):
+    """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end."""
+
+    def __init__(self, path: str | os.PathLike[str], every: float) -> None:
+        self.path, self.every = path, every
+        self.count, self.saved = 0, time.monotonic()
+
+    def start(self, run: Any) -> None:
+        """Load what is there, after comparing the arguments it was made with."""
+        if os.path.exists(self.path):
+            payload = checkpoint.load(self.path, run.state.y.device)
+            checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
+            run.restore(payload)
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """Save when it is time."""
+        self.count += 1
+        due = (
+            self.count % self.every == 0 if isinstance(self.every, int) else time.monotonic() - self.saved >= self.every
+        )
+        if due:
+            self.save(run)
+        return None
+
+    def save(self, run: Any) -> None:
+        """Write the file."""
+        checkpoint.save(self.path, {"arguments": run.fingerprint} | run.payload())
+        self.saved = time.monotonic()
+
+    def finish(self, run: Any) -> None:
+        """Write the last state."""
+        self.save(run)
+
+
+class Interrupt(Hook):
+    """The first Ctrl-C ends the run after the interval under way; a second one raises KeyboardInterrupt at once."""
+
+    def __init__(self, path: Any) -> None:
+        self.path, self.asked = path, False
+
+    def start(self, run: Any) -> None:
+        """Take over SIGINT, in the main thread and where Python's own handler is in place."""
+        ours = threading.current_thread() is threading.main_thread()
+        self.previous = signal.getsignal(signal.SIGINT) if ours else None
+        if self.previous is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+        else:
+            self.previous = None
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """End the run if asked to."""
+        if not self.asked:
+            return None
+        how = f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
+        print(f"\nodegan: interrupted at t = {run.state.t:g}; {how}")
+        return "interrupted", f"interrupted at t = {run.state.t:g}; {how}"
+
+    def finish(self, run: Any) -> None:
+        """Give SIGINT back."""
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+
+
+def hooks(callback: Any, progress: bool | str, path: Any, every: float) -> list[Hook]:
+    """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did."""
+    users = list(callback) if isinstance(callback, Sequence) else [callback] if callback is not None else []
+    found: list[Hook] = [User(one) for one in users]
+    if progress:
+        found.append(Progress(progress if isinstance(progress, str) else "odegan"))
+    found.append(Interrupt(path))
+    if path is not None:
+        found.append(Checkpoint(path, every))
+    return found

@@ -1,0 +1,65 @@
+"""A checkpoint is one file of plain data, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from odegan.checks import ArgumentError
+
+VERSION = 1
+
+
+def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
+    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never a part."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            torch.save({"odegan_checkpoint": VERSION} | payload, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+
+
+def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint as data: nothing in the file is executed.
+
+    Raises ``ArgumentError`` for a file that is damaged, foreign, or of another version.
+    """
+    try:
+        payload = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ArgumentError(
+            f"checkpoint: got {str(path)!r}, which cannot be read ({reason}); it must be an odegan checkpoint"
+        ) from error
+    if not isinstance(payload, dict) or payload.get("odegan_checkpoint") != VERSION:
+        version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None
+        raise ArgumentError(
+            f"checkpoint: got {str(path)!r} of version {version}; it must be an odegan checkpoint of version {VERSION}"
+        )
+    return payload
+
+
+def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to resume under other arguments, naming the first that differs and how many more do."""
+    different = [key for key in [*given, *(k for k in stored if k not in given)] if stored.get(key) != given.get(key)]
+    if different:
+        key = different[0]
+        more = f" (and {', '.join(different[1:])})" if different[1:] else ""
+        raise ArgumentError(
+            f"{key}: got {given.get(key)!r}, but {str(path)!r} was made with {stored.get(key)!r}{more}; it must be the same "
+            "to resume, or choose another checkpoint"
+        )

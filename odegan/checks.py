@@ -1,0 +1,61 @@
+"""Wrong arguments become one line that names the argument, what came and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import torch
+
+
+class ArgumentError(ValueError):
+    """A wrong argument. The message is one line: the argument, what it got, what it may be."""
+
+
+def fail(name: str, got: Any, allowed: str) -> NoReturn:
+    """Raise ``ArgumentError``: ``name: got <got>; it must be <allowed>``."""
+    raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
+
+
+def choose(name: str, value: Any, allowed: Iterable[str]) -> Any:
+    """Return ``value`` when it is one of ``allowed``; else refuse it with the nearest name as a hint."""
+    names = list(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    fail(name, value, f"one of {', '.join(names)}{hint}")
+
+
+def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
+    """Return ``value`` as a float when it is a finite real number above ``low`` (``strict``: not equal to it)."""
+    bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    if (isinstance(value, torch.Tensor) and value.numel() == 1 and not value.dtype.is_complex) or (
+        hasattr(value, "__float__") and type(value).__module__ == "numpy"
+    ):
+        ok = True
+    if not ok:
+        fail(name, value, f"a number{bound}")
+    plain = float(value.detach() if isinstance(value, torch.Tensor) else value)
+    if not math.isfinite(plain) or plain < low or (strict and plain == low):
+        fail(name, value, f"a finite number{bound}")
+    return plain
+
+
+def whole(name: str, value: Any, *, low: int = 0) -> int:
+    """Return ``value`` as an int when it is a whole number not below ``low``."""
+    is_int = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_int or int(value) < low:
+        fail(name, value, f"a whole number >= {low}")
+    return int(value)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"a {dtype} tensor of shape {tuple(value.shape)}" if value.numel() != 1 else f"{value.item()}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

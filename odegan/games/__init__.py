@@ -1,0 +1,5 @@
+"""Games whose field, flow or equilibrium is known in closed form; they take batch=None."""
+
+from odegan.games.linear import bilinear, quadratic
+
+__all__ = ["bilinear", "quadratic"]

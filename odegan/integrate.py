@@ -1,0 +1,235 @@
+"""``odeint_gan``: integrate a game's training field over given times."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from odegan import callbacks as hooks
+from odegan import onecall
+from odegan.arguments import ON_NONFINITE, Arguments, StepSize, parse
+from odegan.batches import Minibatches
+from odegan.checks import ArgumentError, choose, fail, number, whole
+from odegan.game import Game
+from odegan.run import Run
+from odegan.solution import Solution
+from odegan.stepper import Stepper, check_state, needs_graph
+
+
+def odeint_gan(
+    game: Game,
+    y0: torch.Tensor,
+    t: torch.Tensor,
+    *,
+    data: Any = None,
+    latent: Any = None,
+    batch_size: int | None = None,
+    solver: str = "rk4",
+    step_size: StepSize | None = None,
+    refresh: float | str | None = None,
+    rates: tuple[Any, Any] = (1.0, 1.0),
+    penalties: Sequence[Any] = (),
+    placement: str = "field",
+    players: str = "joint",
+    rtol: Any = 1e-4,
+    atol: Any = 1e-6,
+    options: dict[str, Any] | None = None,
+    clip: float | None = None,
+    seed: int | Sequence[int] = 0,
+    compile: bool | str = False,
+    progress: bool | str = False,
+    callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
+    checkpoint: Any = None,
+    checkpoint_every: float = 30.0,
+    on_nonfinite: str = "raise",
+) -> Solution:
+    """Integrate y' = f(t, y), the training field of ``game``, from y0 and report the states at the times t.
+
+    Without data, or with refresh=math.inf, with joint players and penalties in the field, this is one call of
+    torchdiffeq's solver over all of t and its result is torchdiffeq's own. Otherwise the run goes from one refresh
+    interval to the next, by the solver's own step, with the minibatch frozen in between (adaptive solvers carry their
+    step size over and evaluate nothing outside the interval).
+
+    Args:
+        game: from ``gan``, ``odegan.games`` or ``Game``.
+        y0: (P,) floating point; (E, P) for an ensemble of E members, each with its own minibatches. Everything runs on its
+            device, in its dtype.
+        t: (T,) increasing; the times to report. Reporting never changes a trajectory: states between steps are
+            interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
+        data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...).
+        latent: dimension or shape of N(0, I), or such a callable; default: what the generator's first layer takes.
+        batch_size: B; default: all of the data.
+        solver: a name of ``odegan.solvers.names()``.
+        step_size: of a fixed-step solver: a number, a tensor (differentiable), or a function of time.
+        refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
+        rates: time scales of the discriminator and the generator; each multiplies its player's part of the field.
+        penalties: from ``odegan.penalties``.
+        placement: where they act: "field", at every stage; "after_step", theta <- theta - h grad at the step's start;
+            "first_stage", in stage 1 with weight 1 / b_1.
+        players: "joint", or "frozen": each player alone against the opponent at the step's start.
+        rtol, atol: tolerances of adaptive solvers.
+        options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
+        clip: largest norm of each player's part of the field.
+        seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
+        compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field.
+        progress: a progress bar; a string is its label.
+        callback: one or several functions (state, info), called after every interval; True from one ends the run.
+        checkpoint: a path. If the file exists the run resumes from it; it is saved along the way and at the end.
+        checkpoint_every: seconds (float) or refresh intervals (int) between saves.
+        on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
+            an ensemble stops alone under a fixed-step solver.
+
+    Returns:
+        ``Solution``: ts (T,), ys (T, P) or (T, E, P), y, status, stats.
+
+    Raises:
+        ArgumentError: a wrong argument, or a combination that makes no sense, in one line.
+        NonFiniteError: the field turned non-finite.
+
+    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
+    fixed-step solvers, where one of them requires a gradient.
+
+    >>> import odegan
+    >>> game = odegan.games.bilinear()
+    >>> sol = odeint_gan(game, torch.tensor([1.0, 0.0]), torch.linspace(0, 1, 3), solver="rk4", step_size=0.1)
+    >>> sol.status, sol.stats["nfe"], torch.allclose(sol.ys, game.solution(sol.ts, sol.ys[0]), atol=1e-5)
+    ('finished', 40, True)
+    """
+    arguments = parse(
+        solver=solver,
+        step_size=step_size,
+        refresh=refresh,
+        rates=rates,
+        penalties=penalties,
+        placement=placement,
+        players=players,
+        rtol=rtol,
+        atol=atol,
+        options=options,
+        clip=clip,
+        compile=compile,
+    )
+    check_state(game, y0)
+    times = _times(t)
+    choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
+    number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
+    _check_callbacks(callback)
+    members = len(y0) if y0.ndim == 2 else None
+    seeds = _seeds(seed, members)
+    arguments.check_run(data is not None, members)
+    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds)
+    stepper = Stepper.from_arguments(game, arguments)
+    run = Run(
+        stepper,
+        y0,
+        times,
+        minibatches=minibatches,
+        hooks=hooks.hooks(callback, progress, checkpoint, checkpoint_every),
+        on_nonfinite=on_nonfinite,
+        fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
+    )
+    graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
+    with torch.set_grad_enabled(graph):
+        return onecall.solve(run) if arguments.one_call(data is not None) else run.solve()
+
+
+def _times(t: Any) -> list[float]:
+    try:
+        times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        fail("t", t, "a 1-D tensor of increasing times")
+    if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
+        fail("t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times")
+    return times.tolist()
+
+
+def _seeds(seed: Any, members: int | None) -> int | list[int]:
+    if isinstance(seed, Sequence) and not isinstance(seed, str):
+        if len(seed) != members:
+            fail(
+                "seed",
+                seed,
+                f"a whole number, or a sequence of {members} of them" if members else "a whole number >= 0",
+            )
+        return [whole("seed", s) for s in seed]
+    first = whole("seed", seed)
+    return first if members is None else [first + e for e in range(members)]
+
+
+def _check_callbacks(callback: Any) -> None:
+    for one in callback if isinstance(callback, Sequence) else [callback]:
+        if one is not None and not callable(one):
+            fail("callback", one, "a function (state, info), or a list of them")
+
+
+def _minibatches(
+    game: Game, y0: torch.Tensor, data: Any, latent: Any, batch_size: int | None, seeds: Any
+) -> Minibatches | None:
+    if data is None:
+        if latent is not None or batch_size is not None:
+            fail("data", None, "given when latent or batch_size is")
+        single = None
+        member = y0 if y0.ndim == 1 else y0[0]
+        game.check(member.detach(), single)
+        return None
+    latent = getattr(game, "latent_shape", None) if latent is None else latent
+    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach())
+    first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
+    game.check((y0 if y0.ndim == 1 else y0[0]).detach(), first)
+    return minibatches
+
+
+def _fingerprint(
+    game: Game,
+    y0: torch.Tensor,
+    times: list[float],
+    arguments: Arguments,
+    data: Any,
+    latent: Any,
+    batch_size: int | None,
+    seeds: Any,
+) -> dict[str, Any]:
+    """What must be the same for a run to resume, as plain values under the names of the arguments."""
+    plain = {
+        "solver": arguments.solver.name,
+        "loss": _describe(getattr(game, "loss", None)),
+        "penalties": [_describe(p) for p in arguments.penalties],
+    }
+    for name in ("step_size", "refresh", "rates", "placement", "players", "rtol", "atol", "clip", "options"):
+        plain[name] = _describe(getattr(arguments, name))
+    values = {
+        "y0": y0,
+        "t": torch.tensor(times),
+        "data": data,
+        "latent": latent,
+        "batch_size": batch_size,
+        "seed": seeds,
+    }
+    return {"game": game.name} | plain | {name: _describe(value) for name, value in values.items()}
+
+
+def _describe(value: Any) -> Any:
+    """A plain value that tells one argument from another: tensors by content, functions by name."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() == 1:
+            return float(value.detach())
+        content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return "inf" if value == math.inf else value
+    if isinstance(value, tuple | list):
+        return [_describe(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _describe(part) for key, part in value.items()}
+    return getattr(value, "__qualname__", None) or (
+        repr(value) if type(value).__module__.startswith("odegan") else type(value).__qualname__
+    )
+
+
+__all__ = ["ArgumentError", "odeint_gan"]

@@ -1,0 +1,62 @@
+"""Which part of the real data, class by class, has generated neighbours."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from odegan.checks import fail
+
+
+class Coverage(NamedTuple):
+    """Share of the real samples that are covered: in each class, and over all of them."""
+
+    per_class: Tensor  # (C,) float64
+    overall: float
+
+
+@torch.no_grad()
+def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: int = 5, chunk: int = 1024) -> Coverage:
+    """Coverage of Naeem et al., split by the class of the real sample.
+
+    Real sample x_i has the radius r_i of its k-th nearest neighbour among all other real samples, of whatever
+    class, and is *covered* when some generated sample lies within r_i of it (distance <= r_i, so that a real
+    sample copied exactly is covered even where duplicates make r_i zero). Balls sit around real samples, so
+    generated outliers and noise cover nothing. Fake = real gives 1 everywhere; for m generated samples of the
+    *same* distribution as the n real ones the expectation is 1 - (n-1)...(n-k) / ((m+n-1)...(m+n-k)), 0.969
+    for k = 5 and n = m large.
+
+    Args:
+        real_features: (n, d).
+        fake_features: (m, d); rows that are not finite cover nothing.
+        labels: (n,) integers 0..C-1, the real samples' classes, each present.
+        k: which neighbour sets the radius.
+        chunk: real samples whose distances to all others are held at once.
+
+    Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
+    """
+    n = len(real_features)
+    if not 1 <= k < n:
+        fail("k", k, f"from 1 to {n - 1}, the number of other real samples")
+    if labels.shape != (n,):
+        fail("labels", labels, f"of shape ({n},), one a real sample")
+    if fake_features.dim() != 2 or fake_features.shape[1:] != real_features.shape[1:]:
+        fail("fake_features", fake_features, f"of shape (m, {real_features.shape[1]})")
+    sizes = torch.bincount(labels)
+    if not sizes.all():
+        fail("labels", labels.unique().tolist(), "classes 0..C-1, each present")
+
+    real = real_features.double()
+    fake = fake_features.double()
+    fake = fake[fake.isfinite().all(1)]
+    covered = torch.cat([_covered(rows, real, fake, k) for rows in real.split(chunk)]).double()
+    per_class = torch.bincount(labels, weights=covered) / sizes
+    return Coverage(per_class, float(covered.mean()))
+
+
+def _covered(rows: Tensor, real: Tensor, fake: Tensor, k: int) -> Tensor:
+    """(b, d), a part of real (n, d), and fake (m, d) -> (b,) bool."""
+    exact = "donot_use_mm_for_euclid_dist"
+    # the smallest distance of all is the sample's to itself
+    radius = torch.cdist(rows, real, compute_mode=exact).kthvalue(k + 1, dim=1).values
+    return (torch.cdist(rows, fake, compute_mode=exact) <= radius[:, None]).any(1)

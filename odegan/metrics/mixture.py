@@ -1,0 +1,81 @@
+"""How well samples recover the modes of a known mixture of isotropic Gaussians."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from odegan.checks import fail, number
+
+_CHUNK = 1 << 16  # rows whose distances to all modes are held at once
+
+
+class MixtureScores(NamedTuple):
+    """Scores of shape () for samples (n, d), or (E,) for an ensemble's samples (E, n, d)."""
+
+    modes_covered: Tensor  # int64: modes that hold at least the given share of all samples
+    quality: Tensor  # float64: share of all samples within the radius of their nearest mode
+    histogram_kl: Tensor  # float64: KL(mode histogram || uniform) in nats, from 0 to log K
+
+
+@torch.no_grad()
+def mixture_scores(
+    samples: Tensor, modes: Tensor, sigma: float, radius: float = 5.0, share: float = 0.01
+) -> MixtureScores:
+    """Modes covered, share of good samples, and divergence of the mode histogram from uniform.
+
+    A sample is *good* when it lies within ``radius * sigma`` of its nearest mode, and counts for that mode
+    alone. A mode is *covered* when at least ``share`` of all samples, good or not, count for it. With p_k the
+    share of the good samples that count for mode k, the divergence is sum_k p_k log(K p_k) in nats: 0 when
+    all modes hold as many, log K when one holds all. Without any good sample it is set to that maximum.
+    Samples that are not finite are not good. For the mixture itself, with d = 2, the share of good samples is
+    1 - exp(-radius^2 / 2).
+
+    Args:
+        samples: (n, d), or (E, n, d) for E members scored each on its own.
+        modes: (K, d), the means; equally weighted.
+        sigma: standard deviation of each mode.
+        radius: in units of sigma.
+        share: of all samples, for a mode to count as covered.
+
+    Returns:
+        MixtureScores of tensors of shape ``samples.shape[:-2]``, on the samples' device.
+
+    Example:
+        >>> modes = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+        >>> samples = torch.tensor([[-1.0, 0.01], [-1.0, 0.0], [0.0, 0.0], [5.0, 5.0]])
+        >>> covered, quality, kl = mixture_scores(samples, modes, sigma=0.02)
+        >>> int(covered), float(quality), round(float(kl), 4)
+        (1, 0.5, 0.6931)
+    """
+    if samples.dim() not in (2, 3) or samples.shape[-2] == 0:
+        fail("samples", samples, "of shape (n, d) or (E, n, d), with n > 0")
+    if modes.dim() != 2 or modes.shape[0] == 0 or modes.shape[1] != samples.shape[-1]:
+        fail("modes", modes, f"of shape (K, {samples.shape[-1]}), with K > 0")
+    limit = number("sigma", sigma, low=0, strict=True) * number("radius", radius, low=0, strict=True)
+    if not 0 < share <= 1:
+        fail("share", share, "a number above 0 and up to 1")
+
+    n, k = samples.shape[-2], modes.shape[0]
+    counts = _counts(samples.reshape(-1, n, samples.shape[-1]), modes, limit)
+    good = counts.sum(-1)
+    p = counts / good.clamp(min=1)[:, None]
+    kl = torch.where(good > 0, torch.xlogy(p, k * p).sum(-1), math.log(k))
+    scores = ((counts / n >= share).sum(-1), good / n, kl)
+    return MixtureScores(*(s.reshape(samples.shape[:-2]) for s in scores))
+
+
+def _counts(samples: Tensor, modes: Tensor, limit: float) -> Tensor:
+    """(E, n, d) -> (E, K) float64: how many samples have mode k as their nearest, within ``limit`` of it."""
+    members, n, d = samples.shape
+    modes = modes.to(device=samples.device, dtype=torch.float64)
+    counts = torch.zeros(members * len(modes), dtype=torch.int64, device=samples.device)
+    for start in range(0, members * n, _CHUNK):
+        rows = samples.reshape(-1, d)[start : start + _CHUNK].double()
+        # matrix products would lose the small distances to cancellation
+        distance, nearest = torch.cdist(rows, modes, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+        member = torch.arange(start, start + len(rows), device=samples.device) // n
+        cell = (member * len(modes) + nearest)[distance <= limit]
+        counts += torch.bincount(cell, minlength=len(counts))
+    return counts.reshape(members, -1).double()

@@ -1,0 +1,51 @@
+"""ODE-GAN's initialisation: a truncated normal of variance 1/fan_in, as in TensorFlow and Sonnet."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from odegan.checks import fail
+
+
+def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
+    """Inputs an output sums over; for a transposed convolution input channels x kernel area at any stride."""
+    if isinstance(layer, _ConvTransposeNd):
+        return weight.shape[0] // layer.groups * math.prod(weight.shape[2:])
+    return weight[0].numel()
+
+
+@torch.no_grad()
+def truncated_normal_(module: nn.Module) -> nn.Module:
+    """Draw every weight in ``module`` from N(0, s^2) cut at +-2 s with s = 1/sqrt(fan_in); biases become 0.
+
+    s is the parameter of the normal *before* it is cut, so the weights' own standard deviation is 0.8796 s.
+    The fan-in is that of Sonnet: in_features for a linear layer, input channels x kernel area for a
+    convolution and also for a transposed one (whose outputs see fewer inputs when the stride exceeds 1).
+    Batch normalisation gets scale 1, shift 0 and fresh running statistics. Draws come from torch's global
+    generator, in ``module.modules()`` order.
+
+    Args:
+        module: of linear, convolutional, transposed convolutional and batch normalisation layers, and any
+            layers without parameters. Others (also reparametrised ones, as with spectral norm) are refused.
+
+    Returns:
+        ``module`` itself, changed in place.
+
+    Source: Qin et al. 2020 (ODE-GAN), the authors' public programs; Sonnet's default initialisers.
+    """
+    for name, layer in module.named_modules():
+        own = dict(layer.named_parameters(recurse=False))
+        if isinstance(layer, nn.Linear | _ConvNd) and set(own) <= {"weight", "bias"} and "weight" in own:
+            std = _fan_in(layer, own["weight"]) ** -0.5
+            nn.init.trunc_normal_(own["weight"], std=std, a=-2 * std, b=2 * std)
+            if "bias" in own:
+                own["bias"].zero_()
+        elif isinstance(layer, _BatchNorm):
+            layer.reset_parameters()
+        elif own:
+            got = f"layer {name!r}, {type(layer).__name__}, with {', '.join(sorted(own))}"
+            fail("module", got, "made of Linear, Conv, ConvTranspose and BatchNorm with plain weight and bias")
+    return module

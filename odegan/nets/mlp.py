@@ -1,0 +1,54 @@
+"""Fully connected networks, and ODE-GAN's pair for the mixture of 16 Gaussians."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from odegan.checks import fail
+from odegan.nets.init import truncated_normal_
+
+
+class MLP(nn.Module):
+    """x -> W_L a(... a(W_1 x + b_1) ...) + b_L: linear layers with an activation after all but the last.
+
+    Args:
+        sizes: the widths (n_0, ..., n_L), input first.
+        activation: makes one activation layer.
+
+    Shapes: (..., n_0) -> (..., n_L). Weights are truncated normal (see ``truncated_normal_``), biases 0.
+
+    Example:
+        >>> import torch
+        >>> MLP((32, 25, 25, 2))(torch.zeros(512, 32)).shape
+        torch.Size([512, 2])
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        if len(sizes) < 2 or min(sizes) < 1:
+            fail("sizes", tuple(sizes), "at least two positive widths, the input's first")
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [nn.Linear(n_in, n_out), activation()]
+        self.layers = nn.Sequential(*layers[:-1])
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters afresh from torch's global generator."""
+        truncated_normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_0) -> (..., n_L)."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+def mog16() -> tuple[MLP, MLP]:
+    """ODE-GAN's ReLU networks for the mixture of 16 Gaussians: generator 32-25-25-2, discriminator 2-25-25-1.
+
+    The generator maps latents (B, 32) ~ N(0, I) to points (B, 2), the discriminator points to logits (B, 1).
+
+    Source: Qin et al. 2020 (ODE-GAN), the authors' mixture notebook.
+    """
+    return MLP((32, 25, 25, 2)), MLP((2, 25, 25, 1))

@@ -1,0 +1,300 @@
+"""``gan``: a generator and a discriminator, unmodified modules, as a game."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import vjp
+
+from odegan import losses
+from odegan.batch import Batch
+from odegan.checks import ArgumentError, fail, whole
+from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
+from odegan.game import Game, Players, gradient_and_value
+
+
+def gan(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
+    *,
+    latent: int | tuple[int, ...] | None = None,
+) -> NetworkGame:
+    """Make a game of two modules, which stay as they are: the game owns copies.
+
+    Args:
+        generator: latent (B, ...) -> samples (B, ...).
+        discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
+        loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
+        latent: shape of one latent, N(0, I); None: read off the generator's first layer where that is possible.
+
+    Returns:
+        A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
+
+    Raises:
+        ArgumentError: for modules that cannot be a pure function of their parameters (see ``PureModule``).
+
+    >>> game = gan(nn.Linear(4, 2), nn.Linear(2, 1))
+    >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
+    (3, 10, torch.Size([3, 2]))
+    """
+    return NetworkGame(generator, discriminator, losses.get(loss), latent)
+
+
+class NetworkGame(Game):
+    """The game of two modules; made by ``gan``."""
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, loss: losses.Loss, latent: int | tuple[int, ...] | None
+    ) -> None:
+        self.generator = PureModule(generator, "generator")
+        self.discriminator = PureModule(discriminator, "discriminator")
+        shared = {id(p) for p in generator.parameters() if p.requires_grad}
+        if any(id(p) in shared for p in discriminator.parameters()):
+            raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
+        if self.generator.values.dtype != self.discriminator.values.dtype:
+            fail(
+                "generator, discriminator",
+                (self.generator.values.dtype, self.discriminator.values.dtype),
+                "of one dtype",
+            )
+        self.loss = loss
+        self.latent_shape = _latent_shape(generator, latent)
+        super().__init__(
+            self._disc_loss,
+            self._gen_loss,
+            self.discriminator.n,
+            self.generator.n,
+            critic=self.logits,
+            init=self._start,
+            sample=self._draw,
+            couples_batch=None,
+            name="gan",
+        )
+        self._probe_latent()
+
+    # The losses and their gradients.
+    def logits(self, theta_d: torch.Tensor, x: torch.Tensor, buffers: Any = None) -> torch.Tensor:
+        """Logits (n,) of samples x (n, ...)."""
+        logits = self.discriminator(theta_d, x, buffers)
+        if logits.shape == (x.shape[0], 1):
+            return logits.squeeze(-1)
+        if logits.shape != (x.shape[0],):
+            fail(
+                "discriminator",
+                tuple(logits.shape),
+                f"a map from ({x.shape[0]}, ...) to ({x.shape[0]},) or ({x.shape[0]}, 1)",
+            )
+        return logits
+
+    def generate(self, theta_g: torch.Tensor, latent: torch.Tensor, buffers: Any = None) -> torch.Tensor:
+        """Samples (n, ...) of latents (n, ...)."""
+        return self.generator(theta_g, latent, buffers)
+
+    def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        buffers = _buffers(batch)
+        fake = self.logits(theta_d, self.generate(theta_g, batch[1], buffers), buffers)
+        return self.loss.disc(self.logits(theta_d, batch[0], buffers), fake)
+
+    def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        real = self._real_logits(theta_d, batch)
+        return self._gen_loss_and_logits(theta_d, theta_g, batch, real)[0]
+
+    def _real_logits(self, theta_d: torch.Tensor, batch: Any) -> torch.Tensor | None:
+        return self.logits(theta_d, batch[0], _buffers(batch)) if self.loss.gen_sees_real else None
+
+    def _gen_loss_and_logits(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, real: Any) -> Players:
+        buffers = _buffers(batch)
+        fake = self.logits(theta_d, self.generate(theta_g, batch[1], buffers), buffers)
+        return self.loss.gen(fake if real is None else real, fake), fake
+
+    def gradients_and_losses(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
+    ) -> tuple[Players, Players]:
+        """Both gradients from one forward pass of G and of D on each half.
+
+        The generator's pullback is nested in the discriminator's, so that each backward pass through D computes only
+        what its player needs: gradients of inputs for G, of weights for D.
+        """
+
+        def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
+            real = self.logits(theta, batch[0], _buffers(batch))
+
+            def gen_side(inner: torch.Tensor) -> Players:
+                return self._gen_loss_and_logits(theta, inner, batch, real)
+
+            loss_g, pull_g, fake = vjp(gen_side, theta_g, has_aux=True)
+            (grad_g,) = pull_g(torch.ones_like(loss_g))
+            return self.loss.disc(real, fake), (grad_g, loss_g)
+
+        loss_d, pull_d, (grad_g, loss_g) = vjp(disc_side, theta_d, has_aux=True)
+        return (pull_d(torch.ones_like(loss_d))[0], grad_g), (loss_d, loss_g)
+
+    def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
+        buffers = _buffers(batch)
+        generated = self.generate(theta_g, batch[1], buffers)
+
+        def loss(theta: torch.Tensor) -> torch.Tensor:
+            return self.loss.disc(self.logits(theta, batch[0], buffers), self.logits(theta, generated, buffers))
+
+        return gradient_and_value(loss, theta_d)
+
+    # Samples, starting points, modules.
+    def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+        if self.latent_shape is None:
+            raise ArgumentError(
+                "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
+            )
+        latent = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
+        theta_g = self.split(y)[1]
+        with torch.no_grad():
+            return self.generate(theta_g, latent.to(y), self.generator.initial_buffers(theta_g))
+
+    def _start(self, seed: int | None) -> torch.Tensor:
+        if seed is None:
+            return torch.cat([self.discriminator.values, self.generator.values])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return torch.cat([self.discriminator.fresh(), self.generator.fresh()])
+
+    def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
+        """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
+
+        Batch normalisation: with ``batches``, an iterable of (real (B, ...), latent (B, ...)), running statistics are
+        estimated as the average over them; without, the modules keep using the statistics of the batch they see.
+        """
+        if y.ndim != 1:
+            fail("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
+        theta_d, theta_g = self.split(y.detach())
+        generator, discriminator = self.generator.module(theta_g), self.discriminator.module(theta_d)
+        if batches is None:
+            return use_batch_statistics(generator), use_batch_statistics(discriminator)
+        batches = list(batches)
+        if not batches:
+            fail("batches", batches, "None, or at least one (real, latent)")
+        modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
+        _estimate_statistics(generator, [(b[1].to(y),) for b in batches])
+        with torch.no_grad():
+            seen = [(b[0].to(y), generator(b[1].to(y))) for b in batches]
+        _estimate_statistics(discriminator, seen)
+        for part, mode in zip(chain(generator.modules(), discriminator.modules()), modes, strict=True):
+            part.training = mode
+        return generator, discriminator
+
+    def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Spectral norm's u and v, converged for y."""
+        theta_d, theta_g = self.split(y)
+        return self.discriminator.initial_buffers(theta_d) | self.generator.initial_buffers(theta_g)
+
+    def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One power iteration of every spectral norm at y."""
+        if not buffers:
+            return buffers
+        theta_d, theta_g = self.split(y)
+        return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
+
+    # What can be refused before a run.
+    def check(self, y: torch.Tensor, batch: Any) -> None:
+        """Run both modules once on a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
+        if batch is None:
+            raise ArgumentError("data: got None; a game of networks needs data and latents")
+        real, latent = batch[0], batch[1]
+        theta_d, theta_g = self.split(y)
+        fake = _run_purely(self.generator, theta_g, latent)
+        if fake.shape != real.shape:
+            raise ArgumentError(
+                f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
+                if fake.shape[:1] == real.shape[:1]
+                else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
+            )
+        _run_purely(self.discriminator, theta_d, real)
+        self.logits(theta_d, fake)
+        self.couples_batch = _couples(self.generator, theta_g, latent) or _couples(self.discriminator, theta_d, real)
+
+    def _probe_latent(self) -> None:
+        """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
+        if self.latent_shape is None:
+            return
+        latent = torch.randn(4, *self.latent_shape, generator=torch.Generator().manual_seed(0)).to(
+            self.generator.values
+        )
+        theta_g, theta_d = self.generator.values, self.discriminator.values
+        try:
+            fake = self.generate(theta_g, latent)
+            # Real data are spread out; an untrained generator's samples need not be.
+            x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
+            self.logits(theta_d, x)
+        except ArgumentError:
+            raise
+        except (RuntimeError, IndexError):  # a guessed latent shape may be wrong: the first batch will tell
+            self.latent_shape = None
+            return
+        self.check(torch.cat([theta_d, theta_g]), (x, latent))
+
+
+def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
+    return batch.buffers if isinstance(batch, Batch) else None
+
+
+def _latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if latent is not None:
+        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+    for part in generator.modules():
+        if isinstance(part, nn.Linear | nn.Bilinear):
+            return (getattr(part, "in_features", 0),)
+        if isinstance(part, nn.ConvTranspose2d):
+            return (part.in_channels, 1, 1)
+        if next(iter(part.parameters(recurse=False)), None) is not None:
+            return None
+    return None
+
+
+@torch.no_grad()
+def _run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """module(theta, x), refused when it draws random numbers or writes to a buffer."""
+    constants = module.constants(theta.device, theta.dtype)
+    before, random_state = {n: t.clone() for n, t in constants.items()}, torch.get_rng_state()
+    out = module(theta, x)
+    if not torch.equal(random_state, torch.get_rng_state()):
+        torch.set_rng_state(random_state)
+        raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
+    for name, value in before.items():
+        if not torch.equal(value, constants[name]):
+            constants[name].copy_(value)
+            raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
+    return out
+
+
+@torch.no_grad()
+def _couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether the module of a concatenation differs from the concatenation of the module's values."""
+    x = x[:4]
+    if len(x) < 4:
+        return False
+    parts = torch.cat([module(theta, x[:2]), module(theta, x[2:])])
+    whole_batch = module(theta, x)
+    tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
+    return not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)
+
+
+@torch.no_grad()
+def _estimate_statistics(module: nn.Module, inputs: list[tuple[torch.Tensor, ...]]) -> None:
+    """Running statistics as the plain average over the given inputs."""
+    if not has_running_statistics(module):
+        return
+    norms = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()  # type: ignore[operator]
+        norm.momentum = None  # type: ignore[assignment]
+        norm.train()
+    for group in inputs:
+        for x in group:
+            module(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum  # type: ignore[assignment]

@@ -1,0 +1,175 @@
+"""A whole run as one call of torchdiffeq: no minibatch changes, so its result is torchdiffeq's own."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import torch
+from torchdiffeq import odeint
+
+from odegan import solvers
+from odegan.batch import Batch
+from odegan.run import Run
+from odegan.solution import Solution, StepRecord
+from odegan.stepper import SNAP, Info, State
+from odegan.watch import Watched
+
+
+class _Ended(Exception):
+    """The run ends in the middle of torchdiffeq's call."""
+
+
+def solve(run: Run) -> Solution:
+    """Integrate the run's field over all its times; statistics, callbacks and progress come through ``Watched``."""
+    for hook in run.hooks:
+        hook.start(run)
+    try:
+        if run.status == "running":
+            _solve(run)
+    finally:
+        for hook in run.hooks:
+            hook.finish(run)
+    return run.solution()
+
+
+def _solve(run: Run) -> None:
+    stepper, y0 = run.stepper, run.state.y
+    arguments = stepper.arguments
+    batch = run._batch(0)
+    if batch is not None:
+        batch = stepper._seen(Batch(*batch), run.state)
+    times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
+    options = {k: v for k, v in arguments.options.items() if k != "norm"}
+    seen = _Seen(run, times)
+    name = arguments.solver.name
+    if name == "scipy_solver":
+        watched: Any = _Counted(lambda t, y: stepper._evaluate(t, y, batch)[0])
+    else:
+        adaptive = arguments.solver.adaptive
+        watched = Watched(
+            lambda t, y: stepper._evaluate(t, y, batch), adaptive, seen.after, arguments.options.get("norm")
+        )
+        options |= {"norm": watched.norm} if adaptive else {}
+    seen.watched = watched
+    if not arguments.solver.adaptive and "grid_constructor" not in options:
+        grid = _grid(run)
+        options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
+    call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+    run.status = "finished"
+    with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
+        try:
+            states = odeint(watched, y0, times, **call)
+            if len(states) < len(times):
+                raise _Ended("scipy_solver returned before the last time")
+            if isinstance(watched, Watched):
+                watched.finish(run.times[-1], states[-1])
+        except (_Ended, AssertionError) as error:
+            if isinstance(error, AssertionError):
+                solvers.explain_failure(error)
+                seen.failed()
+            if name == "scipy_solver":
+                _short(run, states)
+                return
+            states = _again(stepper, batch, y0, times, seen, call)
+    run.reported = list(states)
+    if run.status == "finished":
+        run.state = State(run.times[-1], states[-1], run.state.aux)
+    if not isinstance(watched, Watched):
+        run.statistics.nfe = watched.nfe
+
+
+class _Seen:
+    """What the run learns of each step as torchdiffeq takes it."""
+
+    def __init__(self, run: Run, times: torch.Tensor) -> None:
+        self.run, self.end = run, run.times[-1]
+        self.watched: Any = None
+        self.counted = (0, 0)
+
+    def after(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
+        """A step has ended in y at t."""
+        run = self.run
+        nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
+        self.counted = self.watched.nfe, self.watched.rejected
+        info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite, [record])
+        run.statistics.add([record], nfe, rejected)
+        over = run.note_finite(record.t, record.finite)
+        last = torch.where(run.stopped_at.isnan().to(y.device)[..., None], y, run.state.y)
+        aux = run.state.aux | {"index": run.state.aux["index"] + 1}
+        run.state = State(min(t, self.end) if not over else record.t, last, aux)
+        if over:
+            run.status, run.message = "stopped", run.nonfinite_message()
+        endings = [hook.after(run, info) for hook in run.hooks]
+        if not over and any(endings):
+            run.status, run.message = next(e for e in endings if e)
+        if run.status != "finished":
+            raise _Ended
+
+    def failed(self) -> None:
+        """An adaptive solver could take no further step."""
+        run, watched = self.run, self.watched
+        watched.give_up()
+        run.statistics.add([watched.records[-1]], watched.nfe - self.counted[0], watched.rejected - self.counted[1])
+        run.note_finite(watched.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
+        run.status, run.message = "stopped", run.nonfinite_message()
+
+
+class _Counted:
+    """A field that counts its evaluations and knows nothing of callbacks."""
+
+    def __init__(self, field: Any) -> None:
+        self.field, self.nfe = field, 0
+
+    def __call__(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """f(t, y)."""
+        self.nfe += 1
+        return self.field(t, y)
+
+
+def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: Any) -> torch.Tensor:
+    """The reports before the end of a run that ended early: torchdiffeq returns none, so its steps are taken again."""
+    end = seen.run.state.t
+    before = times[times <= end]
+    fixed = not stepper.arguments.solver.adaptive
+    if len(before) == 1 and end == float(times[0]):
+        return y0[None]
+    wanted = torch.cat([before, torch.tensor([end]).to(times)]) if fixed and float(before[-1]) < end else before
+    states = odeint(lambda t, y: stepper._evaluate(t, y, batch)[0], y0, wanted, **_quiet(call))
+    return states[: len(before)]
+
+
+def _quiet(call: dict[str, Any]) -> dict[str, Any]:
+    options = {k: v for k, v in call["options"].items() if k != "norm"}
+    norm = call["options"].get("norm")
+    return call | {"options": options | ({"norm": norm} if norm else {})}
+
+
+def _short(run: Run, states: torch.Tensor) -> None:
+    """scipy returned fewer times than asked for: the field blew up after the last of them."""
+    run.reported = list(states)
+    last = run.times[len(states) - 1]
+    run.state = State(last, states[-1], run.state.aux)
+    run.note_finite(last, torch.zeros_like(run.stopped_at, dtype=torch.bool))
+    run.status, run.message = "stopped", run.nonfinite_message()
+
+
+def _grid(run: Run) -> torch.Tensor:
+    """t_0 + k h counted by integers, ending on the last time; differentiable in h. torchdiffeq's own grid has an extra
+    step of length zero, or nearly, for one horizon in a dozen.
+    """
+    start, end = run.times[0], run.times[-1]
+    device = run.state.y.device
+    h = run.stepper.arguments.step_size
+    if callable(h):
+        points, state = [start], run.state
+        while points[-1] < end:
+            _, t1, clock = run.stepper._tick(state, end)
+            state = State(t1, state.y, state.aux | {"clock": clock})
+            points.append(t1)
+        return torch.tensor(points, dtype=torch.float64, device=device)
+    steps = max(1, math.ceil((end - start) / float(h) - SNAP))
+    size = torch.as_tensor(h, dtype=torch.float64, device=device)
+    inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
+    return torch.cat([inner, torch.tensor([end], dtype=torch.float64, device=device)])

@@ -1,0 +1,31 @@
+"""ODE-GAN's penalty on the generator's gradient, charged to the discriminator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+
+
+def generator_gradient(weight: Weight) -> Penalty:
+    """Charge the discriminator weight * || d loss_G / d theta_G ||^2: all of the generator's parameters, no 1/2.
+
+    The norm is that of the minibatch-mean gradient. Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, where it acts after
+    the step: ``placement="after_step"``. Their weights: 0.07 on the mixture of 16 Gaussians, 0.02 on CIFAR-10.
+
+    >>> from odegan.games import bilinear
+    >>> disc, gen = generator_gradient(0.5)(bilinear())
+    >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen
+    (tensor(4.5000), None)
+    """
+
+    def terms(game: Game) -> tuple[Term, None]:
+        def squared_norm(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+            return (game.gen_gradient(theta_d, theta_g, batch) ** 2).sum()
+
+        return squared_norm, None
+
+    return Penalty("generator_gradient", checked_weight(weight), terms)

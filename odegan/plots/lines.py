@@ -1,0 +1,92 @@
+"""Quantities over time as curves, and final scores as bars."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from odegan.checks import fail
+from odegan.plots.style import INK, PALETTE, array, style
+
+
+def curves(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    band: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+) -> Figure:
+    """One line a series, named in the legend; values that are not finite leave gaps.
+
+    Args:
+        series: name -> (x (T,), y (T,)).
+        xlabel: name of the x axis.
+        ylabel: name of the y axis.
+        log: a logarithmic y axis.
+        band: name of a series -> (low (T,), high (T,)) at the same x, shaded behind its line.
+    """
+    if not series:
+        fail("series", dict(series), "at least one name -> (x, y)")
+    band = band or {}
+    if unknown := sorted(set(band) - set(series)):
+        fail("band", ", ".join(unknown), f"given for series: {', '.join(series)}")
+    with style():
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for i, (name, xy) in enumerate(series.items()):
+            x, y = map(array, xy)
+            if x.ndim != 1 or x.shape != y.shape:
+                fail("series", f"x of shape {x.shape} and y of shape {y.shape} for {name!r}", "both of shape (T,)")
+            color, dashes = PALETTE[i % len(PALETTE)], ("-", "--", ":")[i // len(PALETTE) % 3]
+            axes.plot(x, y, dashes, color=color, label=name)
+            if name in band:
+                low, high = map(array, band[name])
+                axes.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+        axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        axes.grid(axis="y")
+        axes.margins(x=0.01)
+        if len(series) > 1:
+            axes.legend()
+    return figure
+
+
+def bars(
+    names: Sequence[str], values: ArrayLike, errors: ArrayLike | None = None, xlabel: str = "", digits: int = 3
+) -> Figure:
+    """Horizontal bars, the first name on top, each with its value printed to ``digits`` significant digits.
+
+    Args:
+        names: (N,), one a bar.
+        values: (N,); a value that is not finite has no bar, only its text.
+        errors: (N,) half-widths of the error bars, or (2, N) for lower and upper, printed as +- where
+            symmetric.
+        xlabel: what the values are.
+        digits: significant digits of the printed values.
+    """
+    width = array(values)
+    if width.shape != (len(names),):
+        fail("values", f"shape {width.shape}", f"of shape ({len(names)},), one a name")
+    error = None if errors is None else array(errors)
+    if error is not None and error.shape not in (width.shape, (2, *width.shape)):
+        fail("errors", f"shape {error.shape}", f"of shape {width.shape} or {(2, *width.shape)}")
+    shown = np.where(np.isfinite(width), width, 0.0)
+    texts = [f"{value:.{digits}g}" for value in width]
+    if error is not None and error.ndim == 1:
+        texts = [f"{text} ± {e:.2g}" for text, e in zip(texts, error, strict=True)]
+    with style():
+        figure = Figure(figsize=(6.4, 0.9 + 0.36 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        marks = {"ecolor": INK, "elinewidth": 1.2, "capsize": 2.5}
+        drawn = axes.barh(list(names), shown, xerr=error, color=PALETTE[0], height=0.62, error_kw=marks)
+        axes.bar_label(drawn, texts, padding=5)
+        axes.invert_yaxis()
+        axes.set(xlabel=xlabel)
+        axes.margins(x=0.22)
+        axes.tick_params(left=False)
+        axes.spines["left"].set_visible(False)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.grid(axis="x")
+        if (shown >= 0).all():
+            axes.set_xlim(left=0)
+    return figure

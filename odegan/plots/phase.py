@@ -1,0 +1,66 @@
+"""Phase portraits of planar fields."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from odegan.checks import fail
+from odegan.plots.density import plane
+from odegan.plots.style import PALETTE, array, style
+
+
+def trajectories(
+    paths: Mapping[str, ArrayLike],
+    field: Callable[[Tensor], ArrayLike] | None = None,
+    extent: float = 1.0,
+    labels: tuple[str, str] = ("", ""),
+) -> Figure:
+    """Paths in the plane over the stream lines of a field.
+
+    A hollow circle marks where a path starts, a full one where it ends; a path that ends outside the picture
+    (or stops being finite) has a cross where it was last seen inside.
+
+    Args:
+        paths: name -> (T, 2).
+        field: points (n, 2) -> vectors (n, 2), both as tensors; None draws no stream lines.
+        extent: the picture shows [-extent, extent]^2.
+        labels: names of the two axes.
+    """
+    with style():
+        figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+        axes = figure.subplots()
+        if field is not None:
+            _stream(axes, field, extent)
+        for i, (name, points) in enumerate(paths.items()):
+            path = array(points)
+            if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0:
+                fail("paths", f"shape {path.shape} for {name!r}", "of shape (T, 2), with T > 0")
+            _path(axes, path, name, PALETTE[i % len(PALETTE)], extent)
+        limits = (-extent, extent)
+        axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=labels[0], ylabel=labels[1])
+        if paths:
+            figure.legend(loc="outside upper center", ncols=min(len(paths), 4))
+    return figure
+
+
+def _stream(axes: Axes, field: Callable[[Tensor], ArrayLike], extent: float) -> None:
+    n = 30
+    line = np.linspace(-extent, extent, n)
+    u, v = array(field(plane(extent, n))).reshape(n, n, 2).transpose(2, 0, 1)
+    axes.streamplot(line, line, u, v, color="#C4C4C4", linewidth=0.7, arrowsize=0.8, density=1.1)
+
+
+def _path(axes: Axes, path: NDArray[np.float64], name: str, color: str, extent: float) -> None:
+    reach = np.abs(path).max(axis=1, initial=0.0)
+    drawn = np.where((reach <= 10 * extent)[:, None], path, np.nan)  # far points would overflow the renderer
+    axes.plot(drawn[:, 0], drawn[:, 1], color=color, label=name, linewidth=1.4)
+    axes.plot(*path[0], "o", color=color, markerfacecolor="white", markersize=7, zorder=3)
+    inside = np.flatnonzero(reach <= extent)
+    if reach[-1] <= extent:
+        axes.plot(*path[-1], "o", color=color, markeredgecolor="white", markersize=8, zorder=3)
+    elif len(inside):
+        axes.plot(*path[inside[-1]], "x", color=color, markersize=8, markeredgewidth=2.2, zorder=3)

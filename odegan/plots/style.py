@@ -1,0 +1,80 @@
+"""The looks that all figures share."""
+
+import math
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from odegan.checks import whole
+
+# Okabe and Ito's colour-blind safe palette, without its yellow, which is too light for lines
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK = "#333333"  # text, axes, marks that are not data
+PALE = "#E4E4E4"  # grid lines
+
+
+def style() -> AbstractContextManager[None]:
+    """The settings under which every figure here is made."""
+    return mpl.rc_context(
+        {
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "axes.titlesize": "medium",
+            "axes.axisbelow": True,
+            "figure.constrained_layout.h_pad": 0.08,
+            "figure.constrained_layout.w_pad": 0.08,
+            "grid.color": PALE,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "font.size": 10,
+            "legend.frameon": False,
+            "lines.linewidth": 1.6,
+        }
+    )
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write ``figure`` as PNG at 150 dots an inch, making the folder, and clear it. Returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=150)
+    figure.clear()
+    return path
+
+
+def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: int = 5) -> tuple[Figure, list[Axes]]:
+    """A figure of n square panels of ``size`` inches, row by row; ``share`` gives them the same axes.
+
+    ``columns`` None means as few rows as ``most`` columns allow, as evenly filled as can be.
+    """
+    columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(whole("columns", columns, low=1), n)
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=(size * columns, (size + 0.25) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flatten().tolist()
+    for unused in axes[n:]:
+        unused.remove()
+    for last in axes[max(n - columns, 0) : n]:
+        last.tick_params(labelbottom=True)
+    return figure, axes[:n]
+
+
+def array(data: ArrayLike | torch.Tensor) -> NDArray[np.float64]:
+    """A tensor on any device, an array or nested lists -> a float64 numpy array."""
+    if isinstance(data, torch.Tensor):
+        data = data.detach().cpu().numpy()
+    return np.asarray(data, dtype=np.float64)

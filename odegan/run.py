@@ -1,0 +1,174 @@
+"""A run under way: the loop over refresh intervals that ``odeint_gan`` makes of a ``Stepper``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from odegan.batches import Minibatches
+from odegan.callbacks import Ending, Hook
+from odegan.solution import NonFiniteError, Solution, Statistics
+from odegan.stepper import Info, State, Stepper
+
+READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
+
+
+class Run:
+    """The state of a run, its reports and statistics; ``solve`` brings it to its end."""
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        y0: torch.Tensor,
+        times: list[float],
+        *,
+        minibatches: Minibatches | None,
+        hooks: Sequence[Hook],
+        on_nonfinite: str,
+        fingerprint: dict[str, Any],
+    ) -> None:
+        self.stepper, self.times, self.minibatches = stepper, times, minibatches
+        self.hooks, self.on_nonfinite, self.fingerprint = hooks, on_nonfinite, fingerprint
+        self.state = stepper.init(y0, times[0])
+        self.statistics = Statistics()
+        self.reported = [y0]
+        self.status, self.message = "running", ""
+        self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
+        self._unread: list[Info] = []
+
+    def solve(self) -> Solution:
+        """Step from interval to interval until the last time, or until something ends the run."""
+        for hook in self.hooks:
+            hook.start(self)
+        try:
+            while self.status == "running":
+                ending = self._advance()
+                if ending is None and self.state.t >= self.times[-1]:
+                    ending = "finished", ""
+                if ending is not None:
+                    self.status, self.message = ending
+        finally:
+            for hook in self.hooks:
+                hook.finish(self)
+        return self.solution()
+
+    def _advance(self) -> Ending | None:
+        batch, position = self._batch(self.state.aux["index"]), len(self.reported)
+        self.state, info, states = self.stepper.advance(self.state, batch, self.times[-1], self.times, position)
+        self.reported.extend(states)
+        self._unread.append(info)
+        ending = self._read() if self._time_to_read() else None
+        for hook in self.hooks:
+            asked = hook.after(self, info)
+            ending = ending or asked
+        return ending
+
+    def _batch(self, index: int) -> Any:
+        """The interval's minibatch, or the list of its stages'."""
+        if self.minibatches is None:
+            return None
+        arguments = self.stepper.arguments
+        if arguments.refresh == "stage":
+            return [self.minibatches(index * arguments.stages + i) for i in range(arguments.stages)]
+        return self.minibatches(0 if arguments.refresh == math.inf else index)
+
+    def _time_to_read(self) -> bool:
+        free = self.state.y.device.type == "cpu"
+        return free or len(self._unread) >= READ_EVERY or self.state.t >= self.times[-1]
+
+    def _read(self) -> Ending | None:
+        """Look at the finiteness flags of the intervals since the last look, and count their steps."""
+        for info in self._unread:
+            kept = []
+            for record in info.records:
+                kept.append(record)
+                if self.note_finite(record.t, record.finite):
+                    break
+            self.statistics.add(kept, info.nfe, info.rejected)
+            if self.ended_by_nonfinite():
+                break
+        self._unread.clear()
+        if not self.ended_by_nonfinite():
+            return None
+        return "stopped", self.nonfinite_message()
+
+    def note_finite(self, t: float, finite: torch.Tensor) -> bool:
+        """Take down which members turned non-finite in the step from t; whether that ends the run."""
+        if bool(finite.all()):
+            return False
+        new = ~finite.cpu() & self.stopped_at.isnan()
+        self.stopped_at = torch.where(new, t, self.stopped_at)
+        return self.ended_by_nonfinite()
+
+    def ended_by_nonfinite(self) -> bool:
+        """All members have turned non-finite; one is enough to raise, or where they share an adaptive step."""
+        gone = ~self.stopped_at.isnan()
+        shared = self.on_nonfinite == "raise" or self.stepper.arguments.solver.adaptive
+        return bool(gone.any() if shared else gone.all())
+
+    def nonfinite_message(self) -> str:
+        """When, and who."""
+        gone = (~self.stopped_at.isnan()).nonzero().flatten().tolist()
+        when = f"the field turned non-finite in the step from t = {self.stopped_at[~self.stopped_at.isnan()].min():g}"
+        return when + (f" (members {gone})" if self.stopped_at.ndim else "")
+
+    def solution(self) -> Solution:
+        """What was reached, as a Solution; raises NonFiniteError where that was asked for."""
+        ended = self.ended_by_nonfinite()
+        last = float(self.stopped_at[~self.stopped_at.isnan()].max()) if ended else self.state.t
+        reached = [i for i, t in enumerate(self.times[: len(self.reported)]) if t <= last or not ended]
+        ts = torch.tensor(self.times, dtype=torch.float64)[: len(reached)]
+        ys = torch.stack(self.reported[: len(reached)])
+        if ys.ndim == 3 and not self.stopped_at.isnan().all():
+            gone = (ts[:, None] > self.stopped_at).to(ys.device)
+            ys = torch.where(gone[..., None], math.nan, ys)
+        stats = self.statistics.as_dict() | {"stopped_at": self._stopped_at()}
+        result = Solution(ts, ys, self.state.y, last, self.status, stats, self.message)
+        if ended and self.on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"{self.message}; {len(ts)} of {len(self.times)} reported states are in the error's .solution", result
+            )
+        return result
+
+    def _stopped_at(self) -> Any:
+        if self.stopped_at.isnan().all():
+            return None
+        return float(self.stopped_at) if self.stopped_at.ndim == 0 else self.stopped_at
+
+    def payload(self) -> dict[str, Any]:
+        """The run as plain data, for a checkpoint."""
+        if self._unread:
+            self._read()
+        aux = dict(self.state.aux)
+        anchor, count, h = aux["clock"]
+        aux["clock"] = (anchor, count, float(h))
+        statistics = self.statistics
+        return {
+            "t": self.state.t,
+            "y": self.state.y.detach(),
+            "aux": aux,
+            "reported": torch.stack(self.reported).detach(),
+            "statistics": {"nfe": statistics.nfe, "rejected": statistics.rejected, "table": statistics.table()},
+            "status": self.status,
+            "message": self.message,
+            "stopped_at": self.stopped_at,
+            "callbacks": [hook.state_dict() for hook in self._users()],
+        }
+
+    def restore(self, payload: dict[str, Any]) -> None:
+        """Continue from ``payload``; a run that had ended stays ended."""
+        self.state = State(payload["t"], payload["y"], payload["aux"])
+        self.reported = list(payload["reported"])
+        self.statistics.restore(**payload["statistics"])
+        self.stopped_at, self.message = payload["stopped_at"].cpu(), payload["message"]
+        self.status = "running" if payload["status"] == "interrupted" else payload["status"]
+        for hook, kept in zip(self._users(), payload["callbacks"], strict=True):
+            hook.load_state_dict(kept)
+
+    def _users(self) -> list[Any]:
+        """The user's callbacks that have a state of their own."""
+        users = [getattr(hook, "callback", None) for hook in self.hooks]
+        return [user for user in users if hasattr(user, "state_dict")]
