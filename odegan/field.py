@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from odegan.checks import fail, number
-from odegan.game import Game, Players, gradient_and_value
+from odegan.derivative import gradient_and_value
+from odegan.game import Game, Players
 
 FieldFunction = Callable[[Any, torch.Tensor, Any], torch.Tensor]
 Rates = tuple[Any, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -81,10 +81,18 @@ class PureModule:
         self, theta: torch.Tensor, x: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None
     ) -> torch.Tensor:
         """The module's output on x with parameters theta (n,)."""
-        state = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
+        return self.bind(theta, buffers)(x)
+
+    def bind(
+        self, theta: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The module as a function of its input alone, for several passes with one theta (n,)."""
+        state = self.unflatten(theta)
+        if self._constants:
+            state |= self.constants(theta.device, theta.dtype)
         if buffers:
             state |= {n: buffers[self._key(n)] for n in self._moving()}
-        return functional_call(self.skeleton, state, (x,), tie_weights=False)
+        return lambda x: functional_call(self.skeleton, state, (x,), tie_weights=False)
 
     def unflatten(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """theta (n,) -> every trainable parameter under every name it has; views."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.func import vjp
 
 from odegan.checks import ArgumentError, fail, whole
+from odegan.derivative import gradient_and_value
 
 Players = tuple[torch.Tensor, torch.Tensor]
 PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
@@ -151,11 +151,3 @@ class Game:
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""
-
-
-def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor) -> Players:
-    """(gradient, value) of a scalar function. Unlike torch.func.grad it records no second graph under no_grad."""
-    value, pull = vjp(func, theta)
-    if value.ndim:
-        raise ArgumentError(f"loss: got a value of shape {tuple(value.shape)}; it must be a scalar")
-    return pull(torch.ones_like(value))[0], value

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import vjp
 
 from odegan import losses
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, whole
 from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
-from odegan.game import Game, Players, gradient_and_value
+from odegan.derivative import gradient_and_value, pullback
+from odegan.game import Game, Players
 
 
 def gan(
@@ -78,38 +78,27 @@ class NetworkGame(Game):
         self._probe_latent()
 
     # The losses and their gradients.
-    def logits(self, theta_d: torch.Tensor, x: torch.Tensor, buffers: Any = None) -> torch.Tensor:
+    def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Logits (n,) of samples x (n, ...)."""
-        logits = self.discriminator(theta_d, x, buffers)
-        if logits.shape == (x.shape[0], 1):
-            return logits.squeeze(-1)
-        if logits.shape != (x.shape[0],):
-            fail(
-                "discriminator",
-                tuple(logits.shape),
-                f"a map from ({x.shape[0]}, ...) to ({x.shape[0]},) or ({x.shape[0]}, 1)",
-            )
-        return logits
+        return _flat_logits(self.discriminator(theta_d, x), x)
 
-    def generate(self, theta_g: torch.Tensor, latent: torch.Tensor, buffers: Any = None) -> torch.Tensor:
-        """Samples (n, ...) of latents (n, ...)."""
-        return self.generator(theta_g, latent, buffers)
+    def _judge(self, theta_d: torch.Tensor, buffers: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The discriminator as a function of samples alone."""
+        forward = self.discriminator.bind(theta_d, buffers)
+        return lambda x: _flat_logits(forward(x), x)
 
     def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
         buffers = _buffers(batch)
-        fake = self.logits(theta_d, self.generate(theta_g, batch[1], buffers), buffers)
-        return self.loss.disc(self.logits(theta_d, batch[0], buffers), fake)
+        judge = self._judge(theta_d, buffers)
+        return self.loss.disc(judge(batch[0]), judge(self.generator(theta_g, batch[1], buffers)))
 
     def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-        real = self._real_logits(theta_d, batch)
-        return self._gen_loss_and_logits(theta_d, theta_g, batch, real)[0]
+        judge = self._judge(theta_d, _buffers(batch))
+        real = judge(batch[0]) if self.loss.gen_sees_real else None
+        return self._gen_loss_and_logits(judge, real, theta_g, batch)[0]
 
-    def _real_logits(self, theta_d: torch.Tensor, batch: Any) -> torch.Tensor | None:
-        return self.logits(theta_d, batch[0], _buffers(batch)) if self.loss.gen_sees_real else None
-
-    def _gen_loss_and_logits(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, real: Any) -> Players:
-        buffers = _buffers(batch)
-        fake = self.logits(theta_d, self.generate(theta_g, batch[1], buffers), buffers)
+    def _gen_loss_and_logits(self, judge: Any, real: Any, theta_g: torch.Tensor, batch: Any) -> Players:
+        fake = judge(self.generator(theta_g, batch[1], _buffers(batch)))
         return self.loss.gen(fake if real is None else real, fake), fake
 
     def gradients_and_losses(
@@ -122,25 +111,25 @@ class NetworkGame(Game):
         """
 
         def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
-            real = self.logits(theta, batch[0], _buffers(batch))
-
-            def gen_side(inner: torch.Tensor) -> Players:
-                return self._gen_loss_and_logits(theta, inner, batch, real)
-
-            loss_g, pull_g, fake = vjp(gen_side, theta_g, has_aux=True)
-            (grad_g,) = pull_g(torch.ones_like(loss_g))
+            judge = self._judge(theta, _buffers(batch))
+            real = judge(batch[0])
+            loss_g, pull_g, fake = pullback(
+                lambda inner: self._gen_loss_and_logits(judge, real, inner, batch), theta_g, aux_only=True
+            )
+            grad_g = pull_g(torch.ones_like(loss_g))
             return self.loss.disc(real, fake), (grad_g, loss_g)
 
-        loss_d, pull_d, (grad_g, loss_g) = vjp(disc_side, theta_d, has_aux=True)
-        return (pull_d(torch.ones_like(loss_d))[0], grad_g), (loss_d, loss_g)
+        loss_d, pull_d, (grad_g, loss_g) = pullback(disc_side, theta_d)
+        return (pull_d(torch.ones_like(loss_d)), grad_g), (loss_d, loss_g)
 
     def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
         """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
         buffers = _buffers(batch)
-        generated = self.generate(theta_g, batch[1], buffers)
+        generated = self.generator(theta_g, batch[1], buffers)
 
         def loss(theta: torch.Tensor) -> torch.Tensor:
-            return self.loss.disc(self.logits(theta, batch[0], buffers), self.logits(theta, generated, buffers))
+            judge = self._judge(theta, buffers)
+            return self.loss.disc(judge(batch[0]), judge(generated))
 
         return gradient_and_value(loss, theta_d)
 
@@ -153,7 +142,7 @@ class NetworkGame(Game):
         latent = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
         theta_g = self.split(y)[1]
         with torch.no_grad():
-            return self.generate(theta_g, latent.to(y), self.generator.initial_buffers(theta_g))
+            return self.generator(theta_g, latent.to(y), self.generator.initial_buffers(theta_g))
 
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
@@ -225,7 +214,7 @@ class NetworkGame(Game):
         )
         theta_g, theta_d = self.generator.values, self.discriminator.values
         try:
-            fake = self.generate(theta_g, latent)
+            fake = self.generator(theta_g, latent)
             # Real data are spread out; an untrained generator's samples need not be.
             x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
             self.logits(theta_d, x)
@@ -239,6 +228,16 @@ class NetworkGame(Game):
 
 def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
     return batch.buffers if isinstance(batch, Batch) else None
+
+
+def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """(n,) or (n, 1) -> (n,), where x is (n, ...)."""
+    n = x.shape[0]
+    if logits.shape == (n, 1):
+        return logits.squeeze(-1)
+    if logits.shape != (n,):
+        fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
+    return logits
 
 
 def _latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:

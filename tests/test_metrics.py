@@ -232,6 +232,15 @@ def test_coverage_of_copies_of_far_points_and_of_one_class():
     assert some.overall == pytest.approx(0.1)
     assert coverage(real, real.new_full((5, 3), math.nan), labels).overall == 0
     assert coverage(real, real[:0], labels).overall == 0
+    broken = torch.cat([real[labels == 2], real.new_tensor([[math.nan, 0, 0], [math.inf, 0, 0]])])
+    assert coverage(real, broken, labels).per_class.tolist() == [float(c == 2) for c in range(10)]
+
+
+def test_copies_cover_duplicates():
+    real = 1000 + torch.randn(8, 5, generator=torch.Generator().manual_seed(0)).double().repeat_interleave(8, 0)
+    labels = torch.zeros(64, dtype=torch.int64)
+    assert coverage(real, real, labels).overall == 1
+    assert coverage(real, real + 1e-6, labels).overall == 0
 
 
 def test_coverage_is_hand_computable_on_a_line():

@@ -189,9 +189,10 @@ def test_trajectories(tmp_path):
 
 
 def test_style_is_left_behind_and_pyplot_alone():
-    before = dict(mpl.rcParams)
-    figure = plots.curves({"a": (T, T)}, "x", "y")
-    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"font.size": 7.0}):
+        before = dict(mpl.rcParams)
+        figure = plots.curves({"a": (T, T)}, "x", "y")
+        assert dict(mpl.rcParams) == before
     assert not figure.axes[0].spines["top"].get_visible()
     with plots.style():
         assert mpl.rcParams["axes.spines.top"] is False

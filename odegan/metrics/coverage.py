@@ -46,9 +46,7 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
     if not sizes.all():
         fail("labels", labels.unique().tolist(), "classes 0..C-1, each present")
 
-    real = real_features.double()
-    fake = fake_features.double()
-    fake = fake[fake.isfinite().all(1)]
+    real, fake = real_features.double(), fake_features.double()
     covered = torch.cat([_covered(rows, real, fake, k) for rows in real.split(chunk)]).double()
     per_class = torch.bincount(labels, weights=covered) / sizes
     return Coverage(per_class, float(covered.mean()))
@@ -56,7 +54,7 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
 
 def _covered(rows: Tensor, real: Tensor, fake: Tensor, k: int) -> Tensor:
     """(b, d), a part of real (n, d), and fake (m, d) -> (b,) bool."""
-    exact = "donot_use_mm_for_euclid_dist"
+    exact = "donot_use_mm_for_euclid_dist"  # matrix products would lose small distances
     # the smallest distance of all is the sample's to itself
     radius = torch.cdist(rows, real, compute_mode=exact).kthvalue(k + 1, dim=1).values
     return (torch.cdist(rows, fake, compute_mode=exact) <= radius[:, None]).any(1)

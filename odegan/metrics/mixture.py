@@ -73,8 +73,7 @@ def _counts(samples: Tensor, modes: Tensor, limit: float) -> Tensor:
     counts = torch.zeros(members * len(modes), dtype=torch.int64, device=samples.device)
     for start in range(0, members * n, _CHUNK):
         rows = samples.reshape(-1, d)[start : start + _CHUNK].double()
-        # matrix products would lose the small distances to cancellation
-        distance, nearest = torch.cdist(rows, modes, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+        distance, nearest = torch.cdist(rows, modes).min(1)
         member = torch.arange(start, start + len(rows), device=samples.device) // n
         cell = (member * len(modes) + nearest)[distance <= limit]
         counts += torch.bincount(cell, minlength=len(counts))

@@ -1,0 +1,162 @@
+"""A run's output folder: config, metrics, figures, checkpoints, summary."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.figure import Figure
+
+import odegan
+from experiments.tables import markdown
+from odegan import plots
+from odegan.checks import ArgumentError, fail
+
+if TYPE_CHECKING:
+    from experiments.runner import Options
+
+Row = dict[str, Any]
+
+
+class Folder:
+    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``summary.json``, ``summary.md``.
+
+    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else.
+    """
+
+    def __init__(self, path: Path, name: str, command: str) -> None:
+        self.path, self.name, self.command = path, name, command
+        self.figures = path / "figures"
+        self._metrics, self._listing = path / "metrics.jsonl", path / "files.txt"
+        self._logged: set[tuple[Any, ...]] = set()
+
+    @classmethod
+    def open(cls, options: Options, name: str, command: str) -> Folder:
+        """The folder of a run with these options, emptied of an earlier run's files unless it resumes that run.
+
+        Raises ``ArgumentError`` when the folder holds something else, or a run that these options cannot resume.
+        """
+        path = options.output or Path("runs") / name
+        if path.exists() and not path.is_dir():
+            fail("output", str(path), "a folder")
+        folder = cls(path, name, command)
+        config = {"experiment": name, "options": json.loads(_dump(asdict(options)))}
+        if (path / "config.json").exists():
+            folder._take_over(config, options)
+        elif path.exists() and any(path.iterdir()):
+            fail("output", str(path), "a new or empty folder, or one of an earlier run")
+        versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
+        folder._write("config.json", _dump(config | {"versions": versions, "command": command}, indent=2))
+        return folder
+
+    def _take_over(self, config: Row, options: Options) -> None:
+        stored = json.loads((self.path / "config.json").read_text())
+        if not options.resume:
+            self._clear()
+            return
+        old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
+        for key in new.keys() - options.free:
+            if old.get(key) != new[key]:
+                raise ArgumentError(
+                    f"{key}: got {new[key]!r}, but the run in {str(self.path)!r} has {old.get(key)!r}; it must be the "
+                    "same to resume"
+                )
+        self._read_metrics()
+
+    def _clear(self) -> None:
+        for name in self._files():
+            (self.path / name).unlink(missing_ok=True)
+        self._listing.unlink(missing_ok=True)
+
+    def _files(self) -> list[str]:
+        return self._listing.read_text().splitlines() if self._listing.exists() else []
+
+    def _own(self, name: str) -> Path:
+        """The path of a file of ours, which a later run may remove."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name not in self._files():
+            with self._listing.open("a") as file:
+                file.write(f"{name}\n")
+        return path
+
+    def _write(self, name: str, text: str) -> None:
+        self._own(name).write_text(text + "\n")
+
+    def _read_metrics(self) -> None:
+        """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
+        lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
+        rows = [row for row in map(_loaded, lines) if row is not None]
+        self._logged = {_identity(row) for row in rows}
+        if len(rows) < len(lines):
+            self._metrics.write_text("".join(f"{_dump(row)}\n" for row in rows))
+
+    def log(self, row: Row) -> None:
+        """Append one line to metrics.jsonl, unless a line with the same ``run``, ``step`` and ``t`` is there already.
+
+        Values may be numbers, strings, lists and tensors; what is not finite becomes null.
+        """
+        identity = _identity(json.loads(_dump(row)))
+        if identity in self._logged:
+            return
+        self._logged.add(identity)
+        with self._own("metrics.jsonl").open("a") as file:
+            file.write(f"{_dump(row)}\n")
+
+    def checkpoint(self, name: str) -> Path:
+        """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""
+        return self._own(f"checkpoints/{name}.pt")
+
+    def save(self, figure: Figure, name: str) -> Path:
+        """Write a figure as figures/NAME.png."""
+        return plots.save(figure, self._own(f"figures/{name}.png"))
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Write the summary table."""
+        self._write("summary.json", _dump(list(rows), indent=2))
+        self._write("summary.md", markdown(rows))
+
+    def publish(self, docs: Path, rows: Sequence[Row]) -> None:
+        """Copy the figures into a documentation folder, and write the table there with the command that made it."""
+        (docs / "figures").mkdir(parents=True, exist_ok=True)
+        (docs / "results").mkdir(parents=True, exist_ok=True)
+        pictures = [name for name in self._files() if name.startswith("figures/")]
+        for picture in pictures:
+            shutil.copyfile(self.path / picture, docs / "figures" / f"{self.name}_{Path(picture).name}")
+        text = f"# Results of `{self.name}`\n\nMade by\n\n```sh\n{self.command}\n```\n\n{markdown(rows)}\n"
+        (docs / "results" / f"{self.name}.md").write_text(text)
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    return row.get("run"), row.get("step"), row.get("t")
+
+
+def _loaded(line: str) -> Row | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _dump(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    if isinstance(value, torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

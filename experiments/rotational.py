@@ -1,0 +1,191 @@
+"""The rotational field y' = (-a I + b J) y, on which Euler's method diverges though the flow converges.
+
+Three things are measured: trajectories of several solvers on one field and step; for each fixed-step solver the rotation b
+above which it diverges, beside the root of its stability polynomial; and, on the bilinear game, that integrating each
+player against a frozen opponent is Euler's method whatever the solver, and diverges.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from scipy.optimize import brentq
+
+from experiments import runner
+from experiments.runner import Folder, Options
+from odegan import games, odeint_gan, plots, solvers
+from odegan.checks import number, whole
+
+SHOWN = ("euler", "heun2", "rk4", "dopri5")
+
+
+@dataclass
+class Rotational(Options):
+    """The rotational field, and how it is integrated."""
+
+    damping: float = 1.0
+    """a: how fast the flow itself converges."""
+    rotation: float = 20.0
+    """b of the trajectories that are shown."""
+    step_size: float = 0.01
+    """h."""
+    time: float = 1.0
+    """How long the trajectories run."""
+    steps: int = 50
+    """Steps that decide whether a solver diverges at some b."""
+    digits: float = 1e-6
+    """Relative accuracy of the measured thresholds."""
+
+    def quick_form(self) -> Rotational:
+        """Fewer steps, and thresholds to three digits."""
+        return replace(self, steps=5, digits=1e-3)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a field that converges and a solver that moves."""
+        for name in ("damping", "step_size", "time", "digits"):
+            number(name, getattr(self, name), low=0.0, strict=True)
+        number("rotation", self.rotation)
+        whole("steps", self.steps, low=1)
+
+
+def fixed_solvers() -> list[str]:
+    """The fixed-step Runge-Kutta solvers."""
+    return [name for name in solvers.names() if solvers.get(name).fixed_one_step]
+
+
+def matrix(a: float, b: float) -> torch.Tensor:
+    """-a I + b J, (2, 2) float64."""
+    return torch.tensor([[-a, -b], [b, -a]], dtype=torch.float64)
+
+
+def path(game: Any, solver: str, t: torch.Tensor, step_size: float, **options: Any) -> torch.Tensor:
+    """States (T, 2) from (1, 0) at the times t."""
+    h = None if solvers.get(solver).adaptive else step_size
+    start = torch.tensor([1.0, 0.0], dtype=torch.float64, device=t.device)
+    return odeint_gan(game, start, t, solver=solver, step_size=h, **options).ys
+
+
+def closed_form(order: int, a: float, h: float) -> float:
+    """The b > 0 at which |R(h (-a + i b))| = 1, R the exponential's Taylor polynomial of this order.
+
+    That is the stability polynomial of every explicit Runge-Kutta method with as many stages as its order.
+    """
+
+    def excess(b: float) -> float:
+        z = h * complex(-a, b)
+        return abs(sum(z**k / math.factorial(k) for k in range(order + 1))) - 1
+
+    return first_sign_change(excess, a, h)
+
+
+def first_sign_change(excess: Any, a: float, h: float) -> float:
+    """The first root of an excess that is negative at b = 0, found on a grid and refined; 0.0 if it is not negative."""
+    if excess(0.0) >= 0:
+        return 0.0
+    grid = [4 / h * k / 1000 for k in range(1001)]
+    low, high = next((u, v) for u, v in itertools.pairwise(grid) if excess(v) > 0)
+    return float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))
+
+
+def measured(solver: str, a: float, h: float, steps: int, digits: float) -> float:
+    """The same threshold by bisection on whether |y| grows over some steps of the solver itself."""
+
+    def grows(b: float) -> bool:
+        t = torch.tensor([0.0, steps * h], dtype=torch.float64)
+        return bool(path(games.quadratic(matrix(a, b)), solver, t, h)[-1].norm() > 1)
+
+    low, high = 0.0, 4 / h
+    if grows(low):
+        return 0.0
+    while high - low > digits * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if grows(middle) else (middle, high)
+    return (low + high) / 2
+
+
+def row(solver: str, options: Rotational) -> dict[str, Any]:
+    """One solver's thresholds, and what a frozen opponent makes of it on the bilinear game."""
+    order = solvers.get(solver).order
+    assert order is not None
+    exact = closed_form(order, options.damping, options.step_size)
+    found = measured(solver, options.damping, options.step_size, options.steps, options.digits)
+    t = torch.linspace(0, 200 * 0.1, 201, dtype=torch.float64)
+    game = games.bilinear()
+    frozen, euler = path(game, solver, t, 0.1, players="frozen"), path(game, "euler", t, 0.1)
+    return {
+        "solver": solver,
+        "order": order,
+        "measured b": found,
+        "closed form b": exact,
+        "relative difference": abs(found - exact) / exact if exact else math.nan,
+        "frozen: |y| after 200 steps": float(frozen[-1].norm()),
+        "frozen: distance from Euler": float((frozen - euler).abs().max()),
+    }
+
+
+def spirals(options: Rotational) -> Figure:
+    """Trajectories on one field and step."""
+    game = games.quadratic(matrix(options.damping, options.rotation))
+    t = torch.linspace(0, options.time, 401, dtype=torch.float64)
+    paths = {name: path(game, name, t, options.step_size) for name in SHOWN}
+    reach = min(max(float(p.abs().max()) for p in paths.values()), 4.0)
+    field = matrix(options.damping, options.rotation)
+    return plots.trajectories(paths, lambda y: y.double() @ field.T, extent=1.1 * reach, labels=("$y_1$", "$y_2$"))
+
+
+def frozen_opponent() -> Figure:
+    """The bilinear game: joint RK4 stays on its circle; with frozen opponents it is Euler's method."""
+    t, game = torch.linspace(0, 12, 121, dtype=torch.float64), games.bilinear()
+    paths = {
+        "rk4, joint": path(game, "rk4", t, 0.1),
+        "euler, joint": path(game, "euler", t, 0.1),
+        "rk4, frozen opponent": path(game, "rk4", t, 0.1, players="frozen")[::4],
+    }
+    return plots.trajectories(paths, lambda y: torch.stack([-y[:, 1], y[:, 0]], 1), 2.0, ("discriminator", "generator"))
+
+
+def thresholds(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Measured thresholds on the closed forms, on a logarithmic axis."""
+    names = [r["solver"] for r in rows]
+    with plots.style():
+        figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([r["closed form b"] for r in rows], names, "o", markersize=13, fillstyle="none", label="closed form")
+        axes.plot([r["measured b"] for r in rows], names, "x", markersize=8, markeredgewidth=2, label="measured")
+        for r in rows:
+            axes.annotate(
+                f"{r['measured b']:.4g}", (r["measured b"], r["solver"]), (14, -4), textcoords="offset points"
+            )
+        axes.set(xscale="log", xlabel="rotation b above which the solver diverges")
+        axes.invert_yaxis()
+        axes.margins(x=0.15, y=0.12)
+        axes.grid(axis="x", which="both")
+        axes.legend(loc="lower left")
+    return figure
+
+
+def run(options: Rotational, folder: Folder) -> list[dict[str, Any]]:
+    """All three measurements."""
+    rows = [row(solver, options) for solver in fixed_solvers()]
+    for r in rows:
+        folder.log({"run": r["solver"], **r})
+    folder.save(spirals(options), "spirals")
+    folder.save(thresholds(rows), "thresholds")
+    folder.save(frozen_opponent(), "frozen")
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    return runner.main(Rotational, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

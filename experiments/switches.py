@@ -1,0 +1,90 @@
+"""The options of ``odeint_gan`` that a training experiment has on its command line."""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tyro.conf import UseAppendAction
+
+from odegan import penalties, solvers
+from odegan.checks import fail
+
+_REFRESH = {"step": None, "stage": "stage", "never": math.inf}
+NONE = "none"
+
+
+@dataclass
+class SolverOptions:
+    """How the field is integrated; meanings are those of ``odegan.odeint_gan``."""
+
+    solver: str = "rk4_classic"
+    """A name of odegan.solvers.names(): euler, heun2, rk4, dopri5, adam, and so on."""
+    step_size: float = 0.1
+    """Length of a fixed step. Adaptive solvers choose their own: for them it is the time between fresh minibatches."""
+    refresh: str = "step"
+    """When minibatches are drawn afresh: step, stage, never, or a time."""
+    placement: str = "after_step"
+    """Where penalties act: field, after_step or first_stage."""
+    players: str = "joint"
+    """joint, or frozen: each player alone against the opponent at the step's start."""
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT, as generator_gradient:0.07; may be repeated. none: no penalty. Left out: the experiment's own."""
+    rates: tuple[float, float] = (1.0, 1.0)
+    """Time scales of the discriminator and the generator."""
+    rtol: float = 1e-4
+    """Relative tolerance of adaptive solvers."""
+    atol: float = 1e-6
+    """Absolute tolerance of adaptive solvers."""
+    clip: float | None = None
+    """Largest norm of each player's part of the field."""
+    option: UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
+
+    # What ``penalty`` is when it is left out.
+    own_penalty: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Put in the experiment's own penalty."""
+        self.penalty = tuple(self.penalty) or self.own_penalty
+
+    def keywords(self) -> dict[str, Any]:
+        """The keyword arguments for ``odeint_gan``.
+
+        >>> SolverOptions(solver="dopri5", step_size=0.5, placement="field").keywords()["refresh"]
+        0.5
+        """
+        adaptive = solvers.get(self.solver).adaptive
+        refresh = _refresh(self.refresh)
+        return {
+            "solver": self.solver,
+            "step_size": None if adaptive else self.step_size,
+            "refresh": self.step_size if adaptive and refresh is None else refresh,
+            "placement": self.placement,
+            "players": self.players,
+            "penalties": [penalties.parse(text) for text in self.penalty if text != NONE],
+            "rates": tuple(self.rates),
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "clip": self.clip,
+            "options": dict(map(_assignment, self.option)),
+        }
+
+
+def _refresh(text: str) -> float | str | None:
+    if text in _REFRESH:
+        return _REFRESH[text]
+    try:
+        return float(text)
+    except ValueError:
+        fail("refresh", text, f"one of {', '.join(_REFRESH)}, or a time")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value if equals else "")
+    except (ValueError, SyntaxError):
+        fail("option", text, "NAME=VALUE with a number, several numbers, True or False")

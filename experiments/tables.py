@@ -1,0 +1,36 @@
+"""Rows of a summary as text, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def cell(value: Any) -> str:
+    """Numbers to four significant digits; a pair is a mean and a standard deviation."""
+    if isinstance(value, tuple):
+        return f"{value[0]:.3g} ± {value[1]:.2g}"
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Columns as wide as their widest cell, numbers to the right."""
+    lines = _cells(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [all(isinstance(row[key], int | float | tuple | None) for row in rows) for key in rows[0]]
+    return "\n".join(
+        "  ".join(
+            text.rjust(w) if r else text.ljust(w) for text, w, r in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table."""
+    head, *body = _cells(rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body])
+
+
+def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    return [list(rows[0]), *([cell(row[key]) for key in rows[0]] for row in rows)]
