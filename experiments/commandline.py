@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -32,8 +33,32 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
 
 def _one_line(box: str) -> str:
     """tyro's box of explanations -> what is wrong, and the nearest option's name."""
-    body = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯ ") for line in box.splitlines()[1:-1]]
-    parts = [part.strip("\n").splitlines() for part in re.split(r"^─+$", "\n".join(body), flags=re.MULTILINE)]
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in box.splitlines()]
+    # A title in the frame's first line; where the terminal has no line characters, a title above a rule.
+    lines = lines[1:-1] if lines[0].startswith("╭") else lines[2:]
+    body = "\n".join(line.strip("│ ") for line in lines)
+    parts = [part.strip("\n").splitlines() for part in re.split(r"^[─-]{3,}$", body, flags=re.MULTILINE)]
     wrong = " ".join(parts[0])
     near = [part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps you meant")]
     return wrong + (f" (did you mean {near[0]}?)" if near else "") + "; see --help"
+
+
+# Options that say where results go and how a run is watched, not what is computed: name -> whether a value follows.
+_INCIDENTAL = {"--resume": False, "--progress": False, "--no-progress": False, "--output": True, "--docs": True}
+
+
+def reproducing(command: str) -> str:
+    """The command without the options that leave the numbers as they are.
+
+    >>> reproducing("python -m experiments.mog16 --full --output here --resume")
+    'python -m experiments.mog16 --full'
+    """
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in _INCIDENTAL:
+            kept.append(word)
+        elif _INCIDENTAL[name] and not equals:
+            next(words, None)
+    return shlex.join(kept)

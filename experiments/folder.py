@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 
 import odegan
+from experiments.commandline import reproducing
 from experiments.tables import markdown
 from odegan import plots
 from odegan.checks import ArgumentError, fail
@@ -48,21 +49,21 @@ class Folder:
             fail("output", str(path), "a folder")
         folder = cls(path, name, command)
         config = {"experiment": name, "options": json.loads(_dump(asdict(options)))}
-        if (path / "config.json").exists():
-            folder._take_over(config, options)
+        stored = _loaded((path / "config.json").read_text()) if (path / "config.json").exists() else None
+        if stored is not None:
+            folder._take_over(stored, config, options)
         elif path.exists() and any(path.iterdir()):
             fail("output", str(path), "a new or empty folder, or one of an earlier run")
         versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
         folder._write("config.json", _dump(config | {"versions": versions, "command": command}, indent=2))
         return folder
 
-    def _take_over(self, config: Row, options: Options) -> None:
-        stored = json.loads((self.path / "config.json").read_text())
+    def _take_over(self, stored: Row, config: Row, options: Options) -> None:
         if not options.resume:
             self._clear()
             return
         old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
-        for key in new.keys() - options.free:
+        for key in (key for key in new if key not in options.free):
             if old.get(key) != new[key]:
                 raise ArgumentError(
                     f"{key}: got {new[key]!r}, but the run in {str(self.path)!r} has {old.get(key)!r}; it must be the "
@@ -88,7 +89,10 @@ class Folder:
         return path
 
     def _write(self, name: str, text: str) -> None:
-        self._own(name).write_text(text + "\n")
+        """The whole file or nothing of it: a run may be killed at any moment."""
+        part = self._own(name).with_suffix(".part")
+        part.write_text(text + "\n")
+        part.replace(self.path / name)
 
     def _read_metrics(self) -> None:
         """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
@@ -96,7 +100,7 @@ class Folder:
         rows = [row for row in map(_loaded, lines) if row is not None]
         self._logged = {_identity(row) for row in rows}
         if len(rows) < len(lines):
-            self._metrics.write_text("".join(f"{_dump(row)}\n" for row in rows))
+            self._write("metrics.jsonl", "\n".join(map(_dump, rows)))
 
     def log(self, row: Row) -> None:
         """Append one line to metrics.jsonl, unless a line with the same ``run``, ``step`` and ``t`` is there already.
@@ -130,7 +134,8 @@ class Folder:
         pictures = [name for name in self._files() if name.startswith("figures/")]
         for picture in pictures:
             shutil.copyfile(self.path / picture, docs / "figures" / f"{self.name}_{Path(picture).name}")
-        text = f"# Results of `{self.name}`\n\nMade by\n\n```sh\n{self.command}\n```\n\n{markdown(rows)}\n"
+        command = reproducing(self.command)
+        text = f"# Results of `{self.name}`\n\nMade by\n\n```sh\n{command}\n```\n\n{markdown(rows)}\n"
         (docs / "results" / f"{self.name}.md").write_text(text)
 
 

@@ -142,7 +142,7 @@ def _interval(keywords: dict[str, Any]) -> float:
 def _reported(solution: Solution, budget: Budget) -> tuple[torch.Tensor, Any]:
     """The reported states and the last one, which a budget or a divergence may have put between two reports."""
     states, times = solution.ys, solution.ts
-    if solution.t > float(times[-1]):
+    if solution.t > float(times[-1]) and solution.status != "interrupted":
         stopped = solution.stats["stopped_at"]
         gone = torch.zeros(len(solution.y), dtype=torch.bool) if stopped is None else ~stopped.isnan()
         last = torch.where(gone.to(solution.y.device)[:, None], torch.nan, solution.y)

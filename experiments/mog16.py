@@ -15,54 +15,17 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
+from tyro.conf import UseAppendAction
 
 from experiments import mixture, runner
 from experiments.mixture import Trained
 from experiments.mog16_figures import comparison_figures, single_figures
 from experiments.runner import Folder, Options, SolverOptions
 from experiments.switches import NONE
-from odegan import Game, gan, nets
-from odegan.checks import fail, whole
+from odegan import Game, gan, losses, nets
+from odegan.checks import choose, fail, whole
 
 FULL_STEPS = 30_000
-
-
-@dataclass
-class Mog16(SolverOptions, Options):
-    """The mixture of 16 Gaussians, the networks and the length of training."""
-
-    seeds: int = 8
-    """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
-    evaluations: int = 24_000
-    """Field evaluations of each member: 6,000 steps of rk4_classic, some minutes on one CPU core with 8 seeds."""
-    full: bool = False
-    """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
-    batch_size: int = 512
-    """Samples a minibatch, a multiple of 16: every mode has the same number of them."""
-    loss: str = "non_saturating"
-    """A name of odegan.losses.names()."""
-    reports: int = 20
-    """Moments at which the ensemble is scored, evenly spread over the training."""
-    samples: int = 5120
-    """Samples of each member for a score."""
-    compare: bool = False
-    """Train a table of settings, each with the same number of field evaluations, and compare them."""
-    compile: bool = False
-    """Compile a step with torch.compile: slow to start, then faster."""
-
-    own_penalty: ClassVar[tuple[str, ...]] = ("generator_gradient:0.07",)
-
-    def quick_form(self) -> Mog16:
-        """Two seeds, a few steps, small minibatches."""
-        return replace(self, seeds=2, evaluations=64, full=False, batch_size=32, reports=4, samples=256)
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that no run can have."""
-        super().__post_init__()
-        for name in ("seeds", "evaluations", "reports", "samples"):
-            whole(name, getattr(self, name), low=1)
-        if self.batch_size < 16 or self.batch_size % 16:
-            fail("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
 
 
 # What each setting of the comparison changes in the options of the command line.
@@ -85,11 +48,58 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@dataclass
+class Mog16(SolverOptions, Options):
+    """The mixture of 16 Gaussians, the networks and the length of training."""
+
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT; may be repeated. none: no penalty. Left out: the authors' generator_gradient:0.07."""
+    seeds: int = 8
+    """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
+    evaluations: int = 24_000
+    """Field evaluations of each member: 6,000 steps of rk4_classic, some minutes on one CPU core with 8 seeds."""
+    full: bool = False
+    """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
+    batch_size: int = 512
+    """Samples a minibatch, a multiple of 16: every mode has the same number of them."""
+    loss: str = "non_saturating"
+    """A name of odegan.losses.names()."""
+    reports: int = 20
+    """Moments at which the ensemble is scored, evenly spread over the training."""
+    samples: int = 5120
+    """Samples of each member for a score."""
+    compare: bool = False
+    """Train a table of settings, each with the same number of field evaluations, and compare them."""
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    """The settings to compare, with their names in quotation marks; more may be added when a comparison resumes."""
+    compile: bool = False
+    """Compile a step with torch.compile: slow to start, then faster."""
+
+    free: ClassVar[frozenset[str]] = Options.free | {"settings"}
+    own_penalty: ClassVar[tuple[str, ...]] = ("generator_gradient:0.07",)
+
+    def quick_form(self) -> Mog16:
+        """Two seeds, a few steps, small minibatches."""
+        return replace(self, seeds=2, evaluations=64, full=False, batch_size=32, reports=4, samples=256)
+
+    def check(self) -> None:
+        """Refuse wrong switches and lengths."""
+        super().check()
+        losses.get(self.loss)
+        for name in ("seeds", "evaluations", "reports", "samples"):
+            whole(name, getattr(self, name), low=1)
+        for name in self.settings:
+            choose("settings", name, SETTINGS)
+        if self.batch_size < 16 or self.batch_size % 16:
+            fail("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
+
+
 def run(options: Mog16, folder: Folder) -> list[dict[str, Any]]:
     """One setting, or all of them."""
     game = gan(*nets.mog16(), loss=options.loss)
     if options.compare:
-        trained = {name: train(replace(options, **change), game, folder, name) for name, change in SETTINGS.items()}
+        changed = {name: replace(options, **SETTINGS[name]) for name in options.settings}
+        trained = {name: train(one, game, folder, name) for name, one in changed.items()}
         figures = comparison_figures(game, trained)
     else:
         trained = {options.solver: train(options, game, folder, options.solver)}

@@ -28,10 +28,12 @@ def single_figures(game: Game, trained: Trained) -> dict[str, Figure]:
 
 
 def comparison_figures(game: Game, trained: Mapping[str, Trained]) -> dict[str, Figure]:
-    """The settings' scores at the end and over time, and one member of each."""
+    """The first setting by itself; the settings' scores over time and at the end, and one member of each at the end."""
     names = list(trained)
     frames = [frame(game, name, one.states[-1, 0]) for name, one in trained.items()]
-    return {
+    return single_figures(game, trained[names[0]]) | {
+        "compared_modes": over_time(trained, "modes_covered", "modes covered, mean over seeds", band=False),
+        "compared_quality": over_time(trained, "quality", "share of samples within 5 sigma", band=False),
         "bars_modes": final(names, trained, "modes_covered", "modes covered, of 16 (mean ± std over seeds)"),
         "bars_quality": final(names, trained, "quality", "share of samples within 5 sigma (mean ± std over seeds)"),
         "bars_kl": final(
@@ -49,12 +51,12 @@ def frame(game: Game, title: str, y: torch.Tensor) -> tuple[str, torch.Tensor, t
     return title, game.sample(y, SHOWN), None if critic is None else critic.reshape(GRID, GRID)
 
 
-def over_time(trained: Mapping[str, Trained], score: str, label: str) -> Figure:
+def over_time(trained: Mapping[str, Trained], score: str, label: str, band: bool = True) -> Figure:
     """Mean over the members as a line, their range as a band."""
     scores = {name: getattr(one.scores, score).double() for name, one in trained.items()}
     lines = {name: (trained[name].evaluations, values.mean(1)) for name, values in scores.items()}
-    band = {name: (values.amin(1), values.amax(1)) for name, values in scores.items()}
-    return plots.curves(lines, "field evaluations", label, band=band)
+    ranges = {name: (values.amin(1), values.amax(1)) for name, values in scores.items()}
+    return plots.curves(lines, "field evaluations", label, band=ranges if band else None)
 
 
 def final(names: list[str], trained: Mapping[str, Trained], score: str, label: str) -> Figure:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,11 +32,11 @@ class Rotational(Options):
 
     damping: float = 1.0
     """a: how fast the flow itself converges."""
-    rotation: float = 20.0
+    rotation: float = 25.0
     """b of the trajectories that are shown."""
     step_size: float = 0.01
     """h."""
-    time: float = 1.0
+    time: float = 0.6
     """How long the trajectories run."""
     steps: int = 50
     """Steps that decide whether a solver diverges at some b."""
@@ -47,7 +47,7 @@ class Rotational(Options):
         """Fewer steps, and thresholds to three digits."""
         return replace(self, steps=5, digits=1e-3)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what is not a field that converges and a solver that moves."""
         for name in ("damping", "step_size", "time", "digits"):
             number(name, getattr(self, name), low=0.0, strict=True)
@@ -60,13 +60,18 @@ def fixed_solvers() -> list[str]:
     return [name for name in solvers.names() if solvers.get(name).fixed_one_step]
 
 
+def times(options: Rotational, end: float, steps: int) -> torch.Tensor:
+    """From 0 to the end, (steps + 1,) float64, on the device of the run."""
+    return torch.linspace(0, end, steps + 1, dtype=torch.float64, device=options.device)
+
+
 def matrix(a: float, b: float) -> torch.Tensor:
     """-a I + b J, (2, 2) float64."""
     return torch.tensor([[-a, -b], [b, -a]], dtype=torch.float64)
 
 
 def path(game: Any, solver: str, t: torch.Tensor, step_size: float, **options: Any) -> torch.Tensor:
-    """States (T, 2) from (1, 0) at the times t."""
+    """States (T, 2) from (1, 0) at the times t, on their device."""
     h = None if solvers.get(solver).adaptive else step_size
     start = torch.tensor([1.0, 0.0], dtype=torch.float64, device=t.device)
     return odeint_gan(game, start, t, solver=solver, step_size=h, **options).ys
@@ -94,17 +99,18 @@ def first_sign_change(excess: Any, a: float, h: float) -> float:
     return float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))
 
 
-def measured(solver: str, a: float, h: float, steps: int, digits: float) -> float:
+def measured(solver: str, options: Rotational) -> float:
     """The same threshold by bisection on whether |y| grows over some steps of the solver itself."""
+    a, h = options.damping, options.step_size
+    t = times(options, options.steps * h, 1)
 
     def grows(b: float) -> bool:
-        t = torch.tensor([0.0, steps * h], dtype=torch.float64)
         return bool(path(games.quadratic(matrix(a, b)), solver, t, h)[-1].norm() > 1)
 
     low, high = 0.0, 4 / h
     if grows(low):
         return 0.0
-    while high - low > digits * high:
+    while high - low > options.digits * high:
         middle = (low + high) / 2
         low, high = (low, middle) if grows(middle) else (middle, high)
     return (low + high) / 2
@@ -115,9 +121,8 @@ def row(solver: str, options: Rotational) -> dict[str, Any]:
     order = solvers.get(solver).order
     assert order is not None
     exact = closed_form(order, options.damping, options.step_size)
-    found = measured(solver, options.damping, options.step_size, options.steps, options.digits)
-    t = torch.linspace(0, 200 * 0.1, 201, dtype=torch.float64)
-    game = games.bilinear()
+    found = measured(solver, options)
+    t, game = times(options, 200 * 0.1, 200), games.bilinear()
     frozen, euler = path(game, solver, t, 0.1, players="frozen"), path(game, "euler", t, 0.1)
     return {
         "solver": solver,
@@ -125,30 +130,41 @@ def row(solver: str, options: Rotational) -> dict[str, Any]:
         "measured b": found,
         "closed form b": exact,
         "relative difference": abs(found - exact) / exact if exact else math.nan,
-        "frozen: |y| after 200 steps": float(frozen[-1].norm()),
+        "frozen: norm after 200 steps": float(frozen[-1].norm()),
         "frozen: distance from Euler": float((frozen - euler).abs().max()),
     }
 
 
 def spirals(options: Rotational) -> Figure:
     """Trajectories on one field and step."""
-    game = games.quadratic(matrix(options.damping, options.rotation))
-    t = torch.linspace(0, options.time, 401, dtype=torch.float64)
-    paths = {name: path(game, name, t, options.step_size) for name in SHOWN}
-    reach = min(max(float(p.abs().max()) for p in paths.values()), 4.0)
     field = matrix(options.damping, options.rotation)
-    return plots.trajectories(paths, lambda y: y.double() @ field.T, extent=1.1 * reach, labels=("$y_1$", "$y_2$"))
+    steps = math.ceil(options.time / options.step_size)
+    t = times(options, steps * options.step_size, steps)
+    paths = {name: path(games.quadratic(field), name, t, options.step_size) for name in SHOWN}
+    extent = 1.1 * min(max(float(p.abs().max()) for p in paths.values()), 4.0)
+    figure = plots.trajectories(paths, lambda y: y.double() @ field.T, extent, ("$y_1$", "$y_2$"))
+    return dashed(figure, {"rk4": (0, (4, 4)), "dopri5": (4, (4, 4))})
 
 
-def frozen_opponent() -> Figure:
+def frozen_opponent(options: Rotational) -> Figure:
     """The bilinear game: joint RK4 stays on its circle; with frozen opponents it is Euler's method."""
-    t, game = torch.linspace(0, 12, 121, dtype=torch.float64), games.bilinear()
+    t, game = times(options, 12, 120), games.bilinear()
     paths = {
         "rk4, joint": path(game, "rk4", t, 0.1),
         "euler, joint": path(game, "euler", t, 0.1),
-        "rk4, frozen opponent": path(game, "rk4", t, 0.1, players="frozen")[::4],
+        "rk4, frozen opponent": path(game, "rk4", t, 0.1, players="frozen"),
     }
-    return plots.trajectories(paths, lambda y: torch.stack([-y[:, 1], y[:, 0]], 1), 2.0, ("discriminator", "generator"))
+    field = matrix(0.0, 1.0)
+    figure = plots.trajectories(paths, lambda y: y.double() @ field.T, 2.0, ("discriminator", "generator"))
+    return dashed(figure, {"rk4, frozen opponent": (0, (4, 4))})
+
+
+def dashed(figure: Figure, styles: Mapping[str, Any]) -> Figure:
+    """Draw some paths dashed, so that those under them show."""
+    drawn = [line for axes in figure.axes for line in axes.lines]
+    for line in [*drawn, *(line for legend in figure.legends for line in legend.get_lines())]:
+        line.set_linestyle(styles.get(str(line.get_label()), "-"))
+    return figure
 
 
 def thresholds(rows: Sequence[dict[str, Any]]) -> Figure:
@@ -178,7 +194,7 @@ def run(options: Rotational, folder: Folder) -> list[dict[str, Any]]:
         folder.log({"run": r["solver"], **r})
     folder.save(spirals(options), "spirals")
     folder.save(thresholds(rows), "thresholds")
-    folder.save(frozen_opponent(), "frozen")
+    folder.save(frozen_opponent(options), "frozen")
     return rows
 
 

@@ -64,6 +64,9 @@ class Options:
     # Options that may differ between a run and its continuation.
     free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "progress", "docs"})
 
+    def check(self) -> None:
+        """Refuse values that no run can have, with ``ArgumentError``, before anything is written."""
+
     def quick_form(self) -> Options:
         """A copy with settings small enough for a test; every experiment has its own."""
         raise NotImplementedError
@@ -102,8 +105,9 @@ def main(
     command = shlex.join([*program.split(), *arguments])
     try:
         options = parse(options_type, program, module.__doc__ or "", arguments)
-        _check_device(options.device)
         options = options.quick_form() if options.quick else options  # type: ignore[assignment]
+        _check_device(options.device)
+        options.check()
         folder = Folder.open(options, name.rpartition(".")[2], command)
         rows = run(options, folder)
     except ArgumentError as error:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from tyro.conf import UseAppendAction
 
-from odegan import penalties, solvers
+from odegan import arguments, penalties, solvers
 from odegan.checks import fail
 
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
@@ -49,6 +49,10 @@ class SolverOptions:
     def __post_init__(self) -> None:
         """Put in the experiment's own penalty."""
         self.penalty = tuple(self.penalty) or self.own_penalty
+
+    def check(self) -> None:
+        """Refuse what ``odeint_gan`` would refuse, before anything is written."""
+        arguments.parse(**self.keywords()).check_run(has_data=True, members=1)
 
     def keywords(self) -> dict[str, Any]:
         """The keyword arguments for ``odeint_gan``.

@@ -28,7 +28,7 @@ def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table."""
-    head, *body = _cells(rows)
+    head, *body = ([text.replace("|", r"\|") for text in line] for line in _cells(rows))
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body])
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from odegan import baselines, solvers
-from odegan.checks import ArgumentError, choose, fail, number
+from odegan.checks import ArgumentError, choose, fail, number, whole
 from odegan.field import checked_rates
 
 PLACEMENTS = ("field", "after_step", "first_stage")
 PLAYERS = ("joint", "frozen")
 ON_NONFINITE = ("raise", "stop")
+
+_POSITIVE = {"first_step", "min_step", "max_step", "safety", "ifactor", "dfactor"}  # torchdiffeq's options
 
 StepSize = float | torch.Tensor | Callable[[float], float]
 
@@ -103,6 +105,8 @@ def parse(
             number(name, tolerance, low=0.0)
     if not isinstance(compile, bool | str):
         fail("compile", compile, "True, False, or the name of a torch.compile backend")
+    if isinstance(compile, str) and compile not in torch.compiler.list_backends(exclude_tags=()):
+        choose("compile", compile, torch.compiler.list_backends())
     if facts.name in solvers.BASELINES:
         baselines.make(facts.name, options)
     return Arguments(
@@ -132,6 +136,12 @@ def _options(facts: solvers.Solver, options: dict[str, Any] | None) -> dict[str,
             fail("options", key, f"empty: {facts.name} takes none")
         choose(f"options of {facts.name}", key, allowed)
     choose("options interp", options.get("interp", "linear"), ["linear", "cubic"])
+    for key in _POSITIVE & options.keys():
+        if options[key] is not None and options[key] != math.inf:
+            number(f"options {key}", options[key], low=0.0, strict=key != "min_step")
+    for key in ("max_num_steps", "max_order", "max_iters"):
+        if key in options:
+            whole(f"options {key}", options[key], low=1)
     return dict(options)
 
 
@@ -200,8 +210,8 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
             and a.refresh in (None, math.inf)
             and (a.players == "frozen" or (bool(a.penalties) and a.placement == "after_step"))
         ),
-        "refresh: got {refresh} with the adaptive solver {solver} and something that happens once an interval (players='frozen' "
-        "or placement='after_step'); give the interval's length",
+        "refresh: got {refresh} with the adaptive solver {solver} and something that happens once an interval "
+        "(players='frozen' or placement='after_step'); give the interval's length",
     ),
     (
         lambda s, a, data, members: a.players == "frozen" and s.name in solvers.BASELINES,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from odegan.checks import number
+from odegan.checks import fail, number
 
 
 class ExponentialAverage:
@@ -26,7 +26,7 @@ class ExponentialAverage:
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = number("decay", decay, low=0.0)
         if self.decay > 1:
-            raise ValueError(f"decay: got {decay}; it must be in [0, 1]")
+            fail("decay", decay, "in [0, 1]")
         self.y: torch.Tensor | None = None
 
     def __call__(self, state: Any, info: Any) -> None:

@@ -70,6 +70,8 @@ class Minibatches:
     def _placed(self, x: torch.Tensor, name: str) -> torch.Tensor:
         if not isinstance(x, torch.Tensor):
             fail(name, type(x).__name__, "a source of tensors")
+        if name == "data" and not x.is_floating_point():
+            fail("data", x, "floating point (convert and scale integers first)")
         return x.to(self.like.device, self.like.dtype if x.is_floating_point() else x.dtype)
 
 
@@ -85,8 +87,6 @@ def _data_sampler(data: Any, size: int, device: torch.device) -> Sampler:
     if isinstance(data, torch.Tensor):
         if data.ndim == 0 or len(data) == 0:
             fail("data", data, "a tensor (N, ...) of at least one sample")
-        if not data.is_floating_point():
-            fail("data", data, "floating point (convert and scale integers first)")
         held = data.to(device)
         return lambda seed, index: held[_positions(seed, index, size, len(held)).to(device)]
     if callable(data) and not isinstance(data, Dataset):

@@ -103,8 +103,9 @@ class Checkpoint(Hook):
         self.saved = time.monotonic()
 
     def finish(self, run: Any) -> None:
-        """Write the last state."""
-        self.save(run)
+        """Write the last state, unless an error ended the run in the middle of an interval."""
+        if run.status != "running":
+            self.save(run)
 
 
 class Interrupt(Hook):
@@ -141,7 +142,9 @@ class Interrupt(Hook):
 
 
 def hooks(callback: Any, progress: bool | str, path: Any, every: float) -> list[Hook]:
-    """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did."""
+    """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did. They
+    start in reverse, so that the others see the state resumed from, and a refused file finds none of them at work.
+    """
     users = list(callback) if isinstance(callback, Sequence) else [callback] if callback is not None else []
     found: list[Hook] = [User(one) for one in users]
     if progress:

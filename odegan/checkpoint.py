@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from odegan.checks import ArgumentError
+from odegan.checks import ArgumentError, one_line
 
 VERSION = 1
 
@@ -41,9 +41,8 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
         raise ArgumentError(
-            f"checkpoint: got {str(path)!r}, which cannot be read ({reason}); it must be an odegan checkpoint"
+            f"checkpoint: got {str(path)!r}, which cannot be read ({one_line(error)}); it must be an odegan checkpoint"
         ) from error
     if not isinstance(payload, dict) or payload.get("odegan_checkpoint") != VERSION:
         version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None

@@ -53,6 +53,11 @@ def whole(name: str, value: Any, *, low: int = 0) -> int:
     return int(value)
 
 
+def one_line(error: Exception) -> str:
+    """The beginning of an error's message, on one line."""
+    return " ".join(str(error).split())[:120]
+
+
 def _short(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         dtype = str(value.dtype).removeprefix("torch.")

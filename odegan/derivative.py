@@ -35,8 +35,8 @@ def pullback(
     enclosing pullback of ours differentiates the gradient, so that it need not be recorded.
     """
     if _needs_transforms():
-        value, pull, aux = vjp(func, theta, has_aux=True)
-        return value, lambda cotangent: pull(cotangent)[0], aux
+        value, transpose, aux = vjp(func, theta, has_aux=True)  # type: ignore[misc]
+        return value, lambda cotangent: transpose(cotangent)[0], aux
     nested = _depth.value > 0
     _depth.value += 1
     try:

@@ -9,7 +9,7 @@ import torch
 
 from odegan.checks import fail, number
 from odegan.derivative import gradient_and_value
-from odegan.game import Game, Players
+from odegan.game import Game, Players, check_game
 
 FieldFunction = Callable[[Any, torch.Tensor, Any], torch.Tensor]
 Rates = tuple[Any, Any]
@@ -63,8 +63,7 @@ def make_field(
     penalise: bool = True,
 ) -> Field:
     """The field's parts; with ``penalise`` False the penalties are in ``penalty`` alone."""
-    if not isinstance(game, Game):
-        fail("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")
+    check_game(game)
     extra_disc, extra_gen = _extra_losses(game, penalties)
     rate_d, rate_g = checked_rates(rates)
     if clip is not None:

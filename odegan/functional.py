@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
@@ -120,7 +120,7 @@ class PureModule:
     ) -> dict[str, torch.Tensor]:
         """Spectral norm's u <- W v / |W v|, v <- W^T u / |W^T u|, ``times`` times (default: as each layer says)."""
         parameters = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
-        moved = {}
+        moved: dict[str, torch.Tensor] = {}
         for name, power in self.spectral.items():
             weight = power._reshape_weight_to_matrix(parameters[_original(name)])
             u, v = (buffers[self._key(f"{name}.{part}")] for part in ("_u", "_v"))
@@ -186,7 +186,7 @@ def _refuse(module: nn.Module, role: str) -> None:
             raise ArgumentError(
                 where + "it must not draw random numbers inside the field; set p=0, call .eval() on it, or remove it"
             )
-        if any(isinstance(p, UninitializedTensorMixin) for p in part.parameters(recurse=False)):
+        if any(is_lazy(p) for p in part.parameters(recurse=False)):
             raise ArgumentError(where + "it must be initialised: run one forward pass first")
         if isinstance(part, _SpectralNorm) and not name.endswith(".0"):
             raise ArgumentError(where + "spectral norm must be the first parametrization of its weight")
@@ -218,7 +218,7 @@ def _on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {n: t.cpu() for n, t in tensors.items()}
 
 
-def _reset(part: nn.Module, role: str) -> None:
+def _reset(part: Any, role: str) -> None:
     """Re-draw the parameters that ``part`` itself owns, as its constructor would."""
     if parametrize.is_parametrized(part):
         _reset_parametrized(part, role)
@@ -235,10 +235,10 @@ def _reset(part: nn.Module, role: str) -> None:
         )
 
 
-def _reset_parametrized(part: nn.Module, role: str) -> None:
+def _reset_parametrized(part: Any, role: str) -> None:
     """Re-draw through the parametrization: resetting ``part.weight`` in place would change a temporary only."""
     plain = copy.deepcopy(part)
-    names = list(part.parametrizations)  # type: ignore[arg-type]
+    names = list(part.parametrizations)
     for name in names:
         parametrize.remove_parametrizations(plain, name, leave_parametrized=True)
     _reset(plain, role)

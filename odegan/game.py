@@ -58,6 +58,10 @@ class Game:
         for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
             if not callable(value):
                 fail(label, value, "a function of (theta_d, theta_g, batch)")
+        optional = {"gradients": gradients, "critic": critic, "sample": sample, "init": init, "solution": solution}
+        for label, value in optional.items():
+            if value is not None and not callable(value):
+                fail(label, value, "a function or None")
         self.disc_loss, self.gen_loss = disc_loss, gen_loss
         self.n_disc, self.n_gen = whole("n_disc", n_disc), whole("n_gen", n_gen)
         if self.n_params == 0:
@@ -74,8 +78,8 @@ class Game:
 
     def split(self, y: torch.Tensor) -> Players:
         """y (..., P) -> (theta_d (..., n_disc), theta_g (..., n_gen)), views."""
-        if y.shape[-1:] != (self.n_params,):
-            fail("y", y, f"of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})")
+        if not isinstance(y, torch.Tensor) or y.shape[-1:] != (self.n_params,):
+            fail("y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})")
         return y[..., : self.n_disc], y[..., self.n_disc :]
 
     def losses(self, y: torch.Tensor, batch: Any = None) -> Players:
@@ -151,3 +155,9 @@ class Game:
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""
+
+
+def check_game(game: Any) -> None:
+    """Refuse what is not a Game."""
+    if not isinstance(game, Game):
+        fail("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")

@@ -78,7 +78,8 @@ def odeint_gan(
         compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field.
         progress: a progress bar; a string is its label.
         callback: one or several functions (state, info), called after every interval; True from one ends the run.
-        checkpoint: a path. If the file exists the run resumes from it; it is saved along the way and at the end.
+        checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it; it is saved
+            along the way and at the end. One call of torchdiffeq resumes by starting again.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
         on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
             an ensemble stops alone under a fixed-step solver.
@@ -118,6 +119,9 @@ def odeint_gan(
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
     _check_callbacks(callback)
+    _check_tolerances(arguments, y0)
+    if not isinstance(progress, bool | str):
+        fail("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
     seeds = _seeds(seed, members)
     arguments.check_run(data is not None, members)
@@ -166,6 +170,12 @@ def _check_callbacks(callback: Any) -> None:
             fail("callback", one, "a function (state, info), or a list of them")
 
 
+def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:
+    for name, tolerance in {"rtol": arguments.rtol, "atol": arguments.atol}.items():
+        if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
+            fail(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
+
+
 def _minibatches(
     game: Game, y0: torch.Tensor, data: Any, latent: Any, batch_size: int | None, seeds: Any
 ) -> Minibatches | None:
@@ -203,7 +213,7 @@ def _fingerprint(
         plain[name] = _describe(getattr(arguments, name))
     values = {
         "y0": y0,
-        "t": torch.tensor(times),
+        "t": torch.tensor(times, dtype=torch.float64),
         "data": data,
         "latent": latent,
         "batch_size": batch_size,
@@ -219,6 +229,8 @@ def _describe(value: Any) -> Any:
             return float(value.detach())
         content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
         return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -11,9 +11,9 @@ from torch import nn
 
 from odegan import losses
 from odegan.batch import Batch
-from odegan.checks import ArgumentError, fail, whole
-from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
+from odegan.checks import ArgumentError, fail, one_line, whole
 from odegan.derivative import gradient_and_value, pullback
+from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
 from odegan.game import Game, Players
 
 
@@ -75,7 +75,7 @@ class NetworkGame(Game):
             couples_batch=None,
             name="gan",
         )
-        self._probe_latent()
+        self._probe_latent(guessed=latent is None)
 
     # The losses and their gradients.
     def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -194,18 +194,18 @@ class NetworkGame(Game):
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         real, latent = batch[0], batch[1]
         theta_d, theta_g = self.split(y)
-        fake = _run_purely(self.generator, theta_g, latent)
+        fake = _run_purely(self.generator, theta_g, latent, "latent")
         if fake.shape != real.shape:
             raise ArgumentError(
                 f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
                 if fake.shape[:1] == real.shape[:1]
                 else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
             )
-        _run_purely(self.discriminator, theta_d, real)
+        _run_purely(self.discriminator, theta_d, real, "data")
         self.logits(theta_d, fake)
         self.couples_batch = _couples(self.generator, theta_g, latent) or _couples(self.discriminator, theta_d, real)
 
-    def _probe_latent(self) -> None:
+    def _probe_latent(self, guessed: bool) -> None:
         """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
         if self.latent_shape is None:
             return
@@ -220,8 +220,11 @@ class NetworkGame(Game):
             self.logits(theta_d, x)
         except ArgumentError:
             raise
-        except (RuntimeError, IndexError):  # a guessed latent shape may be wrong: the first batch will tell
-            self.latent_shape = None
+        except (RuntimeError, IndexError) as error:
+            if not guessed:
+                allowed = "a shape that the generator takes, and its samples one that the discriminator takes"
+                fail("latent", self.latent_shape, f"{allowed} ({one_line(error)})")
+            self.latent_shape = None  # a guess may be wrong: the first batch will tell
             return
         self.check(torch.cat([theta_d, theta_g]), (x, latent))
 
@@ -254,19 +257,30 @@ def _latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) ->
 
 
 @torch.no_grad()
-def _run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """module(theta, x), refused when it draws random numbers or writes to a buffer."""
+def _run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
+    """module(theta, x), refused when it cannot take x (the argument ``name``), draws random numbers or writes to a buffer."""
     constants = module.constants(theta.device, theta.dtype)
-    before, random_state = {n: t.clone() for n, t in constants.items()}, torch.get_rng_state()
-    out = module(theta, x)
-    if not torch.equal(random_state, torch.get_rng_state()):
-        torch.set_rng_state(random_state)
+    before = {n: t.clone() for n, t in constants.items()}
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+        random_state = _random_state(x)
+        try:
+            out = module(theta, x)
+        except (RuntimeError, IndexError) as error:
+            fail(name, x, f"what the {module.role} takes ({one_line(error)})")
+        drawn = not torch.equal(random_state, _random_state(x))
+    if drawn:
         raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
     for name, value in before.items():
         if not torch.equal(value, constants[name]):
             constants[name].copy_(value)
             raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
     return out
+
+
+def _random_state(like: torch.Tensor) -> torch.Tensor:
+    """The states of the global generators that a forward pass on this device may draw from."""
+    cpu = torch.get_rng_state()
+    return torch.cat([cpu, torch.cuda.get_rng_state(like.device)]) if like.is_cuda else cpu
 
 
 @torch.no_grad()
@@ -282,7 +296,7 @@ def _couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
 
 
 @torch.no_grad()
-def _estimate_statistics(module: nn.Module, inputs: list[tuple[torch.Tensor, ...]]) -> None:
+def _estimate_statistics(module: nn.Module, inputs: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Running statistics as the plain average over the given inputs."""
     if not has_running_statistics(module):
         return

@@ -11,9 +11,10 @@ from torchdiffeq import odeint
 
 from odegan import solvers
 from odegan.batch import Batch
+from odegan.clock import SNAP, plain, tick
 from odegan.run import Run
 from odegan.solution import Solution, StepRecord
-from odegan.stepper import SNAP, Info, State
+from odegan.stepper import Info, State
 from odegan.watch import Watched
 
 
@@ -23,7 +24,7 @@ class _Ended(Exception):
 
 def solve(run: Run) -> Solution:
     """Integrate the run's field over all its times; statistics, callbacks and progress come through ``Watched``."""
-    for hook in run.hooks:
+    for hook in reversed(run.hooks):
         hook.start(run)
     try:
         if run.status == "running":
@@ -37,19 +38,19 @@ def solve(run: Run) -> Solution:
 def _solve(run: Run) -> None:
     stepper, y0 = run.stepper, run.state.y
     arguments = stepper.arguments
-    batch = run._batch(0)
+    batch = run.batch(0)
     if batch is not None:
-        batch = stepper._seen(Batch(*batch), run.state)
+        batch = stepper.with_buffers(Batch(*batch), run.state)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     options = {k: v for k, v in arguments.options.items() if k != "norm"}
     seen = _Seen(run, times)
     name = arguments.solver.name
     if name == "scipy_solver":
-        watched: Any = _Counted(lambda t, y: stepper._evaluate(t, y, batch)[0])
+        watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
     else:
         adaptive = arguments.solver.adaptive
         watched = Watched(
-            lambda t, y: stepper._evaluate(t, y, batch), adaptive, seen.after, arguments.options.get("norm")
+            lambda t, y: stepper.evaluate(t, y, batch), adaptive, seen.after, arguments.options.get("norm")
         )
         options |= {"norm": watched.norm} if adaptive else {}
     seen.watched = watched
@@ -57,7 +58,6 @@ def _solve(run: Run) -> None:
         grid = _grid(run)
         options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
     call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
-    run.status = "finished"
     with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
         try:
             states = odeint(watched, y0, times, **call)
@@ -74,7 +74,8 @@ def _solve(run: Run) -> None:
                 return
             states = _again(stepper, batch, y0, times, seen, call)
     run.reported = list(states)
-    if run.status == "finished":
+    if run.status == "running":
+        run.status = "finished"
         run.state = State(run.times[-1], states[-1], run.state.aux)
     if not isinstance(watched, Watched):
         run.statistics.nfe = watched.nfe
@@ -104,7 +105,7 @@ class _Seen:
         endings = [hook.after(run, info) for hook in run.hooks]
         if not over and any(endings):
             run.status, run.message = next(e for e in endings if e)
-        if run.status != "finished":
+        if run.status != "running":
             raise _Ended
 
     def failed(self) -> None:
@@ -135,8 +136,8 @@ def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen
     fixed = not stepper.arguments.solver.adaptive
     if len(before) == 1 and end == float(times[0]):
         return y0[None]
-    wanted = torch.cat([before, torch.tensor([end]).to(times)]) if fixed and float(before[-1]) < end else before
-    states = odeint(lambda t, y: stepper._evaluate(t, y, batch)[0], y0, wanted, **_quiet(call))
+    wanted = torch.cat([before, times.new_tensor([end])]) if fixed and float(before[-1]) < end else before
+    states = odeint(lambda t, y: stepper.evaluate(t, y, batch)[0], y0, wanted, **_quiet(call))
     return states[: len(before)]
 
 
@@ -161,15 +162,15 @@ def _grid(run: Run) -> torch.Tensor:
     """
     start, end = run.times[0], run.times[-1]
     device = run.state.y.device
-    h = run.stepper.arguments.step_size
+    h: Any = run.stepper.arguments.step_size
     if callable(h):
-        points, state = [start], run.state
+        points, clock = [start], run.state.aux["clock"]
         while points[-1] < end:
-            _, t1, clock = run.stepper._tick(state, end)
-            state = State(t1, state.y, state.aux | {"clock": clock})
-            points.append(t1)
+            step = tick(clock, points[-1], run.stepper.arguments.step_at(points[-1]), end)
+            points.append(step.end)
+            clock = step.clock
         return torch.tensor(points, dtype=torch.float64, device=device)
-    steps = max(1, math.ceil((end - start) / float(h) - SNAP))
+    steps = max(1, math.ceil((end - start) / plain(h) - SNAP))
     size = torch.as_tensor(h, dtype=torch.float64, device=device)
     inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
     return torch.cat([inner, torch.tensor([end], dtype=torch.float64, device=device)])

@@ -10,6 +10,8 @@ import torch
 
 from odegan.batches import Minibatches
 from odegan.callbacks import Ending, Hook
+from odegan.checks import ArgumentError
+from odegan.clock import Clock, plain
 from odegan.solution import NonFiniteError, Solution, Statistics
 from odegan.stepper import Info, State, Stepper
 
@@ -41,23 +43,21 @@ class Run:
 
     def solve(self) -> Solution:
         """Step from interval to interval until the last time, or until something ends the run."""
-        for hook in self.hooks:
+        for hook in reversed(self.hooks):
             hook.start(self)
         try:
             while self.status == "running":
-                ending = self._advance()
-                if ending is None and self.state.t >= self.times[-1]:
-                    ending = "finished", ""
+                ending = ("finished", "") if self.state.t >= self.times[-1] else self._advance()
                 if ending is not None:
-                    self.status, self.message = ending
+                    self.status, self.message = self._read() or ending
         finally:
             for hook in self.hooks:
                 hook.finish(self)
         return self.solution()
 
     def _advance(self) -> Ending | None:
-        batch, position = self._batch(self.state.aux["index"]), len(self.reported)
-        self.state, info, states = self.stepper.advance(self.state, batch, self.times[-1], self.times, position)
+        batch, position = self.batch(self.state.aux["index"]), len(self.reported)
+        self.state, info, states = self.stepper.advance(self.state, batch, self.times[-1], (self.times, position))
         self.reported.extend(states)
         self._unread.append(info)
         ending = self._read() if self._time_to_read() else None
@@ -66,7 +66,7 @@ class Run:
             ending = ending or asked
         return ending
 
-    def _batch(self, index: int) -> Any:
+    def batch(self, index: int) -> Any:
         """The interval's minibatch, or the list of its stages'."""
         if self.minibatches is None:
             return None
@@ -82,14 +82,14 @@ class Run:
     def _read(self) -> Ending | None:
         """Look at the finiteness flags of the intervals since the last look, and count their steps."""
         for info in self._unread:
+            if self.ended_by_nonfinite():
+                break
             kept = []
             for record in info.records:
                 kept.append(record)
                 if self.note_finite(record.t, record.finite):
                     break
             self.statistics.add(kept, info.nfe, info.rejected)
-            if self.ended_by_nonfinite():
-                break
         self._unread.clear()
         if not self.ended_by_nonfinite():
             return None
@@ -143,8 +143,8 @@ class Run:
         if self._unread:
             self._read()
         aux = dict(self.state.aux)
-        anchor, count, h = aux["clock"]
-        aux["clock"] = (anchor, count, float(h))
+        clock = aux["clock"]
+        aux["clock"] = (clock.anchor, clock.steps, plain(clock.h))
         statistics = self.statistics
         return {
             "t": self.state.t,
@@ -159,13 +159,26 @@ class Run:
         }
 
     def restore(self, payload: dict[str, Any]) -> None:
-        """Continue from ``payload``; a run that had ended stays ended."""
-        self.state = State(payload["t"], payload["y"], payload["aux"])
+        """Continue from ``payload``. A run that was finished or had turned non-finite stays ended; one that a callback or
+        Ctrl-C stopped goes on, or starts again where it is one call of torchdiffeq.
+        """
+        self.stopped_at = payload["stopped_at"].cpu()
+        ended = payload["status"] == "finished" or self.ended_by_nonfinite()
+        if not ended and self.stepper.arguments.one_call(self.minibatches is not None):
+            self.stopped_at.fill_(math.nan)
+            return
+        self.status, self.message = (payload["status"], payload["message"]) if ended else ("running", "")
+        aux = payload["aux"] | {"clock": Clock(*payload["aux"]["clock"])}
+        self.state = State(payload["t"], payload["y"], aux)
         self.reported = list(payload["reported"])
         self.statistics.restore(**payload["statistics"])
-        self.stopped_at, self.message = payload["stopped_at"].cpu(), payload["message"]
-        self.status = "running" if payload["status"] == "interrupted" else payload["status"]
-        for hook, kept in zip(self._users(), payload["callbacks"], strict=True):
+        users, states = self._users(), payload["callbacks"]
+        if len(users) != len(states):
+            raise ArgumentError(
+                f"callback: got {len(users)} with a state_dict, but the checkpoint was made with {len(states)}; they must be "
+                "the same to resume"
+            )
+        for hook, kept in zip(users, states, strict=True):
             hook.load_state_dict(kept)
 
     def _users(self) -> list[Any]:

@@ -20,6 +20,8 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float]) -> Callable[
     """
     if len(values) != len(boundaries) + 1:
         fail("values", list(values), f"one more than the {len(boundaries)} boundaries")
+    for value in values:
+        number("values", value)
     edges = [number("boundaries", b) for b in boundaries]
     if sorted(edges) != edges:
         fail("boundaries", edges, "increasing")

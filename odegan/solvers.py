@@ -115,7 +115,7 @@ _TABLE = {
             None,
             True,
             False,
-            "scipy's solve_ivp on the CPU; carries no gradient",
+            "scipy's solve_ivp on the CPU; carries no gradient; may creep where the field jumps (ReLU penalties)",
             ("solver", "min_step", "max_step"),
         ),
         Solver(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,13 +11,14 @@ import torch
 from odegan import baselines, solvers
 from odegan.arguments import Arguments, parse
 from odegan.batch import Batch
-from odegan.checks import ArgumentError, fail, number
-from odegan.field import make_field
-from odegan.game import Game
+from odegan.checks import ArgumentError, choose, fail, number
+from odegan.clock import SNAP, Clock, as_time, plain, tick, until
+from odegan.game import Game, check_game
 from odegan.solution import StepRecord
+from odegan.stages import Evaluator
 from odegan.watch import Watched
 
-SNAP = 1e-9  # a time within this part of a step of another is the same time
+Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
 
 
 class State(NamedTuple):
@@ -66,6 +66,7 @@ class Stepper:
     """
 
     def __init__(self, game: Game, **arguments: Any) -> None:
+        check_game(game)
         known = parse(**_known(arguments))
         if not known.solver.one_step:
             raise ArgumentError(
@@ -84,22 +85,18 @@ class Stepper:
 
     def _build(self, game: Game, arguments: Arguments) -> None:
         self.game, self.arguments = game, arguments
-        in_field = arguments.placement == "field"
-        self.field = make_field(game, arguments.penalties, arguments.rates, arguments.clip, penalise=in_field)
-        name, options = arguments.solver.name, arguments.options
-        self._baseline = baselines.make(name, options) if name in solvers.BASELINES else None
-        self._rk = solvers.one_step(name, options.get("perturb", False)) if arguments.solver.fixed_one_step else None
-        first = bool(arguments.penalties) and arguments.placement == "first_stage"
-        self._first_weight = solvers.first_stage_weight(name) if first else None
-        self._map = self._compiled(self._fixed_map)
-        self._evaluate = self._compiled(self._joint)
+        self.evaluator = Evaluator(game, arguments)
+        self.evaluate = self._compiled(self.evaluator.joint)
+        fixed = arguments.solver.fixed_one_step or arguments.solver.name in solvers.BASELINES
+        self._map = self._compiled(self.evaluator.fixed_map()) if fixed else None
 
     def _compiled(self, function: Any) -> Any:
         backend = self.arguments.compile
         if not backend:
             return function
-        chosen = {} if backend is True else {"backend": backend}
-        return torch.compile(function, fullgraph=True, dynamic=False, **chosen)
+        return torch.compile(
+            function, fullgraph=True, dynamic=False, backend="inductor" if backend is True else backend
+        )
 
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int = 0) -> State:
         """The state at the start of a run from y0 (P,), or of an ensemble (E, P)."""
@@ -109,7 +106,7 @@ class Stepper:
         aux = {
             "index": 0,
             "start": float(t0),
-            "clock": (float(t0), 0, math.nan),
+            "clock": Clock(float(t0), 0, math.nan),
             "memory": baselines.initial_memory(name, options, y0.detach(), self.game.n_disc),
             "buffers": _each_member(self.game.initial_buffers, y0.detach()),
             "alive": torch.ones(y0.shape[:-1], dtype=torch.bool, device=y0.device),
@@ -123,58 +120,67 @@ class Stepper:
         batch: ``Batch``, or any (real, latent), with the member dimension first in an ensemble; a list of them, one a
         stage, where refresh is "stage"; None for games without data.
         """
-        state, info, _ = self.advance(state, batch, until, (), 0)
-        return state, info
+        try:
+            moved, info, _ = self.advance(state, batch, until, ((), 0))
+        except RuntimeError:
+            self._explain(state, batch)
+            raise
+        return moved, info
+
+    def _explain(self, state: State, batch: Any) -> None:
+        """Refuse the batch in one line if that is what a step has failed on."""
+        first = self._batches(batch, state)[0]
+        if state.y.ndim == 2:
+            first = torch.utils._pytree.tree_map(lambda x: x[0], first)
+        self.game.check(state.y.detach().reshape(-1, self.game.n_params)[0], first)
 
     def advance(
-        self, state: State, batch: Any, until: float, times: Sequence[float], position: int
+        self, state: State, batch: Any, until: float, reports: Reports
     ) -> tuple[State, Info, list[torch.Tensor]]:
-        """``step``, and the states at those of times[position:] that lie within the interval."""
+        """``step``, and the states at those of the reports' times that lie within the interval."""
         batches = self._batches(batch, state)
         end = self._interval_end(state, until)
         with torch.set_grad_enabled(torch.is_grad_enabled() and needs_graph(self.arguments, state.y, batches)):
             walk = self._adaptive if self.arguments.solver.adaptive else self._fixed
-            state, info, reported = walk(state, batches, end, times, position)
+            state, info, reported = walk(state, batches, end, reports)
             buffers = state.aux["buffers"]
             if buffers:
                 buffers = _each_member(self.game.update_buffers, state.y.detach(), buffers)
         return state._replace(aux=state.aux | {"index": state.aux["index"] + 1, "buffers": buffers}), info, reported
 
     # Fixed steps.
-    def _fixed(self, state: State, batches: tuple[Any, ...], end: float, times: Sequence[float], position: int) -> Any:
+    def _fixed(self, state: State, batches: tuple[Any, ...], end: float, reports: Reports) -> Any:
         records: list[StepRecord] = []
         reported: list[torch.Tensor] = []
-        single = not isinstance(self.arguments.refresh, int | float) or self.arguments.refresh == math.inf
-        while not records or (not single and state.t < end):
-            h, t1, clock = self._tick(state, end)
-            t_tensor, h_tensor = _time(_begin(state.aux["clock"], state.t)), _time(h)
-            arrays = (state.y, state.aux["memory"], state.aux["alive"])
-            y, memory, alive, losses, size = self._map(t_tensor, h_tensor, *arrays, batches)
-            records.append(StepRecord(state.t, float(h_tensor.detach()), losses, size, math.nan, alive))
-            moved = State(t1, y, state.aux | {"clock": clock, "memory": memory, "alive": alive})
-            within = _until(times, position + len(reported), t1 + SNAP * (t1 - state.t))
-            reported += [self._between(state, moved, t, batches[0]) for t in within]
-            state = moved
+        times, behind = reports
+        while not records or (self._several_steps and state.t < end):
+            before = state
+            next_tick = tick(state.aux["clock"], state.t, self.arguments.step_at(state.t), end)
+            y, memory, alive, losses, size = self._map(  # type: ignore[misc]
+                as_time(next_tick.start),
+                as_time(next_tick.h),
+                state.y,
+                state.aux["memory"],
+                state.aux["alive"],
+                batches,
+            )
+            records.append(StepRecord(state.t, plain(next_tick.h), losses, size, math.nan, alive))
+            state = State(next_tick.end, y, state.aux | {"clock": next_tick.clock, "memory": memory, "alive": alive})
+            within = until(times, behind + len(reported), state.t + SNAP * (state.t - before.t))
+            reported += [self._between(before, state, t, batches[0]) for t in within]
         return state, self._info(records, self._evaluations * len(records), 0), reported
+
+    @property
+    def _several_steps(self) -> bool:
+        """Whether a refresh interval holds more than one fixed step."""
+        refresh = self.arguments.refresh
+        return isinstance(refresh, int | float) and refresh != math.inf
 
     @property
     def _evaluations(self) -> int:
         solver = self.arguments.solver
-        return baselines.evaluations(solver.name, self.arguments.options) if self._baseline else int(solver.stages or 1)
-
-    def _tick(self, state: State, end: float) -> tuple[Any, float, tuple[float, int, Any]]:
-        """The next step's length, its end, and the clock after it: t = anchor + count h, counted by integers."""
-        anchor, count, previous = state.aux["clock"]
-        h = self.arguments.step_at(state.t)
-        length = float(h.detach()) if isinstance(h, torch.Tensor) else float(h)
-        if length != (float(previous.detach()) if isinstance(previous, torch.Tensor) else previous):
-            anchor, count = state.t, 0
-        t1 = anchor + (count + 1) * length
-        if t1 < end - SNAP * length:
-            return h, t1, (anchor, count + 1, h)
-        if t1 <= end + SNAP * length:  # ends on the boundary: keep counting, unless it is cut off for good
-            return h, end, (anchor, count + 1, h)
-        return end - _begin((anchor, count, h), state.t), end, (end, 0, math.nan)
+        known = solver.name in solvers.BASELINES
+        return baselines.evaluations(solver.name, self.arguments.options) if known else int(solver.stages or 1)
 
     def _between(self, before: State, after: State, t: float, batch: Any) -> torch.Tensor:
         """The state at a reported time within a step, as torchdiffeq interpolates."""
@@ -182,89 +188,59 @@ class Stepper:
         if after.t - t <= SNAP * length:
             return after.y
         if self.arguments.options.get("interp") == "cubic":
-            ends = [self._joint(_time(s.t), s.y, self._seen(batch, before))[0] for s in (before, after)]
+            ends = [self.evaluator.joint(as_time(s.t), s.y, batch)[0] for s in (before, after)]
             return solvers.cubic_interpolation(before.t, before.y, ends[0], after.t, after.y, ends[1], t)
         return before.y + (t - before.t) / length * (after.y - before.y)
 
-    def _fixed_map(
-        self, t: torch.Tensor, h: torch.Tensor, y: torch.Tensor, memory: Any, alive: torch.Tensor, batches: Any
-    ) -> Any:
-        """One step as a pure function of tensors; this is what ``compile`` compiles."""
-        stages = _Stages(self, y, batches)
-        if self._baseline is not None:
-            y1, memory = self._baseline(stages, t, h, y, memory)
-        else:
-            y1 = self._rk(stages.rhs, t, h, y)  # type: ignore[misc]
-        if self.field.penalty is not None and self.arguments.placement == "after_step":
-            y1 = y1 + h * self._mapped(self.field.penalty, t, y, batches[0])
-        losses, size = stages.measured()
-        alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
-        return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
-
     # Adaptive steps.
-    def _adaptive(
-        self, state: State, batches: tuple[Any, ...], end: float, times: Sequence[float], position: int
-    ) -> Any:
-        batch, y0 = batches[0], state.y
-        watched = Watched(lambda t, y: self._rhs(t, y, batch, y0), True, lambda t, y, record: None)
-        slack = SNAP * (end - state.t)
-        within = _until(times, position, end + slack)
+    def _adaptive(self, state: State, batches: tuple[Any, ...], end: float, reports: Reports) -> Any:
+        batch, y0, slack = batches[0], state.y, SNAP * (end - state.t)
+        within = until(*reports, end + slack)
         inner = [t for t in within if t < end - slack]
         grid = torch.tensor([state.t, *inner, end], dtype=torch.float64, device=y0.device)
-        options = {k: v for k, v in self.arguments.options.items() if k != "first_step"} | {"norm": watched.norm}
+        watched = Watched(lambda t, y: self._slopes(t, y, batch, y0), True, lambda t, y, record: None)
         first = state.aux["proposed"] or self.arguments.options.get("first_step")
+        options = self.arguments.options | {"norm": watched.norm, "first_step": first}
         name, rtol, atol = self.arguments.solver.name, self.arguments.rtol, self.arguments.atol
-        result = solvers.adaptive_solve(name, watched, y0, grid, rtol, atol, options | {"first_step": first})
+        result = solvers.adaptive_solve(name, watched, y0, grid, rtol, atol, options)
         watched.finish(result.t, result.y)
-        y1, alive, reported = result.states[-1], state.aux["alive"], result.states[1:]
+        aux = state.aux | {"proposed": result.proposed}
         if result.failure is not None:
             watched.give_up()
-            y1, alive = result.y.detach(), torch.zeros_like(alive)
-        elif self.field.penalty is not None and self.arguments.placement == "after_step":
-            y1 = y1 + (end - state.t) * self._mapped(self.field.penalty, _time(state.t), y0, batch)
-            alive = alive & torch.isfinite(y1).all(-1)
-        if result.failure is None:
-            reported = [*reported[:-1], *([y1] if len(inner) < len(within) else [])]
+            lost = torch.zeros_like(aux["alive"])
+            stopped = State(result.t, result.y.detach(), aux | {"alive": lost})
+            return stopped, self._info(watched.records, watched.nfe, watched.rejected, lost), result.states[1:]
+        y1 = result.states[-1]
+        if self.evaluator.after_step:
+            y1 = y1 + (end - state.t) * self.evaluator.penalty(as_time(state.t), y0, batch)
+        alive = aux["alive"] & torch.isfinite(y1).all(-1)
+        reported = [*result.states[1:-1], *([y1] if len(inner) < len(within) else [])]
         info = self._info(watched.records, watched.nfe, watched.rejected, alive)
-        moved = State(
-            end if result.failure is None else result.t, y1, state.aux | {"alive": alive, "proposed": result.proposed}
-        )
-        return moved, info, reported
+        return State(end, y1, aux | {"alive": alive}), info, reported
 
-    # The field as the solvers see it.
-    def _joint(self, t: Any, y: torch.Tensor, batch: Any) -> Any:
-        return self._mapped(self.field.joint, t, y, batch)
+    def _slopes(self, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor) -> Any:
+        """(dy, losses) for the solver."""
+        frozen = self.arguments.players == "frozen"
+        return self.evaluator.frozen(t, y, batch, start) if frozen else self.evaluate(t, y, batch)
 
-    def _rhs(self, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor) -> Any:
-        """(dy, losses) for the solver: joint, or each player alone against the opponent frozen at ``start``."""
-        if self.arguments.players == "joint":
-            return self._evaluate(t, y, batch)
-        return frozen(self, t, y, batch, start)
-
-    def _mapped(self, function: Any, t: Any, y: torch.Tensor, batch: Any) -> Any:
-        if y.ndim == 1:
-            return function(t, y, batch)
-        return torch.vmap(function, in_dims=(None, 0, None if batch is None else 0))(t, y, batch)
-
-    def _seen(self, batch: Any, state: State) -> Any:
+    def with_buffers(self, batch: Any, state: State) -> Any:
         """The batch with the game's moving buffers."""
         buffers = state.aux["buffers"]
-        return Batch(*batch[:4], buffers) if buffers else batch
+        return Batch(batch[0], batch[1], batch[2], batch[3], buffers) if buffers else batch
 
     def _batches(self, batch: Any, state: State) -> tuple[Any, ...]:
         wanted = self.arguments.stages
         given = list(batch) if self.arguments.refresh == "stage" and batch is not None else [batch]
         if len(given) != wanted:
-            fail(
-                "batch",
-                f"{len(given)} of them",
-                f"a list of {wanted} batches, one a stage of {self.arguments.solver.name}",
+            raise ArgumentError(
+                f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one a stage of "
+                f"{self.arguments.solver.name}"
             )
         for one in given:
             if one is not None and not (isinstance(one, tuple | list) and len(one) >= 2):
                 fail("batch", type(one).__name__, "a Batch, a pair (real, latent), or None")
         whole = [one if one is None or isinstance(one, Batch) else Batch(*one) for one in given]
-        return tuple(self._seen(one, state) if one is not None else None for one in whole)
+        return tuple(self.with_buffers(one, state) if one is not None else None for one in whole)
 
     def _interval_end(self, state: State, until: float) -> float:
         """Where the refresh interval ends; ``until`` where that is nearly the same time, or earlier."""
@@ -282,78 +258,9 @@ class Stepper:
         )
 
 
-class _Stages:
-    """The field during one fixed step: which minibatch a stage sees, and what its first evaluation showed."""
-
-    def __init__(self, stepper: Stepper, start: torch.Tensor, batches: tuple[Any, ...]) -> None:
-        self.stepper, self.start, self.batches = stepper, start, batches
-        self.n_disc = stepper.game.n_disc
-        self._calls = 0
-        self._norms: list[torch.Tensor] = []
-        self._losses: list[torch.Tensor] = []
-
-    def rhs(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """The stage's field for a Runge-Kutta step."""
-        stepper, batch = self.stepper, self._next()
-        if stepper.arguments.players == "joint":
-            dy, losses = stepper._joint(t, y, batch)
-        else:
-            dy, losses = frozen(stepper, t, y, batch, self.start)
-        if self._calls == 1 and stepper._first_weight is not None:
-            dy = dy + stepper._mapped(stepper.field.penalty, t, y, batch) / stepper._first_weight
-        self._note(dy, losses, whole=True)
-        return dy
-
-    def joint(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """Both players' parts, for a baseline."""
-        return self.rhs(t, y)
-
-    def disc(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """The discriminator's part, for a baseline."""
-        dy, loss = self.stepper._mapped(self.stepper.field.disc, t, y, self._next())
-        if self._calls == 1:
-            self._note(dy, loss[..., None])
-        return dy
-
-    def gen(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """The generator's part, for a baseline."""
-        dy, loss = self.stepper._mapped(self.stepper.field.gen, t, y, self._next())
-        self._note(dy, loss[..., None])
-        return dy
-
-    def measured(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(losses (..., 2), |f|) at the first evaluation of each player."""
-        norm = self._norms[0] if len(self._norms) == 1 else torch.sqrt(self._norms[0] ** 2 + self._norms[1] ** 2)
-        return torch.cat(self._losses, dim=-1), norm
-
-    def _next(self) -> Any:
-        batch = self.batches[min(self._calls, len(self.batches) - 1)]
-        self._calls += 1
-        return batch
-
-    def _note(self, dy: torch.Tensor, losses: torch.Tensor, whole: bool = False) -> None:
-        if whole and self._losses:
-            return
-        self._losses.append(losses)
-        self._norms.append(torch.linalg.vector_norm(dy, dim=-1))
-
-
-def frozen(
-    stepper: Stepper, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dy, losses) where each player moves against the opponent at ``start``."""
-    n = stepper.game.n_disc
-    disc_sees = torch.cat([y[..., :n], start[..., n:]], dim=-1)
-    gen_sees = torch.cat([start[..., :n], y[..., n:]], dim=-1)
-    part_d, loss_d = stepper._mapped(stepper.field.disc, t, disc_sees, batch)
-    part_g, loss_g = stepper._mapped(stepper.field.gen, t, gen_sees, batch)
-    return torch.cat([part_d, part_g], dim=-1), torch.stack([loss_d, loss_g], dim=-1)
-
-
 def check_state(game: Game, y0: Any) -> None:
     """Refuse a y0 that is not a floating (P,) or (E, P) tensor of finite numbers."""
-    if not isinstance(game, Game):
-        fail("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")
+    check_game(game)
     shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
     if not isinstance(y0, torch.Tensor) or not y0.is_floating_point() or y0.ndim not in (1, 2):
         fail("y0", y0, shape)
@@ -370,32 +277,16 @@ def needs_graph(arguments: Arguments, *values: Any) -> bool:
     return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
 
 
-def _begin(clock: tuple[float, int, Any], t: float) -> Any:
-    """The step's start as a function of a differentiable step size; else the time itself."""
-    anchor, count, h = clock
-    return anchor + count * h if isinstance(h, torch.Tensor) else t
-
-
-def _until(times: Sequence[float], position: int, end: float) -> Sequence[float]:
-    """Those of the sorted times[position:] that do not lie beyond ``end``."""
-    return times[position : bisect.bisect_right(times, end, lo=position)]
-
-
-def _time(t: Any) -> torch.Tensor:
-    return torch.as_tensor(t, dtype=torch.float64)
-
-
 def _each_member(function: Any, y: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
     """A game's function of y (P,), for every member of an ensemble."""
     if y.ndim == 1:
         return function(*rest, y)
-    members = [function(*(torch.utils._pytree.tree_map(lambda x: x[e], r) for r in rest), y[e]) for e in range(len(y))]
+    members = [function(*({k: x[e] for k, x in r.items()} for r in rest), member) for e, member in enumerate(y)]
     return {key: torch.stack([m[key] for m in members]) for key in members[0]}
 
 
 def _known(arguments: dict[str, Any]) -> dict[str, Any]:
     allowed = parse.__kwdefaults__ or {}
     for key in arguments:
-        if key not in allowed:
-            fail("Stepper", key, f"given arguments among {', '.join(allowed)}")
+        choose("Stepper", key, allowed)
     return arguments

@@ -46,9 +46,7 @@ class Penalty:
 
     def __repr__(self) -> str:
         """``name(weight)``, which is also what a checkpoint compares."""
-        weight = self.weight
-        if isinstance(weight, torch.Tensor):
-            weight = weight.tolist()
+        weight: Any = float(self.weight.detach()) if isinstance(self.weight, torch.Tensor) else self.weight
         return f"{self.name}({getattr(weight, '__qualname__', weight)})"
 
 

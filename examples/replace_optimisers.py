@@ -1,0 +1,38 @@
+"""A GAN on handwritten digits in plain PyTorch, with an optimiser for each player.
+
+replace_optimisers_ode.py is this same loop with one ODE solver in the optimisers' place: compare the two files.
+"""
+
+import torch
+from torch.nn.functional import softplus
+
+import odegan.metrics
+import odegan.nets
+
+torch.manual_seed(0)
+images, labels = odegan.metrics.load_digits()
+loader = torch.utils.data.DataLoader(images, batch_size=64, shuffle=True, drop_last=True)
+generator, discriminator = odegan.nets.digits.Generator(latent=16), odegan.nets.digits.Discriminator()
+
+
+def disc_loss(real, latent):
+    return (softplus(-discriminator(real)) + softplus(discriminator(generator(latent)))).mean()
+
+
+def gen_loss(real, latent):
+    return softplus(-discriminator(generator(latent))).mean()
+
+
+optimisers = [torch.optim.Adam(m.parameters(), lr=1e-3, betas=(0.5, 0.999)) for m in (discriminator, generator)]
+
+for epoch in range(4):
+    for real in loader:
+        latent = torch.randn(len(real), 16)
+        for optimiser, loss in zip(optimisers, (disc_loss, gen_loss), strict=True):
+            optimiser.zero_grad()
+            loss(real, latent).backward()
+            optimiser.step()
+    print(f"epoch {epoch}: loss of D {disc_loss(real, latent):.3f}, of G {gen_loss(real, latent):.3f}")
+
+samples = generator(torch.randn(100, 16))
+print("samples:", tuple(samples.shape))

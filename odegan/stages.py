@@ -1,0 +1,124 @@
+"""The field as one solver step sees it: which minibatch a stage gets, against whom a player moves, what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan import baselines, solvers
+from odegan.arguments import Arguments
+from odegan.field import make_field
+from odegan.game import Game
+
+
+class Evaluator:
+    """The parts of a game's field under the arguments of a run, for one state (P,) or for an ensemble (E, P)."""
+
+    def __init__(self, game: Game, arguments: Arguments) -> None:
+        self.n_disc, self.arguments = game.n_disc, arguments
+        in_field = arguments.placement == "field"
+        self.field = make_field(game, arguments.penalties, arguments.rates, arguments.clip, penalise=in_field)
+        self.after_step = bool(arguments.penalties) and arguments.placement == "after_step"
+        first = bool(arguments.penalties) and arguments.placement == "first_stage"
+        self.first_weight = solvers.first_stage_weight(arguments.solver.name) if first else None
+
+    def mapped(self, function: Callable[..., Any], t: Any, y: torch.Tensor, batch: Any) -> Any:
+        """function(t, y, batch), over the members of an ensemble."""
+        if y.ndim == 1:
+            return function(t, y, batch)
+        return torch.vmap(function, in_dims=(None, 0, None if batch is None else 0))(t, y, batch)
+
+    def joint(self, t: Any, y: torch.Tensor, batch: Any) -> Any:
+        """(dy (..., P), losses (..., 2)), both players at once."""
+        return self.mapped(self.field.joint, t, y, batch)
+
+    def penalty(self, t: Any, y: torch.Tensor, batch: Any) -> torch.Tensor:
+        """What the penalties add to the field, (..., P)."""
+        return self.mapped(self.field.penalty, t, y, batch)  # type: ignore[arg-type]
+
+    def frozen(self, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(dy, losses) where each player moves against the opponent at ``start``."""
+        n = self.n_disc
+        disc_sees = torch.cat([y[..., :n], start[..., n:]], dim=-1)
+        gen_sees = torch.cat([start[..., :n], y[..., n:]], dim=-1)
+        part_d, loss_d = self.mapped(self.field.disc, t, disc_sees, batch)
+        part_g, loss_g = self.mapped(self.field.gen, t, gen_sees, batch)
+        return torch.cat([part_d, part_g], dim=-1), torch.stack([loss_d, loss_g], dim=-1)
+
+    def fixed_map(self) -> Callable[..., Any]:
+        """One step of a fixed-step solver as a pure function of tensors, which is what ``compile`` compiles:
+
+        (t, h, y, memory, alive, batches) -> (y1, memory, alive, losses, |f|). A member that has turned non-finite stays
+        at its last finite state.
+        """
+        name, options = self.arguments.solver.name, self.arguments.options
+        baseline = baselines.make(name, options) if name in solvers.BASELINES else None
+        runge_kutta = None if baseline else solvers.one_step(name, options.get("perturb", False))
+
+        def step(t: Any, h: Any, y: torch.Tensor, memory: Any, alive: torch.Tensor, batches: Any) -> Any:
+            stages = Stages(self, y, batches)
+            if baseline is not None:
+                y1, memory = baseline(stages, t, h, y, memory)
+            elif runge_kutta is not None:
+                y1 = runge_kutta(stages.joint, t, h, y)
+            if self.after_step:
+                y1 = y1 + h * self.penalty(t, y, batches[0])
+            losses, size = stages.measured()
+            alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
+            return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
+
+        return step
+
+
+class Stages:
+    """The evaluations of one fixed step. Each call is the next stage; the first of each player is measured."""
+
+    def __init__(self, evaluator: Evaluator, start: torch.Tensor, batches: tuple[Any, ...]) -> None:
+        self.evaluator, self.start, self.batches = evaluator, start, batches
+        self.n_disc = evaluator.n_disc
+        self._calls = 0
+        self._measured: list[
+            tuple[torch.Tensor, torch.Tensor]
+        ] = []  # (losses, |f|) of both players, or of D, then of G
+
+    def joint(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """Both players' parts (..., P)."""
+        evaluator, batch = self.evaluator, self._next()
+        if evaluator.arguments.players == "joint":
+            dy, losses = evaluator.joint(t, y, batch)
+        else:
+            dy, losses = evaluator.frozen(t, y, batch, self.start)
+        if self._calls == 1:
+            if evaluator.first_weight is not None:
+                dy = dy + evaluator.penalty(t, y, batch) / evaluator.first_weight
+            self._measure(dy, losses)
+        return dy
+
+    def disc(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """The discriminator's part (..., n_disc)."""
+        dy, loss = self.evaluator.mapped(self.evaluator.field.disc, t, y, self._next())
+        if self._calls == 1:
+            self._measure(dy, loss[..., None])
+        return dy
+
+    def gen(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """The generator's part (..., n_gen)."""
+        dy, loss = self.evaluator.mapped(self.evaluator.field.gen, t, y, self._next())
+        self._measure(dy, loss[..., None])
+        return dy
+
+    def measured(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(losses (..., 2), |f| (...)) at the first evaluation of each player."""
+        losses, sizes = zip(*self._measured, strict=True)
+        size = sizes[0] if len(sizes) == 1 else torch.hypot(*sizes)
+        return torch.cat(losses, dim=-1), size
+
+    def _next(self) -> Any:
+        batch = self.batches[min(self._calls, len(self.batches) - 1)]
+        self._calls += 1
+        return batch
+
+    def _measure(self, dy: torch.Tensor, losses: torch.Tensor) -> None:
+        self._measured.append((losses, torch.linalg.vector_norm(dy, dim=-1)))

@@ -1,0 +1,322 @@
+"""The experiments' quick forms through the command line: what they write, refuse, and resume."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.image import imread
+
+pytest.importorskip("tyro")
+
+from experiments import mixture, mog16, rotational, runner
+from experiments.commandline import reproducing
+from experiments.folder import Folder
+from experiments.runner import Options
+from experiments.switches import SolverOptions
+from odegan import ArgumentError, plots
+
+
+@dataclass
+class Tiny(Options):
+    """What the runner itself does, without an experiment's cost."""
+
+    size: float = 1.0
+    """Size."""
+
+    def quick_form(self) -> Tiny:
+        return self
+
+
+def run_tiny(options: Tiny, folder: Folder) -> list[dict]:
+    folder.log({"run": "tiny", "step": 0, "size": options.size})
+    folder.save(plots.curves({"a": ([0, 1], [0, options.size])}, "x", "y"), "line")
+    return [{"run": "tiny", "size": options.size}]
+
+
+ENTRIES = {
+    "rotational": rotational.main,
+    "mog16": mog16.main,
+    "tiny": lambda argv: runner.main(Tiny, run_tiny, argv),
+}
+EXPERIMENTS = ("rotational", "mog16")
+FIGURES = {
+    "rotational": {"spirals", "thresholds", "frozen"},
+    "mog16": {"density", "modes", "quality"},
+    "mog16 --compare": {
+        *("density", "modes", "quality", "compared_modes", "compared_quality", "compared_density"),
+        *("bars_modes", "bars_quality", "bars_kl"),
+    },
+}
+
+
+def call(command: str, folder: Path, *more: str) -> int:
+    name, *arguments = command.split()
+    return ENTRIES[name]([*arguments, "--quick", "--no-progress", "--output", str(folder), *more])
+
+
+def summary(folder: Path) -> list[dict]:
+    rows = json.loads((folder / "summary.json").read_text())
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def quick(request, tmp_path_factory) -> tuple[str, Path, str]:
+    """(command, folder, what it printed) of every quick form, run once."""
+    folder, printed = tmp_path_factory.mktemp("quick") / "run", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert call(request.param, folder) == 0
+    return request.param, folder, printed.getvalue()
+
+
+def test_quick_form_writes_everything(quick: tuple[str, Path, str]) -> None:
+    command, folder, printed = quick
+    config = json.loads((folder / "config.json").read_text())
+    assert config["options"]["quick"] is True
+    assert set(config["versions"]) == {"odegan", "torch", "torchdiffeq"}
+    assert config["command"].startswith(f"python -m experiments.{command}")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows
+    assert all("run" in row for row in rows)
+    pictures = {path.stem: imread(path) for path in (folder / "figures").glob("*.png")}
+    assert pictures.keys() == FIGURES[command]
+    assert all(picture[..., :3].std() > 0.02 for picture in pictures.values())
+    table = (folder / "summary.md").read_text()
+    for row in summary(folder):
+        first = next(iter(row.values()))
+        assert first in table
+        assert first in printed
+    assert printed.endswith(f"figures: {folder / 'figures'}\n")
+
+
+def test_summary_holds_what_the_experiment_claims(quick: tuple[str, Path, str]) -> None:
+    command, folder, _ = quick
+    CLAIMS[command](summary(folder))
+
+
+def thresholds_are_the_closed_forms(rows: list[dict]) -> None:
+    named = {row["solver"]: row for row in rows}
+    assert set(named) == set(rotational.fixed_solvers())
+    for row in rows:
+        assert row["measured b"] == pytest.approx(row["closed form b"], rel=0.01)
+        assert row["frozen: distance from Euler"] < 1e-12
+        assert row["frozen: norm after 200 steps"] > 2
+    # The numbers at h = 0.01 and a = 1; Euler's is sqrt(2 a / h - a^2).
+    for solver, threshold in {"euler": 199**0.5, "heun2": 54.96, "rk4": 283.6}.items():
+        assert named[solver]["closed form b"] == pytest.approx(threshold, rel=1e-3)
+
+
+def every_setting_spends_its_budget(rows: list[dict]) -> None:
+    for row in rows:
+        assert 48 <= row["evaluations"] <= 64
+        assert row["diverged"] == "0 of 2"
+
+
+def every_setting_is_there(rows: list[dict]) -> None:
+    assert [row["setting"] for row in rows] == list(mog16.SETTINGS)
+    every_setting_spends_its_budget(rows)
+
+
+CLAIMS = {
+    "rotational": thresholds_are_the_closed_forms,
+    "mog16": every_setting_spends_its_budget,
+    "mog16 --compare": every_setting_is_there,
+}
+
+
+HELP = {
+    "all": ("seed", "device", "output", "quick", "resume", "progress", "docs"),
+    "rotational": ("damping", "rotation", "step-size"),
+    "mog16": (
+        *(
+            "solver",
+            "step-size",
+            "refresh",
+            "placement",
+            "players",
+            "penalty",
+            "rates",
+            "rtol",
+            "atol",
+            "clip",
+            "option",
+        ),
+        *("seeds", "evaluations", "full", "compare", "settings", "compile"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_help_names_and_explains_the_options(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        ENTRIES[name](["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"--{option}" in printed for option in HELP["all"])
+    assert all(f"--{option}" in printed for option in HELP[name])
+    assert "Seed of everything random" in printed
+
+
+WRONG = [
+    ("rotational --seed x", "--seed"),
+    ("rotational --sed 3", "did you mean --seed?"),
+    ("rotational unexpected", "unexpected"),
+    ("rotational --step-size 0", "step_size: got 0.0"),
+    ("rotational --damping -1", "damping: got -1.0"),
+    ("rotational --device abacus", "device: got 'abacus'"),
+    ("mog16 --solver rk5", "did you mean 'rk4'?"),
+    ("mog16 --step-size -0.1", "step_size: got -0.1"),
+    ("mog16 --refresh often", "refresh: got 'often'"),
+    ("mog16 --solver dopri5 --refresh stage", "refresh: got 'stage'"),
+    ("mog16 --placement nowhere", "placement: got 'nowhere'"),
+    ("mog16 --solver midpoint --placement first_stage", "b_1 = 0"),
+    ("mog16 --players both", "players: got 'both'"),
+    ("mog16 --players frozen --solver adam", "players: got 'frozen'"),
+    ("mog16 --penalty generator_gradient", "penalty: got 'generator_gradient'"),
+    ("mog16 --penalty nothing:1", "penalty: got 'nothing'"),
+    ("mog16 --solver adam --option betas", "option: got 'betas'"),
+    ("mog16 --solver adam --option beta=1", "did you mean 'betas'?"),
+    ("mog16 --rates 1", "--rates"),
+    ("mog16 --clip 0", "clip: got 0.0"),
+    ("mog16 --loss hinges", "did you mean 'hinge'?"),
+    ("mog16 --seeds 0", "seeds: got 0"),
+    ("mog16 --compare --settings rk4 rk5", "settings: got 'rk5'"),
+]
+
+
+@pytest.mark.parametrize("command, message", WRONG)
+def test_wrong_options_are_one_line_and_write_nothing(command: str, message: str, tmp_path: Path, capsys) -> None:
+    name, *arguments = command.split()
+    assert ENTRIES[name]([*arguments, "--output", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.startswith(f"python -m experiments.{name}: ")
+    assert said.err.count("\n") == 1
+    assert not said.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.rotational", "--step-size", "zero", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--step-size" in done.stderr
+
+
+def test_batch_size_must_hold_every_mode(tmp_path: Path, capsys) -> None:
+    assert mog16.main(["--batch-size", "100", "--output", str(tmp_path / "run")]) == 2
+    assert "batch_size: got 100; it must be a multiple of 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("solver, draws", [("heun2", 20), ("dopri5", 7)])
+def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
+    solver: str, draws: int, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    switches = ("--solver", solver, "--seeds", "2")
+    assert call("mog16", tmp_path / "whole", *switches) == 0
+    calls = []
+
+    @functools.wraps(mixture.draw)
+    def draw(n: int, generator: torch.Generator) -> torch.Tensor:
+        calls.append(n)
+        if len(calls) == draws:
+            signal.raise_signal(signal.SIGINT)
+        return original(n, generator)
+
+    original = mixture.draw
+    monkeypatch.setattr(mixture, "draw", draw)
+    assert call("mog16", tmp_path / "broken", *switches) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not (tmp_path / "broken/summary.json").exists()
+    with (tmp_path / "broken/metrics.jsonl").open("a") as file:
+        file.write('{"run": "cut sh')
+    assert call("mog16", tmp_path / "broken", *switches, "--resume") == 0
+    assert summary(tmp_path / "broken") == summary(tmp_path / "whole")
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("broken", "whole")]
+    assert sorted(metrics[0].splitlines()) == sorted(metrics[1].splitlines())
+
+
+def test_resume_refuses_other_options_and_names_them(tmp_path: Path, capsys) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    assert call("tiny", tmp_path / "run", "--resume", "--size", "3") == 2
+    assert "size: got 3.0, but the run in" in capsys.readouterr().err
+    assert call("tiny", tmp_path / "run", "--resume") == 0
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_fresh_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    (tmp_path / "run/figures/mine.png").touch()
+    stale = Folder(tmp_path / "run", "tiny", "").checkpoint("stale")
+    stale.touch()
+    assert call("tiny", tmp_path / "run", "--size", "3") == 0
+    assert summary(tmp_path / "run") == [{"run": "tiny", "size": 3.0}]
+    assert (tmp_path / "run/figures/mine.png").exists()
+    assert not stale.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.tex").touch()
+    assert call("tiny", tmp_path / "other") == 2
+    assert "output: got" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+def test_docs_get_figures_and_the_command(tmp_path: Path) -> None:
+    assert call("tiny", tmp_path / "run", "--size", "2", "--docs", str(tmp_path / "docs")) == 0
+    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["test_experiments_line.png"]
+    page = (tmp_path / "docs/results/test_experiments.md").read_text()
+    assert "test_experiments --quick --size 2\n" in page
+    assert (tmp_path / "run/summary.md").read_text() in page
+
+
+def test_metrics_are_json_whatever_the_numbers(tmp_path: Path) -> None:
+    folder = Folder.open(Tiny(output=tmp_path / "run"), "tiny", "")
+    folder.log({"step": 1, "values": torch.tensor([1.0, float("nan")]), "kl": float("inf")})
+    assert (tmp_path / "run/metrics.jsonl").read_text() == '{"step": 1, "values": [1.0, null], "kl": null}\n'
+
+
+def test_reproducing_leaves_out_what_does_not_change_numbers() -> None:
+    command = "python -m experiments.mog16 --resume --output=a --docs d --no-progress --settings 'no penalty' --seeds 3"
+    assert reproducing(command) == "python -m experiments.mog16 --settings 'no penalty' --seeds 3"
+
+
+def test_switches_become_the_arguments_of_odeint_gan() -> None:
+    given = SolverOptions(
+        solver="adam", step_size=1e-3, refresh="never", penalty=("generator_gradient:0.5",), option=("betas=0.5,0.9",)
+    ).keywords()
+    assert given["options"] == {"betas": (0.5, 0.9)}
+    assert given["refresh"] == float("inf")
+    assert repr(given["penalties"]) == "[generator_gradient(0.5)]"
+    adaptive = SolverOptions(solver="dopri5", step_size=0.2).keywords()
+    assert (adaptive["step_size"], adaptive["refresh"]) == (None, 0.2)
+    assert mog16.Mog16(penalty=("none",)).keywords()["penalties"] == []
+    with pytest.raises(ArgumentError, match="refresh"):
+        SolverOptions(refresh="x").keywords()
+
+
+def test_draw_has_every_mode_equally_often() -> None:
+    x = mixture.draw(64, torch.Generator().manual_seed(0))
+    nearest = torch.cdist(x, mixture.MODES).argmin(1)
+    assert torch.bincount(nearest).tolist() == [4] * 16
+    assert torch.cdist(x, mixture.MODES).amin(1).max() < 6 * mixture.SIGMA
+
+
+def test_a_member_that_diverges_is_counted(tmp_path: Path) -> None:
+    assert call("mog16", tmp_path, "--solver", "euler", "--step-size", "1e20", "--penalty", "none") == 0
+    (row,) = summary(tmp_path)
+    assert row["diverged"] == "2 of 2"
+    assert row["modes covered"] == [0.0, 0.0]
+
+
+def test_options_need_a_quick_form() -> None:
+    with pytest.raises(NotImplementedError):
+        Options().quick_form()
