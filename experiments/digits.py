@@ -8,6 +8,7 @@ field evaluations (penalties are not counted).
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,10 +87,13 @@ class Digits(SolverOptions, Options):
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "heun2": {},
     "euler": {"solver": "euler"},
+    "euler, h = 0.2": {"solver": "euler", "step_size": 0.2},
     "rk4": {"solver": "rk4"},
     "alternating": {"solver": "alternating"},
     "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
 }
+
+LOST = Score(math.nan, math.nan, [math.nan])  # of a run that diverged, whatever it scored before
 
 
 def run(options: Digits, folder: Folder) -> list[dict[str, Any]]:
@@ -165,19 +169,21 @@ def named(options: Digits) -> dict[str, Any]:
 
 
 def row(name: str, runs: Sequence[Trained], judge: Judge) -> dict[str, Any]:
-    """Scores at the end, means over the seeds, and the lowest and highest FID where there are several."""
-    fids = [one.scores[-1].fid for one in runs]
+    """Scores at the end, means over the seeds, and the range of FID where there are several; nan where one diverged."""
+    diverged = [one.solution.stats["stopped_at"] is not None for one in runs]
+    ends = [LOST if gone else one.scores[-1] for gone, one in zip(diverged, runs, strict=True)]
+    fids = [end.fid for end in ends]
     spread = {"lowest": min(fids), "highest": max(fids)} if len(runs) > 1 else {}
     return {
         "solver": name,
-        "field evaluations": runs[0].evaluations[-1],
+        "field evaluations": max(one.solution.stats["nfe"] for one in runs),
         "FID": sum(fids) / len(fids),
         **spread,
         "FID of real halves": judge.floor(),
-        "coverage": sum(one.scores[-1].coverage for one in runs) / len(runs),
-        "worst class": min(min(one.scores[-1].coverage_per_class) for one in runs),
+        "coverage": sum(end.coverage for end in ends) / len(ends),
+        "worst class": min(min(end.coverage_per_class) for end in ends),
         "seconds": sum(one.seconds for one in runs) / len(runs),
-        "diverged": sum(one.solution.stats["stopped_at"] is not None for one in runs),
+        "diverged": sum(diverged),
     }
 
 

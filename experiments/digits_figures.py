@@ -29,13 +29,14 @@ def single_figures(game: Game, judge: Judge, trained: Trained) -> dict[str, Figu
 
 def comparison_figures(game: Game, judge: Judge, trained: Mapping[str, Sequence[Trained]]) -> dict[str, Figure]:
     """FID of several settings, and samples of the first seed of each."""
-    frames = [
-        (name, judge.by_class(game.sample(runs[0].states[-1], DRAWN, seed=0), 10)) for name, runs in trained.items()
-    ]
-    return {
-        "compared_fid": fid_curves(trained, judge),
-        "compared_samples": plots.image_grid_over_time(frames),
-    }
+    frames = []
+    for name, runs in trained.items():
+        gone = runs[0].solution.stats["stopped_at"] is not None
+        title = f"{name}, before it diverged" if gone else name
+        frames.append((title, judge.by_class(game.sample(runs[0].states[-1], DRAWN, seed=0), 10)))
+    scores = fid_curves(trained, judge)
+    scores.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return {"compared_fid": scores, "compared_samples": plots.image_grid_over_time(frames)}
 
 
 def samples(game: Game, judge: Judge, trained: Trained) -> Figure:
@@ -66,7 +67,7 @@ def fid_curves(trained: Mapping[str, Sequence[Trained]], judge: Judge) -> Figure
         if len(runs) > 1:
             bands[name] = (values.amin(0), values.amax(0))
     ends = [0, max(x[-1] for x, _ in lines.values())]
-    lines["half of the real digits against the rest"] = (ends, torch.full((2,), judge.floor()))
+    lines["real halves"] = (ends, torch.full((2,), judge.floor()))
     return plots.curves(lines, "field evaluations", "FID in the classifier's 32 features", log=True, band=bands)
 
 
@@ -74,7 +75,7 @@ def coverage_curves(trained: Trained) -> Figure:
     """Coverage over all digits, and the range of the ten classes."""
     classes = torch.tensor([score.coverage_per_class for score in trained.scores])
     lines = {"all": (trained.evaluations, [score.coverage for score in trained.scores])}
-    label = "share of real digits covered (band: the ten classes)"
+    label = "real digits covered (band: the ten classes)"
     figure = plots.curves(lines, "field evaluations", label, band={"all": (classes.amin(1), classes.amax(1))})
     figure.axes[0].set_ylim(0, 1)
     return figure

@@ -22,7 +22,7 @@ from experiments.mixture import Trained
 from experiments.mog16_figures import comparison_figures, single_figures
 from experiments.runner import Folder, Options, SolverOptions
 from experiments.switches import NONE
-from odegan import Game, gan, losses, nets
+from odegan import Game, gan, losses, nets, solvers
 from odegan.checks import choose, fail, whole
 
 FULL_STEPS = 30_000
@@ -33,18 +33,18 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "rk4_classic": {},
     "euler": {"solver": "euler"},
     "heun2": {"solver": "heun2"},
-    "rk4": {"solver": "rk4"},
-    "dopri5": {"solver": "dopri5"},
+    "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
+    "alternating": {"solver": "alternating"},
     "no penalty": {"penalty": (NONE,)},
+    "optimistic": {"solver": "optimistic"},
+    "extragradient": {"solver": "extragradient"},
+    "dopri5": {"solver": "dopri5"},
+    "players frozen": {"players": "frozen"},
     "placement field": {"placement": "field"},
     "placement first_stage": {"placement": "first_stage"},
-    "players frozen": {"players": "frozen"},
+    "rk4": {"solver": "rk4"},
     "refresh stage": {"refresh": "stage"},
     "refresh never": {"refresh": "never"},
-    "alternating": {"solver": "alternating"},
-    "extragradient": {"solver": "extragradient"},
-    "optimistic": {"solver": "optimistic"},
-    "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
 }
 
 
@@ -86,6 +86,13 @@ class Mog16(SolverOptions, Options):
         """Refuse wrong switches and lengths."""
         super().check()
         losses.get(self.loss)
+        facts = solvers.get(self.solver)
+        if facts.adaptive and not facts.one_step:
+            fail(
+                "solver",
+                self.solver,
+                "one that a budget of field evaluations can end; this one calls back only at its end",
+            )
         for name in ("seeds", "evaluations", "reports", "samples"):
             whole(name, getattr(self, name), low=1)
         for name in self.settings:

@@ -59,9 +59,14 @@ class Arguments:
         """Whether minibatches ever change."""
         return self.refresh != math.inf
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a penalty keeps samples between steps."""
+        return any(getattr(penalty, "replay", None) is not None for penalty in self.penalties)
+
     def one_call(self, has_data: bool) -> bool:
         """Whether the whole run is one call of torchdiffeq's solver on one smooth field."""
-        plain = self.players == "joint" and (self.placement == "field" or not self.penalties)
+        plain = self.players == "joint" and (self.placement == "field" or not self.penalties) and not self.remembers
         still = self.refresh == math.inf or (not has_data and self.refresh is None)
         return self.solver.torchdiffeq and plain and still
 
@@ -189,6 +194,15 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         "refresh: got 'stage' without data; there is no minibatch to refresh",
     ),
     (
+        lambda s, a, data, members: a.remembers and s.torchdiffeq and not s.one_step,
+        "penalties: got replay buffers with {solver}, which keeps a history of one smooth field; choose a one-step solver, "
+        "or buffer=0",
+    ),
+    (
+        lambda s, a, data, members: a.remembers and not data,
+        "penalties: got replay buffers without data; use buffer=0",
+    ),
+    (
         lambda s, a, data, members: s.torchdiffeq and not s.one_step and not a.one_call(data),
         "solver: {solver} keeps a history of one smooth field; use it with players='joint', placement='field' and "
         "refresh=math.inf (or no data), or choose a one-step solver",
@@ -208,10 +222,10 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         lambda s, a, data, members: (
             s.adaptive
             and a.refresh in (None, math.inf)
-            and (a.players == "frozen" or (bool(a.penalties) and a.placement == "after_step"))
+            and (a.players == "frozen" or (bool(a.penalties) and a.placement == "after_step") or a.remembers)
         ),
         "refresh: got {refresh} with the adaptive solver {solver} and something that happens once an interval "
-        "(players='frozen' or placement='after_step'); give the interval's length",
+        "(players='frozen', placement='after_step', or a penalty with replay buffers); give the interval's length",
     ),
     (
         lambda s, a, data, members: a.players == "frozen" and s.name in solvers.BASELINES,

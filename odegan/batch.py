@@ -59,6 +59,14 @@ class Batch(tuple):
         """The same batch with these buffers."""
         return Batch(self[0], self[1], self[2], self[3], buffers)
 
+    def with_noise(self, noise: Any) -> Batch:
+        """The same batch with this noise."""
+        return Batch(self[0], self[1], noise, self[3], self[4])
+
+    def with_replay(self, replay: Any) -> Batch:
+        """The same batch with these stored samples."""
+        return Batch(self[0], self[1], self[2], replay, self[4])
+
 
 def _flatten(batch: Batch) -> tuple[list[Any], tuple[int, ...]]:
     present = tuple(i for i, part in enumerate(batch) if part is not None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,21 +11,9 @@ from torch.utils.data import Dataset
 
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, whole
-
-BLOCK = 16  # minibatches of latents that are drawn at once: seeding a generator costs as much as a small draw
+from odegan.seeds import BLOCK, generator
 
 Sampler = Callable[[int, int], torch.Tensor]  # (seed, index) -> (B, ...)
-
-
-def stream_seed(seed: int, stream: str, index: int) -> int:
-    """A 63-bit seed for the index-th draw of one stream of a run; distinct streams and indices are independent."""
-    digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-def generator(seed: int, stream: str, index: int, device: Any = "cpu") -> torch.Generator:
-    """A generator on ``device``, seeded for the index-th draw of one stream."""
-    return torch.Generator(device=device).manual_seed(stream_seed(seed, stream, index))
 
 
 class Minibatches:

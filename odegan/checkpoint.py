@@ -19,7 +19,7 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
     """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never a part."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = target.with_name(f"{target.name}.part")
     try:
         with open(part, "wb") as file:
             torch.save({"odegan_checkpoint": VERSION} | payload, file)

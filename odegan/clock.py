@@ -32,7 +32,7 @@ class Tick(NamedTuple):
 def tick(clock: Clock, t: float, h: Any, limit: float) -> Tick:
     """The step from t of size h, shortened to end on ``limit``."""
     length = plain(h)
-    start = clock.anchor + clock.steps * clock.h if isinstance(clock.h, torch.Tensor) else t
+    start = exact(clock, t)
     if length != plain(clock.h):
         clock = Clock(t, 0, h)
     end = clock.anchor + (clock.steps + 1) * length
@@ -41,6 +41,11 @@ def tick(clock: Clock, t: float, h: Any, limit: float) -> Tick:
     if end <= limit + SNAP * length:  # ends on the limit: keep counting
         return Tick(start, h, limit, Clock(clock.anchor, clock.steps + 1, h))
     return Tick(start, limit - start, limit, Clock(limit, 0, math.nan))
+
+
+def exact(clock: Clock, t: float) -> Any:
+    """The clock's time t, as a function of the step size where that is a tensor."""
+    return clock.anchor + clock.steps * clock.h if isinstance(clock.h, torch.Tensor) else t
 
 
 def until(times: Sequence[float], position: int, end: float) -> Sequence[float]:

@@ -110,7 +110,17 @@ def gradient_of_sum(extras: Sequence[Any], place: Any, theta: torch.Tensor, batc
     """Gradient in one player's theta of the sum of its extra losses; None when there is none."""
     if not extras:
         return None
-    return gradient_and_value(lambda own: sum(extra(*place(own), batch, t) for extra in extras), theta)[0]
+    # What an extra loss holds constant is evaluated here, outside the function that is differentiated.
+    fixed = [_with_parts(extra, place(theta), batch, t) for extra in extras]
+    return gradient_and_value(lambda own: sum(extra(*place(own), batch, t) for extra in fixed), theta)[0]
+
+
+def _with_parts(extra: Any, point: Players, batch: Any, t: Any) -> Any:
+    """The extra loss with the parts that it holds constant, if any, taken at this point."""
+    if not hasattr(extra, "parts"):
+        return extra
+    parts = extra.parts(*point, batch, t)
+    return lambda d, g, batch, t: extra.value(d, g, batch, t, parts)
 
 
 def checked_rates(rates: Any) -> Rates:

@@ -236,15 +236,26 @@ def _reset(part: Any, role: str) -> None:
 
 
 def _reset_parametrized(part: Any, role: str) -> None:
-    """Re-draw through the parametrization: resetting ``part.weight`` in place would change a temporary only."""
-    plain = copy.deepcopy(part)
-    names = list(part.parametrizations)
+    """Re-draw through the parametrization: resetting ``part.weight`` in place would change a temporary only.
+
+    The plain layer is put together by hand: torch's remove_parametrizations also takes the attribute from the class,
+    which copies share with the user's own module.
+    """
+    plain, names = copy.deepcopy(part), list(part.parametrizations)
+    plain.__class__ = type(part).__bases__[0]
+    del plain.parametrizations
     for name in names:
-        parametrize.remove_parametrizations(plain, name, leave_parametrized=True)
+        plain.register_parameter(name, nn.Parameter(getattr(part, name).detach().clone()))
     _reset(plain, role)
+    kept = {n: b.clone() for n, b in part.parametrizations.named_buffers()}
     with torch.no_grad():
         for name in names:
-            setattr(part, name, getattr(plain, name))
+            setattr(part, name, getattr(plain, name).detach())
+        if any(not torch.equal(b, kept[n]) for n, b in part.parametrizations.named_buffers()):
+            raise ArgumentError(
+                f"init: {role} holds a {type(part).__name__} whose parametrization keeps its value in a buffer, not in its "
+                "parameters; pass y0 yourself"
+            )
         own = dict(plain.named_parameters(recurse=False))
         for name, parameter in part.named_parameters(recurse=False):
             parameter.copy_(own[name])

@@ -29,6 +29,8 @@ class Game:
             both at once, for games that can share work or whose field has no potential. Default: two vector-Jacobian
             products.
         critic: optional function (theta_d, x (n, ...)) -> logits (n,).
+        real: function batch -> real samples (B, ...); default: the batch's own.
+        fake: optional function (theta_g, batch) -> generated samples (B, ...), differentiable.
         sample: optional function (y, n, seed) -> samples (n, ...).
         init: optional function (seed or None) -> y (P,).
         solution: optional function (t, y0) -> y(t), where the flow is known in closed form.
@@ -49,6 +51,8 @@ class Game:
         *,
         gradients: Callable[[torch.Tensor, torch.Tensor, Any], Players] | None = None,
         critic: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        real: Callable[[Any], torch.Tensor] | None = None,
+        fake: Callable[[torch.Tensor, Any], torch.Tensor] | None = None,
         sample: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None,
         init: Callable[[int | None], torch.Tensor] | None = None,
         solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
@@ -59,7 +63,7 @@ class Game:
             if not callable(value):
                 fail(label, value, "a function of (theta_d, theta_g, batch)")
         optional = {"gradients": gradients, "critic": critic, "sample": sample, "init": init, "solution": solution}
-        for label, value in optional.items():
+        for label, value in (optional | {"real": real, "fake": fake}).items():
             if value is not None and not callable(value):
                 fail(label, value, "a function or None")
         self.disc_loss, self.gen_loss = disc_loss, gen_loss
@@ -67,8 +71,9 @@ class Game:
         if self.n_params == 0:
             fail("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
         self._gradients, self._sample, self._init = gradients, sample, init
+        self._real, self._fake = real, fake
         self.critic, self.solution = critic, solution
-        self.couples_batch = couples_batch
+        self.couples_batch = self.critic_couples_batch = couples_batch
         self.name = name
 
     @property
@@ -139,6 +144,33 @@ class Game:
         if y.ndim == 1:
             return self._sample(y, n, seed)
         return torch.stack([self._sample(member, n, seed) for member in y])
+
+    # The samples and the critic on them, for penalties that look inside.
+    @property
+    def makes_fakes(self) -> bool:
+        """Whether ``fake`` works."""
+        return self._fake is not None
+
+    def real(self, batch: Any) -> torch.Tensor:
+        """The real samples (B, ...) of a batch."""
+        if self._real is not None:
+            return self._real(batch)
+        if batch is None:
+            raise ArgumentError(f"batch: got None; {self.name} reads its real samples from it")
+        return batch[0]
+
+    def fake(self, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+        """The generated samples (B, ...) of a batch."""
+        if self._fake is None:
+            raise ArgumentError(f"fake: {self.name} has no generated samples")
+        return self._fake(theta_g, batch)
+
+    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The critic as a function of samples (n, ...) alone, with the batch's module buffers."""
+        if self.critic is None:
+            raise ArgumentError(f"critic: {self.name} has none")
+        critic = self.critic
+        return lambda x: critic(theta_d, x)
 
     # What networks override: modules out, buffers that move between steps, a look at the first batch.
     def modules(self, y: torch.Tensor, batches: Any = None) -> tuple[torch.nn.Module, torch.nn.Module]:

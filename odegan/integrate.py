@@ -13,9 +13,10 @@ from odegan import callbacks as hooks
 from odegan import onecall
 from odegan.arguments import ON_NONFINITE, Arguments, StepSize, parse
 from odegan.batches import Minibatches
-from odegan.checks import ArgumentError, choose, fail, number, whole
+from odegan.checks import ArgumentError, choose, fail, number
 from odegan.game import Game
 from odegan.run import Run
+from odegan.seeds import of_members
 from odegan.solution import Solution
 from odegan.stepper import Stepper, check_state, needs_graph
 
@@ -123,7 +124,7 @@ def odeint_gan(
     if not isinstance(progress, bool | str):
         fail("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
-    seeds = _seeds(seed, members)
+    seeds = of_members(seed, members)
     arguments.check_run(data is not None, members)
     minibatches = _minibatches(game, y0, data, latent, batch_size, seeds)
     stepper = Stepper.from_arguments(game, arguments)
@@ -142,6 +143,10 @@ def odeint_gan(
 
 
 def _times(t: Any) -> list[float]:
+    if isinstance(t, torch.Tensor) and t.dtype == torch.float32:
+        # 0.2 means 0.2: not 0.200000003, whose last 3e-9 would be one more step.
+        short = [float(str(x)) for x in t.detach().cpu().flatten().numpy()]
+        t = torch.tensor(short, dtype=torch.float64).reshape(t.shape)
     try:
         times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -149,19 +154,6 @@ def _times(t: Any) -> list[float]:
     if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
         fail("t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times")
     return times.tolist()
-
-
-def _seeds(seed: Any, members: int | None) -> int | list[int]:
-    if isinstance(seed, Sequence) and not isinstance(seed, str):
-        if len(seed) != members:
-            fail(
-                "seed",
-                seed,
-                f"a whole number, or a sequence of {members} of them" if members else "a whole number >= 0",
-            )
-        return [whole("seed", s) for s in seed]
-    first = whole("seed", seed)
-    return first if members is None else [first + e for e in range(members)]
 
 
 def _check_callbacks(callback: Any) -> None:

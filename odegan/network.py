@@ -70,6 +70,7 @@ class NetworkGame(Game):
             self.discriminator.n,
             self.generator.n,
             critic=self.logits,
+            fake=lambda theta_g, batch: self.generator(theta_g, _read(batch)[1], _buffers(batch)),
             init=self._start,
             sample=self._draw,
             couples_batch=None,
@@ -81,6 +82,10 @@ class NetworkGame(Game):
     def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Logits (n,) of samples x (n, ...)."""
         return _flat_logits(self.discriminator(theta_d, x), x)
+
+    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The discriminator as a function of samples alone, with the batch's buffers."""
+        return self._judge(theta_d, _buffers(batch))
 
     def _judge(self, theta_d: torch.Tensor, buffers: Any) -> Callable[[torch.Tensor], torch.Tensor]:
         """The discriminator as a function of samples alone."""
@@ -167,10 +172,10 @@ class NetworkGame(Game):
         if not batches:
             fail("batches", batches, "None, or at least one (real, latent)")
         modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
-        _estimate_statistics(generator, [(b[1].to(y),) for b in batches])
-        with torch.no_grad():
-            seen = [(b[0].to(y), generator(b[1].to(y))) for b in batches]
-        _estimate_statistics(discriminator, seen)
+        fakes = _estimate_statistics(generator, [b[1].to(y) for b in batches])
+        if has_running_statistics(discriminator):
+            seen = [x for b, fake in zip(batches, fakes, strict=True) for x in (b[0].to(y), fake)]
+            _estimate_statistics(discriminator, seen)
         for part, mode in zip(chain(generator.modules(), discriminator.modules()), modes, strict=True):
             part.training = mode
         return generator, discriminator
@@ -203,7 +208,8 @@ class NetworkGame(Game):
             )
         _run_purely(self.discriminator, theta_d, real, "data")
         self.logits(theta_d, fake)
-        self.couples_batch = _couples(self.generator, theta_g, latent) or _couples(self.discriminator, theta_d, real)
+        self.critic_couples_batch = _couples(self.discriminator, theta_d, real)
+        self.couples_batch = self.critic_couples_batch or _couples(self.generator, theta_g, latent)
 
     def _probe_latent(self, guessed: bool) -> None:
         """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
@@ -227,6 +233,13 @@ class NetworkGame(Game):
             self.latent_shape = None  # a guess may be wrong: the first batch will tell
             return
         self.check(torch.cat([theta_d, theta_g]), (x, latent))
+
+
+def _read(batch: Any) -> Any:
+    """The batch, refused when there is none."""
+    if batch is None:
+        raise ArgumentError("batch: got None; a game of networks needs (real, latent)")
+    return batch
 
 
 def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
@@ -296,18 +309,15 @@ def _couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
 
 
 @torch.no_grad()
-def _estimate_statistics(module: nn.Module, inputs: Iterable[tuple[torch.Tensor, ...]]) -> None:
-    """Running statistics as the plain average over the given inputs."""
-    if not has_running_statistics(module):
-        return
+def _estimate_statistics(module: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Set running statistics to the plain average over the inputs; returns the outputs, under batch statistics."""
     norms = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()  # type: ignore[operator]
         norm.momentum = None  # type: ignore[assignment]
         norm.train()
-    for group in inputs:
-        for x in group:
-            module(x)
+    outputs = [module(x) for x in inputs]
     for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum  # type: ignore[assignment]
+        norm.momentum = momentum
+    return outputs

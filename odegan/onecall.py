@@ -40,7 +40,7 @@ def _solve(run: Run) -> None:
     arguments = stepper.arguments
     batch = run.batch(0)
     if batch is not None:
-        batch = stepper.with_buffers(Batch(*batch), run.state)
+        batch = stepper.completed(Batch(*batch), run.state)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     options = {k: v for k, v in arguments.options.items() if k != "norm"}
     seen = _Seen(run, times)
@@ -76,7 +76,10 @@ def _solve(run: Run) -> None:
     run.reported = list(states)
     if run.status == "running":
         run.status = "finished"
-        run.state = State(run.times[-1], states[-1], run.state.aux)
+        y, gone = states[-1], ~run.stopped_at.isnan().to(states.device)
+        run.state = State(
+            run.times[-1], torch.where(gone[..., None], run.state.y, y) if gone.any() else y, run.state.aux
+        )
     if not isinstance(watched, Watched):
         run.statistics.nfe = watched.nfe
 

@@ -34,7 +34,7 @@ class Run:
     ) -> None:
         self.stepper, self.times, self.minibatches = stepper, times, minibatches
         self.hooks, self.on_nonfinite, self.fingerprint = hooks, on_nonfinite, fingerprint
-        self.state = stepper.init(y0, times[0])
+        self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
         self.statistics = Statistics()
         self.reported = [y0]
         self.status, self.message = "running", ""

@@ -225,6 +225,23 @@ def cubic_interpolation(t0: float, y0: Any, f0: Any, t1: float, y1: Any, f1: Any
     return FixedGridODESolver._cubic_hermite_interp(None, t0, y0, f0, t1, y1, f1, t)
 
 
+class Tableau(NamedTuple):
+    """An embedded pair: stage i is at y + h sum_j beta[i - 1][j] k_j; the error estimate of a step is h sum_i error[i] k_i."""
+
+    beta: tuple[tuple[float, ...], ...]
+    error: tuple[float, ...]
+
+
+def tableau(name: str) -> Tableau:
+    """The tableau of an adaptive Runge-Kutta solver, read off torchdiffeq.
+
+    >>> tableau("adaptive_heun")
+    Tableau(beta=((1.0,),), error=(0.5, -0.5))
+    """
+    pair = SOLVERS[choose("solver", name, [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step])].tableau
+    return Tableau(tuple(tuple(row.tolist()) for row in pair.beta), tuple(pair.c_error.tolist()))
+
+
 class AdaptiveResult(NamedTuple):
     """states: at the times reached, the first being the start; (t, y): the last accepted step's end; proposed: the step
     for what follows, the last one not cut off by the end; failure: torchdiffeq's complaint, or None.

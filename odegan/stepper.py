@@ -12,8 +12,9 @@ from odegan import baselines, solvers
 from odegan.arguments import Arguments, parse
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, choose, fail, number
-from odegan.clock import SNAP, Clock, as_time, plain, tick, until
+from odegan.clock import SNAP, Clock, as_time, exact, plain, tick, until
 from odegan.game import Game, check_game
+from odegan.seeds import of_members, uniform
 from odegan.solution import StepRecord
 from odegan.stages import Evaluator
 from odegan.watch import Watched
@@ -24,7 +25,8 @@ Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are 
 class State(NamedTuple):
     """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that moves between steps, as plain data.
 
-    aux holds: index, the number of refresh intervals done; start, the time of the first; clock, the step counter
+    aux holds: index, the number of refresh intervals done; start, the time of the first; seeds, the run's or one a member,
+    and replay, the stored samples, for penalties that draw; clock, the step counter
     (anchor, count, h) with t = anchor + count h; memory, the baselines'; buffers, the game's; alive, which members are
     still finite; proposed, the step that an adaptive solver proposed last.
     """
@@ -89,6 +91,8 @@ class Stepper:
         self.evaluate = self._compiled(self.evaluator.joint)
         fixed = arguments.solver.fixed_one_step or arguments.solver.name in solvers.BASELINES
         self._map = self._compiled(self.evaluator.fixed_map()) if fixed else None
+        self._replays = {p.replay.key: p.replay for p in arguments.penalties if getattr(p, "replay", None)}
+        self._noise = any(getattr(p, "noise", False) for p in arguments.penalties)
 
     def _compiled(self, function: Any) -> Any:
         backend = self.arguments.compile
@@ -98,14 +102,19 @@ class Stepper:
             function, fullgraph=True, dynamic=False, backend="inductor" if backend is True else backend
         )
 
-    def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int = 0) -> State:
-        """The state at the start of a run from y0 (P,), or of an ensemble (E, P)."""
+    def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
+        """The state at the start of a run from y0 (P,), or of an ensemble (E, P).
+
+        seed: of what penalties draw (replay slots, interpolation points); member e has seed + e, or seed[e].
+        """
         check_state(self.game, y0)
         number("t0", t0)
         name, options = self.arguments.solver.name, self.arguments.options
         aux = {
             "index": 0,
             "start": float(t0),
+            "seeds": of_members(seed, len(y0) if y0.ndim == 2 else None),
+            "replay": {key: replay.init() for key, replay in self._replays.items()},
             "clock": Clock(float(t0), 0, math.nan),
             "memory": baselines.initial_memory(name, options, y0.detach(), self.game.n_disc),
             "buffers": _each_member(self.game.initial_buffers, y0.detach()),
@@ -138,7 +147,7 @@ class Stepper:
         self, state: State, batch: Any, until: float, reports: Reports
     ) -> tuple[State, Info, list[torch.Tensor]]:
         """``step``, and the states at those of the reports' times that lie within the interval."""
-        batches = self._batches(batch, state)
+        replay, batches = self._replayed(self._batches(batch, state), state)
         end = self._interval_end(state, until)
         with torch.set_grad_enabled(torch.is_grad_enabled() and needs_graph(self.arguments, state.y, batches)):
             walk = self._adaptive if self.arguments.solver.adaptive else self._fixed
@@ -146,7 +155,8 @@ class Stepper:
             buffers = state.aux["buffers"]
             if buffers:
                 buffers = _each_member(self.game.update_buffers, state.y.detach(), buffers)
-        return state._replace(aux=state.aux | {"index": state.aux["index"] + 1, "buffers": buffers}), info, reported
+        moved = {"index": state.aux["index"] + 1, "buffers": buffers, "replay": replay}
+        return state._replace(aux=state.aux | moved), info, reported
 
     # Fixed steps.
     def _fixed(self, state: State, batches: tuple[Any, ...], end: float, reports: Reports) -> Any:
@@ -187,10 +197,11 @@ class Stepper:
         length = after.t - before.t
         if after.t - t <= SNAP * length:
             return after.y
+        t0, t1 = (exact(s.aux["clock"], s.t) for s in (before, after))
         if self.arguments.options.get("interp") == "cubic":
-            ends = [self.evaluator.joint(as_time(s.t), s.y, batch)[0] for s in (before, after)]
-            return solvers.cubic_interpolation(before.t, before.y, ends[0], after.t, after.y, ends[1], t)
-        return before.y + (t - before.t) / length * (after.y - before.y)
+            ends = [self.evaluator.joint(as_time(s), y, batch)[0] for s, y in ((t0, before.y), (t1, after.y))]
+            return solvers.cubic_interpolation(t0, before.y, ends[0], t1, after.y, ends[1], t)
+        return before.y + (t - t0) / (t1 - t0) * (after.y - before.y)
 
     # Adaptive steps.
     def _adaptive(self, state: State, batches: tuple[Any, ...], end: float, reports: Reports) -> Any:
@@ -223,10 +234,24 @@ class Stepper:
         frozen = self.arguments.players == "frozen"
         return self.evaluator.frozen(t, y, batch, start) if frozen else self.evaluate(t, y, batch)
 
-    def with_buffers(self, batch: Any, state: State) -> Any:
-        """The batch with the game's moving buffers."""
-        buffers = state.aux["buffers"]
-        return Batch(batch[0], batch[1], batch[2], batch[3], buffers) if buffers else batch
+    def completed(self, batch: Batch, state: State, stage: int = 0) -> Batch:
+        """The batch with the game's moving buffers, and with the noise that penalties read unless it has some."""
+        if state.aux["buffers"]:
+            batch = batch.with_buffers(state.aux["buffers"])
+        if self._noise and batch.noise is None:
+            which = 0 if self.arguments.refresh == math.inf else state.aux["index"] * self.arguments.stages + stage
+            size = batch.real.shape[state.y.ndim - 1]
+            batch = batch.with_noise(uniform(state.aux["seeds"], "noise", which, size, state.y.detach()))
+        return batch
+
+    def _replayed(self, batches: tuple[Any, ...], state: State) -> tuple[dict[str, Any], tuple[Any, ...]]:
+        """The replay buffers after this interval's first batch, and the batches with what is drawn from them."""
+        stores, samples = {}, {}
+        for key, replay in self._replays.items():
+            stores[key], samples[key] = replay.update(
+                self.game, state.aux["replay"][key], state.y, batches[0], state.aux["seeds"], state.aux["index"]
+            )
+        return stores, tuple(one.with_replay(samples) for one in batches) if stores else batches
 
     def _batches(self, batch: Any, state: State) -> tuple[Any, ...]:
         wanted = self.arguments.stages
@@ -240,7 +265,7 @@ class Stepper:
             if one is not None and not (isinstance(one, tuple | list) and len(one) >= 2):
                 fail("batch", type(one).__name__, "a Batch, a pair (real, latent), or None")
         whole = [one if one is None or isinstance(one, Batch) else Batch(*one) for one in given]
-        return tuple(self.with_buffers(one, state) if one is not None else None for one in whole)
+        return tuple(self.completed(one, state, i) if one is not None else None for i, one in enumerate(whole))
 
     def _interval_end(self, state: State, until: float) -> float:
         """Where the refresh interval ends; ``until`` where that is nearly the same time, or earlier."""
@@ -272,7 +297,7 @@ def check_state(game: Game, y0: Any) -> None:
 
 def needs_graph(arguments: Arguments, *values: Any) -> bool:
     """Whether something that the run depends on asks for a gradient."""
-    weights = [getattr(penalty, "weight", None) for penalty in arguments.penalties]
+    weights = [getattr(penalty, name, None) for penalty in arguments.penalties for name in ("weight", "settings")]
     leaves = torch.utils._pytree.tree_leaves([values, weights, arguments.rates, arguments.step_size])
     return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
 

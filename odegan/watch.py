@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from odegan.clock import plain
 from odegan.solution import StepRecord
 
 Evaluate = Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -56,15 +57,16 @@ class Watched:
     def norm(self, scaled: torch.Tensor) -> torch.Tensor:
         """The solver's norm; the value it takes in a step is the step's error ratio."""
         value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
-        self._ratio = float(abs(value))
+        self._ratio = abs(plain(value))
         return value
 
     def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         """torchdiffeq is about to step from (t0, y0)."""
-        self.finish(float(t0), y0)
-        self.t, self.proposed = float(t0), float(dt)
+        t, h = plain(t0), plain(dt)
+        self.finish(t, y0)
+        self.t, self.proposed = t, h
         if not self._adaptive:
-            self._open, self._first, self._finite = (float(t0), float(dt)), None, True
+            self._open, self._first, self._finite = (t, h), None, True
 
     def finish(self, t: float, y: torch.Tensor) -> None:
         """The step under way, if any, has ended in y at t."""
@@ -86,7 +88,7 @@ class Watched:
 
     def _accept(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         losses, size, finite = self._first
-        self._done = StepRecord(float(t0), float(dt), losses, size, self._ratio, finite)
+        self._done = StepRecord(plain(t0), plain(dt), losses, size, self._ratio, finite)
         self._first = self._last  # first same as last
 
     def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:

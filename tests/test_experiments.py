@@ -177,6 +177,7 @@ WRONG = [
     ("mog16 --step-size -0.1", "step_size: got -0.1"),
     ("mog16 --refresh often", "refresh: got 'often'"),
     ("mog16 --solver dopri5 --refresh stage", "refresh: got 'stage'"),
+    ("mog16 --solver scipy_solver --refresh never --placement field", "a budget of field evaluations"),
     ("mog16 --placement nowhere", "placement: got 'nowhere'"),
     ("mog16 --solver midpoint --placement first_stage", "b_1 = 0"),
     ("mog16 --players both", "players: got 'both'"),

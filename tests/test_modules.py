@@ -69,7 +69,6 @@ PAIRS = {
     "batch-norm-eval": (lambda: normed().eval(), judge),
     "spectral": (plain, lambda: judge(parametrizations.spectral_norm)),
     "weight-norm": (plain, lambda: judge(parametrizations.weight_norm)),
-    "orthogonal": (plain, lambda: judge(parametrizations.orthogonal)),
     "tied": (plain, Tied),
     "frozen": (plain, Frozen),
     "spread": (plain, lambda: BatchSpread(2, 1)),
@@ -108,7 +107,7 @@ def by_hand(generator, discriminator, real, latent):
 
 
 def test_the_field_is_plain_autograds(pair):
-    generator, discriminator, game = pair
+    generator, _, game = pair
     y, batch = game.init(), batch_for(game)
     exported = game.modules(y)[1]  # the same parameters, with spectral norm's u and v as the field sees them
     field, losses = by_hand(generator, exported, batch.real, batch.latent)

@@ -84,7 +84,10 @@ def test_equals_public_torchdiffeq(make, dtype, tolerance, solver):
     [
         *[(name, {"step_size": 0.1, "options": {"interp": "cubic"}}) for name in FIXED if name != "rk4_classic"],
         *[(name, {"step_size": 0.1, "options": {"max_order": 5}}) for name in ADAMS],
-        ("implicit_adams", {"step_size": 0.07, "options": {"max_order": 5, "max_iters": 8}, "rtol": 1e-9, "atol": 1e-9}),
+        (
+            "implicit_adams",
+            {"step_size": 0.07, "options": {"max_order": 5, "max_iters": 8}, "rtol": 1e-9, "atol": 1e-9},
+        ),
         ("rk4", {"step_size": 0.1, "options": {"perturb": True}}),
         ("heun2", {"step_size": 5.0}),
         *[(name, {"rtol": 1e-7, "atol": 1e-9}) for name in ADAPTIVE if name not in ("adaptive_heun", "fehlberg2")],
@@ -104,7 +107,9 @@ def test_options_reach_the_solver(solver, arguments):
 
 def test_the_options_matter():
     case = smooth_game(), torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=torch.float64), None, ()
-    linear, cubic = (ours(case, "rk4", TIMES, step_size=0.1, options={"interp": kind}).ys for kind in ("linear", "cubic"))
+    linear, cubic = (
+        ours(case, "rk4", TIMES, step_size=0.1, options={"interp": kind}).ys for kind in ("linear", "cubic")
+    )
     assert (linear[1] - cubic[1]).norm() > 1e-4
     assert torch.equal(linear[-1], cubic[-1])
 
@@ -132,7 +137,9 @@ def test_large_times_in_float32(solver):
     torch.testing.assert_close(late.ys, early.ys, rtol=0, atol=3e-7)
     if size:
         assert late.stats["steps"] == 10
-        torch.testing.assert_close(late.stats["step_size"], torch.full((10,), 0.04, dtype=torch.float64), rtol=0, atol=2e-11)
+        torch.testing.assert_close(
+            late.stats["step_size"], torch.full((10,), 0.04, dtype=torch.float64), rtol=0, atol=2e-11
+        )
 
 
 @pytest.mark.parametrize("solver", [name for name in NAMES if name != "scipy_solver"])

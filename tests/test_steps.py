@@ -175,7 +175,9 @@ def test_gradients_of_every_loss(loss, dtype):
         torch.testing.assert_close(odegan.vector_field(game)(0.0, y, seen), -torch.cat([grad_d, grad_g]), **limit)
     torch.testing.assert_close(game.disc_gradient(theta_d, theta_g, batch), grad_d, **limit)
     torch.testing.assert_close(game.gen_gradient(theta_d, theta_g, batch), grad_g, **limit)
-    torch.testing.assert_close(torch.stack(game.losses(y, batch)), torch.stack(hand.at(theta_d, theta_g, batch)), **limit)
+    torch.testing.assert_close(
+        torch.stack(game.losses(y, batch)), torch.stack(hand.at(theta_d, theta_g, batch)), **limit
+    )
     push = odegan.vector_field(game, [odegan.penalties.generator_gradient(WEIGHT)])(0.0, y, batch)
     extra = torch.cat([WEIGHT * hand.penalty(theta_d, theta_g, batch), torch.zeros_like(theta_g)])
     torch.testing.assert_close(push, -torch.cat([grad_d, grad_g]) - extra, **limit)
@@ -235,7 +237,9 @@ def test_optimisers_are_torchs(solver, options, theirs, optimiser, penalised, tu
 
 
 @pytest.mark.parametrize("refresh", [None, "stage"])
-@pytest.mark.parametrize("solver, options", [("alternating", {}), ("alternating", {"disc_steps": 2}), ("extragradient", {})])
+@pytest.mark.parametrize(
+    "solver, options", [("alternating", {}), ("alternating", {"disc_steps": 2}), ("extragradient", {})]
+)
 def test_simple_baselines_by_hand(solver, options, refresh):
     pair = networks()
     hand, game = ByHand(*pair), game_of(pair)

@@ -39,7 +39,9 @@ def compare(arguments, seeds, tolerance):
 
 def solver_arguments(solver, still=False):
     if solver in ADAPTIVE:
-        loose = {"rtol": 1e-5, "atol": 1e-7} if solver in ("adaptive_heun", "fehlberg2") else {"rtol": 1e-8, "atol": 1e-10}
+        loose = (
+            {"rtol": 1e-5, "atol": 1e-7} if solver in ("adaptive_heun", "fehlberg2") else {"rtol": 1e-8, "atol": 1e-10}
+        )
         return {"solver": solver, "refresh": math.inf if still else 0.2} | loose
     return {"solver": solver, "step_size": H} | ({"refresh": math.inf} if still or solver in ADAMS else {})
 
@@ -66,7 +68,9 @@ def test_ensembles_of_every_solver(solver):
 def test_ensembles_of_every_combination(solver, refresh, placement, players):
     base = solver_arguments(solver) | {"refresh": refresh, "penalties": [PENALTY], "placement": placement}
     refused = solver == "dopri5" and (
-        refresh in (None, "stage") or placement == "first_stage" or (refresh == math.inf and (placement, players) != ("field", "joint"))
+        refresh in (None, "stage")
+        or placement == "first_stage"
+        or (refresh == math.inf and (placement, players) != ("field", "joint"))
     )
     if refused:
         with pytest.raises(odegan.ArgumentError):
@@ -82,7 +86,9 @@ def test_members_differ():
     assert torch.pdist(sol.y).min() > 1e-4
 
 
-@pytest.mark.parametrize("solver, options", [("adam", {"alternating": True, "disc_steps": 2}), ("alternating", {"disc_steps": 2})])
+@pytest.mark.parametrize(
+    "solver, options", [("adam", {"alternating": True, "disc_steps": 2}), ("alternating", {"disc_steps": 2})]
+)
 def test_ensembles_of_baselines_with_options(solver, options):
     compare({"solver": solver, "step_size": 0.02, "options": options, "penalties": [PENALTY], "clip": 0.5}, 1, 1e-12)
 
@@ -109,7 +115,9 @@ def quick_and_slow(cases, quick):
 
 @pytest.mark.parametrize(
     "arguments, members",
-    quick_and_slow(itertools.product(COMPILED, [0, 2]), lambda arguments, members: (arguments["solver"], members) in QUICK),
+    quick_and_slow(
+        itertools.product(COMPILED, [0, 2]), lambda arguments, members: (arguments["solver"], members) in QUICK
+    ),
     ids=lambda value: value["solver"] if isinstance(value, dict) else str(value),
 )
 def test_compiled_is_eager(arguments, members):
@@ -248,6 +256,8 @@ def test_both_ways_of_differentiating_agree_to_the_bit(which, part, monkeypatch)
 def test_a_fixed_batch_through_infinite_refresh_is_one_batch():
     batch = draw()
     field = odegan.vector_field(game())
-    sol = odegan.odeint_gan(game(), starts()[0], [0.0, H], **always(batch), refresh=math.inf, solver="euler", step_size=H)
+    sol = odegan.odeint_gan(
+        game(), starts()[0], [0.0, H], **always(batch), refresh=math.inf, solver="euler", step_size=H
+    )
     expected = starts()[0] + H * field(0.0, starts()[0], batch)
     torch.testing.assert_close(sol.y, expected, rtol=0, atol=1e-15)

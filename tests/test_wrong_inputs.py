@@ -214,6 +214,12 @@ WRONG = [
     ("latent", "(3,)", "discriminator", lambda: gan(net(5, 1), latent=3)),
     ("latent", "7", "generator", lambda: gan(latent=7)),
     ("latent", "-1", ">= 1", lambda: gan(latent=-1)),
+    (
+        "init",
+        "ParametrizedLinear",
+        "pass y0",
+        lambda: gan(nn.utils.parametrizations.orthogonal(nn.Linear(2, 1))).init(1),
+    ),
     ("init", "Bare", "reset_parameters", lambda: gan(None, Bare(), latent=2).init(seed=1)),
     # a game's own methods
     ("disc_loss", "None", "function", lambda: odegan.Game(None, max, 1, 1)),

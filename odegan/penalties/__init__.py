@@ -2,38 +2,93 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable
+from typing import Any
 
-from odegan.checks import choose, fail
-from odegan.penalties.base import Penalty, Weight
+from odegan.checks import ArgumentError, choose, fail
+from odegan.penalties.base import Penalty
+from odegan.penalties.closed_loop import closed_loop
+from odegan.penalties.consensus import consensus
+from odegan.penalties.drift_cancellation import drift_cancellation
 from odegan.penalties.generator_gradient import generator_gradient
+from odegan.penalties.jare import jare
+from odegan.penalties.r1_r2 import r1, r2
+from odegan.penalties.reg import reg
+from odegan.penalties.truncation_error import truncation_error
+from odegan.penalties.wgan_gp import wgan_gp
 
-__all__ = ["Penalty", "generator_gradient", "names", "parse"]
-
-_TABLE: dict[str, Callable[[Weight], Penalty]] = {
+_TABLE: dict[str, Callable[..., Penalty]] = {
     "generator_gradient": generator_gradient,
+    "jare": jare,
+    "consensus": consensus,
+    "reg": reg,
+    "closed_loop": closed_loop,
+    "r1": r1,
+    "r2": r2,
+    "wgan_gp": wgan_gp,
+    "truncation_error": truncation_error,
+    "drift_cancellation": drift_cancellation,
 }
+
+__all__ = [
+    "Penalty",
+    "closed_loop",
+    "consensus",
+    "drift_cancellation",
+    "generator_gradient",
+    "jare",
+    "names",
+    "parse",
+    "r1",
+    "r2",
+    "reg",
+    "truncation_error",
+    "wgan_gp",
+]
 
 
 def names() -> list[str]:
     """The names of the penalties, which are also functions of this module.
 
-    >>> names()
-    ['generator_gradient']
+    >>> names()[:3]
+    ['generator_gradient', 'jare', 'consensus']
     """
     return list(_TABLE)
 
 
 def parse(text: str) -> Penalty:
-    """The penalty that a command line names as ``name:weight``.
+    """The penalty that a command line names as ``name:weight``, with further arguments after commas.
 
-    >>> parse("generator_gradient:0.07")
-    generator_gradient(0.07)
+    >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
+    (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))
     """
-    name, _, weight = text.partition(":")
-    choose("penalty", name, _TABLE)
+    name, _, rest = text.partition(":")
+    make = _TABLE[choose("penalty", name, _TABLE)]
+    first, *others = rest.split(",")
     try:
-        value = float(weight)
+        weight = float(first)
     except ValueError:
         fail("penalty", text, f"of the form {name}:weight, as in {name}:0.07")
-    return _TABLE[name](value)
+    allowed = list(inspect.signature(make).parameters)[1:]
+    given: dict[str, Any] = {}
+    for other in others:
+        key, equals, value = other.partition("=")
+        if not equals:
+            fail("penalty", text, f"of the form {name}:weight,key=value,...")
+        if not allowed:
+            fail(f"penalty {name}", key, "left out: it takes a weight only")
+        given[choose(f"penalty {name}", key.strip(), allowed)] = _value(value.strip())
+    try:
+        return make(weight, **given)
+    except TypeError as error:
+        raise ArgumentError(f"penalty: got {text!r}; {str(error).removeprefix(name + '()').strip()}") from error
+
+
+def _value(text: str) -> Any:
+    """A Python literal (number, True, False, None), or else the word itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

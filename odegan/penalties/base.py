@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from odegan.checks import fail, number
+from odegan.checks import ArgumentError, fail, number
 from odegan.game import Game
+from odegan.replay import Replay
 
 Weight = float | torch.Tensor | Callable[[Any], Any]
-Term = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+Term = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]
 ExtraLoss = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]
 
 
@@ -22,12 +23,17 @@ class Penalty:
 
     Each extra loss is a function (theta_d, theta_g, batch, t) -> scalar and is differentiated with respect to its own
     player's parameters only. ``terms`` makes the unweighted pair from a game; ``weight`` is a number, a tensor
-    (differentiable) or a function of time.
+    (differentiable) or a function of time. ``settings`` are the other arguments, for messages and checkpoints;
+    ``replay`` the buffers that a run keeps for it between steps; ``noise`` says that it reads uniform numbers (B,) from
+    ``batch.noise``.
     """
 
     name: str
     weight: Weight
     terms: Callable[[Game], tuple[Term | None, Term | None]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    replay: Replay | None = None
+    noise: bool = False
 
     def __call__(self, game: Game) -> tuple[ExtraLoss | None, ExtraLoss | None]:
         """The weighted extra losses for this game."""
@@ -37,23 +43,65 @@ class Penalty:
     def _weighted(self, term: Term | None) -> ExtraLoss | None:
         if term is None:
             return None
+        if isinstance(term, Held):
+            return Held(term.parts, lambda d, g, batch, t, parts: self._at(t) * term.value(d, g, batch, t, parts))
+        return lambda theta_d, theta_g, batch, t: self._at(t) * term(theta_d, theta_g, batch, t)
 
-        def extra(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            weight = self.weight(t) if callable(self.weight) else self.weight
-            return weight * term(theta_d, theta_g, batch)
-
-        return extra
+    def _at(self, t: Any) -> Any:
+        return at_time(self.weight, t)
 
     def __repr__(self) -> str:
-        """``name(weight)``, which is also what a checkpoint compares."""
-        weight: Any = float(self.weight.detach()) if isinstance(self.weight, torch.Tensor) else self.weight
-        return f"{self.name}({getattr(weight, '__qualname__', weight)})"
+        """``name(weight, ...)``, which is also what a checkpoint compares."""
+        given = [_plain(self.weight), *(f"{name}={_plain(value)!r}" for name, value in self.settings.items())]
+        return f"{self.name}({', '.join(str(part) for part in given)})"
 
 
-def checked_weight(weight: Weight) -> Weight:
-    """The weight, refused unless it is a finite number >= 0, a one-element tensor, or a function of time."""
+@dataclass(frozen=True)
+class Held:
+    """A term some parts of which are constants under differentiation, at every order of it.
+
+    ``parts(theta_d, theta_g, batch, t)`` is evaluated at the point, outside the differentiated function, and
+    ``value(theta_d, theta_g, batch, t, parts)`` is differentiated. ``detach`` would do for one gradient, but it would
+    also cut the field's own derivatives (the spectrum, forward mode), which do see the parts move.
+    """
+
+    parts: Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
+    value: Callable[[torch.Tensor, torch.Tensor, Any, Any, Any], torch.Tensor]
+
+    def __call__(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+        """The value alone. To differentiate it, take the parts first."""
+        return self.value(theta_d, theta_g, batch, t, self.parts(theta_d, theta_g, batch, t))
+
+
+def at_time(value: Any, t: Any) -> Any:
+    """A number or tensor as it is, a function of time at t."""
+    return value(t) if callable(value) else value
+
+
+def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False) -> Weight:
+    """The weight, refused unless it is a finite number >= 0 (> 0), a one-element tensor, or a function of time."""
     if isinstance(weight, torch.Tensor) and weight.numel() != 1:
-        fail("weight", weight, "a number, a one-element tensor or a function of time")
+        fail(name, weight, "a number, a one-element tensor or a function of time")
     if not callable(weight):
-        number("weight", weight, low=0.0)
+        number(name, weight, low=0.0, strict=strict)
     return weight
+
+
+_NEEDS: dict[str, tuple[Callable[[Game], Any], str]] = {
+    "critic": (lambda game: game.critic is not None, "a critic D(x)"),
+    "fake": (lambda game: game.makes_fakes, "generated samples"),
+    "loss": (lambda game: hasattr(getattr(game, "loss", None), "disc"), "a loss of logits"),
+}
+
+
+def need(game: Game, penalty: str, *parts: str) -> None:
+    """Refuse a game that lacks what a penalty reads: its critic, its generated samples, its loss of logits."""
+    for part in parts:
+        has, words = _NEEDS[part]
+        if not has(game):
+            raise ArgumentError(f"penalties: {penalty} needs {words}, which the game {game.name!r} does not have")
+
+
+def _plain(value: Any) -> Any:
+    value = float(value.detach()) if isinstance(value, torch.Tensor) else value
+    return getattr(value, "__qualname__", value)

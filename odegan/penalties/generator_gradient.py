@@ -23,7 +23,7 @@ def generator_gradient(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, None]:
-        def squared_norm(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        def squared_norm(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
             return (game.gen_gradient(theta_d, theta_g, batch) ** 2).sum()
 
         return squared_norm, None

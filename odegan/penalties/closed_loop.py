@@ -1,0 +1,75 @@
+"""CLC-GAN's feedback: the discriminator's own outputs are charged to it, on current and past samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan.checks import ArgumentError, choose, whole
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight, need
+from odegan.replay import Replay
+
+Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
+
+_KINDS: dict[str, Kind] = {
+    "square": lambda game, real, fake: (real**2).mean() + (fake**2).mean(),
+    "abs": lambda game, real, fake: real.abs().mean() + fake.abs().mean(),
+    "loss": lambda game, real, fake: game.loss.disc(real, fake),  # type: ignore[attr-defined]
+    "one_sided": lambda game, real, fake: torch.relu(real).mean() + torch.relu(-fake).mean(),
+}
+
+
+def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Penalty:
+    """Charge D with weight times a function of D(x_r) and D(x_f), where x_r and x_f come from two replay buffers.
+
+    ============= ==================================================================
+    kind          term (means over one batch)
+    ============= ==================================================================
+    "square"      mean D(x_r)^2 + mean D(x_f)^2
+    "abs"         mean |D(x_r)| + mean |D(x_f)|
+    "loss"        the discriminator's own loss on (D(x_r), D(x_f))
+    "one_sided"   mean relu(D(x_r)) + mean relu(-D(x_f)), with D high on real samples
+    ============= ==================================================================
+
+    Stored samples are old images (and old real ones), scored by today's D; see ``odegan.replay.Replay`` for what is stored
+    and drawn when: once a refresh interval, between steps, and the field only reads ``batch.replay``. Where the networks
+    have BatchNorm, D uses the statistics of the replayed batch.
+
+    Args:
+        weight: lambda of the paper: 10 with "square" on CIFAR-10, 0.01 with "abs" on mixtures.
+        kind: see above.
+        buffer: capacity in batches of each buffer; 0: the current batch, no memory.
+
+    Source: Xu et al. 2020 (CLC-GAN), equations 14 and 15; buffers as in the reference code.
+
+    >>> closed_loop(10.0)
+    closed_loop(10.0, kind='square', buffer=100)
+    """
+    measure = _KINDS[choose("kind", kind, _KINDS)]
+    replay = Replay(buffer) if whole("buffer", buffer) else None
+
+    def terms(game: Game) -> tuple[Term, None]:
+        need(game, "closed_loop", "critic", "fake", *(["loss"] if kind == "loss" else []))
+
+        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+            judge = game.judge(theta_d, batch)
+            real, fake = (game.real(batch), game.fake(theta_g, batch)) if replay is None else _stored(batch, replay)
+            return measure(game, judge(real), judge(fake))
+
+        return term, None
+
+    settings = {"kind": kind, "buffer": buffer}
+    return Penalty("closed_loop", checked_weight(weight), terms, settings, replay=replay)
+
+
+def _stored(batch: Any, replay: Replay) -> tuple[torch.Tensor, torch.Tensor]:
+    kept = getattr(batch, "replay", None)
+    if kept is None or replay.key not in kept:
+        raise ArgumentError(
+            "batch.replay: got None; closed_loop reads its stored samples there, which odeint_gan and Stepper provide: use "
+            "them, or buffer=0"
+        )
+    return kept[replay.key]

@@ -1,0 +1,27 @@
+"""Consensus optimisation: both players are charged the norm of the whole field."""
+
+from __future__ import annotations
+
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.reg import BOTH, half_norms
+
+
+def consensus(weight: Weight) -> Penalty:
+    """Charge both players (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
+
+    The field becomes v - weight J^T v, with J the Jacobian of the unpenalised v. Source: Mescheder, Nowozin and Geiger 2017
+    ("The Numerics of GANs"), equation 10; weight is their gamma.
+
+    >>> import torch
+    >>> from odegan import vector_field
+    >>> from odegan.games import bilinear
+    >>> vector_field(bilinear(), [consensus(0.5)])(0.0, torch.tensor([2.0, 3.0]))
+    tensor([-4.0000,  0.5000])
+    """
+
+    def terms(game: Game) -> tuple[Term, Term]:
+        term = half_norms(game, BOTH)
+        return term, term
+
+    return Penalty("consensus", checked_weight(weight), terms)

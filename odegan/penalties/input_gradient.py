@@ -1,0 +1,35 @@
+"""The discriminator's gradient in its input, which several penalties measure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.checks import ArgumentError
+from odegan.derivative import gradient_and_value
+from odegan.game import Game
+from odegan.penalties.base import need
+
+
+def input_gradient(game: Game, theta_d: torch.Tensor, batch: Any, x: torch.Tensor) -> torch.Tensor:
+    """grad_x D(x) of each sample, flat: x (n, ...) -> (n, numel of one sample)."""
+    if game.critic_couples_batch:
+        _refuse_coupled(game, "input_gradient")
+    judge = game.judge(theta_d, batch)
+    # One gradient of the sum is every sample's own, because no layer couples them.
+    return gradient_and_value(lambda own: judge(own).sum(), x)[0].flatten(1)
+
+
+def check_critic(game: Game, penalty: str, *parts: str) -> None:
+    """Refuse a game without a critic (or the other parts), or whose critic couples the batch."""
+    need(game, penalty, "critic", *parts)
+    if game.critic_couples_batch:
+        _refuse_coupled(game, penalty)
+
+
+def _refuse_coupled(game: Game, penalty: str) -> None:
+    raise ArgumentError(
+        f"penalties: {penalty} needs D's gradient at each sample, but a layer of the discriminator of the game {game.name!r} "
+        "couples the batch (BatchNorm?)"
+    )

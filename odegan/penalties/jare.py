@@ -1,0 +1,98 @@
+"""JARE: each player is charged the norm of the opponent's gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan.batch import Batch
+from odegan.checks import ArgumentError, fail, whole
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+
+Gradient = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+
+
+def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> Penalty:
+    """Charge G with (weight/2) ||g_D||^2 and D with (weight/2) ||g_G||^2, where g_p = d loss_p / d theta_p.
+
+    Args:
+        weight: gamma of the paper.
+        chunks: None: g_p is the gradient of the whole minibatch. K >= 2: g_1, ..., g_K are those of K equal chunks of it, and
+            ||g||^2 is estimated by ||mean_k g_k||^2.
+        unbiased: with chunks, by (||sum_k g_k||^2 - sum_k ||g_k||^2) / (K (K - 1)) instead: its expectation over independent
+            chunks is the squared norm of the expected gradient, without the trace(Cov) / B of the other; it may be negative.
+
+    Raises:
+        ArgumentError: chunks that do not divide the batch; chunks where a layer couples the batch (BatchNorm), since a chunk
+            would then not be a part of the whole.
+
+    Source: JARE (Nie and Patel 2018, "JR-GAN"), the penalty of section 4; the estimators as in the public code (biased), and
+    the U-statistic of the same gradients (unbiased).
+
+    >>> from odegan.games import bilinear
+    >>> disc, gen = jare(0.5)(bilinear())
+    >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
+    (tensor(2.2500), tensor(1.))
+    """
+    if chunks is not None:
+        whole("chunks", chunks, low=2)
+    elif unbiased:
+        fail("chunks", None, "a whole number >= 2 for the unbiased estimate")
+
+    def terms(game: Game) -> tuple[Term, Term]:
+        if chunks is not None and game.couples_batch:
+            _refuse_coupled(game)
+
+        def half_norm(gradient: Gradient) -> Term:
+            def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+                if chunks is None:
+                    return (gradient(theta_d, theta_g, batch) ** 2).sum() / 2
+                if game.couples_batch is not False:
+                    _refuse_coupled(game)
+                return _estimate(_chunk_gradients(gradient, theta_d, theta_g, batch, chunks), unbiased) / 2
+
+            return term
+
+        return half_norm(game.gen_gradient), half_norm(game.disc_gradient)
+
+    return Penalty("jare", checked_weight(weight), terms, {"chunks": chunks, "unbiased": unbiased})
+
+
+def _estimate(gradients: torch.Tensor, unbiased: bool) -> torch.Tensor:
+    """||g||^2 from the chunks' gradients (K, n)."""
+    k = len(gradients)
+    if not unbiased:
+        return (gradients.mean(0) ** 2).sum()
+    return ((gradients.sum(0) ** 2).sum() - (gradients**2).sum()) / (k * (k - 1))
+
+
+def _chunk_gradients(
+    gradient: Gradient, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, chunks: int
+) -> torch.Tensor:
+    """(K, n): one gradient for each of K equal chunks of the batch, under one vmap."""
+    if batch is None:
+        raise ArgumentError("chunks: got a batch of None; there is nothing to divide")
+    full = batch if isinstance(batch, Batch) else Batch(*batch)
+
+    def divided(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[0] % chunks:
+            fail("chunks", chunks, f"a divisor of the batch size {x.shape[0]}")
+        return x.reshape(chunks, x.shape[0] // chunks, *x.shape[1:])
+
+    samples = torch.utils._pytree.tree_map(divided, Batch(full.real, full.latent, full.noise))
+    return torch.vmap(lambda chunk: gradient(theta_d, theta_g, chunk.with_buffers(full.buffers)))(samples)
+
+
+def _refuse_coupled(game: Game) -> None:
+    if game.couples_batch:
+        raise ArgumentError(
+            f"chunks: got a number with the game {game.name!r}, in which a layer couples the batch (BatchNorm?); a chunk is "
+            "then not a part of the whole: use chunks=None"
+        )
+    raise ArgumentError(
+        f"chunks: it is not known whether a layer of the game {game.name!r} couples the batch; call game.check(y, batch) once, "
+        "or give gan(..., latent=...)"
+    )

@@ -1,0 +1,40 @@
+"""R1 and R2: the discriminator's squared input gradient on real or on generated samples."""
+
+from __future__ import annotations
+
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.input_gradient import check_critic, input_gradient
+
+
+def r1(weight: Weight) -> Penalty:
+    """Charge D with (weight/2) E |grad_x D(x)|^2 over the real samples of the batch.
+
+    With the 1/2: the reference code's 10 multiplies the squared norm itself and is weight 20 here. Source: Mescheder,
+    Geiger and Nowozin 2018, equation 9.
+
+    >>> r1(10.0)
+    r1(10.0)
+    """
+
+    def terms(game: Game) -> tuple[Term, None]:
+        check_critic(game, "r1")
+        return lambda d, g, batch, t: (input_gradient(game, d, batch, game.real(batch)) ** 2).sum(1).mean() / 2, None
+
+    return Penalty("r1", checked_weight(weight), terms)
+
+
+def r2(weight: Weight) -> Penalty:
+    """Charge D with (weight/2) E |grad_x D(x)|^2 over the generated samples of the batch.
+
+    Source: Mescheder, Geiger and Nowozin 2018, equation 10; the convention is that of ``r1``.
+
+    >>> r2(10.0)
+    r2(10.0)
+    """
+
+    def terms(game: Game) -> tuple[Term, None]:
+        check_critic(game, "r2", "fake")
+        return lambda d, g, batch, t: (input_gradient(game, d, batch, game.fake(g, batch)) ** 2).sum(1).mean() / 2, None
+
+    return Penalty("r2", checked_weight(weight), terms)

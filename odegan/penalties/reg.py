@@ -1,0 +1,60 @@
+"""Penalties on gradient norms for one player: reg-G1, reg-G2, reg-D1, reg-D2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.checks import choose
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+
+
+def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
+    """Charge one player (weight/2) times a squared gradient norm; the other player's loss stays as it is.
+
+    With g_p = d loss_p / d theta_p: norm "joint" is ||g_D||^2 + ||g_G||^2, "opponent" the other player's alone.
+
+    ======= ============ ==========
+    name    player       norm
+    ======= ============ ==========
+    reg-G1  "gen"        "joint"
+    reg-G2  "gen"        "opponent"
+    reg-D1  "disc"       "joint"
+    reg-D2  "disc"       "opponent"
+    ======= ============ ==========
+
+    reg-D2 is ``generator_gradient`` with half its weight. Source: the baselines of JARE (Nie and Patel 2018).
+
+    >>> from odegan.games import bilinear
+    >>> disc, gen = reg(1.0, player="gen", norm="joint")(bilinear())
+    >>> disc, gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
+    (None, tensor(6.5000))
+    """
+    choose("player", player, ["gen", "disc"])
+    choose("norm", norm, _NORMS)
+
+    def terms(game: Game) -> tuple[Term | None, Term | None]:
+        term = half_norms(game, _NORMS[norm][player])
+        return (term, None) if player == "disc" else (None, term)
+
+    return Penalty("reg", checked_weight(weight), terms, {"player": player, "norm": norm})
+
+
+def half_norms(game: Game, players: tuple[str, ...]) -> Term:
+    """1/2 sum ||g_p||^2 over these players' own gradients."""
+    gradients = [{"disc": game.disc_gradient, "gen": game.gen_gradient}[player] for player in players]
+
+    def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+        norms = [(gradient(theta_d, theta_g, batch) ** 2).sum() for gradient in gradients]
+        return torch.stack(norms).sum() / 2
+
+    return term
+
+
+BOTH = ("disc", "gen")
+_NORMS: dict[str, dict[str, tuple[str, ...]]] = {
+    "joint": {"disc": BOTH, "gen": BOTH},
+    "opponent": {"disc": ("gen",), "gen": ("disc",)},
+}

@@ -1,0 +1,54 @@
+"""WGAN-GP: the discriminator's input gradient between real and generated samples, centred at 1 or at 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.checks import ArgumentError, number
+from odegan.game import Game
+from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.input_gradient import check_critic, input_gradient
+
+
+def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
+    """Charge D with weight * E (|grad_x D(x)| - center)^2, without a 1/2, at x = u x_real + (1 - u) x_fake.
+
+    u is uniform in [0, 1), one number a pair, read from ``batch.noise`` (B,): odeint_gan and Stepper draw it, afresh for
+    every minibatch, as a pure function of (seed, index). Games without minibatches (batch None) use u = 1/2. With center 0
+    the zero-centred variant. Where |grad_x D| = 0 the subgradient of the norm is taken to be 0.
+
+    Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
+
+    >>> wgan_gp(10.0, center=0.0)
+    wgan_gp(10.0, center=0.0)
+    """
+    number("center", center, low=0.0)
+
+    def terms(game: Game) -> tuple[Term, None]:
+        check_critic(game, "wgan_gp", "fake")
+
+        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+            real, fake = game.real(batch), game.fake(theta_g, batch)
+            u = _mixing(batch, real)
+            gradient = input_gradient(game, theta_d, batch, u * real + (1 - u) * fake)
+            if center == 0:
+                return (gradient**2).sum(1).mean()
+            return ((torch.linalg.vector_norm(gradient, dim=1) - center) ** 2).mean()
+
+        return term, None
+
+    return Penalty("wgan_gp", checked_weight(weight), terms, {"center": center}, noise=True)
+
+
+def _mixing(batch: Any, real: torch.Tensor) -> torch.Tensor | float:
+    if batch is None:
+        return 0.5
+    u = getattr(batch, "noise", None)
+    if u is None:
+        raise ArgumentError(
+            "batch.noise: got None; wgan_gp reads uniform numbers (B,) there: use odeint_gan or Stepper, or give "
+            "Batch(real, latent, noise)"
+        )
+    return u.reshape(-1, *([1] * (real.ndim - 1)))
