@@ -14,6 +14,7 @@ from odegan import Game, plots
 GRID = 100
 SHOWN = 5120
 EXTENT = 2.0
+MANY = 6  # lines whose legend needs a place of its own
 
 
 def single_figures(game: Game, trained: Trained) -> dict[str, Figure]:
@@ -56,7 +57,12 @@ def over_time(trained: Mapping[str, Trained], score: str, label: str, band: bool
     scores = {name: getattr(one.scores, score).double() for name, one in trained.items()}
     lines = {name: (trained[name].evaluations, values.mean(1)) for name, values in scores.items()}
     ranges = {name: (values.amin(1), values.amax(1)) for name, values in scores.items()}
-    return plots.curves(lines, "field evaluations", label, band=ranges if band else None)
+    figure = plots.curves(lines, "field evaluations", label, band=ranges if band else None)
+    if len(lines) > MANY:
+        figure.set_size_inches(8.4, 4.6)
+        with plots.style():
+            figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))
+    return figure
 
 
 def final(names: list[str], trained: Mapping[str, Trained], score: str, label: str) -> Figure:

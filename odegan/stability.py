@@ -23,7 +23,7 @@ ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
 
 _MULTISTEP = "it is a multistep method: its step depends on the steps before"
 _CARRIES = "it carries a stage over from the step before, so that no function of h lambda alone describes a step"
-_TURNS = "its players move in turn, so that the eigenvalues of the joint field do not describe a step"
+_TURNS = "it moves the players in turn, so that the eigenvalues of the joint field do not describe a step"
 _ADAPTS = "it rescales every parameter by its own gradients, so that a step is not linear in the field"
 _REFUSED = {
     "adaptive_heun": _CARRIES,
