@@ -14,13 +14,14 @@ class ExponentialAverage:
 
     Pass it as ``callback``; ``average.y`` has y's shape. It is saved in the run's checkpoint and resumes with it.
 
-    >>> average = ExponentialAverage(0.5)
-    >>> from odegan import odeint_gan
-    >>> from odegan.games import bilinear
-    >>> t = torch.tensor([0.0, 0.2])
-    >>> solution = odeint_gan(bilinear(), torch.tensor([1.0, 0.0]), t, solver="euler", step_size=0.1, callback=average)
-    >>> average.y
-    tensor([0.9950, 0.1500])
+    Examples:
+        >>> average = ExponentialAverage(0.5)
+        >>> from odegan import odeint_gan
+        >>> from odegan.games import bilinear
+        >>> t = torch.tensor([0.0, 0.2])
+        >>> solution = odeint_gan(bilinear(), torch.tensor([1.0, 0.0]), t, solver="euler", step_size=0.1, callback=average)
+        >>> average.y
+        tensor([0.9950, 0.1500])
     """
 
     def __init__(self, decay: float = 0.999) -> None:

@@ -29,10 +29,11 @@ class Minibatches:
         like: a tensor whose device and dtype the minibatches take. Draws are made in float32 on that device, so a run in
             float64 sees the same numbers.
 
-    >>> x = torch.arange(6.0).reshape(6, 1)
-    >>> epoch = [Minibatches(x, 2, 3, [0], torch.empty(0))(i).real for i in (0, 1)]
-    >>> sorted(torch.cat(epoch).flatten().tolist())
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    Examples:
+        >>> x = torch.arange(6.0).reshape(6, 1)
+        >>> epoch = [Minibatches(x, 2, 3, [0], torch.empty(0))(i).real for i in (0, 1)]
+        >>> sorted(torch.cat(epoch).flatten().tolist())
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     """
 
     def __init__(

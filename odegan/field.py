@@ -43,9 +43,10 @@ def vector_field(
         rates: time scales of the discriminator and of the generator; numbers or tensors.
         clip: largest norm of each player's part, g <- g min(1, clip / |g|); None: unlimited.
 
-    >>> from odegan.games import bilinear
-    >>> vector_field(bilinear())(0.0, torch.tensor([2.0, 3.0]))
-    tensor([-3.,  2.])
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> vector_field(bilinear())(0.0, torch.tensor([2.0, 3.0]))
+        tensor([-3.,  2.])
     """
     joint = make_field(game, penalties, rates, clip).joint
 

@@ -37,9 +37,10 @@ class Game:
         couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
         name: what messages and checkpoints call it.
 
-    >>> game = Game(lambda d, g, batch: (d * g).sum(), lambda d, g, batch: -(d * g).sum(), 1, 1)
-    >>> game.losses(torch.tensor([2.0, 3.0]))
-    (tensor(6.), tensor(-6.))
+    Examples:
+        >>> game = Game(lambda d, g, batch: (d * g).sum(), lambda d, g, batch: -(d * g).sum(), 1, 1)
+        >>> game.losses(torch.tensor([2.0, 3.0]))
+        (tensor(6.), tensor(-6.))
     """
 
     def __init__(

@@ -72,7 +72,8 @@ def odeint_gan(
         placement: where they act: "field", at every stage; "after_step", theta <- theta - h grad at the step's start;
             "first_stage", in stage 1 with weight 1 / b_1.
         players: "joint", or "frozen": each player alone against the opponent at the step's start.
-        rtol, atol: tolerances of adaptive solvers.
+        rtol: relative tolerance of adaptive solvers.
+        atol: absolute tolerance of adaptive solvers.
         options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
         clip: largest norm of each player's part of the field.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
@@ -95,11 +96,12 @@ def odeint_gan(
     Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
     fixed-step solvers, where one of them requires a gradient.
 
-    >>> import odegan
-    >>> game = odegan.games.bilinear()
-    >>> sol = odeint_gan(game, torch.tensor([1.0, 0.0]), torch.linspace(0, 1, 3), solver="rk4", step_size=0.1)
-    >>> sol.status, sol.stats["nfe"], torch.allclose(sol.ys, game.solution(sol.ts, sol.ys[0]), atol=1e-5)
-    ('finished', 40, True)
+    Examples:
+        >>> import odegan
+        >>> game = odegan.games.bilinear()
+        >>> sol = odeint_gan(game, torch.tensor([1.0, 0.0]), torch.linspace(0, 1, 3), solver="rk4", step_size=0.1)
+        >>> sol.status, sol.stats["nfe"], torch.allclose(sol.ys, game.solution(sol.ts, sol.ys[0]), atol=1e-5)
+        ('finished', 40, True)
     """
     arguments = parse(
         solver=solver,

@@ -68,8 +68,9 @@ _TABLE: dict[str, Loss] = {
 def names() -> list[str]:
     """The names that ``loss=`` takes.
 
-    >>> names()[:2]
-    ['minimax', 'non_saturating']
+    Examples:
+        >>> names()[:2]
+        ['minimax', 'non_saturating']
     """
     return list(_TABLE)
 

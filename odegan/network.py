@@ -38,9 +38,10 @@ def gan(
     Raises:
         ArgumentError: for modules that cannot be a pure function of their parameters (see ``PureModule``).
 
-    >>> game = gan(nn.Linear(4, 2), nn.Linear(2, 1))
-    >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
-    (3, 10, torch.Size([3, 2]))
+    Examples:
+        >>> game = gan(nn.Linear(4, 2), nn.Linear(2, 1))
+        >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
+        (3, 10, torch.Size([3, 2]))
     """
     return NetworkGame(generator, discriminator, losses.get(loss), latent)
 

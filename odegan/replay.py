@@ -87,8 +87,9 @@ class Replay:
     def slots(self, seed: int, index: int, size: int) -> torch.Tensor:
         """(2, 2, B): for real and for generated samples, the slots that interval ``index`` writes and those it reads.
 
-        >>> Replay(3).slots(0, 1, 2)[:, 0].tolist()  # still filling
-        [[2, 3], [2, 3]]
+        Examples:
+            >>> Replay(3).slots(0, 1, 2)[:, 0].tolist()  # still filling
+            [[2, 3], [2, 3]]
         """
         source = generator(seed, self.key, index)
         filled = min(index + 1, self.capacity) * size

@@ -14,9 +14,10 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float]) -> Callable[
 
     ODE-GAN's schedule on CIFAR-10, 0.01 for 500 steps and 0.04 from then on, ends its first piece at t = 500 x 0.01:
 
-    >>> step_size = piecewise([0.01, 0.04], [5.0])
-    >>> step_size(0.0), step_size(5.0)
-    (0.01, 0.04)
+    Examples:
+        >>> step_size = piecewise([0.01, 0.04], [5.0])
+        >>> step_size(0.0), step_size(5.0)
+        (0.01, 0.04)
     """
     if len(values) != len(boundaries) + 1:
         fail("values", list(values), f"one more than the {len(boundaries)} boundaries")

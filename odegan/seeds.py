@@ -30,8 +30,9 @@ def generator(seed: int, stream: str, index: int, device: Any = "cpu") -> torch.
 def of_members(seed: Any, members: int | None) -> Seeds:
     """The seed of a single run (members None), or of each member: seed + e, or the given sequence's.
 
-    >>> of_members(3, None), of_members(3, 2), of_members([5, 7], 2)
-    (3, [3, 4], [5, 7])
+    Examples:
+        >>> of_members(3, None), of_members(3, 2), of_members([5, 7], 2)
+        (3, [3, 4], [5, 7])
     """
     if isinstance(seed, Sequence) and not isinstance(seed, str):
         if len(seed) != members:

@@ -156,8 +156,9 @@ def names() -> list[str]:
 def get(name: str) -> Solver:
     """The facts of a solver.
 
-    >>> get("heun2").order, get("heun2").stages
-    (2, 2)
+    Examples:
+        >>> get("heun2").order, get("heun2").stages
+        (2, 2)
     """
     return _TABLE[choose("solver", name, _TABLE)]
 
@@ -235,10 +236,13 @@ class Tableau(NamedTuple):
 def tableau(name: str) -> Tableau:
     """The tableau of an adaptive Runge-Kutta solver, read off torchdiffeq.
 
-    >>> tableau("adaptive_heun")
-    Tableau(beta=((1.0,),), error=(0.5, -0.5))
+    Examples:
+        >>> tableau("adaptive_heun")
+        Tableau(beta=((1.0,),), error=(0.5, -0.5))
     """
-    pair = SOLVERS[choose("solver", name, [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step])].tableau
+    pair = SOLVERS[
+        choose("solver", name, [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step])
+    ].tableau
     return Tableau(tuple(tuple(row.tolist()) for row in pair.beta), tuple(pair.c_error.tolist()))
 
 

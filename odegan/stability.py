@@ -77,9 +77,7 @@ def polynomial(solver: str) -> np.ndarray:
     values = stability_function(solver)(RADIUS * torch.exp(1j * angles)).numpy()
     scaled = np.fft.fft(values).real / _POINTS
     degree = int(np.flatnonzero(np.abs(scaled) > ROUNDING * np.abs(scaled).max())[-1])
-    coefficients = scaled[: degree + 1] / RADIUS ** np.arange(degree + 1)
-    order = solvers.get(solver).order or 0
-    return np.array([1 / math.factorial(k) if k <= order else c for k, c in enumerate(coefficients)])
+    return scaled[: degree + 1] / RADIUS ** np.arange(degree + 1)
 
 
 class Region(NamedTuple):

@@ -59,12 +59,13 @@ class Stepper:
     Arguments are those of ``odeint_gan``. A step is one refresh interval: a single solver step, unless refresh is a
     number. A state that turns non-finite stays at its last finite value, and ``info.finite`` says so.
 
-    >>> from odegan.games import bilinear
-    >>> stepper = Stepper(bilinear(), solver="heun2", step_size=0.1)
-    >>> state = stepper.init(torch.tensor([1.0, 0.0]))
-    >>> state, info = stepper.step(state, None)
-    >>> state.t, state.y, info.nfe
-    (0.1, tensor([0.9950, 0.1000]), 2)
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> stepper = Stepper(bilinear(), solver="heun2", step_size=0.1)
+        >>> state = stepper.init(torch.tensor([1.0, 0.0]))
+        >>> state, info = stepper.step(state, None)
+        >>> state.t, state.y, info.nfe
+        (0.1, tensor([0.9950, 0.1000]), 2)
     """
 
     def __init__(self, game: Game, **arguments: Any) -> None:

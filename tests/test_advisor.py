@@ -78,6 +78,15 @@ def test_unstable_eigenvalues_are_reported():
     assert "1 eigenvalues count as zero" in str(advice)
 
 
+def test_a_rounded_real_part_counts_as_zero():
+    game = games.quadratic(torch.tensor([[1e-8, -1.0], [1.0, 1e-8]], dtype=D))
+    advice = odegan.advise(game, torch.zeros(2, dtype=D), solvers=["rk4", "heun2"])
+    assert advice.unstable == 0
+    assert advice["rk4"].step == pytest.approx(2 * math.sqrt(2))
+    assert advice["heun2"].step == 0
+    assert odegan.advise(game, torch.zeros(2, dtype=D), tol=1e-9).unstable == 1
+
+
 def test_extremes_print():
     still = odegan.advise(games.quadratic(torch.zeros(2, 2)), torch.zeros(2), solvers=["rk4"])
     assert (still["rk4"].step, still["rk4"].cost) == (math.inf, 0.0)

@@ -252,6 +252,21 @@ def test_members_are_one_by_one(name):
     torch.testing.assert_close(together, alone, rtol=1e-11, atol=1e-13)
 
 
+COMPILED_QUICKLY = ["jare biased", "drift_cancellation", "wgan_gp"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in COMPILED_QUICKLY else pytest.mark.slow) for n in MAKERS]
+)
+def test_compiled_is_eager(name):
+    torch.compiler.reset()
+    game = odegan.gan(*networks())
+    field, y = odegan.vector_field(game, [MAKERS[name](WEIGHT)]), game.init()
+    compiled = torch.compile(field, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(0.0, y, BATCH), field(0.0, y, BATCH), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("where", ["generator", "discriminator"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_batch_norm_is_right_or_refused(name, where):

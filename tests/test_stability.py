@@ -6,10 +6,11 @@ import random
 
 import pytest
 import torch
+from numpy.polynomial import Chebyshev, Polynomial
 from peers import FIXED
 
 import odegan
-from odegan import solvers, stability
+from odegan import solvers, stability, stable_step
 
 torch.set_num_threads(1)
 D = torch.float64
@@ -119,6 +120,14 @@ def test_heun_near_the_imaginary_axis_is_decided_by_the_lowest_coefficient():
     assert odegan.max_stable_step([1e-3j], "heun2") == 0.0  # |R|^2 = 1 + y^4 / 4 rounds to 1 for small steps
     expected = (8 * 1e-6) ** (1 / 3)  # -2 e h + h^4 / 4 = 0
     assert odegan.max_stable_step([-1e-6 + 1j], "heun2") == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("degree", [2, 3, 5])
+def test_touching_the_unit_circle_is_not_leaving_it(degree, monkeypatch):
+    """R(z) = T_s(1 + z / s^2), T_s Chebyshev's polynomial, touches +-1 s - 1 times on its stable interval (-2 s^2, 0)."""
+    in_z = Chebyshev.basis(degree)(Polynomial([1.0, 1 / degree**2]))
+    monkeypatch.setattr(stable_step, "polynomial", lambda solver: in_z.coef)
+    assert odegan.max_stable_step([-1.0], "euler") == pytest.approx(2 * degree**2, rel=1e-8)
 
 
 def test_precision_of_the_eigenvalues_counts():

@@ -117,5 +117,5 @@ def test_tableaus_are_read_off():
         found = solvers.tableau(name)
         assert len(found.error) == len(found.beta) + 1 == solvers.get(name).stages + 1
         assert sum(found.error) == pytest.approx(0, abs=1e-12)
-    with pytest.raises(odegan.ArgumentError, match="did you mean 'dopri5'"):
-        solvers.tableau("dopri")
+    with pytest.raises(odegan.ArgumentError, match="did you mean 'bosh3'"):
+        solvers.tableau("bosh")

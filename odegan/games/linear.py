@@ -17,9 +17,10 @@ def bilinear() -> Game:
     y(t) = R(t) y0 is ``game.solution(t, y0)``. Source: the standard example of a game in which simultaneous gradient
     steps diverge at every step size.
 
-    >>> game = bilinear()
-    >>> game.gradients(torch.tensor([2.0]), torch.tensor([3.0]))
-    (tensor([3.]), tensor([-2.]))
+    Examples:
+        >>> game = bilinear()
+        >>> game.gradients(torch.tensor([2.0]), torch.tensor([3.0]))
+        (tensor([3.]), tensor([-2.]))
     """
     rotation = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     return Game(

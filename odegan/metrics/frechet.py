@@ -44,8 +44,8 @@ def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) 
 
     Args:
         features: maps images (B, ...) to (B, d).
-        real, fake: images (n, ...) and (m, ...), at least two each. A fake image whose features are not
-            finite makes the distance nan.
+        real: images (n, ...), at least two.
+        fake: images (m, ...), at least two. One whose features are not finite makes the distance nan.
         batch_size: images a forward pass.
 
     Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash

@@ -52,8 +52,9 @@ __all__ = [
 def names() -> list[str]:
     """The names of the penalties, which are also functions of this module.
 
-    >>> names()[:3]
-    ['generator_gradient', 'jare', 'consensus']
+    Examples:
+        >>> names()[:3]
+        ['generator_gradient', 'jare', 'consensus']
     """
     return list(_TABLE)
 
@@ -61,8 +62,9 @@ def names() -> list[str]:
 def parse(text: str) -> Penalty:
     """The penalty that a command line names as ``name:weight``, with further arguments after commas.
 
-    >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
-    (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))
+    Examples:
+        >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
+        (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))
     """
     name, _, rest = text.partition(":")
     make = _TABLE[choose("penalty", name, _TABLE)]

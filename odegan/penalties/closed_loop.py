@@ -43,10 +43,12 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
         kind: see above.
         buffer: capacity in batches of each buffer; 0: the current batch, no memory.
 
-    Source: Xu et al. 2020 (CLC-GAN), equations 14 and 15; buffers as in the reference code.
+    Source: Xu et al. 2020 (CLC-GAN, "Understanding and Stabilizing GANs' Training Dynamics Using Control Theory"), with the
+    reference code's buffers and kinds.
 
-    >>> closed_loop(10.0)
-    closed_loop(10.0, kind='square', buffer=100)
+    Examples:
+        >>> closed_loop(10.0)
+        closed_loop(10.0, kind='square', buffer=100)
     """
     measure = _KINDS[choose("kind", kind, _KINDS)]
     replay = Replay(buffer) if whole("buffer", buffer) else None

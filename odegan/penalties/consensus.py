@@ -11,13 +11,14 @@ def consensus(weight: Weight) -> Penalty:
     """Charge both players (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
 
     The field becomes v - weight J^T v, with J the Jacobian of the unpenalised v. Source: Mescheder, Nowozin and Geiger 2017
-    ("The Numerics of GANs"), equation 10; weight is their gamma.
+    ("The Numerics of GANs"), Algorithm 2; weight is their gamma.
 
-    >>> import torch
-    >>> from odegan import vector_field
-    >>> from odegan.games import bilinear
-    >>> vector_field(bilinear(), [consensus(0.5)])(0.0, torch.tensor([2.0, 3.0]))
-    tensor([-4.0000,  0.5000])
+    Examples:
+        >>> import torch
+        >>> from odegan import vector_field
+        >>> from odegan.games import bilinear
+        >>> vector_field(bilinear(), [consensus(0.5)])(0.0, torch.tensor([2.0, 3.0]))
+        tensor([-4.0000,  0.5000])
     """
 
     def terms(game: Game) -> tuple[Term, Term]:

@@ -36,12 +36,14 @@ def drift_cancellation(
         interaction: whether to cancel the second; in zero-sum games it is the harmful one.
         rates: the players' time scales, where the run has any.
 
-    Source: Rosca, Wu, Dherin and Barrett 2021 ("Discretization Drift in Two-Player Games"), theorem 3.1 and section 4.
+    Source: Rosca, Wu, Dherin and Barrett 2021 ("Discretization Drift in Two-Player Games"), the modified losses of
+    simultaneous Euler updates.
 
-    >>> from odegan import vector_field
-    >>> from odegan.games import bilinear
-    >>> vector_field(bilinear(), [drift_cancellation(0.1)])(0.0, torch.tensor([2.0, 3.0]))  # (A + h/2 A^2) y
-    tensor([-3.1000,  1.8500])
+    Examples:
+        >>> from odegan import vector_field
+        >>> from odegan.games import bilinear
+        >>> vector_field(bilinear(), [drift_cancellation(0.1)])(0.0, torch.tensor([2.0, 3.0]))  # (A + h/2 A^2) y
+        tensor([-3.1000,  1.8500])
     """
     if not (self_terms or interaction):
         fail("self_terms, interaction", (self_terms, interaction), "True for at least one of them")

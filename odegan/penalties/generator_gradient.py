@@ -16,10 +16,11 @@ def generator_gradient(weight: Weight) -> Penalty:
     The norm is that of the minibatch-mean gradient. Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, where it acts after
     the step: ``placement="after_step"``. Their weights: 0.07 on the mixture of 16 Gaussians, 0.02 on CIFAR-10.
 
-    >>> from odegan.games import bilinear
-    >>> disc, gen = generator_gradient(0.5)(bilinear())
-    >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen
-    (tensor(4.5000), None)
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> disc, gen = generator_gradient(0.5)(bilinear())
+        >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen
+        (tensor(4.5000), None)
     """
 
     def terms(game: Game) -> tuple[Term, None]:

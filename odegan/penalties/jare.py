@@ -29,13 +29,14 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
         ArgumentError: chunks that do not divide the batch; chunks where a layer couples the batch (BatchNorm), since a chunk
             would then not be a part of the whole.
 
-    Source: JARE (Nie and Patel 2018, "JR-GAN"), the penalty of section 4; the estimators as in the public code (biased), and
-    the U-statistic of the same gradients (unbiased).
+    Source: JARE (Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics"); the biased
+    estimate is the public code's, the unbiased one the U-statistic of the same gradients.
 
-    >>> from odegan.games import bilinear
-    >>> disc, gen = jare(0.5)(bilinear())
-    >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
-    (tensor(2.2500), tensor(1.))
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> disc, gen = jare(0.5)(bilinear())
+        >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
+        (tensor(2.2500), tensor(1.))
     """
     if chunks is not None:
         whole("chunks", chunks, low=2)

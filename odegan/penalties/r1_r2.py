@@ -13,8 +13,9 @@ def r1(weight: Weight) -> Penalty:
     With the 1/2: the reference code's 10 multiplies the squared norm itself and is weight 20 here. Source: Mescheder,
     Geiger and Nowozin 2018, equation 9.
 
-    >>> r1(10.0)
-    r1(10.0)
+    Examples:
+        >>> r1(10.0)
+        r1(10.0)
     """
 
     def terms(game: Game) -> tuple[Term, None]:
@@ -29,8 +30,9 @@ def r2(weight: Weight) -> Penalty:
 
     Source: Mescheder, Geiger and Nowozin 2018, equation 10; the convention is that of ``r1``.
 
-    >>> r2(10.0)
-    r2(10.0)
+    Examples:
+        >>> r2(10.0)
+        r2(10.0)
     """
 
     def terms(game: Game) -> tuple[Term, None]:

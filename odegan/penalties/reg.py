@@ -25,12 +25,13 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
     reg-D2  "disc"       "opponent"
     ======= ============ ==========
 
-    reg-D2 is ``generator_gradient`` with half its weight. Source: the baselines of JARE (Nie and Patel 2018).
+    reg-D2 is ``generator_gradient`` with half its weight. Source: the baselines of JARE (Nie and Patel 2019).
 
-    >>> from odegan.games import bilinear
-    >>> disc, gen = reg(1.0, player="gen", norm="joint")(bilinear())
-    >>> disc, gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
-    (None, tensor(6.5000))
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> disc, gen = reg(1.0, player="gen", norm="joint")(bilinear())
+        >>> disc, gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
+        (None, tensor(6.5000))
     """
     choose("player", player, ["gen", "disc"])
     choose("norm", norm, _NORMS)

@@ -39,10 +39,11 @@ def truncation_error(
 
     Source: the direct form of the integration error that ODE-GAN's penalty (Qin et al. 2020) controls indirectly.
 
-    >>> from odegan.games import bilinear
-    >>> disc, _ = truncation_error(1.0, step_size=0.5)(bilinear())
-    >>> disc(torch.tensor([3.0]), torch.tensor([4.0]), None, 0.0)  # 0.5^4 / 8 * (3^2 + 4^2)
-    tensor(0.1953)
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> disc, _ = truncation_error(1.0, step_size=0.5)(bilinear())
+        >>> disc(torch.tensor([3.0]), torch.tensor([4.0]), None, 0.0)  # 0.5^4 / 8 * (3^2 + 4^2)
+        tensor(0.1953)
     """
     tableau = solvers.tableau(_PAIRS[choose("pair", pair, _PAIRS)])
     checked_weight(step_size, "step_size", strict=True)

@@ -21,8 +21,9 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
 
     Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
 
-    >>> wgan_gp(10.0, center=0.0)
-    wgan_gp(10.0, center=0.0)
+    Examples:
+        >>> wgan_gp(10.0, center=0.0)
+        wgan_gp(10.0, center=0.0)
     """
     number("center", center, low=0.0)
 
