@@ -33,6 +33,9 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "rk4_classic": {},
     "euler": {"solver": "euler"},
     "heun2": {"solver": "heun2"},
+    # As many evaluations a unit of time as Euler's method takes at h = 0.1.
+    "rk4_classic h=0.4": {"step_size": 0.4},
+    "heun2 h=0.2": {"solver": "heun2", "step_size": 0.2},
     "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
     "alternating": {"solver": "alternating"},
     "no penalty": {"penalty": (NONE,)},
@@ -53,7 +56,7 @@ class Mog16(SolverOptions, Options):
     """The mixture of 16 Gaussians, the networks and the length of training."""
 
     penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT; may be repeated. none: no penalty. Left out: the authors' generator_gradient:0.07."""
+    """NAME:WEIGHT[,KEY=VALUE...]; may be repeated. none: no penalty. Left out: the authors' generator_gradient:0.07."""
     seeds: int = 8
     """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
     evaluations: int = 24_000

@@ -31,7 +31,8 @@ class SolverOptions:
     players: str = "joint"
     """joint, or frozen: each player alone against the opponent at the step's start."""
     penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT, as generator_gradient:0.07; may be repeated. none: no penalty. Left out: the experiment's own."""
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
+    experiment's own."""
     rates: tuple[float, float] = (1.0, 1.0)
     """Time scales of the discriminator and the generator."""
     rtol: float = 1e-4

@@ -11,10 +11,11 @@ from torch import nn
 
 from odegan import losses
 from odegan.batch import Batch
-from odegan.checks import ArgumentError, fail, one_line, whole
+from odegan.checks import ArgumentError, fail, one_line
 from odegan.derivative import gradient_and_value, pullback
 from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
 from odegan.game import Game, Players
+from odegan.probe import couples, latent_shape, run_purely
 
 
 def gan(
@@ -64,7 +65,7 @@ class NetworkGame(Game):
                 "of one dtype",
             )
         self.loss = loss
-        self.latent_shape = _latent_shape(generator, latent)
+        self.latent_shape = latent_shape(generator, latent)
         super().__init__(
             self._disc_loss,
             self._gen_loss,
@@ -200,17 +201,17 @@ class NetworkGame(Game):
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         real, latent = batch[0], batch[1]
         theta_d, theta_g = self.split(y)
-        fake = _run_purely(self.generator, theta_g, latent, "latent")
+        fake = run_purely(self.generator, theta_g, latent, "latent")
         if fake.shape != real.shape:
             raise ArgumentError(
                 f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
                 if fake.shape[:1] == real.shape[:1]
                 else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
             )
-        _run_purely(self.discriminator, theta_d, real, "data")
+        run_purely(self.discriminator, theta_d, real, "data")
         self.logits(theta_d, fake)
-        self.critic_couples_batch = _couples(self.discriminator, theta_d, real)
-        self.couples_batch = self.critic_couples_batch or _couples(self.generator, theta_g, latent)
+        self.critic_couples_batch = couples(self.discriminator, theta_d, real)
+        self.couples_batch = self.critic_couples_batch or couples(self.generator, theta_g, latent)
 
     def _probe_latent(self, guessed: bool) -> None:
         """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
@@ -255,58 +256,6 @@ def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     if logits.shape != (n,):
         fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
     return logits
-
-
-def _latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
-    if latent is not None:
-        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
-    for part in generator.modules():
-        if isinstance(part, nn.Linear | nn.Bilinear):
-            return (getattr(part, "in_features", 0),)
-        if isinstance(part, nn.ConvTranspose2d):
-            return (part.in_channels, 1, 1)
-        if next(iter(part.parameters(recurse=False)), None) is not None:
-            return None
-    return None
-
-
-@torch.no_grad()
-def _run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
-    """module(theta, x), refused when it cannot take x (the argument ``name``), draws random numbers or writes to a buffer."""
-    constants = module.constants(theta.device, theta.dtype)
-    before = {n: t.clone() for n, t in constants.items()}
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        random_state = _random_state(x)
-        try:
-            out = module(theta, x)
-        except (RuntimeError, IndexError) as error:
-            fail(name, x, f"what the {module.role} takes ({one_line(error)})")
-        drawn = not torch.equal(random_state, _random_state(x))
-    if drawn:
-        raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
-    for name, value in before.items():
-        if not torch.equal(value, constants[name]):
-            constants[name].copy_(value)
-            raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
-    return out
-
-
-def _random_state(like: torch.Tensor) -> torch.Tensor:
-    """The states of the global generators that a forward pass on this device may draw from."""
-    cpu = torch.get_rng_state()
-    return torch.cat([cpu, torch.cuda.get_rng_state(like.device)]) if like.is_cuda else cpu
-
-
-@torch.no_grad()
-def _couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
-    """Whether the module of a concatenation differs from the concatenation of the module's values."""
-    x = x[:4]
-    if len(x) < 4:
-        return False
-    parts = torch.cat([module(theta, x[:2]), module(theta, x[2:])])
-    whole_batch = module(theta, x)
-    tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
-    return not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)
 
 
 @torch.no_grad()

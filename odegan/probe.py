@@ -1,0 +1,62 @@
+"""What can be found out about modules by running them once, before a run starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from odegan.checks import ArgumentError, fail, one_line, whole
+from odegan.functional import PureModule
+
+
+def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The shape of one latent: the given one, or what the generator's first layer takes; None where that does not tell."""
+    if latent is not None:
+        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+    for part in generator.modules():
+        if isinstance(part, nn.Linear | nn.Bilinear):
+            return (getattr(part, "in_features", 0),)
+        if isinstance(part, nn.ConvTranspose2d):
+            return (part.in_channels, 1, 1)
+        if next(iter(part.parameters(recurse=False)), None) is not None:
+            return None
+    return None
+
+
+@torch.no_grad()
+def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
+    """module(theta, x), refused when it cannot take x (the argument ``name``), draws random numbers or writes to a buffer."""
+    constants = module.constants(theta.device, theta.dtype)
+    before = {n: t.clone() for n, t in constants.items()}
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+        random_state = _random_state(x)
+        try:
+            out = module(theta, x)
+        except (RuntimeError, IndexError) as error:
+            fail(name, x, f"what the {module.role} takes ({one_line(error)})")
+        drawn = not torch.equal(random_state, _random_state(x))
+    if drawn:
+        raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
+    for name, value in before.items():
+        if not torch.equal(value, constants[name]):
+            constants[name].copy_(value)
+            raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
+    return out
+
+
+def _random_state(like: torch.Tensor) -> torch.Tensor:
+    """The states of the global generators that a forward pass on this device may draw from."""
+    cpu = torch.get_rng_state()
+    return torch.cat([cpu, torch.cuda.get_rng_state(like.device)]) if like.is_cuda else cpu
+
+
+@torch.no_grad()
+def couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether the module of a concatenation differs from the concatenation of the module's values."""
+    x = x[:4]
+    if len(x) < 4:
+        return False
+    parts = torch.cat([module(theta, x[:2]), module(theta, x[2:])])
+    whole_batch = module(theta, x)
+    tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
+    return not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)
