@@ -39,8 +39,12 @@ class Case(NamedTuple):
 
 CASES = {
     "mog16": Case(mlp.mog16, (2,), 32, 512, "rk4_classic", 0.1, 0.07, 100, 1.6),
-    "digits": Case(lambda: (digits.Generator(), digits.Discriminator()), (1, 8, 8), 16, 64, "heun2", 0.05, 0.02, 40, 1.2),
-    "dcgan32": Case(lambda: (dcgan.Generator(), dcgan.Discriminator()), (3, 32, 32), 128, 64, "heun2", 0.01, 0.02, 2, 1.05),
+    "digits": Case(
+        lambda: (digits.Generator(), digits.Discriminator()), (1, 8, 8), 16, 64, "heun2", 0.05, 0.02, 40, 1.2
+    ),
+    "dcgan32": Case(
+        lambda: (dcgan.Generator(), dcgan.Discriminator()), (3, 32, 32), 128, 64, "heun2", 0.01, 0.02, 2, 1.05
+    ),
 }
 
 
@@ -70,7 +74,11 @@ def measure(case: Case, repetitions: int) -> dict[str, float]:
         peer = HandWritten(
             copy.deepcopy(generator), copy.deepcopy(discriminator), case.method, case.step_size, case.weight
         )
-        loop(peer, lambda: (data[torch.randint(len(data), (case.batch,))], torch.randn(case.batch, case.latent)), case.steps)
+        loop(
+            peer,
+            lambda: (data[torch.randint(len(data), (case.batch,))], torch.randn(case.batch, case.latent)),
+            case.steps,
+        )
 
     times = {ours: [], theirs: []}
     for function in times:

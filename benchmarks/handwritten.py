@@ -23,7 +23,13 @@ class HandWritten:
     """
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, method: str, h: float, weight: float, players: str = "joint"
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        method: str,
+        h: float,
+        weight: float,
+        players: str = "joint",
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.stages, self.weights = TABLEAUS[method]

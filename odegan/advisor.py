@@ -86,13 +86,14 @@ def advise(
         tol: a real part counts as zero below tol |lambda|, and as positive above.
         options: further ones of ``odegan.spectrum``: rates, t, accuracy.
 
-    >>> import odegan
-    >>> rotating = odegan.games.quadratic(torch.tensor([[-1.0, -3.0], [3.0, -1.0]]))
-    >>> print(advise(rotating, torch.zeros(2), solvers=["euler", "rk4"]))
-    solver          largest step evaluations per unit of time
-    rk4                   0.8896           4            4.497
-    euler                    0.2           1                5
-    1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
+    Examples:
+        >>> import odegan
+        >>> rotating = odegan.games.quadratic(torch.tensor([[-1.0, -3.0], [3.0, -1.0]]))
+        >>> print(advise(rotating, torch.zeros(2), solvers=["euler", "rk4"]))
+        solver          largest step evaluations per unit of time
+        rk4                   0.8896           4            4.497
+        euler                    0.2           1                5
+        1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
     """
     names = _checked_names(solvers)
     if isinstance(ys, torch.Tensor) and ys.ndim == 1:

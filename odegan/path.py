@@ -39,18 +39,22 @@ def path_angle(
 
     Args:
         game: the game.
-        start, end: (P,), two states of one run, for instance ``sol.ys[0]`` and ``sol.ys[-1]``.
+        start: (P,), the earlier of two states of one run, for instance ``sol.ys[0]``.
+        end: (P,), the later one, for instance ``sol.y``.
         n: number of points, >= 2.
         batch: what the field sees besides y; the same at every point.
-        penalties, rates, t: the field's.
+        penalties: the field's.
+        rates: the field's.
+        t: the field's time.
         span: the first and the last position.
 
     Source: Berard et al. 2020 (arXiv 1906.04848), section 4, whose "path-angle" is the angle's cosine.
 
-    >>> import odegan
-    >>> down = odegan.games.quadratic(-torch.eye(2))
-    >>> path_angle(down, torch.tensor([1.0, 1.0]), torch.zeros(2), n=3, span=(0.0, 2.0)).cosines
-    tensor([ 1., nan, -1.])
+    Examples:
+        >>> import odegan
+        >>> down = odegan.games.quadratic(-torch.eye(2))
+        >>> path_angle(down, torch.tensor([1.0, 1.0]), torch.zeros(2), n=3, span=(0.0, 2.0)).cosines
+        tensor([ 1., nan, -1.])
     """
     check_game(game)
     for name, state in {"start": start, "end": end}.items():

@@ -101,12 +101,13 @@ def spectrum(
 
     Source: the factors are those of Nie and Patel 2020 (JARE), section 3.
 
-    >>> import odegan
-    >>> eig = spectrum(odegan.games.dirac("wasserstein", c=1.0, feedback=1.0), torch.tensor([0.0, 1.0]))
-    >>> eig.eigenvalues
-    tensor([-0.5000+0.8660j, -0.5000-0.8660j])
-    >>> round(eig.phase_factor, 4), round(eig.conditioning_factor, 4), eig.ignored
-    (1.7321, 1.0, 0)
+    Examples:
+        >>> import odegan
+        >>> eig = spectrum(odegan.games.dirac("wasserstein", c=1.0, feedback=1.0), torch.tensor([0.0, 1.0]))
+        >>> eig.eigenvalues
+        tensor([-0.5000+0.8660j, -0.5000-0.8660j])
+        >>> round(eig.phase_factor, 4), round(eig.conditioning_factor, 4), eig.ignored
+        (1.7321, 1.0, 0)
     """
     check_game(game)
     _check_state(game, y)
@@ -136,9 +137,10 @@ def spectra(game: Game, ys: torch.Tensor, batches: Sequence[Any] | None = None, 
         batches: T of them, one for each state; None for games in closed form.
         options: of ``spectrum``.
 
-    >>> import odegan
-    >>> [s.phase_factor for s in spectra(odegan.games.bilinear(), torch.zeros(2, 2))]
-    [inf, inf]
+    Examples:
+        >>> import odegan
+        >>> [s.phase_factor for s in spectra(odegan.games.bilinear(), torch.zeros(2, 2))]
+        [inf, inf]
     """
     check_game(game)
     if not isinstance(ys, torch.Tensor) or ys.ndim != 2:

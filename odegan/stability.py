@@ -42,8 +42,9 @@ _REFUSED = {
 def names() -> list[str]:
     """The solvers that have a stability function.
 
-    >>> names()[:3]
-    ['euler', 'midpoint', 'heun2']
+    Examples:
+        >>> names()[:3]
+        ['euler', 'midpoint', 'heun2']
     """
     return [name for name in solvers.names() if name not in _REFUSED]
 
@@ -53,8 +54,9 @@ def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
     Raises ``ArgumentError`` for solvers that are not one-step maps of one complex number, with the reason.
 
-    >>> stability_function("heun2")(torch.tensor(-2.0))
-    tensor(1.+0.j, dtype=torch.complex128)
+    Examples:
+        >>> stability_function("heun2")(torch.tensor(-2.0))
+        tensor(1.+0.j, dtype=torch.complex128)
     """
     check_solver(solver)
 
@@ -70,8 +72,9 @@ def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
 def polynomial(solver: str) -> np.ndarray:
     """The coefficients c_0, c_1, ... of R(z) = sum_k c_k z^k, from R's values on a circle.
 
-    >>> polynomial("extragradient")
-    array([1., 1., 1.])
+    Examples:
+        >>> polynomial("extragradient")
+        array([1., 1., 1.])
     """
     angles = 2 * math.pi * torch.arange(_POINTS, dtype=torch.float64) / _POINTS
     values = stability_function(solver)(RADIUS * torch.exp(1j * angles)).numpy()
@@ -96,9 +99,10 @@ def stability_region(solver: str, extent: Sequence[float] = (-5.0, 2.0, -5.0, 5.
         extent: (left, right, bottom, top) of the rectangle in the complex plane.
         resolution: points along each side.
 
-    >>> region = stability_region("euler", extent=(-2, 0, -1, 1), resolution=3)
-    >>> region.modulus[1]
-    tensor([1., 0., 1.], dtype=torch.float64)
+    Examples:
+        >>> region = stability_region("euler", extent=(-2, 0, -1, 1), resolution=3)
+        >>> region.modulus[1]
+        tensor([1., 0., 1.], dtype=torch.float64)
     """
     points = whole("resolution", resolution, low=2)
     if not isinstance(extent, tuple | list) or len(extent) != 4:

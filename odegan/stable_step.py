@@ -28,8 +28,9 @@ def max_stable_step(eigenvalues: Any, solver: str, *, tol: float | None = None) 
     |R(h lambda)|^2 - 1 is a polynomial in h. Its sign near h = 0 is that of its lowest coefficient that is not rounding;
     from there the first root where it turns positive, not merely touches zero to 1e-12, is the answer.
 
-    >>> round(max_stable_step([-1.0], "rk4"), 6), max_stable_step([1j, -1j], "heun2")
-    (2.785294, 0.0)
+    Examples:
+        >>> round(max_stable_step([-1.0], "rk4"), 6), max_stable_step([1j, -1j], "heun2")
+        (2.785294, 0.0)
     """
     check_solver(solver)
     values, precision = _checked(eigenvalues)

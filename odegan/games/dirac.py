@@ -40,9 +40,10 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
     Source: Mescheder et al. 2018, section 2; the feedback: Xu et al. 2020 (CLC-GAN), section 3.
 
-    >>> game = dirac("wasserstein", c=1.0, feedback=2.0)
-    >>> game.gradients(torch.tensor([0.5]), torch.tensor([3.0]))
-    (tensor([3.]), tensor([-0.5000]))
+    Examples:
+        >>> game = dirac("wasserstein", c=1.0, feedback=2.0)
+        >>> game.gradients(torch.tensor([0.5]), torch.tensor([3.0]))
+        (tensor([3.]), tensor([-0.5000]))
     """
     pair = losses.get(loss)
     c, feedback = number("c", c), number("feedback", feedback, low=0.0)

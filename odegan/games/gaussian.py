@@ -62,9 +62,10 @@ def gaussian(
 
     Source: JARE (Nie and Patel 2020), section 3, with its experiment's start, (0.05, v + 0.05), as ``init()``.
 
-    >>> game = gaussian([0.0, 2.0], 0.7)
-    >>> game.n_disc, game.n_gen, game.losses(torch.tensor([0.0, 0.0, 0.0, 2.0]))
-    (2, 2, (tensor(1.3863), tensor(-0.6931)))
+    Examples:
+        >>> game = gaussian([0.0, 2.0], 0.7)
+        >>> game.n_disc, game.n_gen, game.losses(torch.tensor([0.0, 0.0, 0.0, 2.0]))
+        (2, 2, (tensor(1.3863), tensor(-0.6931)))
     """
     pair = losses.get(loss)
     mean = _checked_mean(v)

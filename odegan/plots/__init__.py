@@ -7,7 +7,7 @@ figures of one's own the same looks. Needs matplotlib (``pip install 'odegan[exp
 from odegan.plots.density import density_frames, plane
 from odegan.plots.images import image_grid, image_grid_over_time
 from odegan.plots.lines import bars, curves
-from odegan.plots.phase import trajectories
+from odegan.plots.phase import portraits, trajectories
 from odegan.plots.style import PALETTE, save, style
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "image_grid",
     "image_grid_over_time",
     "plane",
+    "portraits",
     "save",
     "style",
     "trajectories",

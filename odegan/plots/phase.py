@@ -10,7 +10,7 @@ from torch import Tensor
 
 from odegan.checks import fail
 from odegan.plots.density import plane
-from odegan.plots.style import PALETTE, array, style
+from odegan.plots.style import INK, PALETTE, array, panels, style
 
 
 def trajectories(
@@ -35,11 +35,7 @@ def trajectories(
         axes = figure.subplots()
         if field is not None:
             _stream(axes, field, extent)
-        for i, (name, points) in enumerate(paths.items()):
-            path = array(points)
-            if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0:
-                fail("paths", f"shape {path.shape} for {name!r}", "of shape (T, 2), with T > 0")
-            _path(axes, path, name, PALETTE[i % len(PALETTE)], extent)
+        _paths(axes, paths, extent)
         limits = (-extent, extent)
         axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=labels[0], ylabel=labels[1])
         if paths:
@@ -47,20 +43,61 @@ def trajectories(
     return figure
 
 
-def _stream(axes: Axes, field: Callable[[Tensor], ArrayLike], extent: float) -> None:
+def portraits(
+    frames: Mapping[str, tuple[Mapping[str, ArrayLike], Callable[[Tensor], ArrayLike]]],
+    extent: float = 1.0,
+    labels: tuple[str, str] = ("", ""),
+    marks: ArrayLike = (),
+    columns: int | None = None,
+) -> Figure:
+    """Small multiples of ``trajectories``: one titled panel a field, with one legend.
+
+    Args:
+        frames: title -> (paths, field), as ``trajectories`` takes them.
+        extent: the panels show [-extent, extent]^2.
+        labels: names of the two axes.
+        marks: (n, 2) points marked by a plus in every panel, such as equilibria.
+        columns: panels a row; by default at most 5, the rows filled evenly.
+    """
+    if not frames:
+        fail("frames", dict(frames), "at least one title -> (paths, field)")
+    with style():
+        figure, axes = panels(len(frames), columns, share=True)
+        for panel, (title, (paths, field)) in zip(axes, frames.items(), strict=True):
+            _stream(panel, field, extent, density=0.6)
+            _paths(panel, paths, extent, size=0.7)
+            for mark in array(marks).reshape(-1, 2):
+                panel.plot(*mark, "+", color=INK, markersize=8, markeredgewidth=1.4, zorder=4)
+            panel.set(title=title, xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+        figure.supxlabel(labels[0], fontsize="medium")
+        figure.supylabel(labels[1], fontsize="medium")
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=max(min(len(names), 6), 1))
+    return figure
+
+
+def _paths(axes: Axes, paths: Mapping[str, ArrayLike], extent: float, size: float = 1.0) -> None:
+    for i, (name, points) in enumerate(paths.items()):
+        path = array(points)
+        if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0:
+            fail("paths", f"shape {path.shape} for {name!r}", "of shape (T, 2), with T > 0")
+        _path(axes, path, name, PALETTE[i % len(PALETTE)], extent, size)
+
+
+def _stream(axes: Axes, field: Callable[[Tensor], ArrayLike], extent: float, density: float = 1.1) -> None:
     n = 30
     line = np.linspace(-extent, extent, n)
     u, v = array(field(plane(extent, n))).reshape(n, n, 2).transpose(2, 0, 1)
-    axes.streamplot(line, line, u, v, color="#C4C4C4", linewidth=0.7, arrowsize=0.8, density=1.1)
+    axes.streamplot(line, line, u, v, color="#C4C4C4", linewidth=0.7, arrowsize=0.8, density=density)
 
 
-def _path(axes: Axes, path: NDArray[np.float64], name: str, color: str, extent: float) -> None:
+def _path(axes: Axes, path: NDArray[np.float64], name: str, color: str, extent: float, size: float) -> None:
     reach = np.abs(path).max(axis=1, initial=0.0)
     drawn = np.where((reach <= 10 * extent)[:, None], path, np.nan)  # far points would overflow the renderer
-    axes.plot(drawn[:, 0], drawn[:, 1], color=color, label=name, linewidth=1.4)
-    axes.plot(*path[0], "o", color=color, markerfacecolor="white", markersize=7, zorder=3)
+    axes.plot(drawn[:, 0], drawn[:, 1], color=color, label=name, linewidth=1.4 * size)
+    axes.plot(*path[0], "o", color=color, markerfacecolor="white", markersize=7 * size, zorder=3)
     inside = np.flatnonzero(reach <= extent)
     if reach[-1] <= extent:
-        axes.plot(*path[-1], "o", color=color, markeredgecolor="white", markersize=8, zorder=3)
+        axes.plot(*path[-1], "o", color=color, markeredgecolor="white", markersize=8 * size, zorder=3)
     elif len(inside):
-        axes.plot(*path[inside[-1]], "x", color=color, markersize=8, markeredgewidth=2.2, zorder=3)
+        axes.plot(*path[inside[-1]], "x", color=color, markersize=8 * size, markeredgewidth=2.2 * size, zorder=3)
