@@ -52,8 +52,8 @@ BLOCKS: dict[str, Callable[[Block, float], TraceAndDeterminant]] = {
 def eigenvalues(method: str, blocks: Iterable[Block], weight: float) -> list[complex]:
     """Both roots of every block, the larger in modulus first.
 
-    >>> eigenvalues("feedback", [Block(a=0.0, h=1.0)], 2.0)
-    [(-1+0j), (-1+0j)]
+    >>> [value.real for value in eigenvalues("feedback", [Block(a=0.0, h=1.0)], 2.0)]
+    [-1.0, -1.0]
     """
     return [root for block in blocks for root in roots(*BLOCKS[method](block, weight))]
 
@@ -61,8 +61,8 @@ def eigenvalues(method: str, blocks: Iterable[Block], weight: float) -> list[com
 def roots(trace: float, determinant: float) -> tuple[complex, complex]:
     """The roots of x^2 - trace x + determinant, without cancellation.
 
-    >>> roots(-3.0, 2.0)
-    ((-2+0j), (-1+0j))
+    >>> [root.real for root in roots(-3.0, 2.0)]
+    [-2.0, -1.0]
     """
     square = cmath.sqrt(trace**2 - 4 * determinant)
     large = (trace - square if trace <= 0 else trace + square) / 2
@@ -98,3 +98,14 @@ def conditioning_factor(values: Iterable[complex]) -> float:
     """
     sizes = [abs(value) for value in values]
     return max(sizes) / min(sizes)
+
+
+def as_text(values: Iterable[complex]) -> str:
+    """A pair of eigenvalues.
+
+    >>> as_text([-0.5 + 1j, -0.5 - 1j]), as_text([-2 + 0j, -1 + 0j])
+    ('-0.5 ± 1i', '-2, -1')
+    """
+    first, second = (complex(round(v.real, 12), round(v.imag, 12)) + 0 for v in values)
+    real = f"{first.real:.4g}"
+    return f"{real} ± {abs(first.imag):.4g}i" if first.imag else f"{real}, {second.real:.4g}"

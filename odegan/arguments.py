@@ -100,8 +100,8 @@ def parse(
             fail("options", "step_size", "left out when the argument step_size is given")
         step_size = options.pop("step_size")
     _check_step_size(facts, step_size, options)
-    if refresh == "stage" or isinstance(refresh, str):
-        choose("refresh", refresh, ["stage"])
+    if isinstance(refresh, str) and refresh != "stage":
+        fail("refresh", refresh, "None (every step), 'stage', math.inf (never) or a time > 0")
     elif refresh is not None and refresh != math.inf:
         number("refresh", refresh, low=0.0, strict=True)
     _check_multiple(refresh, step_size)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, whole
-from odegan.seeds import BLOCK, generator
+from odegan.seeds import BLOCK, generator, stream_seed
 
 Sampler = Callable[[int, int], torch.Tensor]  # (seed, index) -> (B, ...)
 
@@ -66,7 +67,7 @@ class Minibatches:
 def _batch_size(data: Any, batch_size: int | None) -> int:
     if batch_size is not None:
         return whole("batch_size", batch_size, low=1)
-    if not hasattr(data, "__len__"):
+    if not hasattr(data, "__len__") or isinstance(data, IterableDataset):
         fail("batch_size", None, "a whole number >= 1 where data are drawn by a function")
     return len(data)
 
@@ -79,12 +80,12 @@ def _data_sampler(data: Any, size: int, device: torch.device) -> Sampler:
         return lambda seed, index: held[_positions(seed, index, size, len(held)).to(device)]
     if callable(data) and not isinstance(data, Dataset):
         return _called("data", data, size, device)
+    if isinstance(data, dict | IterableDataset):
+        fail("data", type(data).__name__, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         if len(data) == 0:
             fail("data", data, "a data set of at least one sample")
-        return lambda seed, index: torch.stack(
-            [_item(data, i) for i in _positions(seed, index, size, len(data)).tolist()]
-        )
+        return lambda seed, index: _items(data, seed, index, size)
     fail("data", data, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
 
 
@@ -107,7 +108,8 @@ def _called(
     name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, device: torch.device
 ) -> Sampler:
     def sample(seed: int, index: int) -> torch.Tensor:
-        x = draw(size, generator(seed, name, index))
+        with _seeded(seed, f"{name} function", index):
+            x = draw(size, generator(seed, name, index))
         if not isinstance(x, torch.Tensor) or x.shape[:1] != (size,):
             got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
             raise ArgumentError(f"{name}: got {got} from the function; it must return a tensor of shape ({size}, ...)")
@@ -131,7 +133,29 @@ def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator(seed, "data", epoch))
 
 
+def _items(data: Any, seed: int, index: int, size: int) -> torch.Tensor:
+    positions = _positions(seed, index, size, len(data)).tolist()
+    with _seeded(seed, "items", index):
+        items = [_item(data, i) for i in positions]
+    if len({item.shape for item in items}) > 1:
+        shapes = sorted({tuple(item.shape) for item in items})[:2]
+        raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")
+    return torch.stack(items)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, stream: str, index: int) -> Iterator[None]:
+    """torch's global generator seeded for one draw, so that random transforms are a function of (seed, index) too."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, stream, index))
+        yield
+
+
 def _item(data: Any, i: int) -> torch.Tensor:
     """The sample itself, where a data set gives (sample, label)."""
     item = data[i]
-    return torch.as_tensor(item[0] if isinstance(item, tuple | list) else item)
+    sample = item[0] if isinstance(item, tuple | list) else item
+    try:
+        return torch.as_tensor(sample)
+    except (TypeError, ValueError, RuntimeError):
+        fail("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")

@@ -141,7 +141,7 @@ class Interrupt(Hook):
             signal.signal(signal.SIGINT, self.previous)
 
 
-def hooks(callback: Any, progress: bool | str, path: Any, every: float) -> list[Hook]:
+def hooks(callback: Any, progress: bool | str, path: Any, every: float, interruptible: bool) -> list[Hook]:
     """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did. They
     start in reverse, so that the others see the state resumed from, and a refused file finds none of them at work.
     """
@@ -149,7 +149,8 @@ def hooks(callback: Any, progress: bool | str, path: Any, every: float) -> list[
     found: list[Hook] = [User(one) for one in users]
     if progress:
         found.append(Progress(progress if isinstance(progress, str) else "odegan"))
-    found.append(Interrupt(path))
+    if interruptible:
+        found.append(Interrupt(path))
     if path is not None:
         found.append(Checkpoint(path, every))
     return found

@@ -80,6 +80,8 @@ def make_field(
         return _scaled(_clipped(gradient if extra is None else gradient + extra, clip), rate)
 
     def joint(t: Any, y: torch.Tensor, batch: Any) -> Players:
+        if y.ndim != 1:
+            fail("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
         theta_d, theta_g = game.split(y)
         (grad_d, grad_g), losses = game.gradients_and_losses(theta_d, theta_g, batch)
         extra_d = push_disc(theta_d, theta_g, batch, t) if penalise else None

@@ -130,10 +130,14 @@ class PureModule:
             moved |= {self._key(f"{name}._u"): u, self._key(f"{name}._v"): v}
         return moved
 
-    def fresh(self) -> torch.Tensor:
-        """Flat parameters (n,) of a fresh initialisation, drawn from torch's global generator (the caller forks it)."""
+    def fresh(self, init: Callable[[nn.Module], Any] | None = None) -> torch.Tensor:
+        """Flat parameters (n,) of a fresh initialisation, drawn from torch's global generator (the caller forks it);
+        ``init`` is applied to every submodule after its own reset.
+        """
         module = _filled(self.template, self.unflatten(self.values.cpu()) | _on_cpu(self.all_constants))
         module.apply(lambda part: _reset(part, self.role))
+        if init is not None:
+            module.apply(init)
         drawn = dict(module.named_parameters(remove_duplicate=False))
         return torch.cat([drawn[n].detach().reshape(-1) for n in self.names]).to(self.values)
 

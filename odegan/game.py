@@ -9,6 +9,7 @@ import torch
 
 from odegan.checks import ArgumentError, fail, whole
 from odegan.derivative import gradient_and_value
+from odegan.fingerprint import describe
 
 Players = tuple[torch.Tensor, torch.Tensor]
 PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
@@ -172,6 +173,21 @@ class Game:
             raise ArgumentError(f"critic: {self.name} has none")
         critic = self.critic
         return lambda x: critic(theta_d, x)
+
+    def fingerprint(self) -> Any:
+        """What tells this game from another, for checkpoints: its functions' code and what they close over."""
+        return [
+            self.name,
+            self.n_disc,
+            self.n_gen,
+            describe(self.disc_loss),
+            describe(self.gen_loss),
+            describe(self._gradients),
+        ]
+
+    def __repr__(self) -> str:
+        """The name and the numbers of parameters."""
+        return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
 
     # What networks override: modules out, buffers that move between steps, a look at the first batch.
     def modules(self, y: torch.Tensor, batches: Any = None) -> tuple[torch.nn.Module, torch.nn.Module]:

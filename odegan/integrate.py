@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from odegan import onecall
 from odegan.arguments import ON_NONFINITE, Arguments, StepSize, parse
 from odegan.batches import Minibatches
 from odegan.checks import ArgumentError, choose, fail, number
+from odegan.fingerprint import describe
 from odegan.game import Game
 from odegan.run import Run
 from odegan.seeds import of_members
@@ -128,6 +128,10 @@ def odeint_gan(
     members = len(y0) if y0.ndim == 2 else None
     seeds = of_members(seed, members)
     arguments.check_run(data is not None, members)
+    if arguments.solver.name == "scipy_solver":
+        _check_scipy(callback, needs_graph(arguments, y0, data))
+    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+        fail("checkpoint", checkpoint, "a path")
     minibatches = _minibatches(game, y0, data, latent, batch_size, seeds)
     stepper = Stepper.from_arguments(game, arguments)
     run = Run(
@@ -135,7 +139,7 @@ def odeint_gan(
         y0,
         times,
         minibatches=minibatches,
-        hooks=hooks.hooks(callback, progress, checkpoint, checkpoint_every),
+        hooks=hooks.hooks(callback, progress, checkpoint, checkpoint_every, arguments.solver.name != "scipy_solver"),
         on_nonfinite=on_nonfinite,
         fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
     )
@@ -164,6 +168,16 @@ def _check_callbacks(callback: Any) -> None:
             fail("callback", one, "a function (state, info), or a list of them")
 
 
+def _check_scipy(callback: Any, graph: bool) -> None:
+    """scipy steps by itself: it calls nothing back, and numpy carries no gradient."""
+    if callback is not None:
+        fail("callback", callback, "None with scipy_solver, which calls nothing back between its steps")
+    if graph and torch.is_grad_enabled():
+        raise ArgumentError(
+            "solver: got 'scipy_solver' with something that requires a gradient; it must be another solver"
+        )
+
+
 def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:
     for name, tolerance in {"rtol": arguments.rtol, "atol": arguments.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
@@ -176,11 +190,9 @@ def _minibatches(
     if data is None:
         if latent is not None or batch_size is not None:
             fail("data", None, "given when latent or batch_size is")
-        single = None
-        member = y0 if y0.ndim == 1 else y0[0]
-        game.check(member.detach(), single)
+        game.check((y0 if y0.ndim == 1 else y0[0]).detach(), None)
         return None
-    latent = getattr(game, "latent_shape", None) if latent is None else latent
+    latent = getattr(game, "latent", None) if latent is None else latent
     minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach())
     first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
     game.check((y0 if y0.ndim == 1 else y0[0]).detach(), first)
@@ -198,44 +210,12 @@ def _fingerprint(
     seeds: Any,
 ) -> dict[str, Any]:
     """What must be the same for a run to resume, as plain values under the names of the arguments."""
-    plain = {
-        "solver": arguments.solver.name,
-        "loss": _describe(getattr(game, "loss", None)),
-        "penalties": [_describe(p) for p in arguments.penalties],
-    }
-    for name in ("step_size", "refresh", "rates", "placement", "players", "rtol", "atol", "clip", "options"):
-        plain[name] = _describe(getattr(arguments, name))
-    values = {
-        "y0": y0,
-        "t": torch.tensor(times, dtype=torch.float64),
-        "data": data,
-        "latent": latent,
-        "batch_size": batch_size,
-        "seed": seeds,
-    }
-    return {"game": game.name} | plain | {name: _describe(value) for name, value in values.items()}
-
-
-def _describe(value: Any) -> Any:
-    """A plain value that tells one argument from another: tensors by content, functions by name."""
-    if isinstance(value, torch.Tensor):
-        if value.numel() == 1:
-            return float(value.detach())
-        content = value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-        return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        value = value.tolist()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return "inf" if value == math.inf else value
-    if isinstance(value, tuple | list):
-        return [_describe(part) for part in value]
-    if isinstance(value, dict):
-        return {str(key): _describe(part) for key, part in value.items()}
-    return getattr(value, "__qualname__", None) or (
-        repr(value) if type(value).__module__.startswith("odegan") else type(value).__qualname__
-    )
+    parts = {"game": game, "solver": arguments.solver.name, "penalties": arguments.penalties}
+    names = "step_size refresh rates placement players rtol atol clip options compile"
+    parts |= {name: getattr(arguments, name) for name in names.split()}
+    t = torch.tensor(times, dtype=torch.float64)
+    parts |= {"y0": y0, "t": t, "data": data, "latent": latent, "batch_size": batch_size, "seed": seeds}
+    return {name: describe(part) for name, part in parts.items()}
 
 
 __all__ = ["ArgumentError", "odeint_gan"]

@@ -13,9 +13,12 @@ from odegan import losses
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, one_line
 from odegan.derivative import gradient_and_value, pullback
+from odegan.fingerprint import describe
 from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
 from odegan.game import Game, Players
 from odegan.probe import couples, latent_shape, run_purely
+
+Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
 
 
 def gan(
@@ -23,7 +26,8 @@ def gan(
     discriminator: nn.Module,
     loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
     *,
-    latent: int | tuple[int, ...] | None = None,
+    latent: Latent = None,
+    init: Callable[[nn.Module], Any] | None = None,
 ) -> NetworkGame:
     """Make a game of two modules, which stay as they are: the game owns copies.
 
@@ -31,7 +35,10 @@ def gan(
         generator: latent (B, ...) -> samples (B, ...).
         discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
-        latent: shape of one latent, N(0, I); None: read off the generator's first layer where that is possible.
+        latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is read off the
+            generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
+        init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
+            a seed draws afresh, so an initialisation made by hand before is known to it only this way.
 
     Returns:
         A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
@@ -44,15 +51,22 @@ def gan(
         >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
         (3, 10, torch.Size([3, 2]))
     """
-    return NetworkGame(generator, discriminator, losses.get(loss), latent)
+    return NetworkGame(generator, discriminator, losses.get(loss), latent, init)
 
 
 class NetworkGame(Game):
     """The game of two modules; made by ``gan``."""
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, loss: losses.Loss, latent: int | tuple[int, ...] | None
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: losses.Loss,
+        latent: Latent,
+        init: Callable[[nn.Module], Any] | None,
     ) -> None:
+        if init is not None and not callable(init):
+            fail("init", init, "None, or a function of a module")
         self.generator = PureModule(generator, "generator")
         self.discriminator = PureModule(discriminator, "discriminator")
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
@@ -65,7 +79,8 @@ class NetworkGame(Game):
                 "of one dtype",
             )
         self.loss = loss
-        self.latent_shape = latent_shape(generator, latent)
+        self.latent: Any = latent if callable(latent) else latent_shape(generator, latent)
+        self._initialise = init
         super().__init__(
             self._disc_loss,
             self._gen_loss,
@@ -117,6 +132,8 @@ class NetworkGame(Game):
         what its player needs: gradients of inputs for G, of weights for D.
         """
 
+        _read(batch)
+
         def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
             judge = self._judge(theta, _buffers(batch))
             real = judge(batch[0])
@@ -142,21 +159,24 @@ class NetworkGame(Game):
 
     # Samples, starting points, modules.
     def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
-        if self.latent_shape is None:
+        if self.latent is None:
             raise ArgumentError(
                 "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
             )
-        latent = torch.randn(n, *self.latent_shape, generator=torch.Generator().manual_seed(seed))
         theta_g = self.split(y)[1]
         with torch.no_grad():
-            return self.generator(theta_g, latent.to(y), self.generator.initial_buffers(theta_g))
+            return self.generator(theta_g, self._latents(n, seed).to(y), self.generator.initial_buffers(theta_g))
+
+    def _latents(self, n: int, seed: int) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(seed)
+        return self.latent(n, draw) if callable(self.latent) else torch.randn(n, *self.latent, generator=draw)
 
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return torch.cat([self.discriminator.fresh(), self.generator.fresh()])
+            return torch.cat([self.discriminator.fresh(self._initialise), self.generator.fresh(self._initialise)])
 
     def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
         """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
@@ -182,6 +202,12 @@ class NetworkGame(Game):
             part.training = mode
         return generator, discriminator
 
+    def fingerprint(self) -> Any:
+        """The architectures, the constants and the losses' code."""
+        parts = (self.discriminator, self.generator)
+        structure = [[str(part.template), describe(part.all_constants)] for part in parts]
+        return [self.name, structure, describe([self.loss.disc, self.loss.gen])]
+
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""
         theta_d, theta_g = self.split(y)
@@ -200,6 +226,10 @@ class NetworkGame(Game):
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         real, latent = batch[0], batch[1]
+        if real.shape[:1] != latent.shape[:1]:
+            raise ArgumentError(
+                f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
+            )
         theta_d, theta_g = self.split(y)
         fake = run_purely(self.generator, theta_g, latent, "latent")
         if fake.shape != real.shape:
@@ -215,11 +245,9 @@ class NetworkGame(Game):
 
     def _probe_latent(self, guessed: bool) -> None:
         """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
-        if self.latent_shape is None:
+        if self.latent is None:
             return
-        latent = torch.randn(4, *self.latent_shape, generator=torch.Generator().manual_seed(0)).to(
-            self.generator.values
-        )
+        latent = self._latents(4, 0).to(self.generator.values)
         theta_g, theta_d = self.generator.values, self.discriminator.values
         try:
             fake = self.generator(theta_g, latent)
@@ -231,16 +259,17 @@ class NetworkGame(Game):
         except (RuntimeError, IndexError) as error:
             if not guessed:
                 allowed = "a shape that the generator takes, and its samples one that the discriminator takes"
-                fail("latent", self.latent_shape, f"{allowed} ({one_line(error)})")
-            self.latent_shape = None  # a guess may be wrong: the first batch will tell
+                fail("latent", self.latent, f"{allowed} ({one_line(error)})")
+            self.latent = None  # a guess may be wrong: the first batch will tell
             return
         self.check(torch.cat([theta_d, theta_g]), (x, latent))
 
 
 def _read(batch: Any) -> Any:
-    """The batch, refused when there is none."""
-    if batch is None:
-        raise ArgumentError("batch: got None; a game of networks needs (real, latent)")
+    """The batch, refused unless it has real samples and latents."""
+    if batch is None or len(batch) < 2:
+        got = "None" if batch is None else f"{len(batch)} part"
+        raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
     return batch
 
 

@@ -61,8 +61,10 @@ def _solve(run: Run) -> None:
     with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
         try:
             states = odeint(watched, y0, times, **call)
-            if len(states) < len(times):
-                raise _Ended("scipy_solver returned before the last time")
+            finite = torch.isfinite(states).flatten(1).all(1).long().cumprod(0).bool()
+            if name == "scipy_solver" and (len(states) < len(times) or not finite.all()):
+                states = states[finite]
+                raise _Ended
             if isinstance(watched, Watched):
                 watched.finish(run.times[-1], states[-1])
         except (_Ended, AssertionError) as error:

@@ -31,7 +31,7 @@ def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: s
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
         random_state = _random_state(x)
         try:
-            out = module(theta, x)
+            out, again = module(theta, x), module(theta, x)
         except (RuntimeError, IndexError) as error:
             fail(name, x, f"what the {module.role} takes ({one_line(error)})")
         drawn = not torch.equal(random_state, _random_state(x))
@@ -41,6 +41,10 @@ def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: s
         if not torch.equal(value, constants[name]):
             constants[name].copy_(value)
             raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
+    if not torch.equal(torch.nan_to_num(out), torch.nan_to_num(again)):
+        raise ArgumentError(
+            f"{module.role}: two forward passes of one input differ; it must be a function of its input"
+        )
     return out
 
 
@@ -52,11 +56,16 @@ def _random_state(like: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
-    """Whether the module of a concatenation differs from the concatenation of the module's values."""
+    """Whether a sample's output depends on the others of its batch: the module of a concatenation differs from the
+    concatenation of the module's values, or fails on a part.
+    """
     x = x[:4]
-    if len(x) < 4:
-        return False
-    parts = torch.cat([module(theta, x[:2]), module(theta, x[2:])])
     whole_batch = module(theta, x)
+    if len(x) < 2 or not torch.isfinite(whole_batch).all():
+        return False
+    try:
+        parts = torch.cat([module(theta, x[:1]), module(theta, x[1:])])
+    except (RuntimeError, ValueError):
+        return True
     tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
-    return not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)
+    return parts.shape != whole_batch.shape or not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)

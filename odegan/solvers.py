@@ -265,7 +265,8 @@ def adaptive_solve(
 
     ``func`` carries torchdiffeq's callbacks; func.proposed holds the step last proposed, before any truncation.
     """
-    watched = _PerturbFunc(func)
+    # torchdiffeq guesses its first step by an evaluation that may lie beyond the end.
+    watched = _PerturbFunc(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y))
     for callback in ("callback_step", "callback_accept_step", "callback_reject_step"):
         setattr(watched, callback, getattr(func, callback))
     solver = SOLVERS[name](func=watched, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
@@ -278,7 +279,9 @@ def adaptive_solve(
         failure = explain_failure(error)
     state: Any = solver.rk_state
     was_cut = func.proposed > float(state.t1 - state.t0) * (1 + 1e-9)
-    return AdaptiveResult(states, float(state.t1), state.y1, func.proposed if was_cut else float(state.dt), failure)
+    return AdaptiveResult(
+        states, float(state.t1), state.y1, func.proposed if was_cut else float(state.dt.detach()), failure
+    )
 
 
 def explain_failure(error: AssertionError) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from odegan import baselines, solvers
 from odegan.arguments import Arguments, parse
 from odegan.batch import Batch
-from odegan.checks import ArgumentError, choose, fail, number
+from odegan.checks import ArgumentError, choose, fail, number, one_line
 from odegan.clock import SNAP, Clock, as_time, exact, plain, tick, until
 from odegan.game import Game, check_game
 from odegan.seeds import of_members, uniform
@@ -76,6 +77,10 @@ class Stepper:
                 f"solver: got {known.solver.name!r}; a Stepper needs a one-step solver, which this is not: its history "
                 "does not survive a change of minibatch"
             )
+        if known.solver.adaptive and (isinstance(known.refresh, str) or known.refresh in (None, math.inf)):
+            fail(
+                "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
+            )
         known.check_run(has_data=True, members=None)
         self._build(game, known)
 
@@ -90,18 +95,30 @@ class Stepper:
         self.game, self.arguments = game, arguments
         self.evaluator = Evaluator(game, arguments)
         self.evaluate = self._compiled(self.evaluator.joint)
+        self._frozen = self._compiled(self.evaluator.frozen)
         fixed = arguments.solver.fixed_one_step or arguments.solver.name in solvers.BASELINES
         self._map = self._compiled(self.evaluator.fixed_map()) if fixed else None
         self._replays = {p.replay.key: p.replay for p in arguments.penalties if getattr(p, "replay", None)}
+        self._unchecked = True
         self._noise = any(getattr(p, "noise", False) for p in arguments.penalties)
 
     def _compiled(self, function: Any) -> Any:
         backend = self.arguments.compile
         if not backend:
             return function
-        return torch.compile(
-            function, fullgraph=True, dynamic=False, backend="inductor" if backend is True else backend
-        )
+        name = "inductor" if backend is True else backend
+        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend=name)
+
+        def call(*inputs: Any) -> Any:
+            try:
+                return compiled(*inputs)
+            except TorchDynamoException as error:
+                raise ArgumentError(
+                    f"compile: got {backend!r}, but this step cannot be compiled ({one_line(error)}); leave compile out, or "
+                    "write modules and weights in torch operations"
+                ) from error
+
+        return call
 
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
         """The state at the start of a run from y0 (P,), or of an ensemble (E, P).
@@ -130,15 +147,16 @@ class Stepper:
         batch: ``Batch``, or any (real, latent), with the member dimension first in an ensemble; a list of them, one a
         stage, where refresh is "stage"; None for games without data.
         """
-        try:
-            moved, info, _ = self.advance(state, batch, until, ((), 0))
-        except RuntimeError:
-            self._explain(state, batch)
-            raise
+        if not until > state.t:
+            fail("until", until, f"a time after the state's, {state.t:g}")
+        if state.aux["index"] == 0 or self._unchecked:
+            self._check(state, batch)
+        moved, info, _ = self.advance(state, batch, until, ((), 0))
         return moved, info
 
-    def _explain(self, state: State, batch: Any) -> None:
-        """Refuse the batch in one line if that is what a step has failed on."""
+    def _check(self, state: State, batch: Any) -> None:
+        """Refuse in one line a batch or a module that cannot work, at the first step."""
+        self._unchecked = False
         first = self._batches(batch, state)[0]
         if state.y.ndim == 2:
             first = torch.utils._pytree.tree_map(lambda x: x[0], first)
@@ -233,7 +251,7 @@ class Stepper:
     def _slopes(self, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor) -> Any:
         """(dy, losses) for the solver."""
         frozen = self.arguments.players == "frozen"
-        return self.evaluator.frozen(t, y, batch, start) if frozen else self.evaluate(t, y, batch)
+        return self._frozen(t, y, batch, start) if frozen else self.evaluate(t, y, batch)
 
     def completed(self, batch: Batch, state: State, stage: int = 0) -> Batch:
         """The batch with the game's moving buffers, and with the noise that penalties read unless it has some."""
@@ -263,7 +281,7 @@ class Stepper:
                 f"{self.arguments.solver.name}"
             )
         for one in given:
-            if one is not None and not (isinstance(one, tuple | list) and len(one) >= 2):
+            if one is not None and not (isinstance(one, tuple | list) and 2 <= len(one) <= 5):
                 fail("batch", type(one).__name__, "a Batch, a pair (real, latent), or None")
         whole = [one if one is None or isinstance(one, Batch) else Batch(*one) for one in given]
         return tuple(self.completed(one, state, i) if one is not None else None for i, one in enumerate(whole))

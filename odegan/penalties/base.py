@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from odegan.checks import ArgumentError, fail, number
+from odegan.fingerprint import describe
 from odegan.game import Game
 from odegan.replay import Replay
 
@@ -50,8 +51,12 @@ class Penalty:
     def _at(self, t: Any) -> Any:
         return at_time(self.weight, t)
 
+    def fingerprint(self) -> Any:
+        """What a checkpoint compares."""
+        return [self.name, describe(self.weight), describe(dict(self.settings))]
+
     def __repr__(self) -> str:
-        """``name(weight, ...)``, which is also what a checkpoint compares."""
+        """``name(weight, ...)``."""
         given = [_plain(self.weight), *(f"{name}={_plain(value)!r}" for name, value in self.settings.items())]
         return f"{self.name}({', '.join(str(part) for part in given)})"
 
