@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from odegan import plots
 
@@ -71,9 +70,7 @@ def responses(curves: Mapping[str, Mapping[float, Any]], long: Mapping[str, Any]
         for name, line in long.items():
             panels[-1].plot(*line, label=name)
         panels[-1].set(title="without feedback, h = 0.01", xlabel="t", ylabel=r"$|y - y^*|$", yscale="log")
-        for which in (panels[-1].yaxis.set_major_formatter, panels[-1].yaxis.set_minor_formatter):
-            which(ScalarFormatter())
-        panels[-1].grid(axis="y", which="both")
+        panels[-1].grid(axis="y")
         panels[-1].legend()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(plots.PALETTE))
     return figure

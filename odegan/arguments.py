@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -100,8 +101,10 @@ def parse(
             fail("options", "step_size", "left out when the argument step_size is given")
         step_size = options.pop("step_size")
     _check_step_size(facts, step_size, options)
-    if isinstance(refresh, str) and refresh != "stage":
-        fail("refresh", refresh, "None (every step), 'stage', math.inf (never) or a time > 0")
+    if isinstance(refresh, str):
+        near = " (did you mean 'stage'?)" if difflib.get_close_matches(refresh, ["stage"]) else ""
+        if refresh != "stage":
+            fail("refresh", refresh, f"None (every step), 'stage', math.inf (never) or a time > 0{near}")
     elif refresh is not None and refresh != math.inf:
         number("refresh", refresh, low=0.0, strict=True)
     _check_multiple(refresh, step_size)

@@ -210,7 +210,8 @@ def _fingerprint(
     seeds: Any,
 ) -> dict[str, Any]:
     """What must be the same for a run to resume, as plain values under the names of the arguments."""
-    parts = {"game": game, "solver": arguments.solver.name, "penalties": arguments.penalties}
+    parts = {"game": game, "loss": getattr(game, "loss", None), "solver": arguments.solver.name}
+    parts["penalties"] = arguments.penalties
     names = "step_size refresh rates placement players rtol atol clip options compile"
     parts |= {name: getattr(arguments, name) for name in names.split()}
     t = torch.tensor(times, dtype=torch.float64)
