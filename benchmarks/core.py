@@ -43,7 +43,7 @@ CASES = {
         lambda: (digits.Generator(), digits.Discriminator()), (1, 8, 8), 16, 64, "heun2", 0.05, 0.02, 40, 1.2
     ),
     "dcgan32": Case(
-        lambda: (dcgan.Generator(), dcgan.Discriminator()), (3, 32, 32), 128, 64, "heun2", 0.01, 0.02, 2, 1.05
+        lambda: (dcgan.Generator(), dcgan.Discriminator()), (3, 32, 32), 128, 64, "heun2", 0.01, 0.02, 3, 1.05
     ),
 }
 

@@ -16,7 +16,7 @@ from odegan.derivative import gradient_and_value, pullback
 from odegan.fingerprint import describe
 from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
 from odegan.game import Game, Players
-from odegan.probe import couples, latent_shape, run_purely
+from odegan.probe import PROBED, couples, latent_shape, run_purely
 
 Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
 
@@ -221,7 +221,7 @@ class NetworkGame(Game):
 
     # What can be refused before a run.
     def check(self, y: torch.Tensor, batch: Any) -> None:
-        """Run both modules once on a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
+        """Run both modules on a few samples of a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         real, latent = batch[0], batch[1]
@@ -229,6 +229,7 @@ class NetworkGame(Game):
             raise ArgumentError(
                 f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
             )
+        real, latent = real[:PROBED], latent[:PROBED]
         theta_d, theta_g = self.split(y)
         fake = run_purely(self.generator, theta_g, latent, "latent")
         if fake.shape != real.shape:

@@ -8,6 +8,8 @@ from torch import nn
 from odegan.checks import ArgumentError, fail, one_line, whole
 from odegan.functional import PureModule
 
+PROBED = 4  # samples of a batch that are looked at
+
 
 def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
     """The shape of one latent: the given one, or what the generator's first layer takes; None where that does not tell."""
@@ -59,7 +61,7 @@ def couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
     """Whether a sample's output depends on the others of its batch: the module of a concatenation differs from the
     concatenation of the module's values, or fails on a part.
     """
-    x = x[:4]
+    x = x[:PROBED]
     whole_batch = module(theta, x)
     if len(x) < 2 or not torch.isfinite(whole_batch).all():
         return False
