@@ -15,7 +15,8 @@ from odegan.solution import NonFiniteError, Solution
 from odegan.spectrum import spectra, spectrum
 from odegan.stability import stability_function, stability_region
 from odegan.stable_step import max_stable_step
-from odegan.stepper import Info, State, Stepper
+from odegan.state import Info, State
+from odegan.stepper import Stepper
 
 __version__ = "0.1.0"
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from odegan.checks import ArgumentError, fail
+from odegan.normalisation import use_batch_statistics
 
 POWER_ITERATIONS_AT_START = 15  # as many as torch's own spectral_norm does when it is applied
 
@@ -51,9 +51,7 @@ class PureModule:
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = _structure(module)
         self.skeleton = copy.deepcopy(self.template)
-        for norm in _instances(self.skeleton, _NormBase):
-            norm.track_running_stats = False
-            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        use_batch_statistics(self.skeleton)
         self.spectral = {
             n: m for n, m in self.skeleton.named_modules() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")
         }
@@ -155,23 +153,6 @@ class PureModule:
 
     def _key(self, name: str) -> str:
         return f"{self.role}/{name}"
-
-
-def use_batch_statistics(module: nn.Module) -> nn.Module:
-    """Make every normalisation of ``module`` use batch statistics, in train and eval mode; returns it."""
-    for norm in _instances(module, _NormBase):
-        norm.track_running_stats = False
-        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
-    return module
-
-
-def has_running_statistics(module: nn.Module) -> bool:
-    """Whether some normalisation of ``module`` keeps running statistics."""
-    return any(norm.running_mean is not None for norm in _instances(module, _NormBase))
-
-
-def _instances(module: nn.Module, kind: Any) -> Iterator[Any]:
-    return (part for part in module.modules() if isinstance(part, kind))
 
 
 def _original(spectral_name: str) -> str:

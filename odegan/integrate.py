@@ -18,7 +18,8 @@ from odegan.game import Game
 from odegan.run import Run
 from odegan.seeds import of_members
 from odegan.solution import Solution
-from odegan.stepper import Stepper, check_state, needs_graph
+from odegan.state import check_state, needs_graph
+from odegan.stepper import Stepper
 
 
 def odeint_gan(

@@ -14,8 +14,9 @@ from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, one_line
 from odegan.derivative import gradient_and_value, pullback
 from odegan.fingerprint import describe
-from odegan.functional import PureModule, has_running_statistics, use_batch_statistics
+from odegan.functional import PureModule
 from odegan.game import Game, Players
+from odegan.normalisation import estimate_statistics, has_running_statistics, use_batch_statistics
 from odegan.probe import PROBED, couples, latent_shape, run_purely
 
 Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
@@ -194,10 +195,10 @@ class NetworkGame(Game):
         if not batches:
             fail("batches", batches, "None, or at least one (real, latent)")
         modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
-        fakes = _estimate_statistics(generator, [b[1].to(y) for b in batches])
+        fakes = estimate_statistics(generator, [b[1].to(y) for b in batches])
         if has_running_statistics(discriminator):
             seen = [x for b, fake in zip(batches, fakes, strict=True) for x in (b[0].to(y), fake)]
-            _estimate_statistics(discriminator, seen)
+            estimate_statistics(discriminator, seen)
         for part, mode in zip(chain(generator.modules(), discriminator.modules()), modes, strict=True):
             part.training = mode
         return generator, discriminator
@@ -285,18 +286,3 @@ def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     if logits.shape != (n,):
         fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
     return logits
-
-
-@torch.no_grad()
-def _estimate_statistics(module: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Set running statistics to the plain average over the inputs; returns the outputs, under batch statistics."""
-    norms = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()  # type: ignore[operator]
-        norm.momentum = None  # type: ignore[assignment]
-        norm.train()
-    outputs = [module(x) for x in inputs]
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return outputs

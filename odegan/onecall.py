@@ -14,7 +14,7 @@ from odegan.batch import Batch
 from odegan.clock import SNAP, plain, tick
 from odegan.run import Run
 from odegan.solution import Solution, StepRecord
-from odegan.stepper import Info, State
+from odegan.state import Info, State
 from odegan.watch import Watched
 
 

@@ -13,7 +13,8 @@ from odegan.callbacks import Ending, Hook
 from odegan.checks import ArgumentError
 from odegan.clock import Clock, plain
 from odegan.solution import NonFiniteError, Solution, Statistics
-from odegan.stepper import Info, State, Stepper
+from odegan.state import Info, State
+from odegan.stepper import Stepper
 
 READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
 
