@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ class Stepper:
         if not backend:
             return function
         name = "inductor" if backend is True else backend
-        compiled = torch.compile(function, fullgraph=True, dynamic=False, backend=name)
+        compiled = torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=name)
 
         def call(*inputs: Any) -> Any:
             try:
@@ -270,6 +271,16 @@ class Stepper:
         return Info(
             last.losses, last.field_norm, last.step_size, last.error_ratio, nfe, len(records), rejected, finite, records
         )
+
+
+def _own_code(function: Any) -> Any:
+    """The function with a code object of its own: torch counts recompilations by it, and gives up after a few, though every
+    stepper compiles a step of its own.
+    """
+    bare = getattr(function, "__func__", function)
+    code = bare.__code__.replace()
+    own = types.FunctionType(code, bare.__globals__, bare.__name__, bare.__defaults__, bare.__closure__)
+    return own if bare is function else types.MethodType(own, function.__self__)
 
 
 def _known(arguments: dict[str, Any]) -> dict[str, Any]:

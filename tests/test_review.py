@@ -178,6 +178,15 @@ def test_scheduled_weights_compile(members):
     assert not torch.allclose(eager.y, constant.y, rtol=1e-6)
 
 
+def test_more_steppers_are_compiled_than_torch_recompiles():
+    game = odegan.games.bilinear()
+    runs = {"solver": "heun2", "compile": "aot_eager", "refresh": 0.5}
+    for i in range(2 * torch._dynamo.config.recompile_limit):
+        stepper = odegan.Stepper(game, step_size=0.5, rates=(1.0, 1.0 + i), **runs)
+        state, _ = stepper.step(stepper.init(torch.tensor([1.0, 0.0])))
+        assert state.y[1] == pytest.approx(0.5 * (1 + i))
+
+
 def test_what_cannot_be_compiled_is_said_in_one_line():
     game = gan(*pair())
     branching = odegan.penalties.generator_gradient(lambda t: 0.1 if t < 0.5 else 0.2)
