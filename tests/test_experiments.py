@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import signal
@@ -219,23 +218,22 @@ def test_batch_size_must_hold_every_mode(tmp_path: Path, capsys) -> None:
     assert "batch_size: got 100; it must be a multiple of 16" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("solver, draws", [("heun2", 20), ("dopri5", 7)])
+@pytest.mark.parametrize("solver, intervals", [("heun2", 5), ("dopri5", 2)])
 def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
-    solver: str, draws: int, tmp_path: Path, monkeypatch, capsys
+    solver: str, intervals: int, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     switches = ("--solver", solver, "--seeds", "2")
     assert call("mog16", tmp_path / "whole", *switches) == 0
     calls = []
+    original = mixture.Budget.__call__
 
-    @functools.wraps(mixture.draw)
-    def draw(n: int, generator: torch.Generator) -> torch.Tensor:
-        calls.append(n)
-        if len(calls) == draws:
+    def interrupting(self, state, info) -> bool:
+        calls.append(state.t)
+        if len(calls) == intervals:
             signal.raise_signal(signal.SIGINT)
-        return original(n, generator)
+        return original(self, state, info)
 
-    original = mixture.draw
-    monkeypatch.setattr(mixture, "draw", draw)
+    monkeypatch.setattr(mixture.Budget, "__call__", interrupting)
     assert call("mog16", tmp_path / "broken", *switches) == 130
     assert "--resume" in capsys.readouterr().err
     assert not (tmp_path / "broken/summary.json").exists()
