@@ -56,11 +56,6 @@ class Arguments:
         return baselines.stages(name, self.options) if name in solvers.BASELINES else int(self.solver.stages or 1)
 
     @property
-    def fresh_every_interval(self) -> bool:
-        """Whether minibatches ever change."""
-        return self.refresh != math.inf
-
-    @property
     def remembers(self) -> bool:
         """Whether a penalty keeps samples between steps."""
         return any(getattr(penalty, "replay", None) is not None for penalty in self.penalties)

@@ -44,7 +44,7 @@ class Minibatches:
         self.like = like
         size = _batch_size(data, batch_size)
         self.real = _data_sampler(data, size, like.device)
-        self.latent = _latent_sampler(latent, size, like.device)
+        self.latent = _latent_sampler(latent, size, like.device, 1 if isinstance(seeds, int) else len(seeds))
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
@@ -89,14 +89,14 @@ def _data_sampler(data: Any, size: int, device: torch.device) -> Sampler:
     fail("data", data, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
 
 
-def _latent_sampler(latent: Any, size: int, device: torch.device) -> Sampler:
+def _latent_sampler(latent: Any, size: int, device: torch.device, members: int) -> Sampler:
     if callable(latent):
         return _called("latent", latent, size, device)
     if latent is None:
         fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
     shape = tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
 
-    @functools.lru_cache(maxsize=512)
+    @functools.lru_cache(maxsize=members)  # a block may be megabytes: keep each member's present one only
     def block(seed: int, which: int) -> torch.Tensor:
         draw = generator(seed, "latent", which, device)
         return torch.randn(BLOCK, size, *shape, generator=draw, device=device)
@@ -128,7 +128,7 @@ def _positions(seed: int, index: int, size: int, n: int) -> torch.Tensor:
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=128)
 def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator(seed, "data", epoch))
 

@@ -103,20 +103,15 @@ class NetworkGame(Game):
 
     def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
         """The discriminator as a function of samples alone, with the batch's buffers."""
-        return self._judge(theta_d, _buffers(batch))
-
-    def _judge(self, theta_d: torch.Tensor, buffers: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The discriminator as a function of samples alone."""
-        forward = self.discriminator.bind(theta_d, buffers)
+        forward = self.discriminator.bind(theta_d, _buffers(batch))
         return lambda x: _flat_logits(forward(x), x)
 
     def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-        buffers = _buffers(batch)
-        judge = self._judge(theta_d, buffers)
-        return self.loss.disc(judge(batch[0]), judge(self.generator(theta_g, batch[1], buffers)))
+        judge = self.judge(theta_d, _read(batch))
+        return self.loss.disc(judge(batch[0]), judge(self.generator(theta_g, batch[1], _buffers(batch))))
 
     def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-        judge = self._judge(theta_d, _buffers(batch))
+        judge = self.judge(theta_d, _read(batch))
         real = judge(batch[0]) if self.loss.gen_sees_real else None
         return self._gen_loss_and_logits(judge, real, theta_g, batch)[0]
 
@@ -136,7 +131,7 @@ class NetworkGame(Game):
         _read(batch)
 
         def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
-            judge = self._judge(theta, _buffers(batch))
+            judge = self.judge(theta, batch)
             real = judge(batch[0])
             loss_g, pull_g, fake = pullback(
                 lambda inner: self._gen_loss_and_logits(judge, real, inner, batch), theta_g, aux_only=True
@@ -149,11 +144,10 @@ class NetworkGame(Game):
 
     def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
         """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
-        buffers = _buffers(batch)
-        generated = self.generator(theta_g, batch[1], buffers)
+        generated = self.generator(theta_g, _read(batch)[1], _buffers(batch))
 
         def loss(theta: torch.Tensor) -> torch.Tensor:
-            judge = self._judge(theta, buffers)
+            judge = self.judge(theta, batch)
             return self.loss.disc(judge(batch[0]), judge(generated))
 
         return gradient_and_value(loss, theta_d)

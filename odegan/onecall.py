@@ -61,10 +61,10 @@ def _solve(run: Run) -> None:
     with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
         try:
             states = odeint(watched, y0, times, **call)
-            finite = torch.isfinite(states).flatten(1).all(1).long().cumprod(0).bool()
-            if name == "scipy_solver" and (len(states) < len(times) or not finite.all()):
-                states = states[finite]
-                raise _Ended
+            if name == "scipy_solver":
+                states = _finite(states)
+                if len(states) < len(times):
+                    raise _Ended
             if isinstance(watched, Watched):
                 watched.finish(run.times[-1], states[-1])
         except (_Ended, AssertionError) as error:
@@ -150,6 +150,11 @@ def _quiet(call: dict[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in call["options"].items() if k != "norm"}
     norm = call["options"].get("norm")
     return call | {"options": options | ({"norm": norm} if norm else {})}
+
+
+def _finite(states: torch.Tensor) -> torch.Tensor:
+    """The states before the first that is not finite."""
+    return states[torch.isfinite(states).flatten(1).all(1).long().cumprod(0).bool()]
 
 
 def _short(run: Run, states: torch.Tensor) -> None:
