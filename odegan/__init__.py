@@ -5,6 +5,7 @@ from odegan.advisor import advise
 from odegan.averages import ExponentialAverage, UniformAverage
 from odegan.batch import Batch
 from odegan.checks import ArgumentError
+from odegan.distributed import LostRankError
 from odegan.field import vector_field
 from odegan.game import Game
 from odegan.integrate import odeint_gan
@@ -26,6 +27,7 @@ __all__ = [
     "ExponentialAverage",
     "Game",
     "Info",
+    "LostRankError",
     "NonFiniteError",
     "Solution",
     "State",

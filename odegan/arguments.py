@@ -12,7 +12,8 @@ import torch
 
 from odegan import baselines, solvers
 from odegan.checks import ArgumentError, choose, fail, number, whole
-from odegan.field import checked_rates
+from odegan.distributed import Ranks, ranks
+from odegan.pieces import checked_rates
 
 PLACEMENTS = ("field", "after_step", "first_stage")
 PLAYERS = ("joint", "frozen")
@@ -39,6 +40,9 @@ class Arguments:
     clip: float | None
     options: dict[str, Any] = field(default_factory=dict)
     compile: bool | str = False
+    micro_batch: int | None = None
+    ranks: Ranks | None = None
+    projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
 
     def step_at(self, t: float) -> Any:
         """The step size at time t: a number, or the tensor that was given."""
@@ -62,7 +66,8 @@ class Arguments:
 
     def one_call(self, has_data: bool) -> bool:
         """Whether the whole run is one call of torchdiffeq's solver on one smooth field."""
-        plain = self.players == "joint" and (self.placement == "field" or not self.penalties) and not self.remembers
+        plain = self.players == "joint" and (self.placement == "field" or not self.penalties)
+        plain = plain and not self.remembers and not self.projects
         still = self.refresh == math.inf or (not has_data and self.refresh is None)
         return self.solver.torchdiffeq and plain and still
 
@@ -87,6 +92,8 @@ def parse(
     options: dict[str, Any] | None = None,
     clip: float | None = None,
     compile: bool | str = False,
+    micro_batch: int | None = None,
+    distributed: bool = False,
 ) -> Arguments:
     """Check every argument by itself; see ``odeint_gan`` for their meaning."""
     facts = solvers.get(solver)
@@ -112,6 +119,8 @@ def parse(
         choose("compile", compile, torch.compiler.list_backends())
     if facts.name in solvers.BASELINES:
         baselines.make(facts.name, options)
+    if not isinstance(distributed, bool):
+        fail("distributed", distributed, "True or False")
     return Arguments(
         solver=facts,
         step_size=step_size,
@@ -125,6 +134,8 @@ def parse(
         clip=None if clip is None else number("clip", clip, low=0.0, strict=True),
         options=options,
         compile=compile,
+        micro_batch=None if micro_batch is None else whole("micro_batch", micro_batch, low=1),
+        ranks=ranks() if distributed is True else None,
     )
 
 
@@ -201,6 +212,11 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         "penalties: got replay buffers without data; use buffer=0",
     ),
     (
+        lambda s, a, data, members: a.projects and s.torchdiffeq and not s.one_step,
+        "solver: got {solver}, which keeps a history of one smooth field, with a game that has a projection between steps; "
+        "choose a one-step solver",
+    ),
+    (
         lambda s, a, data, members: s.torchdiffeq and not s.one_step and not a.one_call(data),
         "solver: {solver} keeps a history of one smooth field; use it with players='joint', placement='field' and "
         "refresh=math.inf (or no data), or choose a one-step solver",
@@ -220,10 +236,16 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         lambda s, a, data, members: (
             s.adaptive
             and a.refresh in (None, math.inf)
-            and (a.players == "frozen" or (bool(a.penalties) and a.placement == "after_step") or a.remembers)
+            and (
+                a.players == "frozen"
+                or (bool(a.penalties) and a.placement == "after_step")
+                or a.remembers
+                or a.projects
+            )
         ),
         "refresh: got {refresh} with the adaptive solver {solver} and something that happens once an interval "
-        "(players='frozen', placement='after_step', or a penalty with replay buffers); give the interval's length",
+        "(players='frozen', placement='after_step', a penalty with replay buffers, or a game with a projection); give the "
+        "interval's length",
     ),
     (
         lambda s, a, data, members: a.players == "frozen" and s.name in solvers.BASELINES,
@@ -251,5 +273,13 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
     (
         lambda s, a, data, members: a.compile is not False and s.name == "scipy_solver",
         "compile: got True with scipy_solver, which calls the field from scipy; leave it out",
+    ),
+    (
+        lambda s, a, data, members: not data and (a.micro_batch is not None or a.ranks is not None),
+        "micro_batch, distributed: got one of them without data; there is no batch to divide",
+    ),
+    (
+        lambda s, a, data, members: a.ranks is not None and s.name == "scipy_solver",
+        "distributed: got True with scipy_solver, which steps by itself; use another adaptive solver",
     ),
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, whole
+from odegan.distributed import Ranks
+from odegan.prefetch import Prefetched
 from odegan.seeds import BLOCK, generator, stream_seed
 
 Sampler = Callable[[int, int], torch.Tensor]  # (seed, index) -> (B, ...)
@@ -29,6 +30,9 @@ class Minibatches:
         seeds: one seed, or one for each member of an ensemble.
         like: a tensor whose device and dtype the minibatches take. Draws are made in float32 on that device, so a run in
             float64 sees the same numbers.
+        ranks: the processes that share each minibatch; this one gets its own equal part of it.
+        workers: processes that load a Dataset's items ahead of time, the same ones to the bit; they end with the ``with`` block
+            that the minibatches are used in.
 
     Examples:
         >>> x = torch.arange(6.0).reshape(6, 1)
@@ -38,30 +42,53 @@ class Minibatches:
     """
 
     def __init__(
-        self, data: Any, latent: Any, batch_size: int | None, seeds: int | Sequence[int], like: torch.Tensor
+        self,
+        data: Any,
+        latent: Any,
+        batch_size: int | None,
+        seeds: int | Sequence[int],
+        like: torch.Tensor,
+        ranks: Ranks | None = None,
+        workers: int = 0,
     ) -> None:
         self.seeds = seeds
         self.like = like
         size = _batch_size(data, batch_size)
-        self.real = _data_sampler(data, size, like.device)
-        self.latent = _latent_sampler(latent, size, like.device, 1 if isinstance(seeds, int) else len(seeds))
+        part = _part(size, ranks)
+        real = _data_sampler(data, size, part, like.device)
+        if whole("workers", workers) and not isinstance(real, functools.partial):
+            fail("workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset")
+        self.real = Prefetched(functools.partial(_of_members, real, seeds), workers, pin=like.is_cuda)
+        members = 1 if isinstance(seeds, int) else len(seeds)
+        self.latent = _latent_sampler(latent, size, part, like.device, members)
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
-        if isinstance(self.seeds, int):
-            return self._one(self.seeds, index)
-        members = [self._one(seed, index) for seed in self.seeds]
-        return Batch(torch.stack([m.real for m in members]), torch.stack([m.latent for m in members]))
+        real = self._placed(self.real(index), "data")
+        return Batch(real, self._placed(_of_members(self.latent, self.seeds, index), "latent"))
 
-    def _one(self, seed: int, index: int) -> Batch:
-        return Batch(self._placed(self.real(seed, index), "data"), self._placed(self.latent(seed, index), "latent"))
+    def __enter__(self) -> Minibatches:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """End the workers."""
+        self.real.close()
 
     def _placed(self, x: torch.Tensor, name: str) -> torch.Tensor:
         if not isinstance(x, torch.Tensor):
             fail(name, type(x).__name__, "a source of tensors")
         if name == "data" and not x.is_floating_point():
             fail("data", x, "floating point (convert and scale integers first)")
-        return x.to(self.like.device, self.like.dtype if x.is_floating_point() else x.dtype)
+        dtype = self.like.dtype if x.is_floating_point() else x.dtype
+        return x.to(self.like.device, dtype, non_blocking=self.like.is_cuda)
+
+
+def _of_members(sample: Sampler, seeds: int | Sequence[int], index: int) -> torch.Tensor:
+    """One seed's samples (B, ...), or (E, B, ...) of the seeds of an ensemble."""
+    if isinstance(seeds, int):
+        return sample(seeds, index)
+    return torch.stack([sample(seed, index) for seed in seeds])
 
 
 def _batch_size(data: Any, batch_size: int | None) -> int:
@@ -72,26 +99,36 @@ def _batch_size(data: Any, batch_size: int | None) -> int:
     return len(data)
 
 
-def _data_sampler(data: Any, size: int, device: torch.device) -> Sampler:
+def _part(size: int, ranks: Ranks | None) -> slice:
+    """Which samples of a minibatch this process gets."""
+    if ranks is None:
+        return slice(size)
+    if size % ranks.size:
+        fail("batch_size", size, f"a multiple of the {ranks.size} processes that share it")
+    each = size // ranks.size
+    return slice(ranks.rank * each, (ranks.rank + 1) * each)
+
+
+def _data_sampler(data: Any, size: int, part: slice, device: torch.device) -> Sampler:
     if isinstance(data, torch.Tensor):
         if data.ndim == 0 or len(data) == 0:
             fail("data", data, "a tensor (N, ...) of at least one sample")
         held = data.to(device)
-        return lambda seed, index: held[_positions(seed, index, size, len(held)).to(device)]
+        return lambda seed, index: held[_positions(seed, index, size, len(held))[part].to(device)]
     if callable(data) and not isinstance(data, Dataset):
-        return _called("data", data, size, device)
+        return _called("data", data, size, part, device)
     if isinstance(data, dict | IterableDataset):
         fail("data", type(data).__name__, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         if len(data) == 0:
             fail("data", data, "a data set of at least one sample")
-        return lambda seed, index: _items(data, seed, index, size)
+        return functools.partial(_items, data, size, part)  # no lambda: it travels to workers
     fail("data", data, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
 
 
-def _latent_sampler(latent: Any, size: int, device: torch.device, members: int) -> Sampler:
+def _latent_sampler(latent: Any, size: int, part: slice, device: torch.device, members: int) -> Sampler:
     if callable(latent):
-        return _called("latent", latent, size, device)
+        return _called("latent", latent, size, part, device)
     if latent is None:
         fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
     shape = tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
@@ -101,19 +138,20 @@ def _latent_sampler(latent: Any, size: int, device: torch.device, members: int) 
         draw = generator(seed, "latent", which, device)
         return torch.randn(BLOCK, size, *shape, generator=draw, device=device)
 
-    return lambda seed, index: block(seed, index // BLOCK)[index % BLOCK]
+    return lambda seed, index: block(seed, index // BLOCK)[index % BLOCK, part]
 
 
 def _called(
-    name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, device: torch.device
+    name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, part: slice, device: torch.device
 ) -> Sampler:
     def sample(seed: int, index: int) -> torch.Tensor:
-        with _seeded(seed, f"{name} function", index):
+        with torch.random.fork_rng(devices=[]):
+            _reseed(seed, f"{name} function", index)
             x = draw(size, generator(seed, name, index))
         if not isinstance(x, torch.Tensor) or x.shape[:1] != (size,):
             got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
             raise ArgumentError(f"{name}: got {got} from the function; it must return a tensor of shape ({size}, ...)")
-        return x
+        return x[part]
 
     return sample
 
@@ -133,22 +171,24 @@ def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
     return torch.randperm(n, generator=generator(seed, "data", epoch))
 
 
-def _items(data: Any, seed: int, index: int, size: int) -> torch.Tensor:
+def _items(data: Any, size: int, part: slice, seed: int, index: int) -> torch.Tensor:
     positions = _positions(seed, index, size, len(data)).tolist()
-    with _seeded(seed, "items", index):
-        items = [_item(data, i) for i in positions]
+    items = []
+    with torch.random.fork_rng(devices=[]):
+        for place in range(size)[part]:
+            _reseed(seed, "item", index * size + place)  # each its own: another process may have the one before
+            items.append(_item(data, positions[place]))
     if len({item.shape for item in items}) > 1:
         shapes = sorted({tuple(item.shape) for item in items})[:2]
         raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")
     return torch.stack(items)
 
 
-@contextlib.contextmanager
-def _seeded(seed: int, stream: str, index: int) -> Iterator[None]:
-    """torch's global generator seeded for one draw, so that random transforms are a function of (seed, index) too."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, stream, index))
-        yield
+def _reseed(seed: int, stream: str, index: int) -> None:
+    """Seed torch's global generator for one draw, so that random transforms are a function of (seed, index) too. The CPU's
+    alone: ``torch.manual_seed`` would move the accelerators' as well.
+    """
+    torch.default_generator.manual_seed(stream_seed(seed, stream, index))
 
 
 def _item(data: Any, i: int) -> torch.Tensor:

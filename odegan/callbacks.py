@@ -13,9 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch.utils._pytree import tree_map
 from tqdm.auto import tqdm
 
 from odegan import checkpoint
+from odegan.checks import ArgumentError
+from odegan.distributed import Ranks
 
 Ending = tuple[str, str]
 
@@ -76,16 +80,32 @@ class Progress(Hook):
 class Checkpoint(Hook):
     """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end."""
 
-    def __init__(self, path: str | os.PathLike[str], every: float) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: str | os.PathLike[str], every: float, ranks: Ranks | None = None) -> None:
+        self.path, self.every, self.ranks = path, every, ranks
+        self.writes = ranks is None or ranks.rank == 0
         self.count, self.saved = 0, time.monotonic()
 
     def start(self, run: Any) -> None:
         """Load what is there, after comparing the arguments it was made with."""
-        if os.path.exists(self.path):
-            payload = checkpoint.load(self.path, run.state.y.device)
+        payload = self._load(run.state.y.device)
+        if payload is not None:
             checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
             run.restore(payload)
+
+    def _load(self, device: Any) -> dict[str, Any] | None:
+        """What is in the file, or None; with ranks the first one's, whose machine has it."""
+        if self.ranks is None:
+            return checkpoint.load(self.path, device) if os.path.exists(self.path) else None
+        found: Any = None
+        if self.writes and os.path.exists(self.path):
+            try:
+                found = checkpoint.load(self.path)
+            except ArgumentError as error:
+                found = str(error)
+        found = self.ranks.from_first(found)
+        if isinstance(found, str):
+            raise ArgumentError(found)
+        return tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, found)
 
     def after(self, run: Any, info: Any) -> Ending | None:
         """Save when it is time."""
@@ -98,21 +118,24 @@ class Checkpoint(Hook):
         return None
 
     def save(self, run: Any) -> None:
-        """Write the file."""
-        checkpoint.save(self.path, {"arguments": run.fingerprint} | run.payload())
+        """Write the file, if that is this process's task."""
+        if self.writes:
+            checkpoint.save(self.path, {"arguments": run.fingerprint} | run.payload())
         self.saved = time.monotonic()
 
     def finish(self, run: Any) -> None:
         """Write the last state, unless an error ended the run in the middle of an interval."""
         if run.status != "running":
             self.save(run)
+            if self.ranks is not None:
+                self.ranks.wait()
 
 
 class Interrupt(Hook):
     """The first Ctrl-C ends the run after the interval under way; a second one raises KeyboardInterrupt at once."""
 
-    def __init__(self, path: Any) -> None:
-        self.path, self.asked = path, False
+    def __init__(self, path: Any, says: bool = True) -> None:
+        self.path, self.says, self.asked = path, says, False
 
     def start(self, run: Any) -> None:
         """Take over SIGINT, in the main thread and where Python's own handler is in place."""
@@ -132,7 +155,8 @@ class Interrupt(Hook):
         if not self.asked:
             return None
         how = f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
-        print(f"\nodegan: interrupted at t = {run.state.t:g}; {how}")
+        if self.says:
+            print(f"\nodegan: interrupted at t = {run.state.t:g}; {how}")
         return "interrupted", f"interrupted at t = {run.state.t:g}; {how}"
 
     def finish(self, run: Any) -> None:
@@ -141,16 +165,20 @@ class Interrupt(Hook):
             signal.signal(signal.SIGINT, self.previous)
 
 
-def hooks(callback: Any, progress: bool | str, path: Any, every: float, interruptible: bool) -> list[Hook]:
+def hooks(
+    callback: Any, progress: bool | str, path: Any, every: float, interruptible: bool, ranks: Ranks | None = None
+) -> list[Hook]:
     """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did. They
-    start in reverse, so that the others see the state resumed from, and a refused file finds none of them at work.
+    start in reverse, so that the others see the state resumed from, and a refused file finds none of them at work. Where there
+    are ranks, the first one writes and speaks.
     """
+    speaks = ranks is None or ranks.rank == 0
     users = list(callback) if isinstance(callback, Sequence) else [callback] if callback is not None else []
     found: list[Hook] = [User(one) for one in users]
-    if progress:
+    if progress and speaks:
         found.append(Progress(progress if isinstance(progress, str) else "odegan"))
     if interruptible:
-        found.append(Interrupt(path))
+        found.append(Interrupt(path, speaks))
     if path is not None:
-        found.append(Checkpoint(path, every))
+        found.append(Checkpoint(path, every, ranks))
     return found

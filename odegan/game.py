@@ -35,6 +35,9 @@ class Game:
         sample: optional function (y, n, seed) -> samples (n, ...).
         init: optional function (seed or None) -> y (P,).
         solution: optional function (t, y0) -> y(t), where the flow is known in closed form.
+        project: optional function y (P,) -> y (P,) that brings a state back to where it may be, as onto a cone. A discrete
+            event: it acts on y after every fixed step, or after every refresh interval of an adaptive solver, and never
+            within one. It must be idempotent and vmap over members.
         couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
         name: what messages and checkpoints call it.
 
@@ -58,6 +61,7 @@ class Game:
         sample: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None,
         init: Callable[[int | None], torch.Tensor] | None = None,
         solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+        project: Callable[[torch.Tensor], torch.Tensor] | None = None,
         couples_batch: bool | None = False,
         name: str = "game",
     ) -> None:
@@ -65,7 +69,7 @@ class Game:
             if not callable(value):
                 fail(label, value, "a function of (theta_d, theta_g, batch)")
         optional = {"gradients": gradients, "critic": critic, "sample": sample, "init": init, "solution": solution}
-        for label, value in (optional | {"real": real, "fake": fake}).items():
+        for label, value in (optional | {"real": real, "fake": fake, "project": project}).items():
             if value is not None and not callable(value):
                 fail(label, value, "a function or None")
         self.disc_loss, self.gen_loss = disc_loss, gen_loss
@@ -74,7 +78,7 @@ class Game:
             fail("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
         self._gradients, self._sample, self._init = gradients, sample, init
         self._real, self._fake = real, fake
-        self.critic, self.solution = critic, solution
+        self.critic, self.solution, self.project = critic, solution, project
         self.couples_batch = self.critic_couples_batch = couples_batch
         self.name = name
 
@@ -183,6 +187,7 @@ class Game:
             describe(self.disc_loss),
             describe(self.gen_loss),
             describe(self._gradients),
+            describe(self.project),
         ]
 
     def __repr__(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from odegan import onecall
 from odegan.arguments import ON_NONFINITE, Arguments, StepSize, parse
 from odegan.batches import Minibatches
 from odegan.checks import ArgumentError, choose, fail, number
+from odegan.distributed import Ranks
 from odegan.fingerprint import describe
 from odegan.game import Game
 from odegan.run import Run
@@ -43,6 +46,9 @@ def odeint_gan(
     clip: float | None = None,
     seed: int | Sequence[int] = 0,
     compile: bool | str = False,
+    micro_batch: int | None = None,
+    distributed: bool = False,
+    workers: int = 0,
     progress: bool | str = False,
     callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
     checkpoint: Any = None,
@@ -79,6 +85,11 @@ def odeint_gan(
         clip: largest norm of each player's part of the field.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
         compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field.
+        micro_batch: samples taken at once: the same field, to rounding, at the memory of so many. Must divide the batch.
+        distributed: the processes of torch.distributed's group (started by torchrun, say) share each minibatch: the same
+            trajectory, to rounding, on all of them, as of one process on the whole batch. All call this with the same
+            arguments; the first writes checkpoints, from which any number of processes resumes.
+        workers: processes that load the items of a Dataset ahead of time; the run is the same to the bit. They end with it.
         progress: a progress bar; a string is its label.
         callback: one or several functions (state, info), called after every interval; True from one ends the run.
         checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it; it is saved
@@ -117,8 +128,11 @@ def odeint_gan(
         options=options,
         clip=clip,
         compile=compile,
+        micro_batch=micro_batch,
+        distributed=distributed,
     )
     check_state(game, y0)
+    arguments = replace(arguments, projects=game.project is not None)
     times = _times(t)
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
@@ -133,19 +147,24 @@ def odeint_gan(
         _check_scipy(callback, needs_graph(arguments, y0, data))
     if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
         fail("checkpoint", checkpoint, "a path")
-    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds)
+    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments.ranks, workers)
+    graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
+    if graph and distributed:
+        fail("distributed", True, "False where something requires a gradient")
     stepper = Stepper.from_arguments(game, arguments)
+    stepper.check_divisible()
     run = Run(
         stepper,
         y0,
         times,
         minibatches=minibatches,
-        hooks=hooks.hooks(callback, progress, checkpoint, checkpoint_every, arguments.solver.name != "scipy_solver"),
+        hooks=hooks.hooks(
+            callback, progress, checkpoint, checkpoint_every, arguments.solver.name != "scipy_solver", arguments.ranks
+        ),
         on_nonfinite=on_nonfinite,
         fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
     )
-    graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
-    with torch.set_grad_enabled(graph):
+    with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
         return onecall.solve(run) if arguments.one_call(data is not None) else run.solve()
 
 
@@ -186,15 +205,22 @@ def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:
 
 
 def _minibatches(
-    game: Game, y0: torch.Tensor, data: Any, latent: Any, batch_size: int | None, seeds: Any
+    game: Game,
+    y0: torch.Tensor,
+    data: Any,
+    latent: Any,
+    batch_size: int | None,
+    seeds: Any,
+    ranks: Ranks | None,
+    workers: int,
 ) -> Minibatches | None:
     if data is None:
-        if latent is not None or batch_size is not None:
-            fail("data", None, "given when latent or batch_size is")
+        if latent is not None or batch_size is not None or workers != 0:
+            fail("data", None, "given when latent, batch_size or workers is")
         game.check((y0 if y0.ndim == 1 else y0[0]).detach(), None)
         return None
     latent = getattr(game, "latent", None) if latent is None else latent
-    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach())
+    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), ranks, workers)
     first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
     game.check((y0 if y0.ndim == 1 else y0[0]).detach(), first)
     return minibatches

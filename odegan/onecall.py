@@ -108,8 +108,9 @@ class _Seen:
         if over:
             run.status, run.message = "stopped", run.nonfinite_message()
         endings = [hook.after(run, info) for hook in run.hooks]
-        if not over and any(endings):
-            run.status, run.message = next(e for e in endings if e)
+        ending = run.agreed(next((e for e in endings if e), None))
+        if not over and ending:
+            run.status, run.message = ending
         if run.status != "running":
             raise _Ended
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from odegan.checks import ArgumentError
+from odegan.distributed import Ranks
 from odegan.game import Game
 from odegan.seeds import Seeds, generator
 
@@ -37,7 +38,14 @@ class Replay:
         return {}
 
     def update(
-        self, game: Game, store: Store, y: torch.Tensor, batch: Any, seeds: Seeds, index: int
+        self,
+        game: Game,
+        store: Store,
+        y: torch.Tensor,
+        batch: Any,
+        seeds: Seeds,
+        index: int,
+        ranks: Ranks | None = None,
     ) -> tuple[Store, tuple[torch.Tensor, torch.Tensor]]:
         """The buffers after taking in the index-th interval's samples, and what is drawn from them.
 
@@ -48,6 +56,8 @@ class Replay:
             batch: the interval's (first) minibatch, with the member dimension first in an ensemble.
             seeds: the run's, or one for each member.
             index: number of intervals done.
+            ranks: the processes that have the other parts of the batch; each keeps the whole buffers and is given its own part
+                of what is drawn from them.
 
         Returns:
             The new store, and (real (B, ...), fake (B, ...)); with a member dimension first in an ensemble.
@@ -61,10 +71,13 @@ class Replay:
                 "real": over_members(game.real)(batch),
                 "fake": over_members(lambda point, b: game.fake(game.split(point)[1], b))(y.detach(), batch),
             }
-            size = fresh["real"].shape[1 if mapped else 0]
+            axis = 1 if mapped else 0
+            if ranks is not None:
+                fresh = {name: ranks.gather(x, axis) for name, x in fresh.items()}
+            size = fresh["real"].shape[axis]
             if not store:
                 store = {name: _empty(x, self.capacity, mapped) for name, x in fresh.items()}
-            stored = store["real"].shape[1 if mapped else 0]
+            stored = store["real"].shape[axis]
             if stored != self.capacity * size:
                 raise ArgumentError(
                     f"batch: got {size} samples; it must have {stored // self.capacity}, as the first one with these replay "
@@ -73,7 +86,7 @@ class Replay:
             draws = self._draws(seeds, index, size, y.device)
             store = {name: over_members(_overwrite)(store[name], x, draws[name][0]) for name, x in fresh.items()}
             real, fake = (over_members(_take)(store[name], draws[name][1]) for name in ("real", "fake"))
-        return store, (real, fake)
+        return store, (real, fake) if ranks is None else (ranks.share(real, axis), ranks.share(fake, axis))
 
     def _draws(self, seeds: Seeds, index: int, size: int, device: Any) -> dict[str, torch.Tensor]:
         """By name (2, B): slots to overwrite, slots to read; (2, E, B) in an ensemble."""

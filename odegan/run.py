@@ -16,6 +16,7 @@ from odegan.solution import NonFiniteError, Solution, Statistics
 from odegan.state import Info, State
 from odegan.stepper import Stepper
 
+_ENDINGS = ("", "stopped", "interrupted")  # the later wins where ranks differ
 READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
 
 
@@ -41,6 +42,7 @@ class Run:
         self.status, self.message = "running", ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
         self._unread: list[Info] = []
+        self._asked: Ending | None = None
 
     def solve(self) -> Solution:
         """Step from interval to interval until the last time, or until something ends the run."""
@@ -65,7 +67,22 @@ class Run:
         for hook in self.hooks:
             asked = hook.after(self, info)
             ending = ending or asked
-        return ending
+        return self.agreed(ending)
+
+    def agreed(self, ending: Ending | None) -> Ending | None:
+        """An ending that one rank asks for, as Ctrl-C may, is every rank's, and after the same interval."""
+        ranks = self.stepper.arguments.ranks
+        if ranks is None:
+            return ending
+        self._asked = self._asked or ending
+        if not self._time_to_agree():
+            return None
+        code = ranks.largest(_ENDINGS.index(self._asked[0]) if self._asked else 0, self.state.y.device)
+        return self._asked or ((_ENDINGS[code], f"{_ENDINGS[code]} by another rank") if code else None)
+
+    def _time_to_agree(self) -> bool:
+        free = self.state.y.device.type == "cpu"
+        return free or self.state.aux["index"] % READ_EVERY == 0 or self.state.t >= self.times[-1]
 
     def batch(self, index: int) -> Any:
         """The interval's minibatch, or the list of its stages'."""

@@ -9,43 +9,68 @@ import torch
 
 from odegan import baselines, solvers
 from odegan.arguments import Arguments
+from odegan.division import Divided
 from odegan.field import make_field
 from odegan.game import Game
 
 
 class Evaluator:
-    """The parts of a game's field under the arguments of a run, for one state (P,) or for an ensemble (E, P)."""
+    """The parts of a game's field under the arguments of a run, for one state (P,) or for an ensemble (E, P).
 
-    def __init__(self, game: Game, arguments: Arguments) -> None:
+    compiled: applied to the functions of a part, where a batch comes in parts; a whole step is compiled by its caller.
+    """
+
+    def __init__(self, game: Game, arguments: Arguments, compiled: Callable[[Any], Any]) -> None:
         self.n_disc, self.arguments = game.n_disc, arguments
         in_field = arguments.placement == "field"
         self.field = make_field(game, arguments.penalties, arguments.rates, arguments.clip, penalise=in_field)
         self.after_step = bool(arguments.penalties) and arguments.placement == "after_step"
         first = bool(arguments.penalties) and arguments.placement == "first_stage"
         self.first_weight = solvers.first_stage_weight(arguments.solver.name) if first else None
+        micro, ranks = arguments.micro_batch, arguments.ranks
+        self._project = game.project
+        self.divided = Divided(self.field.pieces, micro, ranks, self._mapped, compiled) if micro or ranks else None
 
-    def mapped(self, function: Callable[..., Any], t: Any, y: torch.Tensor, batch: Any) -> Any:
-        """function(t, y, batch), over the members of an ensemble."""
+    def _mapped(self, function: Callable[..., Any], t: Any, y: torch.Tensor, batch: Any, *others: Any) -> Any:
+        """function(t, y, batch, ...), over the members of an ensemble."""
         if y.ndim == 1:
-            return function(t, y, batch)
-        return torch.vmap(function, in_dims=(None, 0, None if batch is None else 0))(t, y, batch)
+            return function(t, y, batch, *others)
+        in_dims = (None, 0, None if batch is None else 0, *(0 for _ in others))
+        return torch.vmap(function, in_dims=in_dims)(t, y, batch, *others)
 
     def joint(self, t: Any, y: torch.Tensor, batch: Any) -> Any:
         """(dy (..., P), losses (..., 2)), both players at once."""
-        return self.mapped(self.field.joint, t, y, batch)
+        if self.divided is not None:
+            return self.divided.field(("disc", "gen"), t, y, batch)
+        return self._mapped(self.field.joint, t, y, batch)
+
+    def alone(self, player: str, t: Any, y: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """(dy_p (..., n_p), loss_p (..., 1)) of one player."""
+        if self.divided is not None:
+            return self.divided.field((player,), t, y, batch)
+        dy, loss = self._mapped(getattr(self.field, player), t, y, batch)
+        return dy, loss[..., None]
 
     def penalty(self, t: Any, y: torch.Tensor, batch: Any) -> torch.Tensor:
         """What the penalties add to the field, (..., P)."""
-        return self.mapped(self.field.penalty, t, y, batch)  # type: ignore[arg-type]
+        if self.divided is not None:
+            return self.divided.penalty(t, y, batch)
+        return self._mapped(self.field.penalty, t, y, batch)  # type: ignore[arg-type]
+
+    def projected(self, y: torch.Tensor) -> torch.Tensor:
+        """y brought back to where the game allows it to be, member by member."""
+        if self._project is None:
+            return y
+        return self._project(y) if y.ndim == 1 else torch.vmap(self._project)(y)
 
     def frozen(self, t: Any, y: torch.Tensor, batch: Any, start: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(dy, losses) where each player moves against the opponent at ``start``."""
         n = self.n_disc
         disc_sees = torch.cat([y[..., :n], start[..., n:]], dim=-1)
         gen_sees = torch.cat([start[..., :n], y[..., n:]], dim=-1)
-        part_d, loss_d = self.mapped(self.field.disc, t, disc_sees, batch)
-        part_g, loss_g = self.mapped(self.field.gen, t, gen_sees, batch)
-        return torch.cat([part_d, part_g], dim=-1), torch.stack([loss_d, loss_g], dim=-1)
+        part_d, loss_d = self.alone("disc", t, disc_sees, batch)
+        part_g, loss_g = self.alone("gen", t, gen_sees, batch)
+        return torch.cat([part_d, part_g], dim=-1), torch.cat([loss_d, loss_g], dim=-1)
 
     def fixed_map(self) -> Callable[..., Any]:
         """One step of a fixed-step solver as a pure function of tensors, which is what ``compile`` compiles:
@@ -65,6 +90,7 @@ class Evaluator:
                 y1 = runge_kutta(stages.joint, t, h, y)
             if self.after_step:
                 y1 = y1 + h * self.penalty(t, y, batches[0])
+            y1 = self.projected(y1)
             losses, size = stages.measured()
             alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
             return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
@@ -98,15 +124,15 @@ class Stages:
 
     def disc(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         """The discriminator's part (..., n_disc)."""
-        dy, loss = self.evaluator.mapped(self.evaluator.field.disc, t, y, self._next())
+        dy, loss = self.evaluator.alone("disc", t, y, self._next())
         if self._calls == 1:
-            self._measure(dy, loss[..., None])
+            self._measure(dy, loss)
         return dy
 
     def gen(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         """The generator's part (..., n_gen)."""
-        dy, loss = self.evaluator.mapped(self.evaluator.field.gen, t, y, self._next())
-        self._measure(dy, loss[..., None])
+        dy, loss = self.evaluator.alone("gen", t, y, self._next())
+        self._measure(dy, loss)
         return dy
 
     def measured(self) -> tuple[torch.Tensor, torch.Tensor]:

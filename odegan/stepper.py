@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from odegan.arguments import Arguments, parse
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, choose, fail, number, one_line
 from odegan.clock import SNAP, Clock, as_time, exact, plain, tick, until
+from odegan.division import check_divisible
 from odegan.game import Game, check_game
 from odegan.seeds import of_members, uniform
 from odegan.solution import StepRecord
@@ -42,7 +44,7 @@ class Stepper:
 
     def __init__(self, game: Game, **arguments: Any) -> None:
         check_game(game)
-        known = parse(**_known(arguments))
+        known = replace(parse(**_known(arguments)), projects=game.project is not None)
         if not known.solver.one_step:
             raise ArgumentError(
                 f"solver: got {known.solver.name!r}; a Stepper needs a one-step solver, which this is not: its history "
@@ -64,11 +66,13 @@ class Stepper:
 
     def _build(self, game: Game, arguments: Arguments) -> None:
         self.game, self.arguments = game, arguments
-        self.evaluator = Evaluator(game, arguments)
-        self.evaluate = self._compiled(self.evaluator.joint)
-        self._frozen = self._compiled(self.evaluator.frozen)
+        # Where other processes have parts of the batch, each part's functions are compiled and the means over ranks stay out.
+        whole, part = (self._compiled, _as_it_is) if arguments.ranks is None else (_as_it_is, self._compiled)
+        self.evaluator = Evaluator(game, arguments, part)
+        self.evaluate = whole(self.evaluator.joint)
+        self._frozen = whole(self.evaluator.frozen)
         fixed = arguments.solver.fixed_one_step or arguments.solver.name in solvers.BASELINES
-        self._map = self._compiled(self.evaluator.fixed_map()) if fixed else None
+        self._map = whole(self.evaluator.fixed_map()) if fixed else None
         self._replays = {p.replay.key: p.replay for p in arguments.penalties if getattr(p, "replay", None)}
         self._unchecked = True
         self._noise = any(getattr(p, "noise", False) for p in arguments.penalties)
@@ -99,6 +103,8 @@ class Stepper:
         check_state(self.game, y0)
         number("t0", t0)
         name, options = self.arguments.solver.name, self.arguments.options
+        if self.arguments.ranks is not None:
+            self.arguments.ranks.check_same("y0", y0)
         aux = {
             "index": 0,
             "start": float(t0),
@@ -132,6 +138,13 @@ class Stepper:
         if state.y.ndim == 2:
             first = torch.utils._pytree.tree_map(lambda x: x[0], first)
         self.game.check(state.y.detach().reshape(-1, self.game.n_params)[0], first)
+        self.check_divisible()
+
+    def check_divisible(self) -> None:
+        """Refuse what cannot be divided into micro-batches, or among processes, where that is asked for."""
+        asked = {"micro_batch": self.arguments.micro_batch, "distributed": self.arguments.ranks}
+        for name in (name for name, value in asked.items() if value is not None):
+            check_divisible(self.game, self.arguments.penalties, name)
 
     def advance(
         self, state: State, batch: Any, until: float, reports: Reports
@@ -214,6 +227,7 @@ class Stepper:
         y1 = result.states[-1]
         if self.evaluator.after_step:
             y1 = y1 + (end - state.t) * self.evaluator.penalty(as_time(state.t), y0, batch)
+        y1 = self.evaluator.projected(y1)
         alive = aux["alive"] & torch.isfinite(y1).all(-1)
         reported = [*result.states[1:-1], *([y1] if len(inner) < len(within) else [])]
         info = self._info(watched.records, watched.nfe, watched.rejected, alive)
@@ -230,16 +244,18 @@ class Stepper:
             batch = batch.with_buffers(state.aux["buffers"])
         if self._noise and batch.noise is None:
             which = 0 if self.arguments.refresh == math.inf else state.aux["index"] * self.arguments.stages + stage
-            size = batch.real.shape[state.y.ndim - 1]
-            batch = batch.with_noise(uniform(state.aux["seeds"], "noise", which, size, state.y.detach()))
+            axis, ranks = state.y.ndim - 1, self.arguments.ranks
+            size = batch.real.shape[axis] * (ranks.size if ranks else 1)
+            noise = uniform(state.aux["seeds"], "noise", which, size, state.y.detach())
+            batch = batch.with_noise(ranks.share(noise, axis) if ranks else noise)
         return batch
 
     def _replayed(self, batches: tuple[Any, ...], state: State) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """The replay buffers after this interval's first batch, and the batches with what is drawn from them."""
-        stores, samples = {}, {}
+        stores, samples, aux = {}, {}, state.aux
         for key, replay in self._replays.items():
             stores[key], samples[key] = replay.update(
-                self.game, state.aux["replay"][key], state.y, batches[0], state.aux["seeds"], state.aux["index"]
+                self.game, aux["replay"][key], state.y, batches[0], aux["seeds"], aux["index"], self.arguments.ranks
             )
         return stores, tuple(one.with_replay(samples) for one in batches) if stores else batches
 
@@ -271,6 +287,10 @@ class Stepper:
         return Info(
             last.losses, last.field_norm, last.step_size, last.error_ratio, nfe, len(records), rejected, finite, records
         )
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
 
 
 def _own_code(function: Any) -> Any:

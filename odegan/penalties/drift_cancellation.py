@@ -9,9 +9,9 @@ import torch
 
 from odegan.checks import fail
 from odegan.derivative import gradient_and_value
-from odegan.field import checked_rates
 from odegan.game import Game
 from odegan.penalties.base import Held, Penalty, Term, Weight, checked_weight
+from odegan.pieces import checked_rates
 
 PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
@@ -74,4 +74,6 @@ def drift_cancellation(
     settings = {"self_terms": self_terms, "interaction": interaction} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}
     )
-    return Penalty("drift_cancellation", checked_weight(step_size, "step_size", strict=True), terms, settings)
+    return Penalty(
+        "drift_cancellation", checked_weight(step_size, "step_size", strict=True), terms, settings, divisible=False
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
 
 
 def generator_gradient(weight: Weight) -> Penalty:
@@ -24,9 +24,9 @@ def generator_gradient(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, None]:
-        def squared_norm(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            return (game.gen_gradient(theta_d, theta_g, batch) ** 2).sum()
+        def gradient(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+            return game.gen_gradient(theta_d, theta_g, batch)
 
-        return squared_norm, None
+        return OfMean(gradient, lambda mean, t: (mean**2).sum()), None
 
     return Penalty("generator_gradient", checked_weight(weight), terms)

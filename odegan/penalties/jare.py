@@ -10,9 +10,10 @@ import torch
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, whole
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+Statistic = Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
 
 
 def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> Penalty:
@@ -48,43 +49,47 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
             _refuse_coupled(game)
 
         def half_norm(gradient: Gradient) -> Term:
-            def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-                if chunks is None:
-                    return (gradient(theta_d, theta_g, batch) ** 2).sum() / 2
-                if game.couples_batch is not False:
-                    _refuse_coupled(game)
-                return _estimate(_chunk_gradients(gradient, theta_d, theta_g, batch, chunks), unbiased) / 2
+            if chunks is None:
+                return OfMean(lambda d, g, batch, t: gradient(d, g, batch), lambda mean, t: (mean**2).sum() / 2)
 
-            return term
+            def of_part(parts: int) -> Statistic:
+                return lambda d, g, batch, t: _chunk_means(game, gradient, d, g, batch, chunks, parts)
+
+            return OfMean(of_part(1), lambda means, t: _estimate(means[0], means[1], chunks, unbiased) / 2, of_part)
 
         return half_norm(game.gen_gradient), half_norm(game.disc_gradient)
 
     return Penalty("jare", checked_weight(weight), terms, {"chunks": chunks, "unbiased": unbiased})
 
 
-def _estimate(gradients: torch.Tensor, unbiased: bool) -> torch.Tensor:
-    """||g||^2 from the chunks' gradients (K, n)."""
-    k = len(gradients)
-    if not unbiased:
-        return (gradients.mean(0) ** 2).sum()
-    return ((gradients.sum(0) ** 2).sum() - (gradients**2).sum()) / (k * (k - 1))
+def _estimate(mean: torch.Tensor, square: torch.Tensor, k: int, unbiased: bool) -> torch.Tensor:
+    """||g||^2 from the means over K chunks of g_k and of ||g_k||^2."""
+    squared = (mean**2).sum()
+    return (k * squared - square) / (k - 1) if unbiased else squared
 
 
-def _chunk_gradients(
-    gradient: Gradient, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, chunks: int
-) -> torch.Tensor:
-    """(K, n): one gradient for each of K equal chunks of the batch, under one vmap."""
+def _chunk_means(
+    game: Game, gradient: Gradient, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, chunks: int, parts: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The means of g_k (n,) and of ||g_k||^2 over the chunks of a batch, or of one of the equal parts that it came in; all
+    chunks' gradients are taken under one vmap.
+    """
+    if game.couples_batch is not False:
+        _refuse_coupled(game)
     if batch is None:
         raise ArgumentError("chunks: got a batch of None; there is nothing to divide")
-    full = batch if isinstance(batch, Batch) else Batch(*batch)
+    if chunks % parts:
+        fail("chunks", chunks, f"a multiple of the {parts} parts (ranks, micro-batches) that a batch is divided into")
+    full, own = batch if isinstance(batch, Batch) else Batch(*batch), chunks // parts
 
     def divided(x: torch.Tensor) -> torch.Tensor:
-        if x.shape[0] % chunks:
-            fail("chunks", chunks, f"a divisor of the batch size {x.shape[0]}")
-        return x.reshape(chunks, x.shape[0] // chunks, *x.shape[1:])
+        if x.shape[0] % own:
+            fail("chunks", chunks, f"a divisor of the batch size {x.shape[0] * parts}")
+        return x.reshape(own, x.shape[0] // own, *x.shape[1:])
 
     samples = torch.utils._pytree.tree_map(divided, Batch(full.real, full.latent, full.noise))
-    return torch.vmap(lambda chunk: gradient(theta_d, theta_g, chunk.with_buffers(full.buffers)))(samples)
+    gradients = torch.vmap(lambda chunk: gradient(theta_d, theta_g, chunk.with_buffers(full.buffers)))(samples)
+    return gradients.mean(0), (gradients**2).sum() / own
 
 
 def _refuse_coupled(game: Game) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from odegan.checks import choose
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
 
 
 def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
@@ -47,11 +47,10 @@ def half_norms(game: Game, players: tuple[str, ...]) -> Term:
     """1/2 sum ||g_p||^2 over these players' own gradients."""
     gradients = [{"disc": game.disc_gradient, "gen": game.gen_gradient}[player] for player in players]
 
-    def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-        norms = [(gradient(theta_d, theta_g, batch) ** 2).sum() for gradient in gradients]
-        return torch.stack(norms).sum() / 2
+    def both(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> tuple[torch.Tensor, ...]:
+        return tuple(gradient(theta_d, theta_g, batch) for gradient in gradients)
 
-    return term
+    return OfMean(both, lambda means, t: torch.stack([(mean**2).sum() for mean in means]).sum() / 2)
 
 
 BOTH = ("disc", "gen")

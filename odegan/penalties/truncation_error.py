@@ -8,9 +8,9 @@ import torch
 
 from odegan import solvers
 from odegan.checks import choose
-from odegan.field import checked_rates
 from odegan.game import Game
 from odegan.penalties.base import Penalty, Term, Weight, at_time, checked_weight
+from odegan.pieces import checked_rates
 
 # Heun with Euler inside is the tableau of torchdiffeq's adaptive_heun, taken here as one step from y.
 _PAIRS = {"heun_euler": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
@@ -69,7 +69,7 @@ def truncation_error(
     settings = {"step_size": step_size, "pair": pair, "player": player} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}
     )
-    return Penalty("truncation_error", checked_weight(weight), terms, settings)
+    return Penalty("truncation_error", checked_weight(weight), terms, settings, divisible=False)
 
 
 def _combined(coefficients: tuple[float, ...], stages: list[torch.Tensor]) -> torch.Tensor:

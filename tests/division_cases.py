@@ -1,0 +1,97 @@
+"""Runs whose batch is divided, among processes or into micro-batches: what the tests of both train, and compare."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+import odegan
+from odegan import penalties
+from odegan.nets import MLP
+
+BATCH = 8
+
+
+def game(seed: int = 0) -> odegan.Game:
+    torch.manual_seed(seed)
+    generator, discriminator = MLP([2, 6, 2], nn.Tanh), MLP([2, 7, 1], nn.Tanh)
+    return odegan.gan(generator.double(), discriminator.double(), "non_saturating", latent=2)
+
+
+def data() -> torch.Tensor:
+    return torch.randn(50, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+
+class Flipped(torch.utils.data.Dataset):
+    """A data set with a random transform."""
+
+    def __init__(self) -> None:
+        self.x = data()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.x[i] * (1 if torch.rand(()) < 0.5 else -1)
+
+
+def two_groups(n: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(n, 2, generator=generator, dtype=torch.float64) + torch.arange(n)[:, None] % 2
+
+
+FIXED = {"solver": "heun2", "step_size": 0.1}
+ADAPTIVE = {"solver": "dopri5", "refresh": 0.25, "rtol": 1e-6, "atol": 1e-8}
+PENALTIES = {
+    "none": lambda: [],
+    "generator_gradient": lambda: [penalties.generator_gradient(0.5)],
+    "jare": lambda: [penalties.jare(0.5)],
+    "jare unbiased": lambda: [penalties.jare(0.5, chunks=4, unbiased=True)],
+    "jare biased": lambda: [penalties.jare(lambda t: 0.5 + t, chunks=4)],
+    "consensus": lambda: [penalties.consensus(0.2)],
+    "reg": lambda: [penalties.reg(0.3, player="disc")],
+    "closed_loop": lambda: [penalties.closed_loop(0.3, buffer=3)],
+    "closed_loop now": lambda: [penalties.closed_loop(0.3, kind="loss", buffer=0)],
+    "r1 wgan_gp": lambda: [penalties.r1(0.3), penalties.wgan_gp(0.2), penalties.generator_gradient(0.1)],
+}
+# name -> arguments of odeint_gan; "members" an ensemble of so many.
+CASES: dict[str, dict[str, Any]] = {
+    **{f"heun2, {name}": FIXED | {"penalties": make} for name, make in PENALTIES.items()},
+    **{
+        f"dopri5, {name}": ADAPTIVE | {"penalties": PENALTIES[name]}
+        for name in ("generator_gradient", "jare", "closed_loop")
+    },
+    "after_step": FIXED | {"penalties": PENALTIES["jare"], "placement": "after_step"},
+    "first_stage": FIXED | {"penalties": PENALTIES["jare"], "placement": "first_stage"},
+    "frozen": FIXED | {"penalties": PENALTIES["consensus"], "players": "frozen"},
+    "alternating": {"solver": "alternating", "step_size": 0.1, "penalties": PENALTIES["jare"]},
+    "adam": {"solver": "adam", "step_size": 0.01, "penalties": PENALTIES["generator_gradient"]},
+    "clip": FIXED | {"clip": 0.1, "rates": (2.0, 0.5), "penalties": PENALTIES["jare"]},
+    "refresh stage": FIXED | {"refresh": "stage", "penalties": PENALTIES["jare"]},
+    "one call": FIXED | {"refresh": math.inf, "penalties": PENALTIES["jare"]},
+    "one call, adaptive": ADAPTIVE | {"refresh": math.inf, "penalties": PENALTIES["jare"]},
+    "ensemble": FIXED | {"members": 2, "penalties": PENALTIES["r1 wgan_gp"]},
+    "ensemble, replay": FIXED | {"members": 2, "penalties": PENALTIES["closed_loop"]},
+    "ensemble, clip": FIXED | {"members": 2, "clip": 0.1, "penalties": PENALTIES["jare unbiased"]},
+    "data set": FIXED | {"data": Flipped, "penalties": PENALTIES["generator_gradient"]},
+    "function": FIXED | {"data": lambda: two_groups, "penalties": PENALTIES["generator_gradient"]},
+}
+# Two processes take all of them; four these.
+FOR_FOUR = [
+    *(f"{s}, {p}" for s in ("heun2", "dopri5") for p in ("generator_gradient", "jare", "closed_loop")),
+    "heun2, jare unbiased",
+    "ensemble, replay",
+    "data set",
+]
+
+
+def run(name: str, **more: Any) -> odegan.Solution:
+    """One case, over five steps of 0.1 or two intervals of 0.25."""
+    case = dict(CASES[name])
+    g, members, source = game(), case.pop("members", None), case.pop("data", data)
+    made = case.pop("penalties")()
+    y0 = g.init() if members is None else torch.stack([g.init(seed=e) for e in range(members)])
+    t = torch.tensor([0.0, 0.3, 0.5], dtype=torch.float64)
+    return odegan.odeint_gan(g, y0, t, data=source(), batch_size=BATCH, penalties=made, **case, **more)
