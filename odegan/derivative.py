@@ -34,7 +34,7 @@ def pullback(
     value is a tensor; aux anything, and derivatives of an enclosing pullback flow through both. ``aux_only`` says that no
     enclosing pullback of ours differentiates the gradient, so that it need not be recorded.
     """
-    if _needs_transforms():
+    if needs_transforms():
         value, transpose, aux = vjp(func, theta, has_aux=True)  # type: ignore[misc]
         return value, lambda cotangent: transpose(cotangent)[0], aux
     nested = _depth.value > 0
@@ -66,7 +66,13 @@ def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torc
     return pull(torch.ones_like(value)), value
 
 
-def _needs_transforms() -> bool:
+def under_vmap() -> bool:
+    """Whether ``torch.vmap`` maps what we compute."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
+
+
+def needs_transforms() -> bool:
     """Whether anything outside may transform or differentiate what we compute."""
     if torch.compiler.is_compiling() or _transform_stack is None or _transform_stack() is not None:
         return True

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from odegan.checks import ArgumentError, fail
+from odegan.execution import Execution
 from odegan.normalisation import use_batch_statistics
 
 POWER_ITERATIONS_AT_START = 15  # as many as torch's own spectral_norm does when it is applied
@@ -33,11 +33,11 @@ class PureModule:
     The structure is kept on the meta device, so only one flat copy of the values takes memory.
     """
 
-    def __init__(self, module: nn.Module, role: str) -> None:
+    def __init__(self, module: nn.Module, role: str, execution: Execution | None = None) -> None:
         if not isinstance(module, nn.Module):
             fail(role, module, "a torch.nn.Module")
         _refuse(module, role)
-        self.role = role
+        self.role, self.execution = role, execution or Execution()
         trainable = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
         if not trainable:
             raise ArgumentError(f"{role}: got no parameter with requires_grad=True; it must have at least one")
@@ -90,7 +90,7 @@ class PureModule:
             state |= self.constants(theta.device, theta.dtype)
         if buffers:
             state |= {n: buffers[self._key(n)] for n in self._moving()}
-        return lambda x: functional_call(self.skeleton, state, (x,), tie_weights=False)
+        return lambda x: self.execution(self.skeleton, state, x)
 
     def unflatten(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """theta (n,) -> every trainable parameter under every name it has; views."""

@@ -13,6 +13,7 @@ from odegan import losses
 from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail, one_line
 from odegan.derivative import gradient_and_value, pullback
+from odegan.execution import Execution
 from odegan.fingerprint import describe
 from odegan.functional import PureModule
 from odegan.game import Game, Players
@@ -29,6 +30,9 @@ def gan(
     *,
     latent: Latent = None,
     init: Callable[[nn.Module], Any] | None = None,
+    autocast: torch.dtype | None = None,
+    channels_last: bool = False,
+    checkpointing: bool = False,
 ) -> NetworkGame:
     """Make a game of two modules, which stay as they are: the game owns copies.
 
@@ -40,6 +44,10 @@ def gan(
             generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
         init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
             a seed draws afresh, so an initialisation made by hand before is known to it only this way.
+        autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
+            the state's.
+        channels_last: images and filters in that memory layout.
+        checkpointing: keep less for the backward pass and compute it again; see ``odegan.execution.Execution``.
 
     Returns:
         A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
@@ -52,7 +60,8 @@ def gan(
         >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
         (3, 10, torch.Size([3, 2]))
     """
-    return NetworkGame(generator, discriminator, losses.get(loss), latent, init)
+    execution = Execution(autocast, channels_last, checkpointing).check()
+    return NetworkGame(generator, discriminator, losses.get(loss), latent, init, execution)
 
 
 class NetworkGame(Game):
@@ -65,11 +74,12 @@ class NetworkGame(Game):
         loss: losses.Loss,
         latent: Latent,
         init: Callable[[nn.Module], Any] | None,
+        execution: Execution,
     ) -> None:
         if init is not None and not callable(init):
             fail("init", init, "None, or a function of a module")
-        self.generator = PureModule(generator, "generator")
-        self.discriminator = PureModule(discriminator, "discriminator")
+        self.generator = PureModule(generator, "generator", execution)
+        self.discriminator = PureModule(discriminator, "discriminator", execution)
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
