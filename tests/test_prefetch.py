@@ -125,7 +125,7 @@ def test_in_any_order_and_never_from_the_start(tmp_path):
             assert prefetched(index) == index**2
     makers, indices = make.made()
     assert os.getpid() not in makers
-    assert len(makers) == 8  # two workers from each of 1000, 7, 1003 and 1002
+    assert 4 <= len(makers) <= 8  # one or both of the two workers from each of 1000, 7, 1003 and 1002
     assert set(indices) <= {*range(1000, 1012), *range(7, 17)}
 
 
@@ -143,8 +143,6 @@ def test_what_workers_get_is_picklable():
     make = pickle.loads(pickle.dumps(minibatches.real._make))
     assert torch.equal(make(6), minibatches(6).real)
     minibatches.real.close()
-
-
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,41 @@
-"""Scores of generated samples: mode recovery for mixtures, FID and coverage in the features of a network.
+"""Scores of generated samples: mode recovery for mixtures, distances of laws, FID and coverage in features of a network.
 
-scikit-learn and torchmetrics (``pip install 'odegan[experiments]'``) are imported where they are needed.
+scikit-learn (``pip install 'odegan[experiments]'``) is imported where it is needed.
 """
 
 from odegan.metrics.coverage import Coverage, coverage
 from odegan.metrics.digits import DigitClassifier, load_digits, train_classifier
-from odegan.metrics.frechet import extract_features, fid
+from odegan.metrics.evaluation import scores
+from odegan.metrics.features import extract_features
+from odegan.metrics.frechet import Moments, fid, frechet_distance, moments
+from odegan.metrics.inception import inception
+from odegan.metrics.inception_score import inception_score
+from odegan.metrics.kid import kid, polynomial_mmd
 from odegan.metrics.mixture import MixtureScores, mixture_scores
+from odegan.metrics.mmd import energy_distance, mmd, wasserstein2
+from odegan.metrics.precision_recall import PrecisionRecall, precision_recall
 
 __all__ = [
     "Coverage",
     "DigitClassifier",
     "MixtureScores",
+    "Moments",
+    "PrecisionRecall",
     "coverage",
+    "energy_distance",
     "extract_features",
     "fid",
+    "frechet_distance",
+    "inception",
+    "inception_score",
+    "kid",
     "load_digits",
     "mixture_scores",
+    "mmd",
+    "moments",
+    "polynomial_mmd",
+    "precision_recall",
+    "scores",
     "train_classifier",
+    "wasserstein2",
 ]

@@ -1,68 +1,79 @@
 """Frechet distance between real and generated images in the features of any network."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from odegan.checks import fail
+from odegan.metrics.features import extract_features
+
+_CHUNK = 4096  # rows held in float64 at once
+
+
+class Moments(NamedTuple):
+    """Mean (d,) and covariance (d, d), with n - 1 in the denominator, in float64."""
+
+    mean: Tensor
+    covariance: Tensor
 
 
 @torch.no_grad()
-def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
-    """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
+def moments(features: Tensor) -> Moments:
+    """Mean and covariance of features (n, d), n >= 2, in float64 and in two passes, so that a large mean costs no digits."""
+    n = len(features)
+    if features.dim() != 2 or n < 2:
+        fail("features", features, "of shape (n, d) with n >= 2, for a covariance")
+    chunks = features.split(_CHUNK)
+    mean = torch.stack([rows.double().sum(0) for rows in chunks]).sum(0) / n
+    covariance = sum((rows.double() - mean).T @ (rows.double() - mean) for rows in chunks) / (n - 1)
+    return Moments(mean, torch.as_tensor(covariance))
 
-    The module runs in its own dtype and is left in the mode it was in.
+
+@torch.no_grad()
+def frechet_distance(real: Moments, fake: Moments) -> float:
+    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), nan where a moment is not finite.
+
+    The trace of the root is the sum of the singular values of S_r^(1/2) S_f^(1/2), each root from eigenvalues in float64:
+    where both covariances are singular, as for fewer samples than features, the rounding of their zeros is not blown up by
+    another square root.
+
+    Source: Dowson and Landau 1982, eq. 4; Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a
+    Local Nash Equilibrium", eq. 6.
+
+    Examples:
+        >>> one = torch.ones(1, 1, dtype=torch.float64)
+        >>> frechet_distance(Moments(0 * one[0], 4 * one), Moments(3 * one[0], 25 * one))  # 3^2 + (2 - 5)^2
+        18.0
     """
-    if len(images) == 0:
-        fail("images", images, "at least one image")
-    training = {module: module.training for module in features.modules()}
-    features.eval()
-    try:
-        rows = [features(batch).double() for batch in images.split(batch_size)]
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-    out = torch.cat(rows)
-    if out.dim() != 2:
-        fail("features", out, "a module that returns (n, d), one row an image")
-    return out
+    if not all(part.isfinite().all() for part in (*real, *fake)):
+        return float("nan")  # eigenvalues of such a matrix raise an error instead
+    middle = torch.linalg.svdvals(_root(real.covariance) @ _root(fake.covariance)).sum()
+    apart = (real.mean - fake.mean).square().sum()
+    return float(apart + real.covariance.trace() + fake.covariance.trace() - 2 * middle)
 
 
-class _Rows(nn.Identity):
-    """Features (n, num_features) to themselves, in the form torchmetrics wants a feature network to have."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric root."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
 def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) -> float:
-    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), m and S the features' means and covariances.
+    """The Frechet distance between the features of two sets of images; see ``frechet_distance``.
 
-    Computed by torchmetrics in float64 from features in evaluation mode. The value depends on the feature
-    network, on the images' preprocessing and on both sample sizes (the bias falls as 1/n), so state them
-    beside it; only with Inception-v3's pool features is it the FID of the literature.
+    In float64, from features in evaluation mode. The value depends on the feature network, on the images' preprocessing and
+    on both sample sizes (the bias falls as 1/n), so state them beside it, as ``odegan.metrics.scores`` does; only with
+    Inception-v3's pool features is it the FID of the literature.
 
     Args:
         features: maps images (B, ...) to (B, d).
         real: images (n, ...), at least two.
         fake: images (m, ...), at least two. One whose features are not finite makes the distance nan.
         batch_size: images a forward pass.
-
-    Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
-    Equilibrium".
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
     for name, images in (("real", real), ("fake", fake)):
         if len(images) < 2:
             fail(name, images, "at least 2 images, for a covariance")
-    rows_real = extract_features(features, real, batch_size)
-    rows_fake = extract_features(features, fake, batch_size)
-    if not (rows_real.isfinite().all() and rows_fake.isfinite().all()):
-        return float("nan")  # eigenvalues of such a covariance raise an error instead
-    # set_dtype casts also the network inside the metric, so it gets the rows and a module that passes them on
-    metric = FrechetInceptionDistance(feature=_Rows(rows_real.shape[1])).to(rows_real.device)
-    metric.set_dtype(torch.float64)
-    metric.update(rows_real, real=True)
-    metric.update(rows_fake, real=False)
-    return float(metric.compute())
+    rows = [extract_features(features, images, batch_size) for images in (real, fake)]
+    return frechet_distance(moments(rows[0]), moments(rows[1]))

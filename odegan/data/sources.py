@@ -1,0 +1,222 @@
+"""Where encoded images lie: the hub, a saved copy of it, parquet files, a folder. All are read through one interface."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from odegan.checks import ArgumentError, fail, one_line
+
+HUB = {
+    "cifar10": "uoft-cs/cifar10",
+    "celeba": "flwrlabs/celeba",
+    "imagenet": "ILSVRC/imagenet-1k",  # its licence must be accepted first, on the hub's own page
+}
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
+COLUMNS = ("image", "img", "jpg", "png", "webp")  # what the column of images is called, where there are several
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class Encoded(Protocol):
+    """Encoded images, read one at a time."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def read(self, i: int) -> bytes:
+        """The i-th file's bytes."""
+
+    def name(self, i: int) -> str:
+        """What errors call the i-th image."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files, in the order of their paths below one folder."""
+
+    root: str
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many files there are."""
+        return len(self.paths)
+
+    def read(self, i: int) -> bytes:
+        """The i-th file."""
+        return Path(self.name(i)).read_bytes()
+
+    def name(self, i: int) -> str:
+        """The i-th file's path."""
+        return os.path.join(self.root, self.paths[i])
+
+
+@dataclass(frozen=True)
+class Table:
+    """A column of encoded images in a Hugging Face data set, which stays on disk."""
+
+    rows: Any
+    column: str
+    label: str
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    def read(self, i: int) -> bytes:
+        """The i-th row's bytes, or those of the file it points to."""
+        value = self.rows[i][self.column]
+        if isinstance(value, dict):
+            value = value["bytes"] if value.get("bytes") is not None else Path(value["path"]).read_bytes()
+        if not isinstance(value, bytes):
+            raise TypeError(f"column {self.column!r} holds {type(value).__name__}")
+        return value
+
+    def name(self, i: int) -> str:
+        """The table and the row, and the file's name where the row has one."""
+        value = self.rows[i][self.column]
+        path = value.get("path") if isinstance(value, dict) else None
+        return f"{self.label}, row {i}" + (f" ({path})" if path else "")
+
+
+def find(source: Source, split: str) -> Encoded:
+    """The encoded images of a source; see ``odegan.data.images`` for what it may be.
+
+    Raises:
+        ArgumentError: nothing is there, or not this split, or the hub cannot be reached.
+    """
+    if isinstance(source, list | tuple):
+        return _parquet([_existing(one) for one in source], str(source[0]) if source else "an empty list")
+    if not isinstance(source, str | os.PathLike):
+        fail("source", source, f"one of {', '.join(HUB)}, or a path")
+    if isinstance(source, str) and source in HUB and not Path(source).exists():
+        return _from_hub(source, split)
+    path = _existing(source)
+    if path.is_file():
+        return _parquet([path], str(path))
+    if any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
+        return _from_disk(path, split)
+    tables = sorted(path.rglob("*.parquet"))
+    return _parquet(_tables_of_split(path, tables, split), str(path)) if tables else _folder(path, split)
+
+
+def _existing(source: Any) -> Path:
+    path = Path(source).expanduser()
+    if not path.exists():
+        fail("source", str(source), f"one of {', '.join(HUB)}, or an existing path")
+    return path
+
+
+def _folder(path: Path, split: str) -> Files:
+    """All images below the folder's part for the split: its subfolder of that name, or the whole."""
+    found = sorted(SPLITS & {part.name for part in path.iterdir() if part.is_dir()})
+    if (path / split).is_dir():
+        path = path / split
+    elif found or split not in ("train", path.name):
+        _no_split(path, split, found)
+    names = (
+        os.path.relpath(os.path.join(folder, name), path)
+        for folder, _, files in os.walk(path)
+        for name in files
+        if os.path.splitext(name)[1].lower() in SUFFIXES
+    )
+    paths = tuple(sorted(names))
+    if not paths:
+        fail("source", str(path), f"a folder with images in it ({', '.join(sorted(SUFFIXES))}) or parquet files")
+    return Files(str(path), paths)
+
+
+def _tables_of_split(path: Path, tables: list[Path], split: str) -> list[Path]:
+    """Parquet files that name the split in their path, as the hub's do; all of them where none names any."""
+    words = {table: set(re.findall("[a-z]+", str(table.relative_to(path)).lower())) for table in tables}
+    found = sorted(set().union(*words.values()) & SPLITS)
+    chosen = [table for table in tables if split in words[table]]
+    if not chosen and (found or split not in ("train", path.name)):
+        _no_split(path, split, found)
+    return chosen or tables
+
+
+def _no_split(path: Path, split: str, found: Iterable[str]) -> NoReturn:
+    fail("split", split, f"a split of {str(path)!r}, which has {', '.join(found) or 'only one: train'}")
+
+
+def _parquet(paths: list[Path], label: str) -> Table:
+    files = [str(path) for path in paths]
+    if not files or any(path.is_dir() or path.suffix != ".parquet" for path in paths):
+        fail("source", label, "a folder, or parquet files")
+    datasets = _library()
+    try:
+        rows = datasets.load_dataset("parquet", data_files=files, split="train")
+    except Exception as error:
+        raise ArgumentError(f"source: got {label!r}, which cannot be read ({_cause(error)})") from error
+    return _table(rows, label)
+
+
+def _from_disk(path: Path, split: str) -> Table:
+    try:
+        rows = _library().load_from_disk(str(path))
+    except ArgumentError:
+        raise
+    except Exception as error:
+        raise ArgumentError(f"source: got {str(path)!r}, which cannot be read ({_cause(error)})") from error
+    if isinstance(rows, dict):
+        if split not in rows:
+            _no_split(path, split, rows)
+        rows = rows[split]
+    elif split not in (str(rows.split), path.name) and (rows.split is not None or split != "train"):
+        _no_split(path, split, [str(rows.split)] if rows.split is not None else [])
+    return _table(rows, str(path))
+
+
+def _from_hub(name: str, split: str) -> Table:
+    repository = HUB[name]
+    datasets = _library()
+    try:
+        rows = datasets.load_dataset(repository, split=split)
+    except Exception as error:
+        raise ArgumentError(
+            f"source: got {name!r} with split {split!r}, which the hub did not give ({_cause(error)}); without a network, "
+            f"run 'hf download {repository} --repo-type dataset --local-dir DIR' where there is one, and give DIR as source"
+        ) from error
+    return _table(rows, repository)
+
+
+def _table(rows: Any, label: str) -> Table:
+    """The one column that holds encoded images, left undecoded."""
+    import datasets
+
+    def holds_images(feature: Any) -> bool:
+        if isinstance(feature, dict):
+            return "bytes" in feature
+        binary = isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary")
+        return binary or isinstance(feature, datasets.Image)
+
+    columns = [name for name, feature in rows.features.items() if holds_images(feature)]
+    column = next((name for name in COLUMNS if name in columns), columns[0] if len(columns) == 1 else None)
+    if column is None:
+        fail("source", label, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}")
+    if isinstance(rows.features[column], datasets.Image):
+        rows = rows.cast_column(column, datasets.Image(decode=False))
+    return Table(rows.select_columns([column]), column, label)
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ArgumentError(
+            "source: the hub, its copies and parquet files need Hugging Face datasets: pip install 'odegan[images]'"
+        ) from error
+    return datasets
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, on one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error) if isinstance(error, Exception) and str(error) else type(error).__name__

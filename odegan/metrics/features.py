@@ -1,0 +1,101 @@
+"""What maps images to features: Inception, or any network or function."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odegan.checks import fail
+from odegan.fingerprint import describe
+from odegan.metrics.inception import RESIZE, inception
+
+Spec = str | os.PathLike[str] | Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """``extractor(images) -> (features (n, d), logits (n, classes) or None)``. Made by ``find_extractor``."""
+
+    name: str
+    resize: str
+    network: Callable[[Tensor], Any]
+    device: torch.device
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features of images (n, C, H, W) in [-1, 1], by the network in evaluation mode."""
+        with _evaluation_mode(self.network):
+            found = self.network(images.to(self.device))
+        features, logits = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+        for name, rows in {"features": features, "logits": logits}.items():
+            if rows is None and name == "logits":
+                continue
+            if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
+                fail("extractor", rows, f"a function to {name} (n, d), one row an image")
+        return features, logits
+
+    def fingerprint(self, images: Tensor) -> Any:
+        """Its name, its resize, and the very bits it makes of some images: other weights are another extractor."""
+        features, logits = self(images)
+        return [self.name, self.resize, describe(features), describe(logits)]
+
+
+def find_extractor(spec: Spec, device: Any = None) -> Extractor:
+    """The extractor that ``scores`` means.
+
+    Args:
+        spec: "inception", whose weights are fetched; a path to these weights; a network or function from images
+            (n, C, H, W) in [-1, 1] to features (n, d), or to a pair (features, logits (n, classes)); or an ``Extractor``, for
+            a name and a resize of one's own.
+        device: where it runs; None: where a network's parameters are, and the CPU for functions and Inception.
+
+    Raises:
+        ArgumentError: neither; or Inception's weights cannot be had.
+    """
+    if isinstance(spec, str | os.PathLike):
+        network = inception(None if spec == "inception" else spec)
+        where = torch.device("cpu" if device is None else device)
+        return Extractor("Inception 2015-12-05", RESIZE, network.to(where), where)
+    if isinstance(spec, Extractor):
+        return spec
+    if not callable(spec):
+        fail("extractor", spec, "'inception', a path to its weights, or a function from images to features")
+    if device is None:
+        parameter = next(spec.parameters(), None) if isinstance(spec, nn.Module) else None
+        device = "cpu" if parameter is None else parameter.device
+    name = getattr(spec, "__qualname__", type(spec).__name__)
+    return Extractor(name, "none", spec, torch.device(device))
+
+
+@torch.no_grad()
+def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
+
+    The module runs in its own dtype and is left in the mode it was in.
+    """
+    if len(images) == 0:
+        fail("images", images, "at least one image")
+    with _evaluation_mode(features):
+        out = torch.cat([features(batch).double() for batch in images.split(batch_size)])
+    if out.dim() != 2:
+        fail("features", out, "a module that returns (n, d), one row an image")
+    return out
+
+
+@contextlib.contextmanager
+def _evaluation_mode(network: Any) -> Iterator[None]:
+    """A module in evaluation mode, and back in the mode that each of its parts was in."""
+    modes = {part: part.training for part in network.modules()} if isinstance(network, nn.Module) else {}
+    for part in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
