@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -29,17 +29,18 @@ Row = dict[str, Any]
 class Folder:
     """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``summary.json``, ``summary.md``.
 
-    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else.
+    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else. Of several processes
+    one ``writes``; to the others the folder only says where things are.
     """
 
-    def __init__(self, path: Path, name: str, command: str) -> None:
-        self.path, self.name, self.command = path, name, command
+    def __init__(self, path: Path, name: str, command: str, writes: bool = True) -> None:
+        self.path, self.name, self.command, self.writes = path, name, command, writes
         self.figures = path / "figures"
         self._metrics, self._listing = path / "metrics.jsonl", path / "files.txt"
         self._logged: set[tuple[Any, ...]] = set()
 
     @classmethod
-    def open(cls, options: Options, name: str, command: str) -> Folder:
+    def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
         """The folder of a run with these options, emptied of an earlier run's files unless it resumes that run.
 
         Raises ``ArgumentError`` when the folder holds something else, or a run that these options cannot resume.
@@ -47,7 +48,9 @@ class Folder:
         path = options.output or Path("runs") / name
         if path.exists() and not path.is_dir():
             fail("output", str(path), "a folder")
-        folder = cls(path, name, command)
+        folder = cls(path, name, command, writes)
+        if not writes:
+            return folder
         config = {"experiment": name, "options": json.loads(_dump(asdict(options)))}
         stored = _loaded((path / "config.json").read_text()) if (path / "config.json").exists() else None
         if stored is not None:
@@ -79,9 +82,11 @@ class Folder:
     def _files(self) -> list[str]:
         return self._listing.read_text().splitlines() if self._listing.exists() else []
 
-    def _own(self, name: str) -> Path:
-        """The path of a file of ours, which a later run may remove."""
+    def own(self, name: str) -> Path:
+        """The path of a file of ours, NAME below the folder, which a later run may remove."""
         path = self.path / name
+        if not self.writes:
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         if name not in self._files():
             with self._listing.open("a") as file:
@@ -90,7 +95,7 @@ class Folder:
 
     def _write(self, name: str, text: str) -> None:
         """The whole file or nothing of it: a run may be killed at any moment."""
-        part = self._own(name).with_suffix(".part")
+        part = self.own(name).with_suffix(".part")
         part.write_text(text + "\n")
         part.replace(self.path / name)
 
@@ -108,19 +113,23 @@ class Folder:
         Values may be numbers, strings, lists and tensors; what is not finite becomes null.
         """
         identity = _identity(json.loads(_dump(row)))
-        if identity in self._logged:
+        if identity in self._logged or not self.writes:
             return
         self._logged.add(identity)
-        with self._own("metrics.jsonl").open("a") as file:
+        with self.own("metrics.jsonl").open("a") as file:
             file.write(f"{_dump(row)}\n")
 
     def checkpoint(self, name: str) -> Path:
         """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""
-        return self._own(f"checkpoints/{name}.pt")
+        return self.own(f"checkpoints/{name}.pt")
 
     def save(self, figure: Figure, name: str) -> Path:
         """Write a figure as figures/NAME.png."""
-        return plots.save(figure, self._own(f"figures/{name}.png"))
+        return plots.save(figure, self.own(f"figures/{name}.png"))
+
+    def animate(self, frames: Iterable[Figure], name: str) -> Path:
+        """Write figures of one size as the frames of figures/NAME.gif."""
+        return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
 
     def finish(self, rows: Sequence[Row]) -> None:
         """Write the summary table."""

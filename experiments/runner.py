@@ -64,6 +64,10 @@ class Options:
     # Options that may differ between a run and its continuation.
     free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "progress", "docs"})
 
+    def name(self, experiment: str) -> str:
+        """What the default folder and the pages in the documentation are called."""
+        return experiment
+
     def check(self) -> None:
         """Refuse values that no run can have, with ``ArgumentError``, before anything is written."""
 
@@ -87,16 +91,20 @@ def finished(solution: Solution) -> Solution:
 
 
 def main(
-    options_type: type[Chosen], run: Callable[[Chosen, Folder], list[Row]], argv: Sequence[str] | None = None
+    options_type: type[Chosen],
+    run: Callable[[Chosen, Folder], list[Row]],
+    argv: Sequence[str] | None = None,
+    writes: bool = True,
 ) -> int:
     """Run an experiment from the command line; returns the exit code.
 
     0: done; 2: a wrong option, said in one line on stderr; 130: interrupted, with the command that resumes.
 
     Args:
-        options_type: the experiment's options.
+        options_type: the experiment's options, or a union of several, tyro's subcommands.
         run: (options, folder) -> the summary table, one dict a row, all with the same keys.
         argv: arguments without the program's name; None: those of this process.
+        writes: False for all but one of several processes that run the same experiment.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     module = sys.modules[run.__module__]
@@ -108,7 +116,7 @@ def main(
         options = options.quick_form() if options.quick else options  # type: ignore[assignment]
         _check_device(options.device)
         options.check()
-        folder = Folder.open(options, name.rpartition(".")[2], command)
+        folder = Folder.open(options, options.name(name.rpartition(".")[2]), command, writes)
         rows = run(options, folder)
     except ArgumentError as error:
         print(f"{program}: {error}", file=sys.stderr)
@@ -117,6 +125,8 @@ def main(
         resume = command if "--resume" in arguments else f"{command} --resume"
         print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
         return INTERRUPTED
+    if not writes:
+        return 0
     folder.finish(rows)
     if options.docs is not None:
         folder.publish(options.docs, rows)

@@ -5,8 +5,25 @@ draws every parameter and buffer afresh. Calling ``reset_parameters()`` of the c
 parents last therefore initialises any of them.
 """
 
-from odegan.nets import dcgan, digits
-from odegan.nets.init import truncated_normal_
+from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan
+from odegan.nets.init import glorot_uniform_, truncated_normal_
 from odegan.nets.mlp import MLP, mog16
+from odegan.nets.table import Pair, get, names
 
-__all__ = ["MLP", "dcgan", "digits", "mog16", "truncated_normal_"]
+__all__ = [
+    "MLP",
+    "Pair",
+    "clc_resnet",
+    "conv4",
+    "dcgan",
+    "dcgan4",
+    "digits",
+    "get",
+    "glorot_uniform_",
+    "mog16",
+    "names",
+    "odegan_resnet",
+    "resnet",
+    "sngan",
+    "truncated_normal_",
+]

@@ -1,4 +1,4 @@
-"""ODE-GAN's initialisation: a truncated normal of variance 1/fan_in, as in TensorFlow and Sonnet."""
+"""The papers' initialisations: ODE-GAN's truncated normal, as in Sonnet, and Glorot's uniform, as in slim and Chainer."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
 
 from odegan.checks import fail
 
@@ -48,4 +49,34 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
         elif own:
             got = f"layer {name!r}, {type(layer).__name__}, with {', '.join(sorted(own))}"
             fail("module", got, "made of Linear, Conv, ConvTranspose and BatchNorm with plain weight and bias")
+    return module
+
+
+@torch.no_grad()
+def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Draw every weight in ``module`` from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)); biases become 0.
+
+    fan_in and fan_out are input and output channels times the kernel's area, at any stride, so that a transposed
+    convolution has the a of its adjoint. Batch normalisation gets scale 1, shift 0 and fresh running statistics. Draws
+    come from torch's global generator, in ``module.modules()`` order.
+
+    Args:
+        module: of linear, convolutional, transposed convolutional and batch normalisation layers, and any layers without
+            parameters. Where a weight is normalised spectrally, the weight before that is drawn.
+        gain: 1; sqrt(2) in SN-GAN's residual branches.
+
+    Returns:
+        ``module`` itself, changed in place.
+
+    Source: Glorot and Bengio 2010, "Understanding the Difficulty of Training Deep Feedforward Neural Networks".
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | _ConvNd):
+            normalised = parametrize.is_parametrized(layer, "weight")
+            weight = layer.parametrizations.weight.original if normalised else layer.weight  # type: ignore[union-attr]
+            nn.init.xavier_uniform_(weight, gain)  # type: ignore[arg-type]
+            if layer.bias is not None:
+                layer.bias.zero_()
+        elif isinstance(layer, _BatchNorm):
+            layer.reset_parameters()
     return module

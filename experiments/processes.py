@@ -1,0 +1,37 @@
+"""Several processes of one program, as torchrun starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+PATIENCE = timedelta(hours=2)  # while the first process scores and saves, the others wait for it
+
+
+@contextlib.contextmanager
+def group() -> Iterator[int]:
+    """Join torch.distributed's group where torchrun has started this process; gives its rank, 0 without torchrun.
+
+    Tensors on the CPU go through gloo, those on GPUs through NCCL; "cuda" then means the GPU of this process.
+    """
+    if "RANK" not in os.environ:
+        yield 0
+        return
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def several() -> bool:
+    """Whether this process belongs to a group."""
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,84 @@
+"""Parts that several image networks share: residual blocks, TensorFlow's SAME padding, spectral normalisation."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from odegan.nets.init import glorot_uniform_
+
+
+class GlorotSequential(nn.Sequential):
+    """Layers in sequence, initialised as TensorFlow's ``slim`` does; see ``glorot_uniform_``."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters afresh from torch's global generator."""
+        glorot_uniform_(self)
+
+
+class Residual(nn.Module):
+    """x -> shortcut(x) + scale * branch(x).
+
+    Args:
+        branch: the layers beside the shortcut.
+        shortcut: None: x itself.
+        scale: weight of the branch.
+    """
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None, scale: float = 1.0) -> None:
+        super().__init__()
+        self.branch, self.shortcut, self.scale = branch, shortcut or nn.Identity(), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> what branch and shortcut make of it."""
+        out: Tensor = self.shortcut(x) + self.scale * self.branch(x)
+        return out
+
+    def extra_repr(self) -> str:
+        """The scale, which is no layer."""
+        return f"scale={self.scale}"
+
+
+def conv5(n_in: int, n_out: int) -> nn.Sequential:
+    """A 5x5 stride-2 convolution that halves an even size, padded as TensorFlow's SAME: 1 before, 2 after."""
+    return nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(n_in, n_out, kernel_size=5, stride=2))
+
+
+def deconv5(n_in: int, n_out: int) -> nn.Sequential:
+    """A 5x5 stride-2 transposed convolution that doubles the size, the adjoint of ``conv5``: its full output of size
+    2 n + 3 loses 1 before (torch's padding, which also takes 1 after) and 2 after.
+    """
+    return nn.Sequential(
+        nn.ConvTranspose2d(n_in, n_out, kernel_size=5, stride=2, padding=1), nn.ZeroPad2d((0, -1, 0, -1))
+    )
+
+
+def deconv4(n_in: int, n_out: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """A 4x4 stride-2 transposed convolution that doubles the size."""
+    return nn.ConvTranspose2d(n_in, n_out, kernel_size=4, stride=2, padding=1, bias=bias)
+
+
+def conv3(n_in: int, n_out: int, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    return nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=bias)
+
+
+def conv4(n_in: int, n_out: int) -> nn.Conv2d:
+    """A 4x4 stride-2 convolution that halves an even size."""
+    return nn.Conv2d(n_in, n_out, kernel_size=4, stride=2, padding=1)
+
+
+def normalise_spectrally(network: nn.Module) -> nn.Module:
+    """Divide the weight of every linear and convolutional layer by its largest singular value, in place.
+
+    A convolution's weight counts as the matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
+    Normalization for Generative Adversarial Networks".
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            spectral_norm(layer)
+    return network

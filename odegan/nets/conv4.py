@@ -1,0 +1,63 @@
+"""JARE's conv4 pair for 32x32 colour images, with and without batch normalisation.
+
+Batch normalisation here is the public code's (TensorFlow's ``slim`` with its defaults): a shift but no scale, eps 1e-3, in the
+place of the bias, and batch statistics also at test time. After the linear layer it acts on the flat vector, so every one
+of its 8,192 features has statistics and a shift of its own. The biases it replaces are as many as its shifts, so that both
+generators have 3,811,459 trainable parameters.
+
+Initialisation: Glorot's uniform, biases 0. The discriminator's architecture is that of ODE-GAN's pair.
+
+Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
+"""
+
+from torch import nn
+
+from odegan.nets import dcgan
+from odegan.nets.blocks import GlorotSequential, conv3, deconv4
+from odegan.nets.init import glorot_uniform_
+
+
+def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:
+    """Batch normalisation whose scale stays 1: a constant, not a parameter to train."""
+    norm = kind(features, eps=1e-3, momentum=0.001)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+class Generator(GlorotSequential):
+    """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 3,811,459 trainable parameters.
+
+    Linear to 512x4x4, 4x4 stride-2 transposed convolutions to 256, 128 and 64 channels, each of these four with batch
+    normalisation and ReLU, then a 3x3 convolution to 3 channels with batch normalisation, and tanh.
+
+    Args:
+        latent: width of the latent vector; its distribution is N(0, I).
+        batch_norm: False leaves it out, for biases.
+
+    Examples:
+        >>> import torch
+        >>> Generator()(torch.zeros(2, 128)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    def __init__(self, latent: int = 128, batch_norm: bool = True) -> None:
+        def norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> list[nn.Module]:
+            return [shift_norm(kind, features)] if batch_norm else []
+
+        biased = not batch_norm
+        layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4, bias=biased), *norm(nn.BatchNorm1d, 512 * 4 * 4)]
+        layers += [nn.ReLU(), nn.Unflatten(1, (512, 4, 4))]
+        for n_in, n_out in ((512, 256), (256, 128), (128, 64)):
+            layers += [deconv4(n_in, n_out, bias=biased), *norm(nn.BatchNorm2d, n_out), nn.ReLU()]
+        super().__init__(*layers, conv3(64, 3, bias=biased), *norm(nn.BatchNorm2d, 3), nn.Tanh())
+
+
+class Discriminator(dcgan.Discriminator):
+    """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 2,935,873 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__(logits=1)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters afresh from torch's global generator."""
+        glorot_uniform_(self)

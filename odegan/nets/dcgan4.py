@@ -1,0 +1,48 @@
+"""JARE's dcgan4 pair for 32x32 colour images: constant width, 5x5 kernels of stride 2, no normalisation.
+
+Initialisation: Glorot's uniform, biases 0.
+
+Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
+"""
+
+from torch import nn
+
+from odegan.nets.blocks import GlorotSequential, conv5, deconv5
+
+
+class Generator(GlorotSequential):
+    """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 345,219 parameters.
+
+    Linear to 64x2x2 and ReLU, three 5x5 stride-2 transposed convolutions to 64 channels with ReLU, one to 3 channels, tanh.
+
+    Args:
+        latent: width of the latent vector; its distribution is N(0, I).
+        width: channels, 64.
+
+    Examples:
+        >>> import torch
+        >>> Generator()(torch.zeros(2, 128)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+
+    def __init__(self, latent: int = 128, width: int = 64) -> None:
+        layers: list[nn.Module] = [nn.Linear(latent, width * 2 * 2), nn.ReLU(), nn.Unflatten(1, (width, 2, 2))]
+        for _ in range(3):
+            layers += [deconv5(width, width), nn.ReLU()]
+        super().__init__(*layers, deconv5(width, 3), nn.Tanh())
+
+
+class Discriminator(GlorotSequential):
+    """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 312,513 parameters.
+
+    Four 5x5 stride-2 convolutions to 64 channels with LeakyReLU 0.1, then a linear layer.
+
+    Args:
+        width: channels, 64.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        layers: list[nn.Module] = []
+        for n_in in (3, width, width, width):
+            layers += [conv5(n_in, width), nn.LeakyReLU(0.1)]
+        super().__init__(*layers, nn.Flatten(), nn.Linear(width * 2 * 2, 1))

@@ -1,0 +1,79 @@
+"""The image networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from odegan.checks import choose
+from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan
+
+
+class Pair(NamedTuple):
+    """A generator and a discriminator that fit each other.
+
+    generator: latent width -> module; discriminator: () -> module; images are (channels, size, size).
+    """
+
+    generator: Callable[[int], nn.Module]
+    discriminator: Callable[[], nn.Module]
+    size: int = 32
+    channels: int = 3
+
+
+def _clc(size: int, width: int, most: int) -> Pair:
+    settings = {"size": size, "width": width, "most": most}
+    return Pair(partial(clc_resnet.Generator, **settings), partial(clc_resnet.Discriminator, **settings), size)
+
+
+def _sized(module: ModuleType, size: int, **discriminator: Any) -> Pair:
+    generator = partial(module.Generator, size=size)
+    return Pair(generator, partial(module.Discriminator, size=size, **discriminator), size)
+
+
+_TABLE: dict[str, Pair] = {
+    "dcgan": Pair(dcgan.Generator, dcgan.Discriminator),
+    "dcgan_no_bn": Pair(partial(dcgan.Generator, batch_norm=False), dcgan.Discriminator),
+    "conv4": Pair(conv4.Generator, conv4.Discriminator),
+    "conv4_no_bn": Pair(partial(conv4.Generator, batch_norm=False), conv4.Discriminator),
+    "dcgan4": Pair(dcgan4.Generator, dcgan4.Discriminator),
+    "resnet_v1": Pair(partial(resnet.Generator, version=1), resnet.Discriminator),
+    "resnet_v2": Pair(partial(resnet.Generator, version=2), resnet.Discriminator),
+    "clc_resnet32": _clc(32, 32, 256),
+    "clc_resnet64": _clc(64, 32, 256),
+    "clc_resnet128": _clc(128, 64, 1024),
+    "sngan32": _sized(sngan, 32),
+    "sngan32_no_sn": _sized(sngan, 32, spectral_norm=False),
+    "sngan128": _sized(sngan, 128),
+    "sngan128_no_sn": _sized(sngan, 128, spectral_norm=False),
+    "odegan_resnet32": _sized(odegan_resnet, 32),
+    "odegan_resnet128": _sized(odegan_resnet, 128),
+    "digits": Pair(digits.Generator, digits.Discriminator, size=8, channels=1),
+}
+
+
+def names() -> list[str]:
+    """The names that ``get`` takes.
+
+    Examples:
+        >>> names()[:2]
+        ['dcgan', 'dcgan_no_bn']
+    """
+    return list(_TABLE)
+
+
+def get(name: str) -> Pair:
+    """The pair of that name.
+
+    Raises ``ArgumentError`` for an unknown one.
+
+    Examples:
+        >>> pair = get("conv4")
+        >>> pair.size, sum(p.numel() for p in pair.discriminator().parameters())
+        (32, 2935873)
+    """
+    return _TABLE[choose("networks", name, _TABLE)]
