@@ -14,22 +14,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from tyro.conf import UseAppendAction
 
 from experiments import dirac_figures, runner
 from experiments.blocks import as_text, eigenvalues, relative_difference
 from experiments.dirac_response import responses, undamped
-from experiments.dirac_settings import SETTINGS, SWEPT, block, build, is_smooth
+from experiments.dirac_settings import SETTINGS, SWEPT, Setting, block, build, is_smooth
 from experiments.runner import Folder, Options
-from odegan import Game, max_stable_step, odeint_gan, solvers, spectrum, vector_field
+from experiments.switches import PenaltyOptions
+from odegan import Game, games, max_stable_step, odeint_gan, solvers, spectrum, vector_field
 from odegan.checks import fail, number, whole
 
 COMPARED = ("euler", "alternating")  # beside the chosen solver
 
 
 @dataclass
-class Dirac(Options):
+class Dirac(PenaltyOptions, Options):
     """The gallery, and how its trajectories are integrated."""
 
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10; may be repeated. The gallery is then every loss with these, together."""
     points: tuple[float, ...] = (0.0, 1.0)
     """Where the data are: a gallery for each c."""
     weight: float = 1.0
@@ -51,6 +55,7 @@ class Dirac(Options):
 
     def __post_init__(self) -> None:
         """The full form."""
+        super().__post_init__()
         self.long_steps = 200_000 if self.full else self.long_steps
 
     def quick_form(self) -> Dirac:
@@ -72,6 +77,21 @@ class Dirac(Options):
                 fail(name, values, "at least one number, each once")
         for value in self.lambdas:
             number("lambdas", value, low=0.0)
+        vector_field(games.dirac("minimax", 1.0), self.charged())(0.0, torch.zeros(2, dtype=torch.float64))
+
+
+def settings(options: Dirac) -> dict[str, Setting]:
+    """The gallery: its own settings, or every loss with the penalties of the command line."""
+    if not options.charged():
+        return SETTINGS
+    alone = {name: one for name, one in SETTINGS.items() if one.penalty is None and not one.feedback}
+    return {f"{name} + {', '.join(options.penalty)}": one._replace(method=None) for name, one in alone.items()}
+
+
+def built(setting: Setting, c: float, options: Dirac) -> tuple[Game, list[Any]]:
+    """The game and all its penalties."""
+    game, made = build(setting, c, options.weight)
+    return game, [*made, *options.charged()]
 
 
 def path(game: Game, made: list[Any], solver: str, options: Dirac) -> torch.Tensor:
@@ -92,10 +112,9 @@ def equilibrium(c: float, options: Dirac) -> torch.Tensor:
     return torch.tensor([0.0, c], dtype=torch.float64, device=options.device)
 
 
-def linearised(name: str, c: float, options: Dirac) -> dict[str, Any]:
+def linearised(setting: Setting, c: float, options: Dirac) -> dict[str, Any]:
     """What the eigenvalues at the equilibrium say; None where it says nothing: a kink, no equilibrium, eigenvalues 0."""
-    setting = SETTINGS[name]
-    game, made = build(setting, c, options.weight)
+    game, made = built(setting, c, options)
     at, known = equilibrium(c, options), block(setting, c)
     if not is_smooth(game, made, at):
         return dict.fromkeys(("eigenvalues", "phase factor", "largest Euler step", "off closed form"))
@@ -121,11 +140,11 @@ def gallery(c: float, options: Dirac, folder: Folder) -> list[dict[str, Any]]:
     """One row a setting, and the figure of phase portraits."""
     rows, frames = [], {}
     names = dict.fromkeys([options.solver, *COMPARED])
-    for name, setting in SETTINGS.items():
-        game, made = build(setting, c, options.weight)
+    for name, setting in settings(options).items():
+        game, made = built(setting, c, options)
         paths = {solver: path(game, made, solver, options) for solver in names}
         ends = {f"end, {s}": distance(p, equilibrium(c, options), options.steps) for s, p in paths.items()}
-        rows.append({"setting": name, "c": c, **linearised(name, c, options), **ends})
+        rows.append({"setting": name, "c": c, **linearised(setting, c, options), **ends})
         shown = {solver: paths[solver] for solver in dict.fromkeys(["euler", options.solver])}
         frames[name] = shown, arrows(game, made)
     folder.save(dirac_figures.gallery(frames, c), f"gallery_c{c:g}")

@@ -2,14 +2,15 @@
 
 Eigenvalues at the equilibrium theta = 0, phi = v, and their phase and conditioning factors, for no penalty, reg-G2, consensus
 and JARE over the weight gamma, beside the closed forms; the Euler steps that each needs to converge on the exact game; and
-training on minibatches with one gamma, as JARE's own experiment does.
+training on minibatches with one gamma, as JARE's own experiment does. The penalties of --penalty, together, are a method beside
+these, with their own weights at every gamma.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,15 +21,17 @@ from experiments.blocks import Block, conditioning_factor, eigenvalues, phase_fa
 from experiments.dirac_figures import Branches
 from experiments.gaussian_training import METHODS, train
 from experiments.runner import Folder, Options
-from odegan import Game, games, max_stable_step, odeint_gan, spectrum
+from experiments.switches import PenaltyOptions
+from odegan import Game, games, max_stable_step, odeint_gan, spectrum, vector_field
 from odegan.checks import number, whole
 from odegan.penalties import Penalty
 
+SWEPT = tuple(method for method in METHODS if method != "none")
 CHUNK = 100  # steps between looks at whether Euler's method has converged
 
 
 @dataclass
-class Gaussian(Options):
+class Gaussian(PenaltyOptions, Options):
     """The game, the weights, and the training on minibatches."""
 
     v: tuple[float, ...] = (0.0, 2.0)
@@ -58,6 +61,7 @@ class Gaussian(Options):
 
     def __post_init__(self) -> None:
         """The full form."""
+        super().__post_init__()
         self.train_steps = 15_000 if self.full else self.train_steps
 
     def quick_form(self) -> Gaussian:
@@ -66,7 +70,8 @@ class Gaussian(Options):
 
     def check(self) -> None:
         """Refuse what is not a Gaussian, a grid and steps."""
-        games.gaussian(self.v, self.sigma)
+        game = games.gaussian(self.v, self.sigma)
+        vector_field(game, self.charged())(0.0, game.init())
         for name in ("fraction", "target", "step_size", "gamma"):
             number(name, getattr(self, name), low=0.0, strict=True)
         for name in ("per_decade", "limit", "train_steps", "batch_size", "seeds"):
@@ -115,25 +120,29 @@ def predicted_steps(values: Sequence[complex], step_size: float, target: float) 
     return math.log(target) / math.log(radius) if 0 < radius < 1 else math.inf
 
 
+def methods(options: Gaussian) -> dict[str, Callable[[float], list[Penalty]]]:
+    """Those of the paper, and the penalties of the command line."""
+    return METHODS | ({", ".join(options.penalty): lambda gamma: options.charged()} if options.charged() else {})
+
+
 def row(method: str, gamma: float, options: Gaussian) -> tuple[dict[str, Any], list[complex]]:
     """One method at one weight, and its measured eigenvalues."""
     at = equilibrium(options)
-    game, made = games.gaussian(at[len(options.v) :], options.sigma), METHODS[method](gamma)
+    game, made = games.gaussian(at[len(options.v) :], options.sigma), methods(options)[method](gamma)
     found = spectrum(game, at, penalties=made)
-    exact = eigenvalues(method, blocks(options.v, options.sigma), gamma)
-    step_size = options.fraction * max_stable_step(found.eigenvalues, "euler")
-    expected = predicted_steps(exact, step_size, options.target)
-    steps = steps_to_converge(game, made, step_size, options) if expected <= options.limit else None
     values = found.eigenvalues.tolist()
-    known = {"phase": phase_factor(exact), "conditioning": conditioning_factor(exact)}
+    exact = eigenvalues(method, blocks(options.v, options.sigma), gamma) if method in METHODS else None
+    step_size = options.fraction * max_stable_step(found.eigenvalues, "euler")
+    expected = predicted_steps(exact or values, step_size, options.target)
+    steps = steps_to_converge(game, made, step_size, options) if expected <= options.limit else None
     return {
         "method": method,
-        "gamma": None if method == "none" else gamma,
+        "gamma": gamma if method in SWEPT else None,
         "phase factor": found.phase_factor,
-        "closed form phase": known["phase"],
+        "closed form phase": phase_factor(exact) if exact else None,
         "conditioning factor": found.conditioning_factor,
-        "closed form conditioning": known["conditioning"],
-        "eigenvalues off by": relative_difference(values, exact),
+        "closed form conditioning": conditioning_factor(exact) if exact else None,
+        "eigenvalues off by": relative_difference(values, exact) if exact else None,
         "Euler step": step_size,
         "steps": steps,
         "predicted steps": round(expected) if math.isfinite(expected) else None,
@@ -146,14 +155,16 @@ def run(options: Gaussian, folder: Folder) -> list[dict[str, Any]]:
     weights = sorted({*grid, options.gamma})
     fine = torch.logspace(-2, 3, 501, dtype=torch.float64).tolist()
     rows, branches = [], {}
-    for method in METHODS:
-        tried = weights if method != "none" else weights[:1]
+    for method in methods(options):
+        tried = weights if method in SWEPT else weights[:1]
         pairs = [row(method, gamma, options) for gamma in tried]
-        measured = [values for _, values in pairs] * (len(weights) // len(tried))
-        exact = [eigenvalues(method, blocks(options.v, options.sigma), gamma) for gamma in fine]
-        branches[method] = Branches(weights, measured, fine, exact)
         rows += [found for found, _ in pairs]
-    curves = {method: train(method, equilibrium(options), options) for method in METHODS}
+        if method in METHODS:
+            measured = [values for _, values in pairs] * (len(weights) // len(tried))
+            exact = [eigenvalues(method, blocks(options.v, options.sigma), gamma) for gamma in fine]
+            branches[method] = Branches(weights, measured, fine, exact)
+    at = equilibrium(options)
+    curves = {method: train(method, make(options.gamma), at, options) for method, make in methods(options).items()}
     for found in rows:
         trained = found["gamma"] in (None, options.gamma)
         found["trained, distance left"] = float(curves[found["method"]][1][-1].mean()) if trained else None
@@ -164,7 +175,7 @@ def run(options: Gaussian, folder: Folder) -> list[dict[str, Any]]:
     folder.save(gaussian_figures.eigenvalues(branches), "eigenvalues")
     folder.save(gaussian_figures.factors(rows, branches), "factors")
     folder.save(gaussian_figures.training(curves), "training")
-    worst = max(found["eigenvalues off by"] for found in rows)
+    worst = max(found["eigenvalues off by"] for found in rows if found["method"] in METHODS)
     print(f"\neigenvalues differ from the closed forms by at most {worst:.1e}, relatively")
     return rows
 

@@ -28,7 +28,9 @@ def eigenvalues(branches: Mapping[str, Branches]) -> Figure:
 
 
 def factors(rows: Sequence[Mapping[str, Any]], branches: Mapping[str, Branches]) -> Figure:
-    """Both factors and the steps to converge over gamma: circles measured, lines closed forms (dotted: predicted steps)."""
+    """Both factors and the steps to converge over gamma: circles measured, lines closed forms (dotted: predicted); dashed,
+    a method without a gamma.
+    """
     with plots.style():
         figure = Figure(figsize=(10.5, 3.6), layout="constrained")
         panels = figure.subplots(1, len(_FACTORS))
@@ -46,12 +48,17 @@ def factors(rows: Sequence[Mapping[str, Any]], branches: Mapping[str, Branches])
                     axes.plot(branch.weights, predicted, ":", color=color, linewidth=1.1)
                 marks = [float("nan") if row[column] is None else row[column] for row in mine]
                 axes.plot(branch.weights, marks, "o", color=color, markersize=4.5, fillstyle="none", label=method)
+            for found, color in zip(
+                [row for row in rows if row["method"] not in branches], plots.PALETTE[len(branches) :], strict=False
+            ):
+                level = float("nan") if found[column] is None else found[column]
+                axes.axhline(level, color=color, linestyle="--", linewidth=1.1, label=found["method"])
             axes.set(title=column, xscale="log", yscale="log", xlabel=_AXIS)
             axes.grid(axis="y")
         panels[0].set_yscale("symlog", linthresh=0.01)
         panels[0].set_ylim(bottom=-0.001)
         panels[2].set_title("Euler steps to converge")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(branches))
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(branches) + 1)
     return figure
 
 

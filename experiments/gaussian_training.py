@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,7 +23,9 @@ METHODS: dict[str, Callable[[float], list[Penalty]]] = {
 REPORTED = 100  # states of the training that are kept
 
 
-def train(method: str, at: torch.Tensor, options: Gaussian) -> tuple[torch.Tensor, torch.Tensor]:
+def train(
+    method: str, made: Sequence[Penalty], at: torch.Tensor, options: Gaussian
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Numbers of steps (T,) and |y - y*| over its start (T, seeds), trained on minibatches with plain steps.
 
     The losses and the penalties see the minibatch alone, so that a penalty's norms are those of noisy gradients.
@@ -46,7 +48,7 @@ def train(method: str, at: torch.Tensor, options: Gaussian) -> tuple[torch.Tenso
             batch_size=options.batch_size,
             solver="euler",
             step_size=options.step_size,
-            penalties=METHODS[method](options.gamma),
+            penalties=made,
             seed=options.seed,
             progress=method if options.progress else False,
         )

@@ -2,7 +2,8 @@
 
 Three things are measured: trajectories of several solvers on one field and step; for each fixed-step solver the rotation b
 above which it diverges, beside the root of its stability polynomial; and, on the bilinear game, that integrating each
-player against a frozen opponent is Euler's method whatever the solver, and diverges.
+player against a frozen opponent is Euler's method whatever the solver, and diverges. With --penalty all three are those of the
+penalised fields.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,14 +21,16 @@ from scipy.optimize import brentq
 
 from experiments import runner
 from experiments.runner import Folder, Options
-from odegan import games, odeint_gan, plots, solvers
+from experiments.switches import PenaltyOptions
+from odegan import Game, games, odeint_gan, plots, solvers, spectrum, vector_field
 from odegan.checks import number, whole
+from odegan.penalties import Penalty
 
 SHOWN = ("euler", "heun2", "rk4", "dopri5")
 
 
 @dataclass
-class Rotational(Options):
+class Rotational(PenaltyOptions, Options):
     """The rotational field, and how it is integrated."""
 
     damping: float = 1.0
@@ -53,6 +56,8 @@ class Rotational(Options):
             number(name, getattr(self, name), low=0.0, strict=True)
         number("rotation", self.rotation)
         whole("steps", self.steps, low=1)
+        for game in (games.quadratic(matrix(1.0, 1.0)), games.bilinear()):
+            vector_field(game, self.charged())(0.0, torch.zeros(2, dtype=torch.float64))
 
 
 def fixed_solvers() -> list[str]:
@@ -71,45 +76,63 @@ def matrix(a: float, b: float) -> torch.Tensor:
 
 
 def path(game: Any, solver: str, t: torch.Tensor, step_size: float, **options: Any) -> torch.Tensor:
-    """States (T, 2) from (1, 0) at the times t, on their device."""
+    """States (T, 2) from (1, 0) at the times t, on their device; inf from where they are not finite."""
     h = None if solvers.get(solver).adaptive else step_size
     start = torch.tensor([1.0, 0.0], dtype=torch.float64, device=t.device)
-    return odeint_gan(game, start, t, solver=solver, step_size=h, **options).ys
+    reached = odeint_gan(game, start, t, solver=solver, step_size=h, on_nonfinite="stop", **options).ys
+    return torch.cat([reached, reached.new_full((len(t) - len(reached), 2), math.inf)])
 
 
-def closed_form(order: int, a: float, h: float) -> float:
-    """The b > 0 at which |R(h (-a + i b))| = 1, R the exponential's Taylor polynomial of this order.
+def eigenvalues(a: float, b: float, made: Sequence[Penalty]) -> list[complex]:
+    """Of the field; the penalties that this game can have are quadratic, and leave it linear.
+
+    >>> eigenvalues(1.0, 2.0, [])
+    [(-1+2j)]
+    """
+    if not made:
+        return [complex(-a, b)]
+    game = games.quadratic(matrix(a, b))
+    return spectrum(game, torch.zeros(2, dtype=torch.float64), penalties=made).eigenvalues.tolist()
+
+
+def closed_form(order: int, a: float, h: float, made: Sequence[Penalty] = ()) -> float:
+    """The b > 0 from which on |R(h lambda)| > 1 for an eigenvalue, -a + i b without a penalty, R the exponential's Taylor
+    polynomial of this order.
 
     That is the stability polynomial of every explicit Runge-Kutta method with as many stages as its order.
     """
 
     def excess(b: float) -> float:
-        z = h * complex(-a, b)
-        return abs(sum(z**k / math.factorial(k) for k in range(order + 1))) - 1
+        points = [h * value for value in eigenvalues(a, b, made)]
+        return max(abs(sum(z**k / math.factorial(k) for k in range(order + 1))) for z in points) - 1
 
-    return first_sign_change(excess, a, h)
+    return first_sign_change(excess, h)
 
 
-def first_sign_change(excess: Any, a: float, h: float) -> float:
-    """The first root of an excess that is negative at b = 0, found on a grid and refined; 0.0 if it is not negative."""
+def first_sign_change(excess: Any, h: float) -> float:
+    """The first root of an excess that is negative at b = 0, found on a grid and refined; 0.0 if it is not negative, inf if it
+    stays so.
+    """
     if excess(0.0) >= 0:
         return 0.0
     grid = [4 / h * k / 1000 for k in range(1001)]
-    low, high = next((u, v) for u, v in itertools.pairwise(grid) if excess(v) > 0)
-    return float(brentq(excess, low, high, xtol=1e-12, rtol=1e-12))
+    bracket = next(((u, v) for u, v in itertools.pairwise(grid) if excess(v) > 0), None)
+    return math.inf if bracket is None else float(brentq(excess, *bracket, xtol=1e-12, rtol=1e-12))
 
 
 def measured(solver: str, options: Rotational) -> float:
     """The same threshold by bisection on whether |y| grows over some steps of the solver itself."""
-    a, h = options.damping, options.step_size
+    a, h, made = options.damping, options.step_size, options.charged()
     t = times(options, options.steps * h, 1)
 
     def grows(b: float) -> bool:
-        return bool(path(games.quadratic(matrix(a, b)), solver, t, h)[-1].norm() > 1)
+        return bool(path(games.quadratic(matrix(a, b)), solver, t, h, penalties=made)[-1].norm() > 1)
 
     low, high = 0.0, 4 / h
     if grows(low):
         return 0.0
+    if not grows(high):
+        return math.inf
     while high - low > options.digits * high:
         middle = (low + high) / 2
         low, high = (low, middle) if grows(middle) else (middle, high)
@@ -120,10 +143,10 @@ def row(solver: str, options: Rotational) -> dict[str, Any]:
     """One solver's thresholds, and what a frozen opponent makes of it on the bilinear game."""
     order = solvers.get(solver).order
     assert order is not None
-    exact = closed_form(order, options.damping, options.step_size)
+    exact = closed_form(order, options.damping, options.step_size, options.charged())
     found = measured(solver, options)
-    t, game = times(options, 200 * 0.1, 200), games.bilinear()
-    frozen, euler = path(game, solver, t, 0.1, players="frozen"), path(game, "euler", t, 0.1)
+    t, game, charged = times(options, 200 * 0.1, 200), games.bilinear(), {"penalties": options.charged()}
+    frozen, euler = path(game, solver, t, 0.1, players="frozen", **charged), path(game, "euler", t, 0.1, **charged)
     return {
         "solver": solver,
         "order": order,
@@ -135,27 +158,32 @@ def row(solver: str, options: Rotational) -> dict[str, Any]:
     }
 
 
+def arrows(game: Game, made: Sequence[Penalty]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The field at many points (n, 2) at once."""
+    field = vector_field(game, made)
+    return torch.vmap(lambda y: field(0.0, y.double()))
+
+
 def spirals(options: Rotational) -> Figure:
     """Trajectories on one field and step."""
-    field = matrix(options.damping, options.rotation)
+    game, made = games.quadratic(matrix(options.damping, options.rotation)), options.charged()
     steps = math.ceil(options.time / options.step_size)
     t = times(options, steps * options.step_size, steps)
-    paths = {name: path(games.quadratic(field), name, t, options.step_size) for name in SHOWN}
+    paths = {name: path(game, name, t, options.step_size, penalties=made) for name in SHOWN}
     extent = 1.1 * min(max(float(p.abs().max()) for p in paths.values()), 4.0)
-    figure = plots.trajectories(paths, lambda y: y.double() @ field.T, extent, ("$y_1$", "$y_2$"))
+    figure = plots.trajectories(paths, arrows(game, made), extent, ("$y_1$", "$y_2$"))
     return dashed(figure, {"rk4": (0, (4, 4)), "dopri5": (4, (4, 4))})
 
 
 def frozen_opponent(options: Rotational) -> Figure:
     """The bilinear game: joint RK4 stays on its circle; with frozen opponents it is Euler's method."""
-    t, game = times(options, 12, 120), games.bilinear()
+    t, game, made = times(options, 12, 120), games.bilinear(), options.charged()
     paths = {
-        "rk4, joint": path(game, "rk4", t, 0.1),
-        "euler, joint": path(game, "euler", t, 0.1),
-        "rk4, frozen opponent": path(game, "rk4", t, 0.1, players="frozen"),
+        "rk4, joint": path(game, "rk4", t, 0.1, penalties=made),
+        "euler, joint": path(game, "euler", t, 0.1, penalties=made),
+        "rk4, frozen opponent": path(game, "rk4", t, 0.1, players="frozen", penalties=made),
     }
-    field = matrix(0.0, 1.0)
-    figure = plots.trajectories(paths, lambda y: y.double() @ field.T, 2.0, ("discriminator", "generator"))
+    figure = plots.trajectories(paths, arrows(game, made), 2.0, ("discriminator", "generator"))
     return dashed(figure, {"rk4, frozen opponent": (0, (4, 4))})
 
 

@@ -1,4 +1,4 @@
-"""The options of ``odeint_gan`` that a training experiment has on its command line."""
+"""The options of ``odeint_gan`` that experiments have on their command lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,38 @@ from tyro.conf import UseAppendAction
 
 from odegan import arguments, penalties, solvers
 from odegan.checks import fail
+from odegan.penalties import Penalty
 
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
 NONE = "none"
 
 
 @dataclass
-class SolverOptions:
+class PenaltyOptions:
+    """The penalties, which every experiment takes."""
+
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
+    experiment's own."""
+
+    # What ``penalty`` is when it is left out.
+    own_penalty: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Put in the experiment's own penalty."""
+        self.penalty = tuple(self.penalty) or self.own_penalty
+
+    def charged(self) -> list[Penalty]:
+        """The penalties.
+
+        >>> PenaltyOptions(penalty=("jare:10", "r1:1")).charged()
+        [jare(10.0, chunks=None, unbiased=False), r1(1.0)]
+        """
+        return [penalties.parse(text) for text in self.penalty if text != NONE]
+
+
+@dataclass
+class SolverOptions(PenaltyOptions):
     """How the field is integrated; meanings are those of ``odegan.odeint_gan``."""
 
     solver: str = "rk4_classic"
@@ -30,9 +55,6 @@ class SolverOptions:
     """Where penalties act: field, after_step or first_stage."""
     players: str = "joint"
     """joint, or frozen: each player alone against the opponent at the step's start."""
-    penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
-    experiment's own."""
     rates: tuple[float, float] = (1.0, 1.0)
     """Time scales of the discriminator and the generator."""
     rtol: float = 1e-4
@@ -43,13 +65,6 @@ class SolverOptions:
     """Largest norm of each player's part of the field."""
     option: UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
-
-    # What ``penalty`` is when it is left out.
-    own_penalty: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        """Put in the experiment's own penalty."""
-        self.penalty = tuple(self.penalty) or self.own_penalty
 
     def check(self) -> None:
         """Refuse what ``odeint_gan`` would refuse, before anything is written."""
@@ -69,7 +84,7 @@ class SolverOptions:
             "refresh": self.step_size if adaptive and refresh is None else refresh,
             "placement": self.placement,
             "players": self.players,
-            "penalties": [penalties.parse(text) for text in self.penalty if text != NONE],
+            "penalties": self.charged(),
             "rates": tuple(self.rates),
             "rtol": self.rtol,
             "atol": self.atol,

@@ -50,7 +50,8 @@ def reached(name: str) -> set[str]:
 
 NETWORKS = ["odegan.network", "odegan.functional", "odegan.nets"]
 DATA_SETS = ["odegan.batches"]
-SOLVERS = ["odegan.solvers", "odegan.baselines", "odegan.stepper", "odegan.integrate", "odegan.run", "odegan.onecall"]
+RUNS = ["odegan.stepper", "odegan.integrate", "odegan.run", "odegan.onecall"]
+SOLVERS = ["odegan.solvers", "odegan.baselines", *RUNS]
 GAMES = ["odegan.game", "odegan.games", *NETWORKS]
 # DESIGN's table: a room, and those it must not know, directly or through others.
 MUST_NOT_KNOW = {
@@ -70,6 +71,15 @@ MUST_NOT_KNOW = {
     "odegan.integrate": [*NETWORKS, "odegan.games", "odegan.penalties", "odegan.losses"],
     "odegan.run": [*NETWORKS, "odegan.games", "odegan.penalties", "odegan.losses"],
     "odegan.callbacks": [*GAMES, *SOLVERS],
+    "odegan.spectrum": [*SOLVERS, *DATA_SETS, *NETWORKS, "odegan.games", "odegan.penalties", "odegan.losses"],
+    "odegan.path": [*SOLVERS, *DATA_SETS, *NETWORKS, "odegan.games", "odegan.penalties", "odegan.losses"],
+    "odegan.stability": [*GAMES, *RUNS, *DATA_SETS, "odegan.field", "odegan.penalties", "odegan.spectrum"],
+    "odegan.stable_step": [*GAMES, *RUNS, *DATA_SETS, "odegan.field", "odegan.penalties", "odegan.spectrum"],
+    "odegan.advisor": [*RUNS, *DATA_SETS, *NETWORKS, "odegan.games", "odegan.penalties", "odegan.losses"],
+    "odegan.seeds": [*GAMES, *SOLVERS, *DATA_SETS],
+    "odegan.replay": [*SOLVERS, *DATA_SETS, *NETWORKS, "odegan.games", "odegan.penalties", "odegan.field"],
+    "odegan.schedules": [*GAMES, *SOLVERS, *DATA_SETS, "odegan.penalties"],
+    "odegan.averages": [*GAMES, *SOLVERS, *DATA_SETS],
     "odegan.nets": [*SOLVERS, *DATA_SETS, "odegan.game", "odegan.metrics", "odegan.plots"],
     "odegan.metrics": [*SOLVERS, *DATA_SETS, "odegan.game", "odegan.nets", "odegan.plots"],
     "odegan.plots": [*SOLVERS, *DATA_SETS, "odegan.game", "odegan.nets", "odegan.metrics"],

@@ -64,7 +64,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
     def start(seed: int | None) -> torch.Tensor:
         return torch.ones(2) if seed is None else torch.randn(2, generator=torch.Generator().manual_seed(seed))
 
-    return Game(
+    game = Game(
         disc_loss,
         gen_loss,
         1,
@@ -77,3 +77,5 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         solution=solution if pair == losses.get("wasserstein") else None,
         name="dirac",
     )
+    game.loss = pair  # type: ignore[attr-defined]  # for the penalties that read it, as of a network's game
+    return game

@@ -88,7 +88,7 @@ def gaussian(
         turned = [times.cos() * theta - times.sin() * gap, times.sin() * theta + times.cos() * gap + mean.to(y0.device)]
         return torch.cat(turned, dim=-1).to(y0)
 
-    return Game(
+    game = Game(
         *parts,
         n,
         n,
@@ -99,6 +99,8 @@ def gaussian(
         solution=solution if pair == losses.get("wasserstein") and expectation == "exact" else None,
         name="gaussian",
     )
+    game.loss = pair  # type: ignore[attr-defined]  # for the penalties that read it, as of a network's game
+    return game
 
 
 def _exact(pair: losses.Loss, loss: Any, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
