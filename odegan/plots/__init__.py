@@ -4,6 +4,7 @@ Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a fi
 figures of one's own the same looks. Needs matplotlib (``pip install 'odegan[experiments]'``).
 """
 
+from odegan.plots.animation import clouds, save_animation
 from odegan.plots.density import density_frames, plane
 from odegan.plots.images import image_grid, image_grid_over_time
 from odegan.plots.lines import bars, curves
@@ -13,6 +14,7 @@ from odegan.plots.style import PALETTE, save, style
 __all__ = [
     "PALETTE",
     "bars",
+    "clouds",
     "curves",
     "density_frames",
     "image_grid",
@@ -20,6 +22,7 @@ __all__ = [
     "plane",
     "portraits",
     "save",
+    "save_animation",
     "style",
     "trajectories",
 ]

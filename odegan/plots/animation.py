@@ -1,0 +1,92 @@
+"""Figures one after the other as an animated GIF, and clouds over a potential, which it is made for."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from odegan.checks import fail, number
+from odegan.plots.style import INK, PALETTE, array, panels, style
+
+# Few and pale, so that points stand out and the file stays small.
+_SIGNED = LinearSegmentedColormap.from_list("signed", ["#9DB8D9", "#F7F7F7", "#F2B8A0"])
+_LEVELS = 9
+_COLORS = 48
+
+
+def save_animation(frames: Iterable[Figure], path: str | os.PathLike[str], seconds: float = 6.0, dpi: int = 90) -> Path:
+    """Write figures of one size as a GIF that repeats, making the folder, and clear them. Returns the path.
+
+    Args:
+        frames: at least one; made and drawn one at a time.
+        path: ends in .gif.
+        seconds: of the whole; the last frame then stays for one second more.
+        dpi: dots an inch.
+    """
+    number("seconds", seconds, low=0.0, strict=True)
+    path = Path(path)
+    drawn = [_drawn(figure, dpi) for figure in frames]
+    if not drawn:
+        fail("frames", drawn, "at least one figure")
+    each = int(1000 * seconds / len(drawn))
+    # One palette for all frames: what does not change then costs nothing.
+    common = drawn[-1].quantize(_COLORS)
+    reduced = [frame.quantize(palette=common, dither=Image.Dither.NONE) for frame in drawn]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    times = [each] * (len(drawn) - 1) + [each + 1000]
+    reduced[0].save(path, format="GIF", save_all=True, append_images=reduced[1:], duration=times, loop=0, optimize=True)
+    return path
+
+
+def clouds(
+    frames: Sequence[tuple[str, ArrayLike, ArrayLike]],
+    extent: float,
+    data: ArrayLike | None = None,
+    title: str = "",
+    columns: int | None = None,
+) -> Figure:
+    """Planar clouds over the level sets of a function, one panel a frame.
+
+    Levels run from minus to plus the function's largest modulus on the grid, blue below zero and red above.
+
+    Args:
+        frames: (title, points (n, 2), values (r, r)); the grid as from ``plane``.
+        extent: panels show [-extent, extent]^2.
+        data: (m, 2), dotted beneath the cloud.
+        title: of the whole figure.
+        columns: panels a row; by default at most 5, the rows filled evenly.
+    """
+    if not frames:
+        fail("frames", frames, "at least one (title, points, values)")
+    with style():
+        figure, axes = panels(len(frames), columns, share=True)
+        for panel, (name, points, values) in zip(axes, frames, strict=True):
+            grid = array(values)
+            line = np.linspace(-extent, extent, len(grid))
+            top = max(float(np.abs(grid).max()), 1e-12)
+            panel.contourf(line, line, grid, np.linspace(-top, top, _LEVELS + 1), cmap=_SIGNED)
+            if data is not None:
+                panel.plot(*array(data).T, ".", color="#A8A8A8", markersize=1.2)
+            panel.plot(
+                *array(points).T, "o", color=PALETTE[0], markersize=3.4, markeredgewidth=0.3, markeredgecolor="white"
+            )
+            panel.set(title=name, xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal", xticks=(), yticks=())
+            panel.spines[:].set_visible(True)
+        if title:
+            figure.suptitle(title, fontsize="medium", color=INK)
+    return figure
+
+
+def _drawn(figure: Figure, dpi: int) -> Image.Image:
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba()).copy()).convert("RGB")
+    figure.clear()
+    return image
