@@ -1,6 +1,6 @@
 """odegan: train GANs by solving ordinary differential equations."""
 
-from odegan import games, losses, penalties, solvers
+from odegan import flows, games, losses, penalties, solvers
 from odegan.advisor import advise
 from odegan.averages import ExponentialAverage, UniformAverage
 from odegan.batch import Batch
@@ -18,6 +18,7 @@ from odegan.stability import stability_function, stability_region
 from odegan.stable_step import max_stable_step
 from odegan.state import Info, State
 from odegan.stepper import Stepper
+from odegan.unrolled import unrolled
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "UniformAverage",
     "__version__",
     "advise",
+    "flows",
     "games",
     "gan",
     "losses",
@@ -48,5 +50,6 @@ __all__ = [
     "spectrum",
     "stability_function",
     "stability_region",
+    "unrolled",
     "vector_field",
 ]

@@ -27,7 +27,7 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         os.replace(part, target)
     except (OSError, RuntimeError) as error:  # torch's writer hides a full disk in a RuntimeError
-        cause = error if isinstance(error, OSError) else error.__context__ or error
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise OSError(
             f"checkpoint: {str(path)!r} could not be written ({one_line(cause)}); what was saved before is as it was"
         ) from error

@@ -118,8 +118,8 @@ def check_divisible(game: Game, penalties: Any, what: str) -> None:
     """Refuse a game or a penalty whose field on a batch is not made of its parts'."""
     if game.couples_batch is not False:
         raise ArgumentError(
-            f"{what}: got it with the game {game.name!r}, in which a layer couples the batch (BatchNorm?); its field is not "
-            "made of the parts': use a normalisation that sees one sample at a time"
+            f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm?): "
+            "its field is not made of the parts'; use layers that see one sample at a time"
         )
     for penalty in penalties:
         if not getattr(penalty, "divisible", True):

@@ -68,7 +68,13 @@ class Game:
         for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
             if not callable(value):
                 fail(label, value, "a function of (theta_d, theta_g, batch)")
-        optional = {"gradients": gradients, "critic": critic, "sample": sample, "init": init, "solution": solution}
+        optional: dict[str, Any] = {
+            "gradients": gradients,
+            "critic": critic,
+            "sample": sample,
+            "init": init,
+            "solution": solution,
+        }
         for label, value in (optional | {"real": real, "fake": fake, "project": project}).items():
             if value is not None and not callable(value):
                 fail(label, value, "a function or None")

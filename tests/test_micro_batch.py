@@ -83,7 +83,10 @@ def test_refusals(change, sentence):
 
 def test_batch_normalisation_is_refused():
     g = normalised()
-    with pytest.raises(odegan.ArgumentError, match="micro_batch: got it with the game 'gan', in which a layer couples"):
+    with pytest.raises(
+        odegan.ArgumentError,
+        match="micro_batch: got it with the game 'gan', in which the samples of a batch see each other",
+    ):
         odegan.odeint_gan(
             g,
             g.init(),
