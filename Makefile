@@ -42,8 +42,8 @@ lint: $(INSTALLED)  ## ruff and mypy
 docs: $(INSTALLED)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir site
 
-bench: $(INSTALLED)  ## steps per second beside hand-written loops
-	$(PY) -m benchmarks.core $(BENCH_ARGS)
+bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
+	$(PY) -m benchmarks $(BENCH_ARGS)
 
 clean:  ## remove what was built; .venv and runs/ stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

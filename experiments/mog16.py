@@ -146,7 +146,7 @@ def train(options: Mog16, game: Game, folder: Folder, name: str) -> Trained:
 
 def row(name: str, trained: Trained) -> dict[str, Any]:
     """Means and standard deviations over the members at the end; one that diverged counts with nothing covered."""
-    covered, quality, kl = (_spread(part[-1]) for part in trained.scores)
+    covered, quality, kl = (mixture.spread(part[-1]) for part in trained.scores)
     return {
         "setting": name,
         "modes covered": covered,
@@ -157,10 +157,6 @@ def row(name: str, trained: Trained) -> dict[str, Any]:
         "time t": trained.solution.t,
         "seconds": round(trained.seconds, 1),
     }
-
-
-def _spread(values: torch.Tensor) -> tuple[float, float]:
-    return float(values.double().mean()), float(values.double().std(correction=0))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

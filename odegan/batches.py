@@ -166,9 +166,21 @@ def _positions(seed: int, index: int, size: int, n: int) -> torch.Tensor:
     return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
 
-@functools.lru_cache(maxsize=128)
 def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
-    return torch.randperm(n, generator=generator(seed, "data", epoch))
+    """The order of an epoch. The last ones of each seed are kept: a minibatch may reach into two, and those of a large data set
+    are large.
+    """
+    kept = _last_permutations(seed, n)
+    if epoch not in kept:
+        while len(kept) > 1:
+            del kept[min(kept)]
+        kept[epoch] = torch.randperm(n, generator=generator(seed, "data", epoch))
+    return kept[epoch]
+
+
+@functools.lru_cache(maxsize=1024)
+def _last_permutations(seed: int, n: int) -> dict[int, torch.Tensor]:
+    return {}
 
 
 def _items(data: Any, size: int, part: slice, seed: int, index: int) -> torch.Tensor:
