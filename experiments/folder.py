@@ -18,7 +18,7 @@ import odegan
 from experiments.commandline import reproducing
 from experiments.tables import markdown
 from odegan import plots
-from odegan.checks import ArgumentError, fail
+from odegan.checks import ArgumentError, fail, one_line
 
 if TYPE_CHECKING:
     from experiments.runner import Options
@@ -29,8 +29,9 @@ Row = dict[str, Any]
 class Folder:
     """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``summary.json``, ``summary.md``.
 
-    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else. Of several processes
-    one ``writes``; to the others the folder only says where things are.
+    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else; it does so when it has
+    something to write itself, so that a run that is refused at its start costs nothing. Of several processes one
+    ``writes``; to the others the folder only says where things are.
     """
 
     def __init__(self, path: Path, name: str, command: str, writes: bool = True) -> None:
@@ -38,10 +39,12 @@ class Folder:
         self.figures = path / "figures"
         self._metrics, self._listing = path / "metrics.jsonl", path / "files.txt"
         self._logged: set[tuple[Any, ...]] = set()
+        self._config: str | None = None  # what is still to be written, before anything else
+        self._replaces = False
 
     @classmethod
     def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
-        """The folder of a run with these options, emptied of an earlier run's files unless it resumes that run.
+        """The folder of a run with these options, which resumes an earlier run in it, or replaces that run's files.
 
         Raises ``ArgumentError`` when the folder holds something else, or a run that these options cannot resume.
         """
@@ -58,12 +61,12 @@ class Folder:
         elif path.exists() and any(path.iterdir()):
             fail("output", str(path), "a new or empty folder, or one of an earlier run")
         versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
-        folder._write("config.json", _dump(config | {"versions": versions, "command": command}, indent=2))
+        folder._config = _dump(config | {"versions": versions, "command": command}, indent=2)
         return folder
 
     def _take_over(self, stored: Row, config: Row, options: Options) -> None:
         if not options.resume:
-            self._clear()
+            self._replaces = True
             return
         old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
         for key in (key for key in new if key not in options.free):
@@ -74,10 +77,15 @@ class Folder:
                 )
         self._read_metrics()
 
-    def _clear(self) -> None:
-        for name in self._files():
-            (self.path / name).unlink(missing_ok=True)
-        self._listing.unlink(missing_ok=True)
+    def _begin(self) -> None:
+        """Before the first file: remove an earlier run's, unless that run is resumed, and write down the options."""
+        config, self._config = self._config, None
+        if self._replaces:
+            for name in self._files():
+                (self.path / name).unlink(missing_ok=True)
+            self._listing.unlink(missing_ok=True)
+        if config is not None:
+            self._write("config.json", config)
 
     def _files(self) -> list[str]:
         return self._listing.read_text().splitlines() if self._listing.exists() else []
@@ -87,17 +95,16 @@ class Folder:
         path = self.path / name
         if not self.writes:
             return path
+        if self._config is not None:
+            self._begin()
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name not in self._files():
-            with self._listing.open("a") as file:
-                file.write(f"{name}\n")
+        files = self._files()
+        if name not in files:
+            _replace(self._listing, "\n".join([*files, name]))
         return path
 
     def _write(self, name: str, text: str) -> None:
-        """The whole file or nothing of it: a run may be killed at any moment."""
-        part = self.own(name).with_suffix(".part")
-        part.write_text(text + "\n")
-        part.replace(self.path / name)
+        _replace(self.own(name), text)
 
     def _read_metrics(self) -> None:
         """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
@@ -146,6 +153,17 @@ class Folder:
         command = reproducing(self.command)
         text = f"# Results of `{self.name}`\n\nMade by\n\n```sh\n{command}\n```\n\n{markdown(rows)}\n"
         (docs / "results" / f"{self.name}.md").write_text(text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the whole file or nothing of it: a run may be killed, or the disk be full, at any moment."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(text + "\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(f"output: {str(path)!r} could not be written ({one_line(error)})") from error
 
 
 def _identity(row: Row) -> tuple[Any, ...]:

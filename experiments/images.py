@@ -18,13 +18,13 @@ from experiments import images_training as training
 from experiments import processes, runner
 from experiments.images_compare import compare
 from experiments.images_options import Compare, Evaluate, Interpolate, Machine, Sample, Train
-from experiments.images_run import Trained, load, make_game, open_data
-from experiments.images_sampling import Sampler, interpolations
+from experiments.images_run import Trained, load, open_data, split_of
+from experiments.images_sampling import interpolations, sampler
 from experiments.images_scores import Scorer, label, values
 from experiments.presets import changed
 from experiments.runner import Folder, Options
 from odegan import plots
-from odegan.distributed import LostRankError
+from odegan.sampling import GameSampler
 
 Rows = list[dict[str, Any]]
 
@@ -34,6 +34,7 @@ def train(options: Train, folder: Folder) -> Rows:
     preset = options.resolved()
     data = open_data(preset)
     scorer = Scorer.of(preset, data, options, folder)
+    training.refuse(preset, data, options.device, options.for_game(), options.for_run())
     name = f"seed{options.seed}"
     outcome = training.train(
         preset,
@@ -54,8 +55,8 @@ def train(options: Train, folder: Folder) -> Rows:
         return []
     drawn = training.frames(folder, outcome, name)
     pictures.animate(drawn, folder.own("figures/over_time.gif"))
-    sampler = Sampler(outcome.game, outcome.y, preset)
-    pictures.save(sampler(options.grid, training.GRID_SEED), folder.own("figures/samples.png"))
+    draw = sampler(outcome.game, outcome.y, preset)
+    pictures.save(draw(options.grid, training.GRID_SEED), folder.own("figures/samples.png"))
     reports = outcome.monitor.reports
     evaluations = [report.evaluations for report in reports]
     if len(reports) > 1:
@@ -86,14 +87,14 @@ def train(options: Train, folder: Folder) -> Rows:
 
 def evaluate(options: Evaluate, folder: Folder) -> Rows:
     """Scores of a checkpoint's generator."""
-    trained, sampler = _sampler(options)
+    trained, draw = _sampler(options)
     names = ("data", "metrics", "extractor", "samples")
     preset = changed(trained.preset, {name: getattr(options, name) for name in names})
     data = open_data(preset, options.split)
     scorer = Scorer(preset, data, options.cache, options.device, options.progress)
-    scores = scorer(sampler, options.seed)
+    scores = scorer(draw, options.seed)
     weights = options.average or preset.scored
-    named = {"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "split": options.split}
+    named = {"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "split": split_of(data)}
     folder.log({"run": "evaluate", "t": trained.t} | named | scores)
     shown = {f"{name} std": score["std"] for name, score in scores.items() if "std" in score}
     settings = {"samples": preset.samples, "extractor": scorer.extractor.name} if scorer.extractor else {}
@@ -102,8 +103,8 @@ def evaluate(options: Evaluate, folder: Folder) -> Rows:
 
 def sample(options: Sample, folder: Folder) -> Rows:
     """Images of a checkpoint's generator."""
-    trained, sampler = _sampler(options)
-    images = sampler(options.n, options.seed)
+    trained, draw = _sampler(options)
+    images = draw(options.n, options.seed)
     if options.separate:
         for i, image in enumerate(images):
             pictures.save(image[None], folder.own(f"figures/sample_{i:05d}.png"))
@@ -115,19 +116,18 @@ def sample(options: Sample, folder: Folder) -> Rows:
 
 def interpolate(options: Interpolate, folder: Folder) -> Rows:
     """Images between pairs of latents of a checkpoint's generator."""
-    trained, sampler = _sampler(options)
-    ends = sampler.latents(2 * options.rows, options.seed)
+    trained, draw = _sampler(options)
+    ends = draw.latents(2 * options.rows, options.seed)
     latents = interpolations(ends[: options.rows], ends[options.rows :], options.columns)
-    images = sampler.images(latents.flatten(0, 1))
+    images = draw.images(latents.flatten(0, 1))
     pictures.save(images, folder.own("figures/interpolation.png"), columns=options.columns)
     weights = options.average or trained.preset.scored
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "rows": options.rows}]
 
 
-def _sampler(options: Any) -> tuple[Trained, Sampler]:
+def _sampler(options: Any) -> tuple[Trained, GameSampler]:
     trained = load(options.checkpoint, options.device)
-    game = make_game(trained.preset)
-    return trained, Sampler(game, trained.state(options.average), trained.preset)
+    return trained, sampler(trained.game, trained.state(options.average), trained.preset)
 
 
 COMMANDS: Mapping[type[Options], Callable[[Any, Folder], Rows]] = {
@@ -155,12 +155,8 @@ def run(options: Options, folder: Folder) -> Rows:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    try:
-        with processes.group() as rank:
-            return runner.main(Command, run, argv, writes=rank == 0)  # type: ignore[arg-type]
-    except LostRankError as error:
-        print(error, file=sys.stderr)
-        return 1
+    with processes.group() as rank:
+        return runner.main(Command, run, argv, writes=rank == 0)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

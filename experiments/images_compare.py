@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from experiments.digits_training import evaluations_per_step
 from experiments.images_options import Compare
 from experiments.images_run import open_data
-from experiments.images_sampling import Sampler
+from experiments.images_sampling import sampler
 from experiments.images_scores import Scorer, label
-from experiments.images_training import GRID_SEED, Outcome, train
+from experiments.images_training import GRID_SEED, Outcome, refuse, train
 from experiments.presets import Preset, changed
 from experiments.runner import Folder
 from experiments.switches import NONE
@@ -62,6 +62,8 @@ def compare(options: Compare, folder: Folder) -> list[dict[str, Any]]:
     presets = {text: variant(base, text, options.evaluations, options.reports) for text in options.solvers}
     data = open_data(base)
     scorer = Scorer.of(base, data, options, folder)
+    for preset in presets.values():
+        refuse(preset, data, options.device, options.for_game(), options.for_run())
     ended: dict[str, list[Outcome]] = {}
     for text, preset in presets.items():
         ended[text] = [
@@ -111,7 +113,7 @@ def samples(ended: Mapping[str, Sequence[Outcome]], count: int) -> Figure:
     shown = []
     for text, (first, *_) in ended.items():
         title = f"{text} (diverged)" if first.diverged else text
-        shown.append((title, Sampler(first.game, first.y, first.preset)(count, GRID_SEED).cpu()))
+        shown.append((title, sampler(first.game, first.y, first.preset)(count, GRID_SEED).cpu()))
     return plots.image_grid_over_time(shown)
 
 

@@ -15,7 +15,7 @@ from experiments.runner import Options
 from odegan import arguments
 from odegan.checks import fail, whole
 
-QUICK = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
+QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
 
 
 @dataclass(kw_only=True)
@@ -146,7 +146,10 @@ class Train(Overrides, Machine, Cached):
     tensorboard: bool = False
     """Also write scores and sample grids for TensorBoard."""
 
-    free: ClassVar[frozenset[str]] = Cached.free | {"workers", "threads", "tensorboard", "save_every"}
+    free: ClassVar[frozenset[str]] = Cached.free | {
+        *("workers", "threads", "tensorboard", "save_every"),
+        *("micro_batch", "checkpointing", "data", "device"),  # a checkpoint knows its data by their content
+    }
 
     def name(self, experiment: str) -> str:
         """One folder a preset."""
@@ -182,7 +185,14 @@ class Compare(Overrides, Machine, Cached):
     grid: int = 64
     """Images of the sample grids."""
 
-    free: ClassVar[frozenset[str]] = Cached.free | {"workers", "threads"}
+    free: ClassVar[frozenset[str]] = Cached.free | {
+        "workers",
+        "threads",
+        "micro_batch",
+        "checkpointing",
+        "data",
+        "device",
+    }
 
     def name(self, experiment: str) -> str:
         """One folder a preset."""

@@ -36,9 +36,11 @@ def save(images: torch.Tensor, path: Path, columns: int | None = None) -> Path:
 
 
 def animate(frames: Sequence[Path], path: Path, seconds: float = 8.0) -> Path:
-    """Write an animation of pictures of one size, at most ten a second, with a rest on the last one."""
-    pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-    each = max(100, int(1000 * seconds / len(pictures)))
+    """Write an animation of pictures of one size: at most ten a second, the first and the last among them, and a rest on it."""
+    count = min(len(frames), int(10 * seconds))
+    chosen = [frames[round(i * (len(frames) - 1) / max(count - 1, 1))] for i in range(count)]
+    pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in chosen]
+    each = int(1000 * seconds / count)
     durations = [each] * (len(pictures) - 1) + [each + 2000]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
     return path

@@ -10,15 +10,19 @@ import torch
 
 from experiments.presets import RAW, Preset
 from odegan import ArgumentError, checkpoint, gan, nets
-from odegan.checks import choose, fail
+from odegan.checks import choose, fail, one_line
 from odegan.metrics import load_digits
 from odegan.network import NetworkGame
+from odegan.state import check_state
 
 
 def make_game(preset: Preset, **extras: Any) -> NetworkGame:
     """The game of the preset's networks and loss; extras are further keyword arguments of ``gan``."""
     pair = nets.get(preset.networks)
-    return gan(pair.generator(preset.latent), pair.discriminator(), preset.loss, latent=preset.latent, **extras)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # spectral norm draws vectors that a resumed run must find as they were
+        generator, discriminator = pair.generator(preset.latent), pair.discriminator()
+    return gan(generator, discriminator, preset.loss, latent=preset.latent, **extras)
 
 
 def open_data(preset: Preset, split: str = "train") -> Any:
@@ -27,6 +31,8 @@ def open_data(preset: Preset, split: str = "train") -> Any:
     Raises ``ArgumentError`` where they cannot be had.
     """
     if preset.data == "digits":
+        if split != "train":
+            fail("split", split, "train: scikit-learn's digits are one set")
         return load_digits()[0]
     from odegan.data import images
 
@@ -42,10 +48,18 @@ def open_data(preset: Preset, split: str = "train") -> Any:
     )
 
 
+def split_of(data: Any) -> str:
+    """What scores call the part of the data that they are of."""
+    return "all" if isinstance(data, torch.Tensor) else data.split
+
+
 class Trained(NamedTuple):
-    """A checkpoint of ``train``: the preset as it was run, time, steps done, and parameters by name ("raw", or an average)."""
+    """A checkpoint of ``train``: the preset as it was run, its game, time, steps done, and parameters by name ("raw", or an
+    average).
+    """
 
     preset: Preset
+    game: NetworkGame
     t: float
     step: int
     states: dict[str, torch.Tensor]
@@ -72,11 +86,19 @@ def load(path: Path, device: str) -> Trained:
         payload = checkpoint.load(path, device)
     except FileNotFoundError:
         fail("checkpoint", str(path), "an existing file")
-    callbacks = payload.get("callbacks") or [{}]
-    *averages, monitor = callbacks
-    if "preset" not in monitor:
-        raise ArgumentError(f"checkpoint: got {str(path)!r}, which is none of `experiments.images train`")
-    preset = Preset(**monitor["preset"])
-    states = {RAW: payload["y"]}
-    states |= {name: kept["y"] for name, kept in zip(preset.averages, averages, strict=True) if kept["y"] is not None}
-    return Trained(preset, payload["t"], monitor["step"], states)
+    try:
+        *averages, monitor = payload["callbacks"]
+        preset = Preset(**monitor["preset"])
+        preset.check()
+        states = {RAW: payload["y"]} | {
+            name: kept["y"] for name, kept in zip(preset.averages, averages, strict=True) if kept["y"] is not None
+        }
+        found = Trained(preset, make_game(preset), payload["t"], monitor["step"], states)
+        for y in states.values():
+            check_state(found.game, y)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a file may hold
+        reason = one_line(error) or type(error).__name__
+        raise ArgumentError(
+            f"checkpoint: got {str(path)!r}, which is none of `experiments.images train` ({reason})"
+        ) from error
+    return found

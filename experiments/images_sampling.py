@@ -1,54 +1,32 @@
-"""Generated images, in pieces of a size that fits the device."""
+"""Samplers of a preset's generator, and latents between latents."""
 
 from __future__ import annotations
 
 import torch
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.presets import Preset
 from odegan.network import NetworkGame
+from odegan.sampling import GameSampler
 
 ESTIMATED = 100  # minibatches over which BatchNorm's statistics are averaged for an export
 STATISTICS_SEED = 7  # of their latents: other ones than any score's
 PIECE = 256  # images at once where no layer couples them
 
 
-class Sampler:
-    """Images of the generator in y, as ``sampler(n, seed)`` or from latents of one's own.
+def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
+    """Images of the generator in y (P,).
 
     Batch normalisation uses statistics estimated for this y over 100 minibatches of latents; with the preset's
-    ``batch_statistics``, those of each minibatch of the training's size. ``normalisation`` says which, for scores.
-
-    Args:
-        game: of the preset's networks.
-        y: (P,) parameters; images come from their device.
-        preset: the run's.
+    ``batch_statistics``, those of each minibatch of the training's size.
     """
-
-    def __init__(self, game: NetworkGame, y: torch.Tensor, preset: Preset) -> None:
-        self.latent, self.like = preset.latent, y
-        normalised = any(isinstance(part, _NormBase) for part in game.generator.template.modules())
-        self.piece = preset.batch_size if normalised else PIECE
-        batches = None
-        if normalised and not preset.batch_statistics:
-            latents = self.latents(ESTIMATED * preset.batch_size, STATISTICS_SEED).split(preset.batch_size)
-            batches = [(z.new_empty(0), z) for z in latents]
-        self.generator = game.modules(y, batches)[0].eval()
-        self.normalisation = "none" if not normalised else "running" if batches else "batch"
-
-    def __call__(self, n: int, seed: int) -> torch.Tensor:
-        """n images (n, C, H, W), the same ones whenever seed and y are the same."""
-        pieces = -(-n // self.piece) * self.piece if self.normalisation == "batch" else n
-        return self.images(self.latents(pieces, seed))[:n]
-
-    def latents(self, n: int, seed: int) -> torch.Tensor:
-        """n latents (n, latent) from N(0, I), drawn on the CPU so that they are the same for any device."""
-        return torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed)).to(self.like)
-
-    @torch.no_grad()
-    def images(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents (n, latent) -> images (n, C, H, W)."""
-        return torch.cat([self.generator(z) for z in latents.split(self.piece)])
+    if not any(isinstance(part, _BatchNorm) for part in game.generator.template.modules()):
+        return GameSampler(game, y, piece=PIECE)
+    if preset.batch_statistics:
+        return GameSampler(game, y, piece=preset.batch_size)
+    draw = torch.Generator().manual_seed(STATISTICS_SEED)
+    latents = torch.randn(ESTIMATED, preset.batch_size, preset.latent, generator=draw).to(y)
+    return GameSampler(game, y, [(z.new_empty(0), z) for z in latents], piece=PIECE)
 
 
 def interpolations(starts: torch.Tensor, ends: torch.Tensor, count: int) -> torch.Tensor:

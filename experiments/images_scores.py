@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from experiments.images_sampling import PIECE, Sampler
+from experiments.images_sampling import PIECE
 from experiments.presets import Preset
 from experiments.runner import Folder
 from odegan.metrics import evaluation, train_classifier
 from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.frechet import frechet_distance, moments
+from odegan.sampling import GameSampler
 
 CLASSIFIER_SEED = 0
 
@@ -61,25 +62,22 @@ class Scorer:
 
         return Extractor(f"digit classifier, seed {CLASSIFIER_SEED}", "none", network, torch.device(self.device))
 
-    def __call__(self, sampler: Sampler, seed: int) -> dict[str, dict[str, Any]]:
+    def __call__(self, sampler: GameSampler, seed: int) -> dict[str, dict[str, Any]]:
         """Scores of the sampler's images."""
         if self.extractor is None:
             return {}
-        found = evaluation.scores(
+        return evaluation.scores(
             sampler,
             self.data,
             self.names,
             extractor=self.extractor,
             n=self.preset.samples,
-            split="all" if isinstance(self.data, torch.Tensor) else self.data.split,
             seed=seed,
             cache=self.cache,
             batch_size=self.preset.batch_size if self.preset.batch_statistics else PIECE,
             workers=self.workers,
             progress=self.progress,
         )
-        named = {"extractor": self.extractor.name, "resize": self.extractor.resize}
-        return {name: score | named for name, score in found.items()}
 
     def nothing(self) -> dict[str, dict[str, Any]]:
         """The scores of a generator that is not finite."""

@@ -15,11 +15,12 @@ import torch
 from experiments import images_pictures as pictures
 from experiments import runner
 from experiments.images_run import make_game, to_plain
-from experiments.images_sampling import Sampler
+from experiments.images_sampling import sampler
 from experiments.images_scores import Scorer, values
 from experiments.presets import Preset
 from experiments.runner import Folder
-from odegan import ExponentialAverage, Solution, UniformAverage, checkpoint, odeint_gan, solvers
+from odegan import ExponentialAverage, Solution, Stepper, UniformAverage, arguments, checkpoint, odeint_gan, solvers
+from odegan.batches import Minibatches
 from odegan.network import NetworkGame
 
 GRID_SEED = 0  # of the latents shown over time
@@ -105,6 +106,17 @@ class Outcome:
         return self.solution.stats["stopped_at"] is not None
 
 
+def refuse(preset: Preset, data: Any, device: str, for_game: dict[str, Any], for_run: dict[str, Any]) -> None:
+    """Raise ``ArgumentError`` for what ``odeint_gan`` would refuse, while an earlier run in the folder is still whole."""
+    game = make_game(preset, **for_game)
+    start = game.init().to(device)
+    known = arguments.parse(**preset.keywords(), **{key: v for key, v in for_run.items() if key != "workers"})
+    known.check_run(has_data=True, members=None)
+    Minibatches(data, preset.latent, preset.batch_size, 0, start, known.ranks, for_run.get("workers", 0))
+    game.check(start, Minibatches(data, preset.latent, preset.batch_size, 0, start)(0))
+    Stepper.from_arguments(game, known).check_divisible()
+
+
 def averages(preset: Preset) -> dict[str, Any]:
     """The callbacks that average parameters, by name."""
     make = {
@@ -159,9 +171,9 @@ def train(
             return {}
         if not y.isfinite().all():
             return scorer.nothing()
-        sampler = Sampler(game, y, preset)
-        pictures.save(sampler(grid, GRID_SEED), frame(folder, name, step))
-        return scorer(sampler, seed)
+        draw = sampler(game, y, preset)
+        pictures.save(draw(grid, GRID_SEED), frame(folder, name, step))
+        return scorer(draw, seed)
 
     def tell(report: Report) -> None:
         disc, gen = report.losses
@@ -180,7 +192,7 @@ def train(
     start = game.init(seed=seed).to(device)
     path = folder.checkpoint(name)
     if folder.writes and not path.exists():
-        pictures.save(Sampler(game, start, preset)(grid, GRID_SEED), frame(folder, name, 0))
+        pictures.save(sampler(game, start, preset)(grid, GRID_SEED), frame(folder, name, 0))
     solution = odeint_gan(
         game,
         start,
@@ -216,7 +228,8 @@ def frames(folder: Folder, outcome: Outcome, name: str) -> list[Path]:
 
 def export(folder: Folder, outcome: Outcome) -> Path:
     """Write the generator as a state dict, BatchNorm statistics estimated for its parameters, beside the preset."""
-    generator = Sampler(outcome.game, outcome.y, outcome.preset).generator
+    generator = sampler(outcome.game, outcome.y, outcome.preset).generator
+    assert generator is not None
     path = folder.own("generator.pt")
     state = {key: value.cpu() for key, value in generator.state_dict().items()}
     checkpoint.save(path, {"preset": to_plain(outcome.preset), "weights": outcome.preset.scored, "generator": state})
@@ -229,7 +242,7 @@ class Board:
     def __init__(self, path: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(path))  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(path))
 
     def add(self, name: str, row: dict[str, Any], picture: Path) -> None:
         """One report: its numbers, and its grid where there is one."""
@@ -238,11 +251,11 @@ class Board:
 
         for key, value in row.items():
             if isinstance(value, int | float):
-                self.writer.add_scalar(f"{name}/{key}", value, row["step"])  # type: ignore[no-untyped-call]
+                self.writer.add_scalar(f"{name}/{key}", value, row["step"])
         if picture.exists():
             pixels = np.atleast_3d(np.asarray(Image.open(picture)))
-            self.writer.add_image(name, pixels, row["step"], dataformats="HWC")  # type: ignore[no-untyped-call]
-        self.writer.flush()  # type: ignore[no-untyped-call]
+            self.writer.add_image(name, pixels, row["step"], dataformats="HWC")
+        self.writer.flush()
 
 
 def board(folder: Folder, wanted: bool) -> Board | None:

@@ -90,8 +90,9 @@ class Preset:
     def check(self) -> None:
         """Refuse values that no run can have, with ``ArgumentError``."""
         nets.get(self.networks)
-        for name in ("latent", "batch_size", "steps", "samples", "every"):
+        for name in ("latent", "batch_size", "steps", "every"):
             whole(name, getattr(self, name), low=1)
+        whole("samples", self.samples, low=2)
         whole("uniform_from", self.uniform_from)
         for name in self.averages:
             choose("averages", name, AVERAGES)

@@ -36,6 +36,7 @@ from experiments.switches import SolverOptions
 from experiments.tables import aligned
 from odegan import ArgumentError, Solution
 from odegan.checks import fail
+from odegan.distributed import LostRankError
 
 __all__ = ["Folder", "Options", "SolverOptions", "finished", "main"]
 
@@ -98,7 +99,8 @@ def main(
 ) -> int:
     """Run an experiment from the command line; returns the exit code.
 
-    0: done; 2: a wrong option, said in one line on stderr; 130: interrupted, with the command that resumes.
+    0: done; 1: the disk, or another process of the run, failed; 2: a wrong option; 130: interrupted. Each but the first is
+    said in one line on stderr, with how to resume where there is a checkpoint.
 
     Args:
         options_type: the experiment's options, or a union of several, tyro's subcommands.
@@ -118,18 +120,22 @@ def main(
         options.check()
         folder = Folder.open(options, options.name(name.rpartition(".")[2]), command, writes)
         rows = run(options, folder)
+        if not writes:
+            return 0
+        folder.finish(rows)
+        if options.docs is not None:
+            folder.publish(options.docs, rows)
     except ArgumentError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
+    except (OSError, LostRankError) as error:
+        print(f"{program}: {error}; what was saved goes on with --resume", file=sys.stderr)
+        return 1
     except (Interrupted, KeyboardInterrupt):
         resume = command if "--resume" in arguments else f"{command} --resume"
-        print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
+        if writes:
+            print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
         return INTERRUPTED
-    if not writes:
-        return 0
-    folder.finish(rows)
-    if options.docs is not None:
-        folder.publish(options.docs, rows)
     print(f"\n{aligned(rows)}\n\nfigures: {folder.figures}")
     return 0
 

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from tqdm.auto import tqdm
 
 from odegan import checkpoint
-from odegan.checks import ArgumentError
+from odegan.checks import ArgumentError, one_line
 from odegan.distributed import Ranks
 
 Ending = tuple[str, str]
@@ -89,8 +89,15 @@ class Checkpoint(Hook):
         """Load what is there, after comparing the arguments it was made with."""
         payload = self._load(run.state.y.device)
         if payload is not None:
-            checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
-            run.restore(payload)
+            try:
+                checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
+                run.restore(payload)
+            except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+                if isinstance(error, ArgumentError):
+                    raise
+                raise ArgumentError(
+                    f"checkpoint: got {str(self.path)!r}, in which something is missing or wrong ({one_line(error)})"
+                ) from error
 
     def _load(self, device: Any) -> dict[str, Any] | None:
         """What is in the file, or None; with ranks the first one's, whose machine has it."""

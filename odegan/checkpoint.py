@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
     Raises ``ArgumentError`` for a file that is damaged, foreign, or of another version.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch compares no checksums
+            torn = archive.testzip()
+        if torn is not None:
+            raise ValueError(f"{torn} in it is damaged")
         payload = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise
@@ -64,6 +69,11 @@ def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], g
         key = different[0]
         more = f" (and {', '.join(different[1:])})" if different[1:] else ""
         raise ArgumentError(
-            f"{key}: got {given.get(key)!r}, but {str(path)!r} was made with {stored.get(key)!r}{more}; it must be the same "
+            f"{key}: got {_short(given.get(key))}, but {str(path)!r} was made with {_short(stored.get(key))}{more}; it must be the same "
             "to resume, or choose another checkpoint"
         )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

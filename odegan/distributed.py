@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -75,10 +76,10 @@ class Ranks:
         try:
             return call()
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = re.sub(r"\[\S+:\d+\] ", "", str(error).strip().splitlines()[0]).partition(". This")[0]
             raise LostRankError(
-                f"distributed: rank {self.rank} of {self.size} has lost another rank ({reason}); start all of them again: "
-                "the run resumes from its last checkpoint"
+                f"distributed: rank {self.rank} of {self.size} has lost another rank ({reason}); the run resumes "
+                "from its last checkpoint"
             ) from error
 
 

@@ -199,8 +199,9 @@ class NetworkGame(Game):
         if not batches:
             fail("batches", batches, "None, or at least one (real, latent)")
         modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
-        fakes = estimate_statistics(generator, [b[1].to(y) for b in batches])
-        if has_running_statistics(discriminator):
+        judged = has_running_statistics(discriminator)
+        fakes = estimate_statistics(generator, [b[1].to(y) for b in batches], keep=judged)
+        if judged:
             seen = [x for b, fake in zip(batches, fakes, strict=True) for x in (b[0].to(y), fake)]
             estimate_statistics(discriminator, seen)
         for part, mode in zip(chain(generator.modules(), discriminator.modules()), modes, strict=True):

@@ -24,15 +24,21 @@ def has_running_statistics(module: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def estimate_statistics(module: nn.Module, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Set running statistics to the plain average over the inputs; returns the outputs, under batch statistics."""
+def estimate_statistics(module: nn.Module, inputs: list[torch.Tensor], keep: bool = False) -> list[torch.Tensor]:
+    """Set running statistics to the plain average over the inputs; returns the outputs, under batch statistics, if they are to
+    be kept.
+    """
     norms = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()  # type: ignore[operator]
         norm.momentum = None  # type: ignore[assignment]
         norm.train()
-    outputs = [module(x) for x in inputs]
+    outputs = []
+    for x in inputs:
+        out = module(x)
+        if keep:
+            outputs.append(out)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return outputs

@@ -61,7 +61,7 @@ class Prefetched:
         try:
             made = next(self._ahead)
         except (RuntimeError, OSError, EOFError) as error:
-            raise RuntimeError(f"workers: a process that loads data was lost ({one_line(error)})") from error
+            raise ChildProcessError(f"workers: a process that loads data was lost ({one_line(error)})") from error
         if isinstance(made, _Failure):
             made.raise_again()
         return made

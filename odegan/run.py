@@ -180,6 +180,8 @@ class Run:
         """Continue from ``payload``. A run that was finished or had turned non-finite stays ended; one that a callback or
         Ctrl-C stopped goes on, or starts again where it is one call of torchdiffeq.
         """
+        if payload["y"].shape != self.state.y.shape:
+            raise ValueError(f"y of shape {tuple(payload['y'].shape)}")
         self.stopped_at = payload["stopped_at"].cpu()
         ended = payload["status"] == "finished" or self.ended_by_nonfinite()
         if not ended and self.stepper.arguments.one_call(self.minibatches is not None):
@@ -187,7 +189,7 @@ class Run:
             return
         self.status, self.message = (payload["status"], payload["message"]) if ended else ("running", "")
         aux = payload["aux"] | {"clock": Clock(*payload["aux"]["clock"])}
-        self.state = State(payload["t"], payload["y"], aux)
+        self.state = State(float(payload["t"]), payload["y"], aux)
         self.reported = list(payload["reported"])
         self.statistics.restore(**payload["statistics"])
         users, states = self._users(), payload["callbacks"]

@@ -276,3 +276,49 @@ def test_code_in_a_file_is_not_run(tmp_path, form):
     assert not (tmp_path / "touched").exists()
     pickle.loads(path.read_bytes()) if form == "pickle" else torch.load(path, weights_only=False)
     assert (tmp_path / "touched").exists()
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    """torch itself compares no checksums."""
+    path = tmp_path / "run.pt"
+    checkpoint.save(path, {"x": torch.zeros(1000)})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(odegan.ArgumentError, match="is damaged"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.pop("arguments"),
+        lambda p: p.pop("statistics"),
+        lambda p: p["aux"].clear(),
+        lambda p: p.update(t="x"),
+        lambda p: p.update(y=p["y"][:-1]),
+    ],
+    ids=["no arguments", "no statistics", "no aux", "no time", "short y"],
+)
+def test_a_checkpoint_with_missing_parts_is_one_line(tmp_path, change):
+    path = tmp_path / "run.pt"
+    game = odegan.games.bilinear()
+
+    def run(end):
+        return odegan.odeint_gan(
+            game,
+            game.init(0),
+            torch.tensor([0.0, 1.0]),
+            solver="alternating",
+            step_size=0.1,
+            checkpoint=path,
+            callback=end,
+        )
+
+    run(lambda state, info: state.t > 0.4)
+    payload = checkpoint.load(path)
+    change(payload)
+    checkpoint.save(path, {k: v for k, v in payload.items() if k != "odegan_checkpoint"})
+    with pytest.raises(odegan.ArgumentError, match=r"^(checkpoint|arguments|t|y): ") as error:
+        run(lambda state, info: None)
+    assert "\n" not in str(error.value)

@@ -22,7 +22,7 @@ from experiments.commandline import reproducing
 from experiments.folder import Folder
 from experiments.runner import Options
 from experiments.switches import SolverOptions
-from odegan import ArgumentError, plots
+from odegan import ArgumentError, LostRankError, plots
 
 
 @dataclass
@@ -267,6 +267,45 @@ def test_a_fresh_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys
     assert call("tiny", tmp_path / "other") == 2
     assert "output: got" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), LostRankError("distributed: rank 0 of 2 has lost another rank")]
+)
+def test_a_full_disk_and_a_lost_process_are_one_line(error: Exception, tmp_path: Path, capsys) -> None:
+    def run(options: Tiny, folder: Folder) -> list[dict]:
+        raise error
+
+    assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert str(error) in said
+    assert "--resume" in said
+
+
+def test_what_a_full_disk_cuts_short_is_not_kept(tmp_path: Path, capsys, monkeypatch) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    before = (tmp_path / "run/summary.json").read_text()
+
+    def full(path: Path, text: str) -> None:
+        with path.open("w") as file:
+            file.write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert call("tiny", tmp_path / "run", "--resume") == 1
+    assert "config.json' could not be written ([Errno 28] No space left on device)" in capsys.readouterr().err
+    assert (tmp_path / "run/summary.json").read_text() == before
+    assert list((tmp_path / "run").glob("*.part")) == []
+
+
+def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Path, capsys) -> None:
+    def refused(options: Tiny, folder: Folder) -> list[dict]:
+        raise ArgumentError("data: got 'nowhere'; it must be an existing path")
+
+    assert call("tiny", tmp_path / "run") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert runner.main(Tiny, refused, ["--output", str(tmp_path / "run"), "--quick"]) == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 def test_docs_get_figures_and_the_command(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from odegan.metrics import (
 )
 from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.inception import SIZE, WEIGHTS, Inception, resize_tf1
-from odegan.sampling import game_sampler
+from odegan.sampling import GameSampler
 
 torch.set_num_threads(1)
 
@@ -618,7 +618,7 @@ def test_samplers_say_which_statistics_they_use():
     average = ExponentialAverage(0.9)
     game, _, _ = normalised_run(average)
     batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
-    batch, running = game_sampler(game, average.y), game_sampler(game, average.y, batches)
+    batch, running = GameSampler(game, average.y), GameSampler(game, average.y, batches)
     assert (batch.normalisation, running.normalisation) == ("batch", "running")
     assert torch.equal(batch(32, 4), game.sample(average.y, 32, 4))
     # a sample depends on the others of its batch, or does not
@@ -633,4 +633,4 @@ def test_samplers_say_which_statistics_they_use():
     plain = odegan.gan(
         nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4))), nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
     )
-    assert game_sampler(plain, plain.init(), batches).normalisation == "none"
+    assert GameSampler(plain, plain.init(), batches).normalisation == "none"

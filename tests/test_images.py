@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from torch import nn
 from experiments import images, images_pictures, images_sampling, images_scores, images_training, presets
 from experiments.images_compare import variant
 from experiments.images_run import make_game
-from experiments.images_sampling import Sampler
+from experiments.images_sampling import sampler
 from odegan import ArgumentError, checkpoint, nets
 from odegan.metrics.features import find_extractor
+from odegan.seeds import generator
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -98,7 +100,7 @@ def test_the_exponential_average_is_what_is_scored(quick):
     exponential, uniform, monitor = payload["callbacks"]
     assert monitor["step"] == 40
     preset = presets.Preset(**monitor["preset"])
-    first = Sampler(make_game(preset), exponential["y"], preset)(64, 0)
+    first = sampler(make_game(preset), exponential["y"], preset)(64, 0)
     images_pictures.save(first, quick / "again.png")
     assert (quick / "again.png").read_bytes() == (quick / "figures" / "samples.png").read_bytes()
     assert not torch.equal(uniform["y"], exponential["y"])
@@ -111,12 +113,12 @@ def test_the_export_loads_into_the_plain_module(quick):
     generator = nets.get(preset.networks).generator(preset.latent)
     generator.load_state_dict(export["generator"])
     average = saved(quick)["callbacks"][0]["y"]
-    sampler = Sampler(make_game(preset), average, preset)
-    z = sampler.latents(5, 3)
-    torch.testing.assert_close(generator(z), sampler.images(z))
+    draw = sampler(make_game(preset), average, preset)
+    z = draw.latents(5, 3)
+    torch.testing.assert_close(generator(z), draw.images(z))
 
 
-def test_killed_and_resumed_equals_uninterrupted(quick, cache, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
     words = ["train", "--preset", "digits", "--quick", "--steps", "40", "--every", "20", "--save-every", "3"]
     command = [*PROGRAM, *words, "--no-progress", "--cache", cache, "--output", tmp_path / "run"]
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
@@ -126,7 +128,7 @@ def test_killed_and_resumed_equals_uninterrupted(quick, cache, tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert saved(tmp_path / "run")["t"] < saved(quick)["t"]
-    subprocess.run([*command, "--resume"], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    assert call(*words, output=tmp_path / "run", resume=True) == 0
     resumed, whole = saved(tmp_path / "run"), saved(quick)
     assert torch.equal(resumed["y"], whole["y"])
     for kept, ours in zip(resumed["callbacks"][:2], whole["callbacks"][:2], strict=True):
@@ -235,12 +237,81 @@ def test_wrong_options_are_one_line(call, tmp_path, capsys, words):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_foreign_checkpoints_are_refused(call, tmp_path, capsys):
-    checkpoint.save(tmp_path / "other.pt", {"y": torch.zeros(3), "callbacks": []})
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data", "nowhere"),
+        ("--extractor", "nowhere.pth", "--metrics", "fid"),
+        ("--metrics", "fdi"),
+        ("--workers", 1),
+        ("--networks", "clc_resnet32"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, words):
+    folder = tmp_path / "run"
+    shutil.copytree(short, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert call(*SHORT, *words, output=folder) == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_images_that_couple_a_batch_are_refused_in_parts_before_anything_is_written(call, pictures, tmp_path, capsys):
+    words = ("train", "--preset", "jare-cifar10-1", "--data", pictures, "--batch-size", 4, "--metrics", "none")
+    assert call(*words, "--micro-batch", 2, output=tmp_path / "run") == 2
+    assert "BatchNorm" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"callbacks": []},
+        {"callbacks": [3]},
+        {"callbacks": [{"preset": {"solver": "heun2"}}]},
+        {"y": torch.zeros(3)},
+        {"t": None},
+    ],
+    ids=str,
+)
+def test_foreign_checkpoints_are_refused(call, short, tmp_path, capsys, change):
+    payload = {key: value for key, value in (saved(short) | change).items() if value is not None}
+    checkpoint.save(tmp_path / "other.pt", payload)
+    assert call("sample", tmp_path / "other.pt", output=tmp_path / "run") == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "which is none of `experiments.images train`" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_torn_checkpoint_is_refused(call, tmp_path, capsys):
     (tmp_path / "torn.pt").write_bytes(b"PK\x03\x04 torn")
-    for name, word in {"other": "experiments.images train", "torn": "cannot be read"}.items():
-        assert call("sample", tmp_path / f"{name}.pt", output=tmp_path / "run") == 2
-        assert word in capsys.readouterr().err
+    assert call("sample", tmp_path / "torn.pt", output=tmp_path / "run") == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays(call, pictures, tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    words = ["train", "--preset", "jare-cifar10-3", "--data", folder, "--batch-size", 2, "--steps", 3, "--every", 3]
+    words += ["--save-every", 1, "--metrics", "none", "--grid", 1]
+    first = torch.randperm(6, generator=generator(0, "data", 0))[4]  # of the third minibatch
+    (folder / f"{int(first)}.png").write_bytes(b"no image")
+    assert call(*words, output=tmp_path / "run") == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{int(first)}.png, which is no image that can be used" in said
+    kept = (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes()
+    assert saved(tmp_path / "run")["aux"]["index"] == 2
+    assert call(*words, output=tmp_path / "run", resume=True) == 2
+    assert (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes() == kept
+
+
+def test_animations_of_long_runs_have_few_pictures(tmp_path):
+    frames = [images_pictures.save(torch.full((1, 1, 8, 8), i / 100 - 1), tmp_path / f"{i}.png") for i in range(200)]
+    with Image.open(images_pictures.animate(frames, tmp_path / "all.gif", seconds=1.0)) as animation:
+        assert animation.n_frames == 10
+        first = animation.convert("L").getpixel((100, 100))
+        animation.seek(9)
+        assert (first, animation.convert("L").getpixel((100, 100))) == pytest.approx((0, 254), abs=2)
 
 
 def test_a_run_that_diverges_says_so(call, tmp_path):
@@ -273,6 +344,14 @@ def test_tensorboard(call, tmp_path, capsys, monkeypatch):
     assert any((tmp_path / "with" / "tensorboard").iterdir())
 
 
+@pytest.mark.parametrize("name", ["sngan-cifar10", "jare-cifar10-3"])
+def test_the_game_of_a_preset_is_always_the_same(name):
+    before = torch.get_rng_state()
+    first, second = make_game(presets.get(name)), make_game(presets.get(name))
+    assert first.fingerprint() == second.fingerprint()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_grids():
     shown = torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1, 1).expand(3, 3, 4, 4)
     sheet = images_pictures.grid(shown, columns=2)
@@ -288,8 +367,8 @@ def test_batch_statistics_of_samples(monkeypatch):
     preset = presets.changed(presets.get("jare-cifar10-1"), {"batch_size": 4, "latent": 8})
     game = make_game(preset)
     y = game.init(seed=0)
-    running = Sampler(game, y, presets.changed(preset, {"batch_statistics": False}))
-    batch = Sampler(game, y, preset)
+    running = sampler(game, y, presets.changed(preset, {"batch_statistics": False}))
+    batch = sampler(game, y, preset)
     assert (running.normalisation, batch.normalisation) == ("running", "batch")
     z = running.latents(8, 0)
     torch.testing.assert_close(running.images(z)[:2], running.images(z[:2]), rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from odegan import ArgumentError
 from odegan.metrics import (
     DigitClassifier,
     coverage,
@@ -174,6 +175,14 @@ def test_fid_of_gaussians():
     line = torch.randn(50, 1, dtype=torch.float64)
     line = (line - line.mean()) / line.std()
     assert fid(nn.Identity(), 2 * line + 1, 5 * line - 3) == pytest.approx(16 + 9, rel=1e-12)
+
+
+@pytest.mark.parametrize("content", [b"torn", b""], ids=str)
+def test_a_damaged_classifier_is_refused(content, tmp_path):
+    (tmp_path / "classifier.pt").write_bytes(content)
+    with pytest.raises(ArgumentError, match=r"^path: got .*classifier\.pt'; .* cannot be read") as caught:
+        train_classifier(seed=0, path=tmp_path / "classifier.pt")
+    assert "\n" not in str(caught.value)
 
 
 def test_fid_orders_digits(classifier):

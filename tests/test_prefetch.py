@@ -174,7 +174,7 @@ def test_a_worker_that_dies_ends_the_run():
     def kill(state, info):
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match=r"^workers: a process that loads data was lost \(.+\)$"):
+    with pytest.raises(ChildProcessError, match=r"^workers: a process that loads data was lost \(.+\)$"):
         run(2, callback=kill, step_size=0.01)
 
 

@@ -113,7 +113,7 @@ class ImageDataset(Dataset[torch.Tensor]):
         except ArgumentError:
             raise
         except Exception as error:  # Pillow raises whatever its decoders raise
-            reason = one_line(error) or type(error).__name__
+            reason = one_line(error).partition(" <_io.BytesIO")[0] or type(error).__name__
             raise ArgumentError(
                 f"data: got {self.encoded.name(i)}, which is no image that can be used ({reason})"
             ) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -177,7 +179,8 @@ def _from_hub(name: str, split: str) -> Table:
     repository = HUB[name]
     datasets = _library()
     try:
-        rows = datasets.load_dataset(repository, split=split)
+        with _without_retries_in_sight():
+            rows = datasets.load_dataset(repository, split=split)
     except Exception as error:
         raise ArgumentError(
             f"source: got {name!r} with split {split!r}, which the hub did not give ({_cause(error)}); without a network, "
@@ -213,6 +216,18 @@ def _library() -> Any:
             "source: the hub, its copies and parquet files need Hugging Face datasets: pip install 'odegan[images]'"
         ) from error
     return datasets
+
+
+@contextlib.contextmanager
+def _without_retries_in_sight() -> Iterator[None]:
+    """The hub's library warns of every attempt that fails; the error that follows says it once."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _cause(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from odegan.checks import fail
+from odegan.checks import fail, one_line
 
 _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
 _EPOCHS = 20
@@ -109,9 +109,13 @@ def _save(path: Path, classifier: DigitClassifier, accuracy: float, seed: int) -
 
 
 def _load(path: Path, seed: int) -> tuple[DigitClassifier, float]:
-    saved = torch.load(path, weights_only=True)
-    if saved.get("seed") != seed:
-        fail("path", str(path), f"a new file or one of seed {seed}; this one has seed {saved.get('seed')}")
     classifier = DigitClassifier()
-    classifier.load_state_dict(saved["state"])
-    return classifier.eval().requires_grad_(False), saved["accuracy"]
+    try:
+        saved = torch.load(path, weights_only=True)
+        found, accuracy = saved["seed"], float(saved["accuracy"])
+        classifier.load_state_dict(saved["state"])
+    except Exception as error:  # a damaged file raises almost anything
+        fail("path", str(path), f"a new file, or a digit classifier's; this one cannot be read ({one_line(error)})")
+    if found != seed:
+        fail("path", str(path), f"a new file or one of seed {seed}; this one has seed {found}")
+    return classifier.eval().requires_grad_(False), accuracy

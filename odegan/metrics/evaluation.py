@@ -113,7 +113,8 @@ def scores(
     """Scores of n generated samples against a data set, all in float64 from the features on.
 
     Args:
-        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1]; ``odegan.sampling`` makes one of a game and a state.
+        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1], as ``odegan.sampling.GameSampler`` is of a game and a
+            state.
         dataset: Tensor (N, C, H, W), or map-style Dataset of images or (image, label); an ``odegan.data.images`` without
             its random parts.
         names: "fid", "kid", "inception_score", "precision", "recall".
@@ -121,7 +122,7 @@ def scores(
             (features, logits (n, classes)).
         n: generated samples.
         n_real: real samples, drawn without replacement, the same ones for every seed; None: all.
-        split: what the data are; default: the data set's own, else "all".
+        split: what the data are; default: that of an ``odegan.data.images``, else "all".
         normalisation: what the sampler's normalisation layers use: "batch" statistics, "running" ones, or "none" where there
             are no such layers; default: the sampler's own ``normalisation``.
         seed: of the samples.
@@ -168,7 +169,7 @@ def scores(
         "resize": found.resize,
         "n": n,
         "n_real": data.n,
-        "split": split or getattr(dataset, "split", "all"),
+        "split": split or (dataset.split if isinstance(dataset, ImageDataset) else "all"),
         "normalisation": mode,
         "batch_size": batch_size,
         "seed": seed,
@@ -271,11 +272,7 @@ def _cached(data: _RealData, extractor: Extractor, kind: str, cache: Any) -> lis
     tensors = compute()
     try:
         checkpoint.save(path, {"key": repr(key), "tensors": tensors})
-    except (
-        OSError,
-        RuntimeError,
-        ArgumentError,
-    ) as error:  # a full disk costs the time of the next evaluation, not this one's scores
+    except OSError as error:  # a full disk costs the time of the next evaluation, not this one's scores
         warnings.warn(f"cache: {str(path)!r} could not be written ({one_line(error)})", stacklevel=3)
     return tensors
 

@@ -12,7 +12,7 @@ Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization o
 
 from torch import nn
 
-from odegan.nets import dcgan
+import odegan.nets.dcgan as dcgan
 from odegan.nets.blocks import GlorotSequential, conv3, deconv4
 from odegan.nets.init import glorot_uniform_
 

@@ -6,7 +6,7 @@ normalisation bounds what a sum adds up to; without it the discriminator's gradi
 hundreds, and the first Runge-Kutta steps of 0.01 diverge.
 """
 
-from odegan.nets import sngan
+import odegan.nets.sngan as sngan
 from odegan.nets.init import truncated_normal_
 
 

@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+import odegan.nets.clc_resnet as clc_resnet
+import odegan.nets.conv4 as conv4
+import odegan.nets.dcgan as dcgan
+import odegan.nets.dcgan4 as dcgan4
+import odegan.nets.digits as digits
+import odegan.nets.odegan_resnet as odegan_resnet
+import odegan.nets.resnet as resnet
+import odegan.nets.sngan as sngan
 from odegan.checks import choose
-from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan
 
 
 class Pair(NamedTuple):
