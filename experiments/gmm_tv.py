@@ -19,7 +19,7 @@ from experiments.gmm_tv_dynamics import Dynamics, ahead, cures, plain, truth
 from experiments.runner import Folder, Options, finished
 from odegan import checkpoint, games, odeint_gan
 from odegan.checks import number, whole
-from odegan.games.intervals import mass
+from odegan.games.intervals import cdf
 
 SUCCESS = 0.05  # of the total variation at the end
 COLLAPSED = 0.01  # length of both intervals
@@ -94,9 +94,15 @@ class Outcome(NamedTuple):
 
     @property
     def constant(self) -> torch.Tensor:
-        """Whether the discriminator says the same, either way, of all but a hundredth of the data, (E,)."""
-        held = mass(self.end[:, :4], truth())
-        return (held < BLIND) | (held > 1 - BLIND)
+        """Whether the discriminator is the same number, 0 or another, on all but a hundredth of the data, (E,)."""
+        ends, order = self.end[:, :4].sort(dim=1)
+        steps = torch.tensor([1, -1, 1, -1]).expand(len(ends), -1).gather(1, order)
+        values = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
+        below = cdf(ends[..., None] - truth()).mean(-1)
+        zero = torch.zeros_like(below[:, :1])
+        pieces = torch.cat([zero, below, zero + 1], dim=1).diff(dim=1)
+        shares = torch.stack([(pieces * (values == v)).sum(1) for v in range(-2, 3)])
+        return shares.amax(0) > 1 - BLIND
 
     @property
     def merged(self) -> torch.Tensor:

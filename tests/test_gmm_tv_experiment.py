@@ -107,6 +107,25 @@ def test_optimal_succeeds_off_the_diagonal_and_first_order_does_not() -> None:
     assert (first.constant | ~first.collapsed)[failed].all()
 
 
+def test_what_counts_as_collapsed_constant_and_merged() -> None:
+    ends = {
+        "both empty": (-1.0, -1.0, 1.0, 1.0),
+        "the gap closed": (-4.0, 0.5, 0.5, 4.0),
+        "cancelling": (-1.0, 1.0, 1.0, -1.0),
+        "twice everything": (-9.0, 9.0, -8.0, 8.0),
+        "one interval": (-1.0, 0.5, 2.0, 2.0),
+        "minus and plus of equal mass": (-0.5, -1.5, 0.5, 1.5),
+    }
+    means = torch.tensor([0.3, 0.35], dtype=torch.float64).expand(len(ends), -1)
+    end = torch.cat([torch.tensor(list(ends.values()), dtype=torch.float64), means], dim=1)
+    found = gmm_tv.Outcome(torch.zeros(1), end[:1], end)
+    assert found.collapsed.tolist() == [True, False, False, False, False, False]
+    assert found.constant.tolist() == [True, True, True, True, False, False]
+    assert found.merged.all()
+    assert not found.success.any()
+    assert gmm_tv.fates(found, torch.ones(len(ends), dtype=torch.bool)) == pytest.approx([0, 1 / 6, 3 / 6, 2 / 6])
+
+
 def test_the_closed_loop_of_an_indicator_shrinks_it() -> None:
     """Its best discriminator is the set where (1 - w/2) g* > (1 + w/2) g: the field at those ends is zero."""
     game, w = games.gmm_tv(truth()), 0.2
