@@ -69,8 +69,8 @@ def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], g
         key = different[0]
         more = f" (and {', '.join(different[1:])})" if different[1:] else ""
         raise ArgumentError(
-            f"{key}: got {_short(given.get(key))}, but {str(path)!r} was made with {_short(stored.get(key))}{more}; it must be the same "
-            "to resume, or choose another checkpoint"
+            f"{key}: got {_short(given.get(key))}, but {str(path)!r} was made with {_short(stored.get(key))}{more}; it must be "
+            "the same to resume, or choose another checkpoint"
         )
 
 

@@ -1,0 +1,109 @@
+"""The results as tables and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from benchmarks.rows.result import Result
+from experiments.tables import markdown
+from odegan.plots.style import INK, PALETTE, save, style
+
+Line = Mapping[str, Any]
+
+
+def machine(load: float) -> dict[str, Any]:
+    """What the numbers were measured with; load: processes waiting for a processor when the run began."""
+    return {
+        "torch": torch.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load at the start": round(load, 2),
+    }
+
+
+def tables(results: Mapping[str, Result]) -> tuple[list[Line], list[Line]]:
+    """(all verdicts, all measurements)."""
+    return [v for r in results.values() for v in r.verdicts], [m for r in results.values() for m in r.measurements]
+
+
+def uniform(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The lines with the same columns, those empty throughout left out."""
+    columns = dict.fromkeys(key for line in lines for key in line)
+    used = [c for c in columns if any(line.get(c) not in (None, "") for line in lines)]
+    return [{c: line.get(c) for c in used} for line in lines]
+
+
+def write_json(path: Path, results: Mapping[str, Result], about: Line) -> None:
+    """Everything, for other programs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {name: result._asdict() for name, result in results.items()}
+    path.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+
+
+def publish(docs: Path, results: Mapping[str, Result], about: Line, command: str) -> None:
+    """docs/results/speed.md and docs/figures/speed_*.png."""
+    verdicts, measurements = tables(results)
+    facts = ", ".join(f"{key}: {value}" for key, value in about.items())
+    text = f"# Results of `speed`\n\nMade by\n\n```sh\n{command}\n```\n\n{facts}. Medians; ranges are over the pairs.\n"
+    text += f"\n## Goals\n\n{markdown(uniform(verdicts))}\n\n## Measurements\n\n{markdown(uniform(measurements))}\n"
+    (docs / "results").mkdir(parents=True, exist_ok=True)
+    (docs / "results" / "speed.md").write_text(text)
+    save(goals_figure(verdicts), docs / "figures" / "speed_goals.png")
+    if "ensembles" in results:
+        save(ensembles_figure(results["ensembles"].measurements), docs / "figures" / "speed_ensembles.png")
+
+
+def goals_figure(verdicts: Sequence[Line]) -> Figure:
+    """How many times better than its goal each number is: beyond 1 it is met."""
+    judged = [v for v in verdicts if v["goal"] != "-"]
+    names = [f"{v['row']}: {v['case']}" for v in judged]
+    with style():
+        figure = Figure(figsize=(7.2, 0.9 + 0.27 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        for i, v in enumerate(judged):
+            goal = float(v["goal"].split()[-1])
+            better = v["value"] / goal if "least" in v["goal"] else goal / max(v["value"], 1e-9)
+            axes.plot([1, better], [i, i], color=PALETTE[0 if better >= 1 else 1], linewidth=5, solid_capstyle="butt")
+            axes.annotate(
+                f"{v['value']:.3g}, {v['goal']}",
+                (max(better, 1), i),
+                (6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+        axes.axvline(1, color=INK, linewidth=0.8)
+        axes.set(xscale="log", xlabel="times better than the goal (measured, goal)", yticks=range(len(names)))
+        axes.set_yticklabels(names, fontsize=8)
+        axes.tick_params(left=False)
+        axes.spines["left"].set_visible(False)
+        axes.invert_yaxis()
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, 0.4), high * 3)
+        axes.grid(axis="x")
+    return figure
+
+
+def ensembles_figure(measurements: Sequence[Line]) -> Figure:
+    """Member-steps per second against the number of members."""
+    with style():
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for i, peer in enumerate(dict.fromkeys(m["peer"] for m in measurements)):
+            own = [(int(m["case"].split()[0]), m["per second"]) for m in measurements if m["peer"] == peer]
+            axes.plot(*zip(*own, strict=True), "o-", color=PALETTE[i], label=peer)
+        axes.set(xscale="log", xlabel="members", ylabel="member-steps per second", ylim=(0, None))
+        sizes = sorted({int(m["case"].split()[0]) for m in measurements})
+        axes.set_xticks(sizes, [str(s) for s in sizes])
+        axes.minorticks_off()
+        axes.grid(axis="y")
+        axes.legend()
+    return figure

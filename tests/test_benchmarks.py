@@ -1,0 +1,116 @@
+"""The benchmarks run, and refuse peers that do not compute the same step."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import networks, problems
+from benchmarks.rows import ROWS
+from benchmarks.side_by_side import Times, compared, ratio, same_outcome, verdict
+from benchmarks.worker import Worker
+
+SHORT = ["penalties"]
+
+
+class Known:
+    """A peer whose outcome is known."""
+
+    def __init__(self, outcome):
+        self._outcome = outcome
+
+    def outcome(self):
+        return self._outcome
+
+
+def test_ratios_are_taken_pair_by_pair():
+    a, b = Times([1.0, 2.0, 30.0], [1.0, 1.0, 1.0]), Times([1.0, 1.0, 10.0], [2.0, 2.0, 2.0])
+    assert ratio(a, b) == (2.0, 1.0, 3.0, 0.5)
+    assert compared("row", "case", "what", a, b, 2.0)["met"] == "yes"
+    assert compared("row", "case", "what", a, b, 2.5, at_least=True)["met"] == "no"
+    assert verdict("row", "case", "what", 1.0, None)["met"] == "-"
+
+
+def test_different_steps_are_refused():
+    same_outcome({"a": Known([1.0, 2.0]), "b": Known([1.0, 2.0])})
+    with pytest.raises(RuntimeError, match="b does not give the step of a"):
+        same_outcome({"a": Known([1.0, 2.0]), "b": Known([1.0, 2.1])})
+
+
+def test_peers_give_the_same_step():
+    with Worker(1) as worker:
+        peers = {
+            "odegan": worker.add("peer_odegan:mog16", steps=1),
+            "by hand": worker.add("peer_torch:mog16", steps=1),
+        }
+        same_outcome(peers)
+        moved = np.asarray(peers["odegan"].outcome()) - problems.mog16().y0
+        assert abs(moved).max() > 1e-3
+        without = worker.add("peer_torch:mog16", steps=1, weight=0.0)
+        with pytest.raises(RuntimeError, match="without the penalty"):
+            same_outcome({"odegan": peers["odegan"], "without the penalty": without})
+
+
+@pytest.mark.parametrize("members", [0, 3])
+def test_jax_gives_the_same_step(members):
+    pytest.importorskip("jax")
+    with Worker(1) as worker:
+        odegan = worker.add("peer_odegan:mog16", steps=1, members=members)
+        same_outcome({"odegan": odegan, "JAX": worker.add("peer_jax:mog16", steps=1, members=members)})
+
+
+def test_diffrax_solves_the_same_problem():
+    pytest.importorskip("diffrax")
+    with Worker(1) as worker:
+        peers = {name: worker.add(f"peer_{name}:dopri5", tol=1e-5, end=0.2) for name in ("odegan", "diffrax")}
+        same_outcome(peers, rtol=1e-2, atol=1e-3)
+        assert peers["diffrax"].facts()["evaluations"] > 6
+
+
+def test_an_error_in_a_worker_arrives():
+    with Worker(1) as worker, pytest.raises(RuntimeError, match="no_such_case"):
+        worker.add("peer_odegan:field", case="no_such_case")
+
+
+def test_peak_memory_is_what_is_out_at_a_time():
+    import torch
+
+    def three_then_one():
+        a = torch.ones(1000)
+        b = a + 1
+        del a
+        return b + b
+
+    assert 8000 <= networks.peak_memory(three_then_one) < 8100  # two at a time, and the constant 1
+    assert networks.peak_memory(lambda: np.ones(10_000), arrays=True) >= 80_000
+
+
+def test_quick_run_writes_all_it_says(tmp_path, capsys):
+    found = tmp_path / "speed.json"
+    command = [*SHORT, "--quick", "--json", str(found), "--docs", str(tmp_path)]
+    assert program.main(command) == 0
+    rows = json.loads(found.read_text())["rows"]
+    assert list(rows) == SHORT
+    assert all(line["ms"] > 0 for line in rows["penalties"]["measurements"])
+    goals = {v["goal"] for v in rows["penalties"]["verdicts"]}
+    assert goals == {"at most 2.2", "at most 3.6", "-"}
+    assert "python -m benchmarks penalties --quick" in (tmp_path / "results" / "speed.md").read_text()
+    assert (tmp_path / "figures" / "speed_goals.png").stat().st_size > 10_000
+    assert "generator_gradient" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_quick_form_of_every_row(row, tmp_path):
+    if row in ("mog16", "ensembles", "adaptive"):
+        pytest.importorskip("diffrax")
+    assert program.main([row, "--quick", "--docs", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("argument, sentence", [("rows", "one of mog16"), ("--repetitions=0", "a number > 0")])
+def test_wrong_arguments(argument, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.main([argument])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
