@@ -37,8 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.json:
             report.write_json(options.json, results, about)
     if options.docs:
-        report.publish(options.docs, results, about, shlex.join(["python", "-m", "benchmarks", *arguments]))
+        report.publish(options.docs, results, about, _command(options))
     return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """What makes the same numbers again: the command without where they go."""
+    repetitions = ["--repetitions", str(options.repetitions)] if options.repetitions else []
+    turn = ["--turn", f"{options.turn:g}"] if options.turn else []
+    return shlex.join(["python", "-m", "benchmarks", *options.rows, *repetitions, *turn])
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

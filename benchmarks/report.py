@@ -64,9 +64,9 @@ def publish(docs: Path, results: Mapping[str, Result], about: Line, command: str
 def goals_figure(verdicts: Sequence[Line]) -> Figure:
     """How many times better than its goal each number is: beyond 1 it is met."""
     judged = [v for v in verdicts if v["goal"] != "-"]
-    names = [f"{v['row']}: {v['case']}" for v in judged]
+    names = [f"{v['case']}: {v['what']}" for v in judged]
     with style():
-        figure = Figure(figsize=(7.2, 0.9 + 0.27 * len(names)), layout="constrained")
+        figure = Figure(figsize=(10.5, 0.9 + 0.27 * len(names)), layout="constrained")
         axes = figure.subplots()
         for i, v in enumerate(judged):
             goal = float(v["goal"].split()[-1])
@@ -88,6 +88,9 @@ def goals_figure(verdicts: Sequence[Line]) -> Figure:
         axes.invert_yaxis()
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, 0.4), high * 3)
+        axes.set_xticks([t for t in (0.1, 0.2, 0.5, 1, 2, 5) if low <= t <= high * 3])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.grid(axis="x")
     return figure
 
