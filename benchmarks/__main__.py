@@ -45,7 +45,8 @@ def _command(options: argparse.Namespace) -> str:
     """What makes the same numbers again: the command without where they go."""
     repetitions = ["--repetitions", str(options.repetitions)] if options.repetitions else []
     turn = ["--turn", f"{options.turn:g}"] if options.turn else []
-    return shlex.join(["python", "-m", "benchmarks", *options.rows, *repetitions, *turn])
+    quick = ["--quick"] if options.quick else []
+    return shlex.join(["python", "-m", "benchmarks", *options.rows, *repetitions, *turn, *quick])
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -63,4 +64,6 @@ def _short(value: Any) -> str:
         dtype = str(value.dtype).removeprefix("torch.")
         return f"a {dtype} tensor of shape {tuple(value.shape)}" if value.numel() != 1 else f"{value.item()}"
     text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+    path = isinstance(value, os.PathLike) or (isinstance(value, str) and os.sep in value)
+    limit = 1000 if path else 80  # half a path names no file
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
