@@ -20,9 +20,9 @@ import torch
 from experiments import runner
 from experiments.digits_figures import comparison_figures, single_figures
 from experiments.digits_scores import Judge, Score
-from experiments.digits_training import Monitor, Trained, averaging, evaluations_per_step
+from experiments.digits_training import Monitor, Trained, averaging
 from experiments.runner import Folder, Options, SolverOptions
-from experiments.switches import NONE
+from experiments.switches import NONE, evaluations_per_step
 from odegan import Game, gan, odeint_gan
 from odegan.checks import whole
 from odegan.nets import digits

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from experiments.digits_scores import Score
-from odegan import ExponentialAverage, Solution, baselines, solvers
+from experiments.switches import evaluations_per_step
+from odegan import ExponentialAverage, Solution
 
 Report = Callable[[int, int, float, Score], None]  # (number of the report, evaluations, t, score)
 
@@ -24,14 +25,6 @@ class Trained:
     states: list[torch.Tensor]
     scores: list[Score]
     seconds: float
-
-
-def evaluations_per_step(keywords: dict[str, Any]) -> int:
-    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval."""
-    facts = solvers.get(keywords["solver"])
-    if facts.name in solvers.BASELINES:
-        return baselines.evaluations(facts.name, keywords["options"])
-    return (facts.stages or 1) + facts.adaptive
 
 
 def averaging(keywords: dict[str, Any], evaluations: float) -> ExponentialAverage:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from experiments.digits_training import evaluations_per_step
 from experiments.images_options import Compare
 from experiments.images_run import open_data
 from experiments.images_sampling import sampler
@@ -18,7 +17,7 @@ from experiments.images_scores import Scorer, label
 from experiments.images_training import GRID_SEED, Outcome, refuse, train
 from experiments.presets import Preset, changed
 from experiments.runner import Folder
-from experiments.switches import NONE
+from experiments.switches import NONE, evaluations_per_step
 from odegan import plots, solvers
 from odegan.checks import fail
 

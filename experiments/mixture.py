@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from odegan import Game, Solution, baselines, odeint_gan, solvers
+from experiments.switches import evaluations_per_step
+from odegan import Game, Solution, odeint_gan
 from odegan.metrics import MixtureScores, mixture_scores
 
 
@@ -54,15 +55,6 @@ SIGMA = 0.02
 LATENT = 32
 MOG16 = Mixture(MODES, SIGMA)
 draw = MOG16.draw
-
-
-def evaluations_per_step(keywords: dict[str, Any]) -> int:
-    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval."""
-    name = keywords["solver"]
-    if name in solvers.BASELINES:
-        return baselines.evaluations(name, keywords["options"])
-    facts = solvers.get(name)
-    return (facts.stages or 1) + facts.adaptive
 
 
 class Budget:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from tyro.conf import UseAppendAction
 
-from experiments import mixture, runner
+from experiments import mixture, runner, switches
 from experiments.mixture import Trained
 from experiments.mog16_figures import comparison_figures, single_figures
 from experiments.runner import Folder, Options, SolverOptions
@@ -122,7 +122,7 @@ def run(options: Mog16, folder: Folder) -> list[dict[str, Any]]:
 def train(options: Mog16, game: Game, folder: Folder, name: str) -> Trained:
     """Train one setting, or take it from its checkpoint, and log its scores."""
     keywords = options.keywords()
-    full = FULL_STEPS * mixture.evaluations_per_step(keywords)
+    full = FULL_STEPS * switches.evaluations_per_step(keywords)
     start = torch.stack([game.init(seed=options.seed + e) for e in range(options.seeds)]).to(options.device)
     trained = mixture.train(
         game,

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from tyro.conf import UseAppendAction
 
-from experiments import mixture, ring8_figures, ring8_question, runner
+from experiments import mixture, ring8_figures, ring8_question, runner, switches
 from experiments.mixture import Trained
 from experiments.ring8_settings import PUBLISHED_RATE, PUBLISHED_STEPS, SETTINGS, Method, Setting
 from experiments.runner import Folder, Options, SolverOptions
@@ -165,7 +165,7 @@ def train(options: Ring8, name: str, method: str, how: Method, folder: Folder) -
         game,
         torch.stack([game.init(seed=options.seed + e) for e in range(options.seeds)]).to(options.device),
         given,
-        evaluations=(options.steps or 1) * mixture.evaluations_per_step(given),
+        evaluations=(options.steps or 1) * switches.evaluations_per_step(given),
         reports=options.reports,
         samples=options.samples,
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", label)),

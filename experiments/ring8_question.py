@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from experiments import mixture, ring8_figures, runner
+from experiments import mixture, ring8_figures, runner, switches
 from experiments.folder import Folder
 from experiments.mixture import Trained
 from experiments.ring8_settings import SETTINGS, Setting
@@ -87,7 +87,7 @@ def train(
         game,
         torch.stack([game.init(seed=options.seed + e) for e in range(options.seeds)]).to(options.device),
         keywords,
-        evaluations=(options.steps or 1) * mixture.evaluations_per_step(keywords),
+        evaluations=(options.steps or 1) * switches.evaluations_per_step(keywords),
         reports=options.reports,
         samples=options.samples,
         checkpoint=folder.checkpoint(f"{name}_{size}"),

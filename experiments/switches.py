@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from tyro.conf import UseAppendAction
 
-from odegan import arguments, penalties, solvers
+from odegan import arguments, baselines, penalties, solvers
 from odegan.checks import fail
 from odegan.penalties import Penalty
 
@@ -91,6 +91,16 @@ class SolverOptions(PenaltyOptions):
             "clip": self.clip,
             "options": dict(map(_assignment, self.option)),
         }
+
+
+def evaluations_per_step(keywords: dict[str, Any]) -> int:
+    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval; keywords as ``SolverOptions``
+    makes them.
+    """
+    facts = solvers.get(keywords["solver"])
+    if facts.name in solvers.BASELINES:
+        return baselines.evaluations(facts.name, keywords["options"])
+    return (facts.stages or 1) + facts.adaptive
 
 
 def _refresh(text: str) -> float | str | None:
