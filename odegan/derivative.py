@@ -31,13 +31,13 @@ def pullback(
 ) -> tuple[Any, Any, Any]:
     """(value, pull, aux) of a function theta -> (value, aux): pull(cotangent) is the gradient of <cotangent, value>.
 
-    value is a tensor; aux anything, and derivatives of an enclosing pullback flow through both. ``aux_only`` says that no
-    enclosing pullback of ours differentiates the gradient, so that it need not be recorded.
+    value is a tensor; aux anything, and derivatives of an enclosing pullback flow through both. ``aux_only`` says that the
+    next enclosing pullback does not differentiate the gradient, so that it need not be recorded unless one further out does.
     """
     if needs_transforms():
         value, transpose, aux = vjp(func, theta, has_aux=True)  # type: ignore[misc]
         return value, lambda cotangent: transpose(cotangent)[0], aux
-    nested = _depth.value > 0
+    nested, recorded = _depth.value > 0, _depth.value > aux_only
     _depth.value += 1
     try:
         with torch.enable_grad():
@@ -47,11 +47,10 @@ def pullback(
         _depth.value -= 1
 
     def pull(cotangent: torch.Tensor) -> torch.Tensor:
-        keep = nested and not aux_only
         if not value.requires_grad:
             return torch.zeros_like(theta)
         (gradient,) = torch.autograd.grad(
-            value, own, cotangent, retain_graph=nested or None, create_graph=keep, allow_unused=True
+            value, own, cotangent, retain_graph=nested or None, create_graph=recorded, allow_unused=True
         )
         return torch.zeros_like(theta) if gradient is None else gradient
 

@@ -18,14 +18,16 @@ class Field(NamedTuple):
     """The parts of a training field. Each takes (t, y, batch) and is pure.
 
     joint: both players, (dy (P,), losses (2,)); disc, gen: one player alone, (dy_p, loss_p); penalty: what the
-    penalties alone add to the field, (P,), or None without penalties. Losses are the unpenalised ones. pieces: what
-    these are made of, for a batch that comes in parts.
+    penalties alone add to the field, (P,), or None without penalties; apart: the unpenalised field and what the penalties
+    add, from one set of first-order gradients, (dy, losses, push). Losses are the unpenalised ones. pieces: what these
+    are made of, for a batch that comes in parts.
     """
 
     joint: Callable[[Any, torch.Tensor, Any], Players]
     disc: Callable[[Any, torch.Tensor, Any], Players]
     gen: Callable[[Any, torch.Tensor, Any], Players]
     penalty: FieldFunction | None
+    apart: Callable[[Any, torch.Tensor, Any], tuple[torch.Tensor, torch.Tensor, torch.Tensor]] | None
     pieces: Pieces
 
 
@@ -83,4 +85,11 @@ def make_field(
     def penalty(t: Any, y: torch.Tensor, batch: Any) -> torch.Tensor:
         return torch.cat(pieces.finish(BOTH, pieces.pushes(BOTH, t, y, batch), clipped=False))
 
-    return Field(joint, alone("disc"), alone("gen"), penalty if penalties else None, pieces)
+    def apart(t: Any, y: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        gradients, losses, pushed = pieces.together(t, y, batch)
+        own = [torch.zeros_like(g) if p is None else p for g, p in zip(gradients, pushed, strict=True)]
+        push = torch.cat(pieces.finish(BOTH, own, clipped=False))
+        return torch.cat(pieces.finish(BOTH, gradients)), torch.stack(losses), push
+
+    acting = bool(penalties)
+    return Field(joint, alone("disc"), alone("gen"), penalty if acting else None, apart if acting else None, pieces)

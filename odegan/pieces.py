@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from odegan.checks import fail, number
-from odegan.derivative import gradient_and_value
+from odegan.derivative import gradient_and_value, pullback
 from odegan.game import Game, Players, check_game
+from odegan.terms import Held, OfGradients, OfMean
 
 Rates = tuple[Any, Any]
 BOTH = ("disc", "gen")
@@ -38,6 +39,9 @@ class Pieces:
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The players' gradients, penalties included where they act in the field, and their unpenalised losses."""
         theta_d, theta_g = self.game.split(y)
+        if len(players) == 2 and means is None and self.penalise and self.shares:
+            gradients, losses, pushed = self.together(t, y, batch)
+            return [g if p is None else g + p for g, p in zip(gradients, pushed, strict=True)], list(losses)
         if len(players) == 2:
             gradients, losses = self.game.gradients_and_losses(theta_d, theta_g, batch)
         else:
@@ -47,6 +51,24 @@ class Pieces:
             return list(gradients), list(losses)
         pushed = [self._push(player, t, y, batch, means, parts) for player in players]
         return [g if p is None else g + p for g, p in zip(gradients, pushed, strict=True)], list(losses)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a penalty is a function of the gradients that the field computes anyway."""
+        return any(isinstance(extra, OfGradients) for player in BOTH for extra in self.extras[player])
+
+    def together(self, t: Any, y: torch.Tensor, batch: Any) -> tuple[Players, Players, list[torch.Tensor | None]]:
+        """Both players' unpenalised gradients, their losses, and the gradients of their penalties, from one set of
+        first-order gradients.
+        """
+        theta_d, theta_g = self.game.split(y)
+        charged, others = zip(*(_parted(self.extras[player]) for player in BOTH), strict=True)
+        pushed, gradients, losses = charged_gradients(self.game, charged, theta_d, theta_g, batch, t)
+        rest = (
+            gradient_of_sum(others[0], lambda d: (d, theta_g), theta_d, batch, t),
+            gradient_of_sum(others[1], lambda g: (theta_d, g), theta_g, batch, t),
+        )
+        return gradients, losses, [_sum(a, b) for a, b in zip(pushed, rest, strict=True)]
 
     def pushes(
         self, players: Sequence[str], t: Any, y: torch.Tensor, batch: Any, means: Any = None, parts: int = 1
@@ -60,13 +82,13 @@ class Pieces:
         """One part's share of what the penalties are functions of: the statistic of every ``OfMean``."""
         theta_d, theta_g = self.game.split(y)
         return {
-            player: [extra.part(parts)(theta_d, theta_g, batch, t) for extra in self.extras[player] if _of_mean(extra)]
+            player: [e.part(parts)(theta_d, theta_g, batch, t) for e in self.extras[player] if isinstance(e, OfMean)]
             for player in players
         }
 
     def have_means(self, players: Sequence[str]) -> bool:
         """Whether a player's penalties are functions of a mean over the whole batch."""
-        return any(_of_mean(extra) for player in players for extra in self.extras[player])
+        return any(isinstance(extra, OfMean) for player in players for extra in self.extras[player])
 
     def finish(
         self, players: Sequence[str], gradients: Sequence[torch.Tensor], clipped: bool = True
@@ -80,14 +102,10 @@ class Pieces:
         extras = self.extras[player]
         if means is not None:
             held = iter(means[player])
-            extras = [e.linearised(next(held), parts, t) if _of_mean(e) else e for e in extras]
+            extras = [e.linearised(next(held), parts, t) if isinstance(e, OfMean) else e for e in extras]
         if player == "disc":
             return gradient_of_sum(extras, lambda d: (d, theta_g), theta_d, batch, t)
         return gradient_of_sum(extras, lambda g: (theta_d, g), theta_g, batch, t)
-
-
-def _of_mean(extra: Any) -> bool:
-    return hasattr(extra, "linearised")
 
 
 def gradient_of_sum(extras: Sequence[Any], place: Any, theta: torch.Tensor, batch: Any, t: Any) -> torch.Tensor | None:
@@ -99,9 +117,58 @@ def gradient_of_sum(extras: Sequence[Any], place: Any, theta: torch.Tensor, batc
     return gradient_and_value(lambda own: sum(extra(*place(own), batch, t) for extra in fixed), theta)[0]
 
 
+def charged_gradients(
+    game: Game,
+    charged: Sequence[Sequence[OfGradients]],
+    theta_d: torch.Tensor,
+    theta_g: torch.Tensor,
+    batch: Any,
+    t: Any,
+) -> tuple[list[torch.Tensor | None], Players, Players]:
+    """(pushes, gradients, losses), where push_p is the gradient in theta_p of what player p is charged for (g_D, g_G).
+
+    Each charged player's pullback encloses the game's own, which are thereby evaluated once and recorded.
+    """
+
+    def charge(player: int, gradients: Players) -> torch.Tensor:
+        named = dict(zip(BOTH, gradients, strict=True))
+        return sum(e.function(tuple(named[p] for p in e.players), t) for e in charged[player])  # type: ignore[return-value]
+
+    def gen_side(d: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], Players, Players]:
+        if not charged[1]:
+            return (), *game.gradients_and_losses(d, theta_g, batch)
+
+        def inner(g: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players]]:
+            gradients, losses = game.gradients_and_losses(d, g, batch)
+            return charge(1, gradients), (gradients, losses)
+
+        value, pull, (gradients, losses) = pullback(inner, theta_g, aux_only=True)
+        return (pull(torch.ones_like(value)),), gradients, losses
+
+    def disc_side(d: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        push, gradients, losses = gen_side(d)
+        return charge(0, gradients), (push, gradients, losses)
+
+    if not charged[0]:
+        push, gradients, losses = gen_side(theta_d)
+        return [None, *(push or (None,))], gradients, losses
+    value, pull, (push, gradients, losses) = pullback(disc_side, theta_d)
+    return [pull(torch.ones_like(value)), *(push or (None,))], gradients, losses
+
+
+def _parted(extras: Sequence[Any]) -> tuple[list[OfGradients], list[Any]]:
+    """The extra losses that are functions of the players' gradients, and the others."""
+    shared = [extra for extra in extras if isinstance(extra, OfGradients)]
+    return shared, [extra for extra in extras if not isinstance(extra, OfGradients)]
+
+
+def _sum(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
 def _with_parts(extra: Any, point: Players, batch: Any, t: Any) -> Any:
     """The extra loss with the parts that it holds constant, if any, taken at this point."""
-    if not hasattr(extra, "parts"):
+    if not isinstance(extra, Held):
         return extra
     parts = extra.parts(*point, batch, t)
     return lambda d, g, batch, t: extra.value(d, g, batch, t, parts)

@@ -27,6 +27,7 @@ class Evaluator:
         self.after_step = bool(arguments.penalties) and arguments.placement == "after_step"
         first = bool(arguments.penalties) and arguments.placement == "first_stage"
         self.first_weight = solvers.first_stage_weight(arguments.solver.name) if first else None
+        self.charged_apart = self.after_step or first
         micro, ranks = arguments.micro_batch, arguments.ranks
         self._project = game.project
         self.divided = Divided(self.field.pieces, micro, ranks, self._mapped, compiled) if micro or ranks else None
@@ -57,6 +58,12 @@ class Evaluator:
             return self.divided.penalty(t, y, batch)
         return self._mapped(self.field.penalty, t, y, batch)  # type: ignore[arg-type]
 
+    def apart(self, t: Any, y: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(dy, losses, what the penalties add to dy) at one point; the first-order gradients are taken once for both."""
+        if self.divided is not None:
+            return *self.joint(t, y, batch), self.penalty(t, y, batch)
+        return self._mapped(self.field.apart, t, y, batch)  # type: ignore[arg-type]
+
     def projected(self, y: torch.Tensor) -> torch.Tensor:
         """y brought back to where the game allows it to be, member by member."""
         if self._project is None:
@@ -83,13 +90,13 @@ class Evaluator:
         runge_kutta = None if baseline else solvers.one_step(name, options.get("perturb", False))
 
         def step(t: Any, h: Any, y: torch.Tensor, memory: Any, alive: torch.Tensor, batches: Any) -> Any:
-            stages = Stages(self, y, batches)
+            stages = Stages(self, t, y, batches)
             if baseline is not None:
                 y1, memory = baseline(stages, t, h, y, memory)
             elif runge_kutta is not None:
                 y1 = runge_kutta(stages.joint, t, h, y)
             if self.after_step:
-                y1 = y1 + h * self.penalty(t, y, batches[0])
+                y1 = y1 + h * (self.penalty(t, y, batches[0]) if stages.push is None else stages.push)
             y1 = self.projected(y1)
             losses, size = stages.measured()
             alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
@@ -99,10 +106,14 @@ class Evaluator:
 
 
 class Stages:
-    """The evaluations of one fixed step. Each call is the next stage; the first of each player is measured."""
+    """The evaluations of one fixed step. Each call is the next stage; the first of each player is measured.
 
-    def __init__(self, evaluator: Evaluator, start: torch.Tensor, batches: tuple[Any, ...]) -> None:
-        self.evaluator, self.start, self.batches = evaluator, start, batches
+    push: what the penalties add to the field at the start of the step, where the first stage found it on its way.
+    """
+
+    def __init__(self, evaluator: Evaluator, time: Any, start: torch.Tensor, batches: tuple[Any, ...]) -> None:
+        self.evaluator, self.time, self.start, self.batches = evaluator, time, start, batches
+        self.push: torch.Tensor | None = None
         self.n_disc = evaluator.n_disc
         self._calls = 0
         self._measured: list[
@@ -112,13 +123,18 @@ class Stages:
     def joint(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         """Both players' parts (..., P)."""
         evaluator, batch = self.evaluator, self._next()
-        if evaluator.arguments.players == "joint":
+        first = self._calls == 1
+        if first and evaluator.charged_apart and y is self.start and t is self.time:
+            # At the start frozen opponents are where they are, so that this serves both kinds of players.
+            dy, losses, self.push = evaluator.apart(t, y, batch)
+        elif evaluator.arguments.players == "joint":
             dy, losses = evaluator.joint(t, y, batch)
         else:
             dy, losses = evaluator.frozen(t, y, batch, self.start)
-        if self._calls == 1:
+        if first:
             if evaluator.first_weight is not None:
-                dy = dy + evaluator.penalty(t, y, batch) / evaluator.first_weight
+                push = evaluator.penalty(t, y, batch) if self.push is None else self.push
+                dy = dy + push / evaluator.first_weight
             self._measure(dy, losses)
         return dy
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from odegan.checks import ArgumentError, choose, fail
+from odegan.checks import choose, fail
 from odegan.penalties.base import Penalty
 from odegan.penalties.closed_loop import closed_loop
 from odegan.penalties.consensus import consensus
@@ -66,6 +66,8 @@ def parse(text: str) -> Penalty:
         >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
         (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))
     """
+    if not isinstance(text, str):
+        fail("penalty", text, "a string, name:weight")
     name, _, rest = text.partition(":")
     make = _TABLE[choose("penalty", name, _TABLE)]
     first, *others = rest.split(",")
@@ -73,7 +75,8 @@ def parse(text: str) -> Penalty:
         weight = float(first)
     except ValueError:
         fail("penalty", text, f"of the form {name}:weight, as in {name}:0.07")
-    allowed = list(inspect.signature(make).parameters)[1:]
+    parameters = list(inspect.signature(make).parameters.items())
+    allowed = [key for key, _ in parameters[1:]]
     given: dict[str, Any] = {}
     for other in others:
         key, equals, value = other.partition("=")
@@ -82,10 +85,10 @@ def parse(text: str) -> Penalty:
         if not allowed:
             fail(f"penalty {name}", key, "left out: it takes a weight only")
         given[choose(f"penalty {name}", key.strip(), allowed)] = _value(value.strip())
-    try:
-        return make(weight, **given)
-    except TypeError as error:
-        raise ArgumentError(f"penalty: got {text!r}; {str(error).removeprefix(name + '()').strip()}") from error
+    needed = [key for key, part in parameters[1:] if part.default is part.empty and key not in given]
+    if needed:
+        fail("penalty", text, f"of the form {name}:weight,{needed[0]}=value")
+    return make(weight, **given)
 
 
 def _value(text: str) -> Any:

@@ -9,8 +9,9 @@ import torch
 
 from odegan.checks import ArgumentError, choose, whole
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, checked_weight, need
+from odegan.penalties.base import Penalty, Weight, checked_weight, need
 from odegan.replay import Replay
+from odegan.terms import Term
 
 Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from odegan.checks import fail
+from odegan.checks import fail, flag
 from odegan.derivative import gradient_and_value
 from odegan.game import Game
-from odegan.penalties.base import Held, Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.pieces import checked_rates
+from odegan.terms import Held, Term
 
 PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
@@ -45,7 +46,7 @@ def drift_cancellation(
         >>> vector_field(bilinear(), [drift_cancellation(0.1)])(0.0, torch.tensor([2.0, 3.0]))  # (A + h/2 A^2) y
         tensor([-3.1000,  1.8500])
     """
-    if not (self_terms or interaction):
+    if not (flag("self_terms", self_terms) | flag("interaction", interaction)):
         fail("self_terms, interaction", (self_terms, interaction), "True for at least one of them")
     rate_d, rate_g = checked_rates(rates)
 

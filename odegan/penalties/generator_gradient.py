@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
 from odegan.game import Game
-from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.terms import Term, of_gradients
 
 
 def generator_gradient(weight: Weight) -> Penalty:
@@ -24,9 +21,6 @@ def generator_gradient(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, None]:
-        def gradient(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            return game.gen_gradient(theta_d, theta_g, batch)
-
-        return OfMean(gradient, lambda mean, t: (mean**2).sum()), None
+        return of_gradients(game, ("gen",), lambda means: (means[0] ** 2).sum()), None
 
     return Penalty("generator_gradient", checked_weight(weight), terms)

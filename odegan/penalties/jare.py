@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from odegan.batch import Batch
-from odegan.checks import ArgumentError, fail, whole
+from odegan.checks import ArgumentError, fail, flag, whole
 from odegan.game import Game
-from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.penalties.reg import half_norms
+from odegan.terms import OfMean, Term
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 Statistic = Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
@@ -39,6 +41,7 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
         >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
         (tensor(2.2500), tensor(1.))
     """
+    flag("unbiased", unbiased)
     if chunks is not None:
         whole("chunks", chunks, low=2)
     elif unbiased:
@@ -48,10 +51,10 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
         if chunks is not None and game.couples_batch:
             _refuse_coupled(game)
 
-        def half_norm(gradient: Gradient) -> Term:
-            if chunks is None:
-                return OfMean(lambda d, g, batch, t: gradient(d, g, batch), lambda mean, t: (mean**2).sum() / 2)
+        if chunks is None:
+            return half_norms(game, ("gen",)), half_norms(game, ("disc",))
 
+        def half_norm(gradient: Gradient) -> Term:
             def of_part(parts: int) -> Statistic:
                 return lambda d, g, batch, t: _chunk_means(game, gradient, d, g, batch, chunks, parts)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from odegan.checks import choose
 from odegan.game import Game
-from odegan.penalties.base import OfMean, Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.terms import Term, of_gradients
 
 
 def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
@@ -45,12 +44,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
 
 def half_norms(game: Game, players: tuple[str, ...]) -> Term:
     """1/2 sum ||g_p||^2 over these players' own gradients."""
-    gradients = [{"disc": game.disc_gradient, "gen": game.gen_gradient}[player] for player in players]
-
-    def both(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> tuple[torch.Tensor, ...]:
-        return tuple(gradient(theta_d, theta_g, batch) for gradient in gradients)
-
-    return OfMean(both, lambda means, t: torch.stack([(mean**2).sum() for mean in means]).sum() / 2)
+    return of_gradients(game, players, lambda means: torch.stack([(mean**2).sum() for mean in means]).sum() / 2)
 
 
 BOTH = ("disc", "gen")

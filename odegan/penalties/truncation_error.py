@@ -9,8 +9,9 @@ import torch
 from odegan import solvers
 from odegan.checks import choose
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, at_time, checked_weight
+from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
 from odegan.pieces import checked_rates
+from odegan.terms import Term
 
 # Heun with Euler inside is the tableau of torchdiffeq's adaptive_heun, taken here as one step from y.
 _PAIRS = {"heun_euler": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}

@@ -8,8 +8,9 @@ import torch
 
 from odegan.checks import ArgumentError, number
 from odegan.game import Game
-from odegan.penalties.base import Penalty, Term, Weight, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
+from odegan.terms import Term
 
 
 def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
