@@ -26,33 +26,35 @@ class _Depth(threading.local):
 _depth = _Depth()
 
 
-def pullback(
-    func: Callable[[torch.Tensor], Any], theta: torch.Tensor, *, aux_only: bool = False
-) -> tuple[Any, Any, Any]:
-    """(value, pull, aux) of a function theta -> (value, aux): pull(cotangent) is the gradient of <cotangent, value>.
+def pullback(func: Callable[..., Any], *points: torch.Tensor, aux_only: bool = False) -> tuple[Any, Any, Any]:
+    """(value, pull, aux) of a function (*points) -> (value, aux): pull(cotangent) is the gradient of <cotangent, value> in the
+    point, or a tuple of those in each point where there are several.
 
     value is a tensor; aux anything, and derivatives of an enclosing pullback flow through both. ``aux_only`` says that the
     next enclosing pullback does not differentiate the gradient, so that it need not be recorded unless one further out does.
     """
+    one = len(points) == 1
     if needs_transforms():
-        value, transpose, aux = vjp(func, theta, has_aux=True)  # type: ignore[misc]
-        return value, lambda cotangent: transpose(cotangent)[0], aux
+        value, transpose, aux = vjp(func, *points, has_aux=True)  # type: ignore[misc]
+        return value, lambda cotangent: transpose(cotangent)[0] if one else transpose(cotangent), aux
     nested, recorded = _depth.value > 0, _depth.value > aux_only
     _depth.value += 1
     try:
         with torch.enable_grad():
-            own = theta.view_as(theta) if theta.requires_grad else theta.detach().requires_grad_()
-            value, aux = func(own)
+            own = [p.view_as(p) if p.requires_grad else p.detach().requires_grad_() for p in points]
+            value, aux = func(*own)
     finally:
         _depth.value -= 1
 
-    def pull(cotangent: torch.Tensor) -> torch.Tensor:
+    def pull(cotangent: torch.Tensor) -> Any:
         if not value.requires_grad:
-            return torch.zeros_like(theta)
-        (gradient,) = torch.autograd.grad(
-            value, own, cotangent, retain_graph=nested or None, create_graph=recorded, allow_unused=True
-        )
-        return torch.zeros_like(theta) if gradient is None else gradient
+            gradients: Any = [None] * len(points)
+        else:
+            gradients = torch.autograd.grad(
+                value, own, cotangent, retain_graph=nested or None, create_graph=recorded, allow_unused=True
+            )
+        filled = [torch.zeros_like(p) if g is None else g for p, g in zip(points, gradients, strict=True)]
+        return filled[0] if one else tuple(filled)
 
     return (value, pull, aux) if nested else (value.detach(), pull, _detached(aux))
 
@@ -77,6 +79,11 @@ def needs_transforms() -> bool:
         return True
     differentiable = torch.is_grad_enabled() and _depth.value == 0
     return differentiable or forward_ad._current_level >= 0
+
+
+def recorded() -> bool:
+    """Whether an enclosing pullback differentiates what we compute."""
+    return _depth.value > 0
 
 
 def _detached(aux: Any) -> Any:

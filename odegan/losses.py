@@ -31,12 +31,16 @@ LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class Loss(NamedTuple):
     """Two scalar functions of the logits (real (B,), fake (B,)).
 
-    ``gen_sees_real`` says whether the generator's reads the real ones; where not, it is given the fake ones twice.
+    ``gen_sees_real`` says whether the generator's reads the real ones; where not, it is given the fake ones twice. ``ratio``
+    (B,) -> (B,), where it exists everywhere, is the slope of the generator's loss in a fake logit over that of the
+    discriminator's; ``constant_ratio`` says that it does not depend on the logit.
     """
 
     disc: LogitLoss
     gen: LogitLoss
     gen_sees_real: bool = False
+    ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
+    constant_ratio: bool = False
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
@@ -51,10 +55,21 @@ def _least_squares(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
 
 
+def _opposite(fake: torch.Tensor) -> torch.Tensor:
+    return -torch.ones_like(fake)
+
+
 _TABLE: dict[str, Loss] = {
-    "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean()),
-    "non_saturating": Loss(_cross_entropy, lambda real, fake: F.softplus(-fake).mean()),
-    "wasserstein": Loss(lambda real, fake: fake.mean() - real.mean(), lambda real, fake: -fake.mean()),
+    "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
+    "non_saturating": Loss(
+        _cross_entropy, lambda real, fake: F.softplus(-fake).mean(), ratio=lambda fake: -torch.exp(-fake)
+    ),
+    "wasserstein": Loss(
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda real, fake: -fake.mean(),
+        ratio=_opposite,
+        constant_ratio=True,
+    ),
     "hinge": Loss(_hinge, lambda real, fake: -fake.mean()),
     "least_squares": Loss(_least_squares, lambda real, fake: ((fake - 1) ** 2).mean() / 2),
     "relativistic": Loss(

@@ -18,6 +18,7 @@ from odegan.fingerprint import describe
 from odegan.functional import PureModule
 from odegan.game import Game, Players
 from odegan.normalisation import estimate_statistics, has_running_statistics, use_batch_statistics
+from odegan.one_pass import gradients_in_one_pass, serves_both
 from odegan.probe import PROBED, couples, latent_shape, run_purely
 
 Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
@@ -132,13 +133,24 @@ class NetworkGame(Game):
     def gradients_and_losses(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
     ) -> tuple[Players, Players]:
-        """Both gradients from one forward pass of G and of D on each half.
+        """Both gradients from one pass through D where that is exact (``gradients_in_one_pass``), else from one forward pass.
 
-        The generator's pullback is nested in the discriminator's, so that each backward pass through D computes only
+        Then the generator's pullback is nested in the discriminator's, so that each backward pass through D computes only
         what its player needs: gradients of inputs for G, of weights for D.
         """
-
         _read(batch)
+        halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
+        if self.critic_couples_batch is False and not halves and serves_both(self.loss, theta_d):
+            shared = gradients_in_one_pass(
+                lambda theta: self.generator(theta, batch[1], _buffers(batch)),
+                lambda theta: self.judge(theta, batch),
+                self.loss,
+                theta_d,
+                theta_g,
+                batch[0],
+            )
+            if shared is not None:
+                return shared
 
         def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
             judge = self.judge(theta, batch)
@@ -189,15 +201,15 @@ class NetworkGame(Game):
         Batch normalisation: with ``batches``, an iterable of (real (B, ...), latent (B, ...)), running statistics are
         estimated as the average over them; without, the modules keep using the statistics of the batch they see.
         """
-        if y.ndim != 1:
+        if not isinstance(y, torch.Tensor) or y.ndim != 1:
             fail("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
         theta_d, theta_g = self.split(y.detach())
         generator, discriminator = self.generator.module(theta_g), self.discriminator.module(theta_d)
         if batches is None:
             return use_batch_statistics(generator), use_batch_statistics(discriminator)
-        batches = list(batches)
-        if not batches:
-            fail("batches", batches, "None, or at least one (real, latent)")
+        given, batches = batches, list(batches) if isinstance(batches, Iterable) else []
+        if not batches or not all(isinstance(b, tuple | list) and len(b) >= 2 for b in batches):
+            fail("batches", given, "None, or at least one (real, latent)")
         modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
         judged = has_running_statistics(discriminator)
         fakes = estimate_statistics(generator, [b[1].to(y) for b in batches], keep=judged)
@@ -231,6 +243,8 @@ class NetworkGame(Game):
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         real, latent = batch[0], batch[1]
+        if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
+            fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
         if real.shape[:1] != latent.shape[:1]:
             raise ArgumentError(
                 f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
@@ -286,6 +300,8 @@ def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
 def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """(n,) or (n, 1) -> (n,), where x is (n, ...)."""
     n = x.shape[0]
+    if not isinstance(logits, torch.Tensor):
+        fail("discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor")
     if logits.shape == (n, 1):
         return logits.squeeze(-1)
     if logits.shape != (n,):
