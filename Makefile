@@ -1,7 +1,7 @@
 # Everything here needs only make, Python and pip.
 # PYTHON       the interpreter that makes the environment
 # CONSTRAINTS  the file of exact versions; empty for the newest that pyproject.toml allows
-# PIP_ARGS, PYTEST_ARGS, DEMO_ARGS, BENCH_ARGS   further arguments for these programs
+# PIP_ARGS, PYTEST_ARGS, DEMO_ARGS, BENCH_ARGS, REPRODUCE_ARGS   further arguments for these programs
 
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 CONSTRAINTS ?= constraints.txt
@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint docs bench clean
+.PHONY: help install demo test test-slow lint docs reproduce bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 
 docs: $(INSTALLED)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir site
+
+reproduce: $(INSTALLED)  ## run every experiment in full, and write the figures and tables of the documentation
+	$(PY) -m experiments.reproduce $(REPRODUCE_ARGS)
 
 bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
 	$(PY) -m benchmarks $(BENCH_ARGS)

@@ -23,7 +23,7 @@ from experiments.digits_scores import Judge, Score
 from experiments.digits_training import Monitor, Trained, averaging
 from experiments.runner import Folder, Options, SolverOptions
 from experiments.switches import NONE, evaluations_per_step
-from odegan import Game, gan, odeint_gan
+from odegan import Game, gan, losses, odeint_gan
 from odegan.checks import whole
 from odegan.nets import digits
 
@@ -61,13 +61,18 @@ class Digits(SolverOptions, Options):
 
     own_penalty: ClassVar[tuple[str, ...]] = ("generator_gradient:0.05",)
 
+    def name(self, experiment: str) -> str:
+        """The comparison has a folder and pages of its own."""
+        return f"{experiment}_compared" if self.compare else experiment
+
     def quick_form(self) -> Digits:
         """A few steps on small minibatches."""
         return replace(self, evaluations=80, batch_size=16, channels=8, average=10, reports=3, save_every=5)
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that no run can have."""
-        super().__post_init__()
+    def check(self) -> None:
+        """Refuse settings that no run can have."""
+        super().check()
+        losses.get(self.loss)
         counts = (
             "evaluations",
             "batch_size",
@@ -100,7 +105,8 @@ def run(options: Digits, folder: Folder) -> list[dict[str, Any]]:
     """One run, or the comparison."""
     torch.set_num_threads(options.threads)
     judge = Judge.trained(folder.checkpoint("classifier"), options.seed, options.device, options.progress)
-    game = gan(digits.Generator(options.latent, options.channels), digits.Discriminator(options.channels))
+    pair = digits.Generator(options.latent, options.channels), digits.Discriminator(options.channels)
+    game = gan(*pair, loss=options.loss)
     settings = SETTINGS if options.compare else {options.solver: {}}
     members = range(options.seeds if options.compare else 1)
     trained = {
@@ -113,6 +119,7 @@ def run(options: Digits, folder: Folder) -> list[dict[str, Any]]:
         figures = single_figures(game, judge, trained[options.solver][0])
     for name, figure in figures.items():
         folder.save(figure, name)
+    folder.facts["classifier, right on held-out digits"] = judge.accuracy
     return [row(name, runs, judge) for name, runs in trained.items()]
 
 

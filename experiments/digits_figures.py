@@ -36,7 +36,7 @@ def comparison_figures(game: Game, judge: Judge, trained: Mapping[str, Sequence[
         frames.append((title, judge.by_class(game.sample(runs[0].states[-1], DRAWN, seed=0), 10)))
     scores = fid_curves(trained, judge)
     scores.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return {"compared_fid": scores, "compared_samples": plots.image_grid_over_time(frames)}
+    return {"fid": scores, "samples": plots.image_grid_over_time(frames)}
 
 
 def samples(game: Game, judge: Judge, trained: Trained) -> Figure:

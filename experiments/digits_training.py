@@ -56,6 +56,7 @@ class Monitor:
         self.average, self.score, self.report = average, score, report
         self.due = sorted({round(budget * i / count) for i in range(1, count + 1)})
         self.budget, self.spent, self.seconds = budget, 0, 0.0
+        self.over = False  # a resumed run asks before it starts
         self.evaluations: list[int] = []
         self.states: list[torch.Tensor] = []
         self.scores: list[Score] = []
@@ -70,12 +71,12 @@ class Monitor:
         """After a refresh interval."""
         self.seconds += time.perf_counter() - self._clock
         self.spent += info.nfe
-        over = self.spent + info.nfe > self.budget
-        if over or self.spent >= self.due[0]:
+        self.over = self.spent + info.nfe > self.budget
+        if self.over or self.spent >= self.due[0]:
             assert self.average.y is not None
             self._take(self.average.y, state.t)
         self._clock = time.perf_counter()
-        return over
+        return self.over
 
     def _take(self, y: torch.Tensor, t: float) -> None:
         self.evaluations.append(self.spent)
@@ -86,12 +87,12 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints."""
-        plain = {name: getattr(self, name) for name in ("evaluations", "due", "spent", "seconds")}
+        plain = {name: getattr(self, name) for name in ("evaluations", "due", "spent", "seconds", "over")}
         return plain | {"states": torch.stack(self.states), "scores": [list(score) for score in self.scores]}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
         """From a checkpoint."""
-        for name in ("evaluations", "due", "spent", "seconds"):
+        for name in ("evaluations", "due", "spent", "seconds", "over"):
             setattr(self, name, kept[name])
         self.states, self.scores = list(kept["states"]), [Score(*values) for values in kept["scores"]]
         self._clock = time.perf_counter()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from matplotlib.figure import Figure
 
 import odegan
-from experiments.commandline import reproducing
 from experiments.tables import markdown
 from odegan import plots
 from odegan.checks import ArgumentError, fail, one_line
@@ -25,9 +23,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_FIRST = {"files.txt", "files.part", "config.part"}  # all that there can be before config.json
+
 
 class Folder:
-    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``summary.json``, ``summary.md``.
+    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``facts.json``, ``summary.md``, ``summary.json``.
 
     ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else; it does so when it has
     something to write itself, so that a run that is refused at its start costs nothing. Of several processes one
@@ -41,6 +41,7 @@ class Folder:
         self._logged: set[tuple[Any, ...]] = set()
         self._config: str | None = None  # what is still to be written, before anything else
         self._replaces = False
+        self.facts: Row = {}  # measurements that belong to no row of the summary: name -> number
 
     @classmethod
     def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
@@ -58,7 +59,7 @@ class Folder:
         stored = _loaded((path / "config.json").read_text()) if (path / "config.json").exists() else None
         if stored is not None:
             folder._take_over(stored, config, options)
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and any(one.name not in _FIRST for one in path.iterdir()):
             fail("output", str(path), "a new or empty folder, or one of an earlier run")
         versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
         folder._config = _dump(config | {"versions": versions, "command": command}, indent=2)
@@ -82,7 +83,8 @@ class Folder:
         config, self._config = self._config, None
         if self._replaces:
             for name in self._files():
-                (self.path / name).unlink(missing_ok=True)
+                if name != "config.json":  # the last to go: without it a run killed here could not be replaced again
+                    (self.path / name).unlink(missing_ok=True)
             self._listing.unlink(missing_ok=True)
         if config is not None:
             self._write("config.json", config)
@@ -139,20 +141,11 @@ class Folder:
         return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
 
     def finish(self, rows: Sequence[Row]) -> None:
-        """Write the summary table."""
-        self._write("summary.json", _dump(list(rows), indent=2))
+        """Write the summary table, and facts beside it: a run with a summary is finished."""
+        if self.facts:
+            self._write("facts.json", _dump(_finite(self.facts), indent=2))
         self._write("summary.md", markdown(rows))
-
-    def publish(self, docs: Path, rows: Sequence[Row]) -> None:
-        """Copy the figures into a documentation folder, and write the table there with the command that made it."""
-        (docs / "figures").mkdir(parents=True, exist_ok=True)
-        (docs / "results").mkdir(parents=True, exist_ok=True)
-        pictures = [name for name in self._files() if name.startswith("figures/")]
-        for picture in pictures:
-            shutil.copyfile(self.path / picture, docs / "figures" / f"{self.name}_{Path(picture).name}")
-        command = reproducing(self.command)
-        text = f"# Results of `{self.name}`\n\nMade by\n\n```sh\n{command}\n```\n\n{markdown(rows)}\n"
-        (docs / "results" / f"{self.name}.md").write_text(text)
+        self._write("summary.json", _dump(_finite(rows), indent=2))
 
 
 def _replace(path: Path, text: str) -> None:
@@ -179,6 +172,15 @@ def _loaded(line: str) -> Row | None:
 
 def _dump(value: Any, indent: int | None = None) -> str:
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Infinite numbers as text: a summary must tell them from what is not a number, which becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _plain(value: Any) -> Any:

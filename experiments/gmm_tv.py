@@ -18,7 +18,7 @@ from experiments import gmm_tv_figures, runner
 from experiments.gmm_tv_dynamics import Dynamics, ahead, cures, plain, truth
 from experiments.runner import Folder, Options, finished
 from odegan import checkpoint, games, odeint_gan
-from odegan.checks import number, whole
+from odegan.checks import fail, number, whole
 from odegan.games.intervals import cdf
 
 SUCCESS = 0.05  # of the total variation at the end
@@ -67,7 +67,8 @@ class GmmTv(Options):
         for h in self.step_sizes:
             number("step_sizes", h, low=0.0, strict=True)
         whole("step_sizes, how many", len(self.step_sizes), low=1)
-        whole(f"dynamics with {self.only!r} in the name", len(chosen(self)), low=1)
+        if not chosen(self):
+            fail("only", self.only, "a part of the name of one of the dynamics")
 
 
 class Outcome(NamedTuple):
@@ -181,11 +182,22 @@ def row(dynamics: Dynamics, found: Outcome, off: torch.Tensor) -> dict[str, Any]
         "success": share(found.success[off]),
         "collapsed": share(found.collapsed[off]) if learns else None,
         "constant": share(found.constant[off]) if learns else None,
+        **(by_kind(found, off) if learns else dict.fromkeys(KINDS)),
         "of failures, constant": share(found.constant[failed]) if learns and failed.any() else None,
         "of failures, means merged": share(found.merged[failed]) if failed.any() else None,
         "mean TV": float(found.distance[off].mean()),
         "success on the diagonal": share(found.success[~off]),
     }
+
+
+KINDS = ("constant, not empty", "success, alive", "success, empty", "success, constant not empty")
+
+
+def by_kind(found: Outcome, off: torch.Tensor) -> dict[str, float | None]:
+    """Of the discriminators that are constant without being empty, their share; and the success beside each kind."""
+    full = found.constant & ~found.collapsed
+    beside = [found.success[off & kind] for kind in (~found.constant, found.collapsed, full)]
+    return dict(zip(KINDS, [share(full[off]), *(share(part) if len(part) else None for part in beside)], strict=True))
 
 
 def fates(found: Outcome, off: torch.Tensor) -> list[float]:

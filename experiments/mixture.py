@@ -76,7 +76,12 @@ class Budget:
         now = time.perf_counter(), time.process_time()
         self.seconds, self.cpu = self.seconds + now[0] - self._clock[0], self.cpu + now[1] - self._clock[1]
         self._clock = now
-        return self.spent[-1] + info.nfe > self.limit
+        return self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether another interval like the last one would spend more than there is; a resumed run asks before it starts."""
+        return len(self.spent) > 1 and 2 * self.spent[-1] - self.spent[-2] > self.limit
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints."""

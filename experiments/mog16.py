@@ -111,6 +111,7 @@ def run(options: Mog16, folder: Folder) -> list[dict[str, Any]]:
         changed = {name: replace(options, **SETTINGS[name]) for name in options.settings}
         trained = {name: train(one, game, folder, name) for name, one in changed.items()}
         figures = comparison_figures(game, trained)
+        folder.facts.update(at_equal_time(trained))
     else:
         trained = {options.solver: train(options, game, folder, options.solver)}
         figures = single_figures(game, trained[options.solver])
@@ -142,6 +143,18 @@ def train(options: Mog16, game: Game, folder: Folder, name: str) -> Trained:
         folder.log({"run": name, "step": step, "evaluations": int(evaluations), **named})
     runner.finished(trained.solution)
     return trained
+
+
+def at_equal_time(trained: Mapping[str, Trained]) -> dict[str, Any]:
+    """Scores of the settings that go beyond the time of the first one, when they reach it, beside its own."""
+    first = next(iter(trained.values())).solution
+    found: dict[str, Any] = {}
+    for name, one in trained.items():
+        at = int((one.solution.ts - first.t).abs().argmin())
+        if abs(float(one.solution.ts[at]) - first.t) < 1e-6 and (one.solution is first or one.solution.t > first.t):
+            found[f"modes covered at t = {first.t:g}, {name}"] = mixture.spread(one.scores.modes_covered[at])
+            found[f"quality at t = {first.t:g}, {name}"] = mixture.spread(one.scores.quality[at])
+    return found
 
 
 def row(name: str, trained: Trained) -> dict[str, Any]:

@@ -32,10 +32,11 @@ import torch
 
 from experiments.commandline import parse
 from experiments.folder import Folder, Row
+from experiments.publishing import publish
 from experiments.switches import SolverOptions
 from experiments.tables import aligned
 from odegan import ArgumentError, Solution
-from odegan.checks import fail
+from odegan.checks import fail, whole
 from odegan.distributed import LostRankError
 
 __all__ = ["Folder", "Options", "SolverOptions", "finished", "main"]
@@ -117,6 +118,7 @@ def main(
         options = parse(options_type, program, module.__doc__ or "", arguments)
         options = options.quick_form() if options.quick else options  # type: ignore[assignment]
         _check_device(options.device)
+        whole("seed", options.seed)
         options.check()
         folder = Folder.open(options, options.name(name.rpartition(".")[2]), command, writes)
         rows = run(options, folder)
@@ -124,7 +126,7 @@ def main(
             return 0
         folder.finish(rows)
         if options.docs is not None:
-            folder.publish(options.docs, rows)
+            publish(folder.path, options.docs)
     except ArgumentError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

@@ -217,6 +217,8 @@ def mixture_rows(
     for h, run in runs.items():
         for line in run.lines():
             folder.log({"run": f"advice, trained with h = {h:g}", **line})
+        for moment, at in {"start": 0, "end": -1}.items():
+            folder.facts[f"advised step at the {moment}, trained with h = {h:g}"] = spread(run.advised[at].tolist())
     states = runs[options.steps[0]].at(options.tried_at)
     advised = advice(game, states, options)
     tried = {

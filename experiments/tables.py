@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def cell(value: Any) -> str:
-    """Numbers to four significant digits; a pair is a mean and a standard deviation."""
-    if isinstance(value, tuple):
-        return f"{value[0]:.3g} ± {value[1]:.2g}"
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+    """Numbers to four significant digits; a pair is a mean and a standard deviation; - where there is no number."""
+    if isinstance(value, tuple | list):
+        return "-" if None in value or math.isnan(value[0]) else f"{value[0]:.3g} ± {value[1]:.2g}"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def aligned(rows: Sequence[Mapping[str, Any]]) -> str:

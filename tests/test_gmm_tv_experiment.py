@@ -34,6 +34,12 @@ def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path, capsys) 
     unrolled = [name for name in names if name.startswith(("persistent", "lookahead"))]
     assert len(unrolled) == 12
     assert all(0 <= row["success"] <= 1 for row in rows)
+    for row in rows[1:]:  # every run's discriminator is alive, empty, or constant without being empty
+        empty, full = row["collapsed"], row["constant, not empty"]
+        shares = {"alive": 1 - empty - full, "empty": empty, "constant not empty": full}
+        assert sum(part * (row[f"success, {kind}"] or 0) for kind, part in shares.items()) == pytest.approx(
+            row["success"]
+        )
     pictures = {path.stem: imread(path) for path in (tmp_path / "run/figures").glob("*.png")}
     assert pictures.keys() == {
         f"{kind}_{group}_h0.3" for kind in ("heat", "fates", "paths") for group in ("theories", "cures")

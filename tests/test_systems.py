@@ -1,51 +1,62 @@
-"""The page of the five systems says what is there: its numbers are cells of result tables, its files and tests exist."""
+"""The page of the five systems says what is there: files and tests exist, claims are computed from result tables."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from experiments import claims, quotes
+
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "systems.md").read_text()
-NUMBER = re.compile(r'\[`([^`]+)`\]\(results/(\w+)\.md "([^"]+) -> ([^"]+)"\)')
-NUMBERS = NUMBER.findall(PAGE)
+RESULTS = ROOT / "docs" / "results"
+PAGE = (ROOT / "docs" / "systems.md").read_text() + claims.CLAIMS.read_text()
+CLAIMS = claims.load()
 
 
-def cells(line):
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+def test_claims_quote_what_they_measure():
+    """A claim is decided by cells that the reader sees, or it says why nothing decides."""
+    assert len(CLAIMS) > 20
+    assert {name for claim in CLAIMS for name in re.findall(r"(\w+): ", " ".join(claim.tests.values()))} > {
+        "mog16",
+        "ring8",
+    }
+    for claim in CLAIMS:
+        assert claim.tests or claim.remark.startswith(("open", "agrees, in the suite")), claim.claim
+        assert not re.search(r"\d ± \d|\d\.\d{3}", quotes.QUOTE.sub("", claim.measured)), "typed, not quoted"
 
 
-def measured(results, row, column):
-    """The cell of a results page in the one row that starts with these cells, separated by semicolons."""
-    lines = (ROOT / "docs" / "results" / f"{results}.md").read_text().splitlines()
-    head, _, *rows = [cells(line) for line in lines if line.startswith("|")]
-    first = row.split("; ")
-    found = [cells for cells in rows if cells[: len(first)] == first]
-    assert len(found) == 1, f"{results}.md has {len(found)} rows that start with {first}"
-    return found[0][head.index(column)]
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.claim[:40])
+def test_every_claim_is_decided(claim):
+    said = claims.verdict(RESULTS, claim)
+    assert said.count("agree") >= len(claim.tests)
+    if claim.tests:
+        assert quotes.filled(claim.measured, RESULTS).count(".measured") >= 1
 
 
-@pytest.mark.parametrize("number, results, row, column", NUMBERS, ids=lambda x: x)
-def test_numbers_are_those_of_the_tables(number, results, row, column):
-    assert number == measured(results, row, column), f"docs/systems.md: {column} of {row}"
-
-
-def test_every_number_has_its_place():
-    """Every link to a table is of the form that is compared, and no code but names stands without a link."""
-    assert len(NUMBERS) == PAGE.count("(results/") > 40
-    bare = re.findall(r"`[^`]+`", NUMBER.sub("", PAGE))
-    assert [code for code in bare if not re.search("[A-Za-z_]{4}", code)] == []
-
-
-def test_claims_and_parts_are_whole_rows():
-    rows = [line for line in PAGE.splitlines() if line.startswith("|")]
-    tables = [row for row in rows if set(row) <= set("|- ")]
-    assert len(tables) == 6  # five systems and the claims
-    assert {len(cells(row)) for row in rows} == {3, 4}
+def test_a_verdict_follows_the_tables(tmp_path):
+    """Other measurements turn it round."""
+    page = "| setting | modes |\n| --- | --- |\n| a | 6.75 ± 1.9 |\n| b | 1.38 ± 1.5 |\n| c | 6.8 |\n"
+    (tmp_path / "one.md").write_text(page)
+    claim = claims.Claim("it helps", "", {"": "one: a -> modes > one: b -> modes"}, "with care")
+    assert claims.verdict(tmp_path, claim) == "agrees; with care"
+    (tmp_path / "one.md").write_text(page.replace("6.75", "0.75"))
+    assert claims.verdict(tmp_path, claim) == "does not agree; with care"
+    two = replace(
+        claim, tests={"chain": "5 < one: a -> modes < 7 and one: b -> modes < 2", "near": "one: c -> modes ~ 6.75"}
+    )
+    assert claims.verdict(tmp_path, two) == "chain: does not agree; near: agrees; with care"
+    assert [claims.holds(tmp_path, f"1 {sign} 2") for sign in ("<", ">", "<=", ">=", "~")] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_files_are_there():
-    files = set(re.findall(r"`((?:odegan|experiments)/[\w/]+\.py)`", PAGE))
+    files = set(re.findall(r"`((?:odegan|experiments)/[\w/]+\.(?:py|json))`", PAGE))
     assert len(files) > 20
     assert [name for name in files if not (ROOT / name).exists()] == []
 
