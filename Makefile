@@ -1,7 +1,7 @@
 # Everything here needs only make, Python and pip.
 # PYTHON       the interpreter that makes the environment
 # CONSTRAINTS  the file of exact versions; empty for the newest that pyproject.toml allows
-# PIP_ARGS, PYTEST_ARGS, DEMO_ARGS, BENCH_ARGS, REPRODUCE_ARGS   further arguments for these programs
+# PIP_ARGS, PYTEST_ARGS, DEMO_ARGS, BENCH_ARGS, REPRODUCE_ARGS, VERSIONS_ARGS   further arguments for these programs
 
 PYTHON ?= $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 CONSTRAINTS ?= constraints.txt
@@ -12,10 +12,10 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint docs reproduce bench clean
+.PHONY: help install demo test test-slow test-versions lint docs reproduce bench clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED)  ## make .venv and install the package with everything it is developed with
 
@@ -44,6 +44,9 @@ docs: $(INSTALLED)  ## build the documentation into site/
 
 reproduce: $(INSTALLED)  ## run every experiment in full, and write the figures and tables of the documentation
 	$(PY) -m experiments.reproduce $(REPRODUCE_ARGS)
+
+test-versions: $(INSTALLED)  ## the tests with the lowest and the newest dependencies, in clean environments
+	$(PY) -m tests.campaign.versions --folder runs/versions --docs docs $(VERSIONS_ARGS)
 
 bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
 	$(PY) -m benchmarks $(BENCH_ARGS)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from benchmarks import report
 from benchmarks.rows import ROWS
@@ -49,8 +50,16 @@ def _command(options: argparse.Namespace) -> str:
     return shlex.join(["python", "-m", "benchmarks", *options.rows, *repetitions, *turn, *quick])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the experiments do."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, exit code 2."""
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser = _Parser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="row", help=f"which of {', '.join(ROWS)}; all by default")
     parser.add_argument("--repetitions", type=int, help="turns of each peer; 7 by default")
     parser.add_argument("--turn", type=float, help="seconds that a turn lasts about; 0.5 by default")

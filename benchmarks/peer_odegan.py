@@ -10,6 +10,7 @@ from torchdiffeq import odeint
 
 import odegan
 from benchmarks import networks, problems
+from benchmarks.products import products_of
 from benchmarks.worker import Task
 from odegan import Batch, nets, onecall
 from odegan.arguments import parse
@@ -64,6 +65,31 @@ def mog16(steps: int, compile: str = "", members: int = 0, weight: float = probl
         compile=compile or False,
     )
     return Task(run, steps * max(members, 1), step_of(stepper, problem.y0, problem.real, problem.latent))
+
+
+def products(steps: int) -> Task:
+    """The matrix products alone of mog16's step; a unit is those of one step. facts: their number."""
+    problem = problems.Mog16(*map(torch.from_numpy, problems.mog16()))
+    penalties = [odegan.penalties.generator_gradient(problems.WEIGHT)]
+    stepper = Stepper(
+        odegan.gan(*nets.mog16()),
+        solver="rk4_classic",
+        step_size=problems.STEP_SIZE,
+        penalties=penalties,
+        placement="after_step",
+    )
+    batch = Batch(problem.real, problem.latent)
+    with torch.no_grad():
+        state = stepper.step(stepper.init(problem.y0), batch)[0]
+        calls = products_of(lambda: stepper.step(state, batch))
+
+    @torch.no_grad()
+    def work() -> None:
+        for _ in range(steps):
+            for call in calls:
+                call()
+
+    return Task(work, steps, facts=lambda: {"products": len(calls)})
 
 
 def training(case: str, steps: int, solver: str, compile: str = "", penalty: str = "", batch: int = 64) -> Task:

@@ -73,6 +73,10 @@ class Digits(SolverOptions, Options):
         """Refuse settings that no run can have."""
         super().check()
         losses.get(self.loss)
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can have."""
+        super().__post_init__()
         counts = (
             "evaluations",
             "batch_size",

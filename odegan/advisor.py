@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from odegan import solvers, stability
-from odegan.checks import choose, fail
+from odegan.checks import choose, fail, number
 from odegan.game import Game
 from odegan.spectrum import Spectrum, spectra
 from odegan.stable_step import max_stable_step
@@ -95,7 +95,7 @@ def advise(
         euler                    0.2           1                5
         1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
     """
-    names = _checked_names(solvers)
+    names, tol = _checked_names(solvers), number("tol", tol, low=0.0)
     if isinstance(ys, torch.Tensor) and ys.ndim == 1:
         ys, batches = ys[None], None if batches is None else [batches]
     if isinstance(ys, torch.Tensor) and not len(ys):
@@ -103,13 +103,13 @@ def advise(
     found = tuple(spectra(game, ys, batches, penalties=penalties, k=k, **options))
     kept = [s.kept for s in found]
     grows = [values.real > tol * values.abs() for values in kept]
-    number = sum(len(values) for values in kept)
+    count = sum(len(values) for values in kept)
     stable = [_settled(values[~up], tol) for values, up in zip(kept, grows, strict=True)]
     rows = (_row(name, stable) for name in names)
     return Advice(
         tuple(sorted(rows, key=lambda row: (row.cost, row.solver))),
         found,
-        sum(int(up.sum()) for up in grows) / number if number else 0.0,
+        sum(int(up.sum()) for up in grows) / count if count else 0.0,
         sum(s.ignored for s in found),
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from odegan import baselines, solvers
-from odegan.checks import ArgumentError, choose, fail, number, whole
+from odegan.checks import ArgumentError, choose, fail, flag, number, whole
 from odegan.distributed import Ranks, ranks
 from odegan.pieces import checked_rates
 
@@ -19,6 +19,7 @@ PLACEMENTS = ("field", "after_step", "first_stage")
 PLAYERS = ("joint", "frozen")
 ON_NONFINITE = ("raise", "stop")
 
+_SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 _POSITIVE = {"first_step", "min_step", "max_step", "safety", "ifactor", "dfactor"}  # torchdiffeq's options
 
 StepSize = float | torch.Tensor | Callable[[float], float]
@@ -119,8 +120,6 @@ def parse(
         choose("compile", compile, torch.compiler.list_backends())
     if facts.name in solvers.BASELINES:
         baselines.make(facts.name, options)
-    if not isinstance(distributed, bool):
-        fail("distributed", distributed, "True or False")
     return Arguments(
         solver=facts,
         step_size=step_size,
@@ -135,7 +134,7 @@ def parse(
         options=options,
         compile=compile,
         micro_batch=None if micro_batch is None else whole("micro_batch", micro_batch, low=1),
-        ranks=ranks() if distributed is True else None,
+        ranks=ranks() if flag("distributed", distributed) else None,
     )
 
 
@@ -150,6 +149,11 @@ def _options(facts: solvers.Solver, options: dict[str, Any] | None) -> dict[str,
             fail("options", key, f"empty: {facts.name} takes none")
         choose(f"options of {facts.name}", key, allowed)
     choose("options interp", options.get("interp", "linear"), ["linear", "cubic"])
+    flag("options perturb", options.get("perturb", False))
+    if facts.name == "scipy_solver":
+        choose("options solver", options.get("solver", "LSODA"), _SCIPY)
+    if not callable(options.get("grid_constructor", max)):
+        fail("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
     for key in _POSITIVE & options.keys():
         if options[key] is not None and options[key] != math.inf:
             number(f"options {key}", options[key], low=0.0, strict=key != "min_step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -144,6 +145,8 @@ def _latent_sampler(latent: Any, size: int, part: slice, device: torch.device, m
 def _called(
     name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, part: slice, device: torch.device
 ) -> Sampler:
+    _check_signature(name, draw)
+
     def sample(seed: int, index: int) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
             _reseed(seed, f"{name} function", index)
@@ -154,6 +157,18 @@ def _called(
         return x[part]
 
     return sample
+
+
+def _check_signature(name: str, draw: Any) -> None:
+    """Refuse a function that cannot be called with (n, generator); one that does not tell its signature is let through."""
+    try:
+        signature = inspect.signature(draw)
+    except ValueError:
+        return
+    try:
+        signature.bind(1, None)
+    except TypeError:
+        fail(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
 
 
 def _positions(seed: int, index: int, size: int, n: int) -> torch.Tensor:

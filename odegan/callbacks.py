@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -39,18 +40,28 @@ class Hook:
 
 
 class User(Hook):
-    """The user's callback(state, info), which ends the run by returning True."""
+    """The user's callback(state, info), which ends the run by returning True.
+
+    A run that it had ended goes on when it is resumed, unless its attribute ``over`` is true: one with a state remembers so.
+    """
+
+    ENDING = ("stopped", "the callback returned True")
 
     def __init__(self, callback: Callable[[Any, Any], Any]) -> None:
         self.callback = callback
 
+    def start(self, run: Any) -> None:
+        """Leave a run as it is that is over."""
+        if run.status == "running" and getattr(self.callback, "over", False) is True:
+            run.status, run.message = self.ENDING
+
     def after(self, run: Any, info: Any) -> Ending | None:
         """Call it."""
-        return ("stopped", "the callback returned True") if self.callback(run.state, info) is True else None
+        return self.ENDING if self.callback(run.state, info) is True else None
 
 
 class Progress(Hook):
-    """A bar over the time to integrate, with the losses at intervals that cost nothing."""
+    """A bar over the time to integrate, with the losses at intervals that cost nothing; above it, what is compiled."""
 
     EVERY = 0.5  # seconds between readings of the losses, which wait for the device
 
@@ -62,6 +73,7 @@ class Progress(Hook):
         form = "{l_bar}{bar}| t {n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
         span = run.times[-1] - run.times[0]
         self.bar = tqdm(total=span, initial=run.state.t - run.times[0], desc=self.label, bar_format=form)
+        run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
     def after(self, run: Any, info: Any) -> Ending | None:
         """Move it."""

@@ -54,10 +54,10 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
         raise ArgumentError(
             f"checkpoint: got {str(path)!r}, which cannot be read ({one_line(error)}); it must be an odegan checkpoint"
         ) from error
-    if not isinstance(payload, dict) or payload.get("odegan_checkpoint") != VERSION:
-        version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None
+    version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None
+    if type(version) is not int or version != VERSION:
         raise ArgumentError(
-            f"checkpoint: got {str(path)!r} of version {version}; it must be an odegan checkpoint of version {VERSION}"
+            f"checkpoint: got {str(path)!r} of version {_short(version)}; it must be an odegan checkpoint of version {VERSION}"
         )
     return payload
 
@@ -74,6 +74,26 @@ def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], g
         )
 
 
+def check_form(name: str, stored: Any, fresh: Any, open_parts: frozenset[str] = frozenset()) -> None:
+    """Refuse, by a ``ValueError`` that names it, a stored value whose types, keys, shapes or dtypes are not those of a fresh
+    one; ``open_parts`` are keys whose values may differ in form.
+    """
+    if isinstance(fresh, torch.Tensor):
+        same = isinstance(stored, torch.Tensor) and (stored.shape, stored.dtype) == (fresh.shape, fresh.dtype)
+    elif isinstance(fresh, dict):
+        same = isinstance(stored, dict) and stored.keys() >= fresh.keys()
+    elif isinstance(fresh, list | tuple):
+        same = type(stored) is type(fresh) and len(stored) == len(fresh)
+    else:
+        same = type(stored) is type(fresh)
+    if not same:
+        raise ValueError(f"{name} is of another form")
+    if isinstance(fresh, dict | list | tuple):
+        for key in fresh if isinstance(fresh, dict) else range(len(fresh)):
+            if key not in open_parts:
+                check_form(f"{name} {key}", stored[key], fresh[key], open_parts)
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 200 else f"{text[:200]}..."

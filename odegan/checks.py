@@ -54,6 +54,13 @@ def whole(name: str, value: Any, *, low: int = 0) -> int:
     return int(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` when it is True or False."""
+    if not isinstance(value, bool):
+        fail(name, value, "True or False")
+    return value
+
+
 def one_line(error: Exception) -> str:
     """The beginning of an error's message, on one line."""
     return " ".join(str(error).split())[:120]

@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from odegan.checks import fail
+from odegan.checks import fail, flag
 from odegan.derivative import needs_transforms, under_vmap
 
 _HALVES = (torch.bfloat16, torch.float16)
@@ -36,8 +36,7 @@ class Execution(NamedTuple):
         if self.autocast is not None and self.autocast not in _HALVES:
             fail("autocast", self.autocast, f"None, {' or '.join(map(str, _HALVES))}")
         for name in ("channels_last", "checkpointing"):
-            if not isinstance(getattr(self, name), bool):
-                fail(name, getattr(self, name), "True or False")
+            flag(name, getattr(self, name))
         return self
 
     def __call__(self, module: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:

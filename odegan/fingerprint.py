@@ -27,14 +27,14 @@ def describe(value: Any) -> Any:
         return value if math.isfinite(value) else repr(value)
     if isinstance(value, bytes):
         return _digest(value)
+    if hasattr(value, "fingerprint"):
+        return describe(value.fingerprint())
     if isinstance(value, tuple | list | set | frozenset):
         return [describe(part) for part in value]
     if isinstance(value, dict):
         return {str(key): describe(part) for key, part in value.items()}
     if isinstance(value, types.FunctionType | types.MethodType):
         return _function(value)
-    if hasattr(value, "fingerprint"):
-        return value.fingerprint()
     return _object(value)
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from odegan.checks import ArgumentError, fail
 from odegan.execution import Execution
-from odegan.normalisation import use_batch_statistics
+from odegan.normalisation import use_batch_statistics, use_exact_norms
 
 POWER_ITERATIONS_AT_START = 15  # as many as torch's own spectral_norm does when it is applied
 
@@ -51,7 +51,7 @@ class PureModule:
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = _structure(module)
         self.skeleton = copy.deepcopy(self.template)
-        use_batch_statistics(self.skeleton)
+        use_exact_norms(use_batch_statistics(self.skeleton))
         self.spectral = {
             n: m for n, m in self.skeleton.named_modules() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")
         }

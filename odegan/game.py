@@ -78,6 +78,10 @@ class Game:
         for label, value in (optional | {"real": real, "fake": fake, "project": project}).items():
             if value is not None and not callable(value):
                 fail(label, value, "a function or None")
+        if couples_batch not in (True, False, None):
+            fail("couples_batch", couples_batch, "True, False, or None: unknown")
+        if not isinstance(name, str):
+            fail("name", name, "a string")
         self.disc_loss, self.gen_loss = disc_loss, gen_loss
         self.n_disc, self.n_gen = whole("n_disc", n_disc), whole("n_gen", n_gen)
         if self.n_params == 0:

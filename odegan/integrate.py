@@ -84,7 +84,8 @@ def odeint_gan(
         options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
         clip: largest norm of each player's part of the field.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
-        compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field.
+        compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field,
+            made at the first call; with ``progress`` it says so. What cannot be compiled runs uncompiled, with one warning.
         micro_batch: samples taken at once: the same field, to rounding, at the memory of so many. Must divide the batch.
         distributed: the processes of torch.distributed's group (started by torchrun, say) share each minibatch: the same
             trajectory, to rounding, on all of them, as of one process on the whole batch. All call this with the same
@@ -92,8 +93,9 @@ def odeint_gan(
         workers: processes that load the items of a Dataset ahead of time; the run is the same to the bit. They end with it.
         progress: a progress bar; a string is its label.
         callback: one or several functions (state, info), called after every interval; True from one ends the run.
-        checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it; it is saved
-            along the way and at the end. One call of torchdiffeq resumes by starting again.
+        checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it, unless that
+            callback's attribute ``over`` is true; it is saved along the way and at the end. One call of torchdiffeq
+            resumes by starting again.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
         on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
             an ensemble stops alone under a fixed-step solver.
@@ -145,7 +147,7 @@ def odeint_gan(
     arguments.check_run(data is not None, members)
     if arguments.solver.name == "scipy_solver":
         _check_scipy(callback, needs_graph(arguments, y0, data))
-    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+    if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         fail("checkpoint", checkpoint, "a path")
     minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments.ranks, workers)
     graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
@@ -173,6 +175,8 @@ def _times(t: Any) -> list[float]:
         # 0.2 means 0.2: not 0.200000003, whose last 3e-9 would be one more step.
         short = [float(str(x)) for x in t.detach().cpu().flatten().numpy()]
         t = torch.tensor(short, dtype=torch.float64).reshape(t.shape)
+    if isinstance(t, torch.Tensor) and t.is_complex():
+        fail("t", t, "real")
     try:
         times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):

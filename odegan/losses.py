@@ -18,7 +18,7 @@ relativistic     mean s(f - r)                        mean s(r - f)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,10 @@ class Loss(NamedTuple):
     gen_sees_real: bool = False
     ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
     constant_ratio: bool = False
+
+    def fingerprint(self) -> Any:
+        """What a checkpoint compares: the name of an objective of the table, which outlives its code; else the functions."""
+        return next((name for name, known in _TABLE.items() if known is self), tuple(self))
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:

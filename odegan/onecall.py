@@ -60,11 +60,9 @@ def _solve(run: Run) -> None:
     call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
     with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
         try:
-            states = odeint(watched, y0, times, **call)
-            if name == "scipy_solver":
-                states = _finite(states)
-                if len(states) < len(times):
-                    raise _Ended
+            states = (_scipy if name == "scipy_solver" else odeint)(watched, y0, times, **call)
+            if len(states) < len(times):
+                raise _Ended
             if isinstance(watched, Watched):
                 watched.finish(run.times[-1], states[-1])
         except (_Ended, AssertionError) as error:
@@ -151,6 +149,25 @@ def _quiet(call: dict[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in call["options"].items() if k != "norm"}
     norm = call["options"].get("norm")
     return call | {"options": options | ({"norm": norm} if norm else {})}
+
+
+def _scipy(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
+    """scipy's states before the first that is not finite. It waits for ever where the field is not finite at the start, and
+    its implicit methods return nothing where it turns so: then for how many times they do is found by halving.
+    """
+    if not torch.isfinite(field.field(times[0], y0)).all():
+        return y0[None]
+    states, works, fails = y0[None], 1, len(times) + 1
+    while fails - works > 1:
+        asked = len(times) if fails > len(times) else (works + fails) // 2
+        try:
+            found, works = _finite(odeint(field, y0, times[:asked], **call)), asked
+            states = found if len(found) else y0[None]  # LSODA gives none where its first step fails
+        except ValueError as error:
+            if "infs or NaNs" not in str(error):
+                raise
+            fails = asked
+    return states
 
 
 def _finite(states: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,8 @@ def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: s
         except (RuntimeError, IndexError) as error:
             fail(name, x, f"what the {module.role} takes ({one_line(error)})")
         drawn = not torch.equal(random_state, _random_state(x))
+    if not isinstance(out, torch.Tensor):
+        fail(module.role, f"a {type(out).__name__} from its forward pass", "a module that returns one tensor")
     if drawn:
         raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
     for name, value in before.items():

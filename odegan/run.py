@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from odegan import checkpoint
 from odegan.batches import Minibatches
 from odegan.callbacks import Ending, Hook
 from odegan.checks import ArgumentError
@@ -16,6 +17,9 @@ from odegan.solution import NonFiniteError, Solution, Statistics
 from odegan.state import Info, State
 from odegan.stepper import Stepper
 
+_OPEN = frozenset(
+    {"reported", "table", "replay", "proposed", "callbacks"}
+)  # what a fresh run does not tell the form of
 _ENDINGS = ("", "stopped", "interrupted")  # the later wins where ranks differ
 READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
 
@@ -143,7 +147,7 @@ class Run:
         if ys.ndim == 3 and not self.stopped_at.isnan().all():
             gone = (ts[:, None] > self.stopped_at).to(ys.device)
             ys = torch.where(gone[..., None], math.nan, ys)
-        stats = self.statistics.as_dict() | {"stopped_at": self._stopped_at()}
+        stats = self.statistics.as_dict() | {"stopped_at": self._stopped_at(), "compiled": self.stepper.compiler.works}
         result = Solution(ts, ys, self.state.y, last, self.status, stats, self.message)
         if ended and self.on_nonfinite == "raise":
             raise NonFiniteError(
@@ -180,8 +184,10 @@ class Run:
         """Continue from ``payload``. A run that was finished or had turned non-finite stays ended; one that a callback or
         Ctrl-C stopped goes on, or starts again where it is one call of torchdiffeq.
         """
-        if payload["y"].shape != self.state.y.shape:
-            raise ValueError(f"y of shape {tuple(payload['y'].shape)}")
+        checkpoint.check_form("it", payload, self.payload(), _OPEN)
+        checkpoint.check_form("reported", payload["reported"][:0], torch.stack(self.reported)[:0])
+        if payload["statistics"]["table"].shape[-1:] != self.statistics.table().shape[-1:]:
+            raise ValueError("the statistics' table is of another form")
         self.stopped_at = payload["stopped_at"].cpu()
         ended = payload["status"] == "finished" or self.ended_by_nonfinite()
         if not ended and self.stepper.arguments.one_call(self.minibatches is not None):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from odegan.checks import fail, whole
-from odegan.game import Game
+from odegan.game import Game, check_game
 from odegan.network import NetworkGame
 
 
@@ -38,6 +38,8 @@ class GameSampler:
     """
 
     def __init__(self, game: Game, y: Tensor, batches: Iterable[Any] | None = None, piece: int | None = None) -> None:
+        check_game(game)
+        game.split(y)
         self._game, self._y = game, y.detach()
         self._piece = None if piece is None else whole("piece", piece, low=1)
         self.generator: nn.Module | None = None
@@ -49,6 +51,7 @@ class GameSampler:
 
     def __call__(self, n: int, seed: int) -> Tensor:
         """Samples (n, C, H, W)."""
+        n = whole("n", n, low=1)
         if self.generator is None:
             return self._game.sample(self._y, n, seed)
         piece = self._piece if self._piece and self.normalisation == "batch" else n
@@ -56,6 +59,7 @@ class GameSampler:
 
     def latents(self, n: int, seed: int) -> Tensor:
         """n latents (n, ...), drawn on the CPU so that they are the same for any device."""
+        n, seed = whole("n", n, low=1), whole("seed", seed)
         latent = getattr(self._game, "latent", None)
         if latent is None:
             fail("latent", None, "given to gan, whose generator does not tell it")

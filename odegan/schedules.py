@@ -21,6 +21,9 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float]) -> Callable[
         >>> step_size(0.0), step_size(5.0)
         (0.01, 0.04)
     """
+    for name, given in {"values": values, "boundaries": boundaries}.items():
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            fail(name, given, "a list of numbers")
     if len(values) != len(boundaries) + 1:
         fail("values", list(values), f"one more than the {len(boundaries)} boundaries")
     plain = [number("values", value) for value in values]

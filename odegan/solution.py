@@ -90,7 +90,8 @@ class Solution:
     state. t: its time. status: "finished", "stopped" (a non-finite field with on_nonfinite="stop", or the callback
     returned True) or "interrupted". message: why it ended. stats: nfe, steps, rejected (ints; see ``Stepper`` for what an
     evaluation is), and per accepted step the CPU tensors t, step_size, error_ratio (steps,), losses (steps, [E,] 2) and
-    field_norm (steps, [E]); stopped_at: the time at which the run, or each member, turned non-finite, or None.
+    field_norm (steps, [E]); stopped_at: the time at which the run, or each member, turned non-finite, or None;
+    compiled: whether this call ran compiled code.
     """
 
     ts: torch.Tensor

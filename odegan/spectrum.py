@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -145,10 +146,17 @@ def spectra(game: Game, ys: torch.Tensor, batches: Sequence[Any] | None = None, 
     check_game(game)
     if not isinstance(ys, torch.Tensor) or ys.ndim != 2:
         fail("ys", ys, f"of shape (T, {game.n_params}), the states of one run")
+    if batches is not None and not isinstance(batches, Sequence):
+        fail("batches", type(batches).__name__, "None, or a list: one for each state")
     every: Sequence[Any] = [None] * len(ys) if batches is None else batches
     if len(every) != len(ys):
         fail("batches", f"{len(every)} of them", f"None, or {len(ys)}: one for each state")
+    for name in options:
+        choose("options", name, _OPTIONS)
     return [spectrum(game, y, batch, **options) for y, batch in zip(ys, every, strict=True)]
+
+
+_OPTIONS = tuple(inspect.signature(spectrum).parameters)[3:]
 
 
 def _check_state(game: Game, y: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from odegan import solvers
-from odegan.checks import choose, fail, number, whole
+from odegan.checks import choose, flag, number, whole
 from odegan.derivative import pullback
 from odegan.fingerprint import describe
 from odegan.game import Game, Players, check_game
@@ -64,8 +64,7 @@ def unrolled(
     number("step_size", step_size, low=0.0, strict=True)
     fixed = [name for name in solvers.names() if solvers.get(name).fixed_one_step]
     for name, value in {"persistent": persistent, "through": through}.items():
-        if not isinstance(value, bool):
-            fail(name, value, "True or False")
+        flag(name, value)
     return Unrolled(game, steps, step_size, choose("solver", solver, fixed), persistent, through)
 
 

@@ -1,7 +1,9 @@
 """Checkpoints: a resumed run is the uninterrupted one, bit for bit, or is refused; the file is whole and only data."""
 
+import json
 import math
-import pickle
+import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import odegan
 from odegan import ArgumentError, ExponentialAverage, UniformAverage, checkpoint, games
 from odegan.penalties import generator_gradient
 from odegan.run import Run
+from tests.campaign import checkpoints as campaign
 
 torch.set_num_threads(1)
 T = torch.tensor([0.0, 0.13, 0.4, 0.66, 0.8], dtype=torch.float64)
@@ -240,13 +243,6 @@ def test_a_failing_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
-class Payload:
-    """What a malicious file would hold: code that runs on unpickling."""
-
-    def __reduce__(self):
-        return (Path(self.touched).touch, ())
-
-
 @pytest.mark.parametrize(
     "write, shown",
     [
@@ -263,19 +259,6 @@ def test_a_wrong_file_is_refused(tmp_path, write, shown):
     with pytest.raises(ArgumentError, match=f"^checkpoint: got .*run.pt.*{shown}.*odegan checkpoint") as error:
         run(checkpoint=tmp_path / "run.pt")
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("form", ["pickle", "torch"])
-def test_code_in_a_file_is_not_run(tmp_path, form):
-    Payload.touched = str(tmp_path / "touched")
-    path = tmp_path / "run.pt"
-    payload = {"odegan_checkpoint": checkpoint.VERSION, "y": Payload()}
-    path.write_bytes(pickle.dumps(payload, 2)) if form == "pickle" else torch.save(payload, path)
-    with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt.*cannot be read"):
-        run(checkpoint=path)
-    assert not (tmp_path / "touched").exists()
-    pickle.loads(path.read_bytes()) if form == "pickle" else torch.load(path, weights_only=False)
-    assert (tmp_path / "touched").exists()
 
 
 def test_a_flipped_byte_is_noticed(tmp_path):
@@ -322,3 +305,65 @@ def test_a_checkpoint_with_missing_parts_is_one_line(tmp_path, change):
     with pytest.raises(odegan.ArgumentError, match=r"^(checkpoint|arguments|t|y): ") as error:
         run(lambda state, info: None)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", campaign.FORMS)
+@pytest.mark.parametrize("evil", campaign.EVIL)
+def test_code_in_a_file_is_not_run(tmp_path, form, evil):
+    """An incautious reader does run it: each file is read in that way afterwards."""
+    path, canary = tmp_path / "run.pt", tmp_path / "canary"
+    campaign.FORMS[form].write(path, campaign.EVIL[evil](canary))
+    with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt.*cannot be read") as error:
+        checkpoint.load(path)
+    assert "\n" not in str(error.value)
+    assert not canary.exists()
+    campaign.FORMS[form].fire(path)
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("kind", campaign.FOREIGN)
+def test_a_foreign_file_or_version_is_refused(tmp_path, kind):
+    path = tmp_path / "run.pt"
+    campaign.FOREIGN[kind](path)
+    with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt.*it must be an odegan checkpoint") as error:
+        checkpoint.load(path)
+    assert "\n" not in str(error.value)
+    if version := re.fullmatch(r"version (-?\d+)", kind):
+        assert f"of version {version[1]}; it must be an odegan checkpoint of version {checkpoint.VERSION}" in str(
+            error.value
+        )
+
+
+def outcomes(folder, files):
+    """What came of so many damaged files of each kind, and of each kind which they were."""
+    found = list(campaign.damaged(folder, campaign.run(), files))
+    assert len(found) == files * (len(campaign.DAMAGE) + 1)
+    return found
+
+
+def test_damage_is_refused_or_harmless(tmp_path):
+    found = outcomes(tmp_path, 4)
+    assert {outcome for _, outcome in found} <= {campaign.REFUSED, campaign.SAME}
+    assert {outcome for kind, outcome in found if kind == "cut off"} == {campaign.REFUSED}
+
+
+@pytest.mark.slow
+def test_much_damage_is_refused_or_harmless(tmp_path):
+    assert {outcome for _, outcome in outcomes(tmp_path, 400)} <= {campaign.REFUSED, campaign.SAME}
+
+
+@pytest.mark.parametrize("version", range(1, checkpoint.VERSION + 1))
+def test_a_file_of_every_version_resumes_or_is_refused_by_its_version(tmp_path, version):
+    """Made by ``python -m tests.campaign.checkpoints --fixture tests/data`` when that version was the present one."""
+    stored = Path(__file__).parent / "data" / f"checkpoint_version_{version}"
+    path = shutil.copy(stored.with_suffix(".pt"), tmp_path / "run.pt")
+    if version < checkpoint.VERSION:
+        with pytest.raises(ArgumentError, match=f"of version {version}; .* of version {checkpoint.VERSION}"):
+            campaign.run(path)
+        return
+    kept = checkpoint.load(path)
+    assert (kept["aux"]["index"], kept["status"]) == (6, "stopped")
+    resumed = campaign.run(path)
+    assert resumed.stats["steps"] == 16
+    expected = torch.tensor(json.loads(stored.with_suffix(".json").read_text())["ys"], dtype=torch.float64)
+    torch.testing.assert_close(resumed.ys, expected, rtol=0, atol=1e-9)

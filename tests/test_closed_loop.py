@@ -1,4 +1,4 @@
-"""Replay buffers as part of a run's state: filled, overwritten, drawn from, resumed, per member, compiled."""
+"""Replay buffers as part of a run's state: filled, overwritten, drawn from, resumed, per member."""
 
 import math
 
@@ -205,17 +205,6 @@ def test_members_are_single_runs(name, extra):
     torch.testing.assert_close(together.ys, alone, rtol=0, atol=1e-5 if extra.get("solver") == "bosh3" else 1e-12)
     plain = odegan.odeint_gan(game(), y0, SPAN, seed=seeds, **arguments | {"penalties": []})
     assert (together.y - plain.y).norm(dim=-1).min() > 1e-5
-
-
-@pytest.mark.parametrize("name, members", [("closed_loop", 0), ("wgan_gp", 2)])
-def test_compiled_is_eager(name, members):
-    torch.compiler.reset()
-    y0 = starts(members) if members else game().init()
-    runs = [
-        odegan.odeint_gan(game(), y0, [0.0, 0.5], compile=c, **RUN | {"penalties": [OTHERS[name]]})
-        for c in (False, "aot_eager")
-    ]
-    torch.testing.assert_close(runs[0].ys, runs[1].ys, rtol=1e-11, atol=1e-12)
 
 
 def test_stages_share_the_first_batch():

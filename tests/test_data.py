@@ -233,7 +233,7 @@ def replaced(content):
         (replaced(encoded(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))[:2000]), "truncated"),
         (replaced(b"hello"), "cannot identify image file"),
         (replaced(b""), "cannot identify image file"),
-        (replaced(encoded(np.full((4, 4), 5000, dtype=np.uint16))), "more than 8 bits a channel, mode I;16"),
+        (replaced(encoded(np.full((4, 4), 5000, dtype=np.uint16))), "more than 8 bits a channel, mode I"),
         (lambda path: path.unlink(), "No such file"),
     ],
     ids=["truncated", "text", "empty", "16 bits", "gone"],

@@ -165,57 +165,12 @@ def test_help_names_and_explains_the_options(name: str, capsys) -> None:
     assert "Seed of everything random" in printed
 
 
-WRONG = [
-    ("rotational --seed x", "--seed"),
-    ("rotational --sed 3", "did you mean --seed?"),
-    ("rotational unexpected", "unexpected"),
-    ("rotational --step-size 0", "step_size: got 0.0"),
-    ("rotational --damping -1", "damping: got -1.0"),
-    ("rotational --device abacus", "device: got 'abacus'"),
-    ("mog16 --solver rk5", "did you mean 'rk4'?"),
-    ("mog16 --step-size -0.1", "step_size: got -0.1"),
-    ("mog16 --refresh often", "refresh: got 'often'"),
-    ("mog16 --solver dopri5 --refresh stage", "refresh: got 'stage'"),
-    ("mog16 --solver scipy_solver --refresh never --placement field", "a budget of field evaluations"),
-    ("mog16 --placement nowhere", "placement: got 'nowhere'"),
-    ("mog16 --solver midpoint --placement first_stage", "b_1 = 0"),
-    ("mog16 --players both", "players: got 'both'"),
-    ("mog16 --players frozen --solver adam", "players: got 'frozen'"),
-    ("mog16 --penalty generator_gradient", "penalty: got 'generator_gradient'"),
-    ("mog16 --penalty nothing:1", "penalty: got 'nothing'"),
-    ("mog16 --solver adam --option betas", "option: got 'betas'"),
-    ("mog16 --solver adam --option beta=1", "did you mean 'betas'?"),
-    ("mog16 --rates 1", "--rates"),
-    ("mog16 --clip 0", "clip: got 0.0"),
-    ("mog16 --loss hinges", "did you mean 'hinge'?"),
-    ("mog16 --seeds 0", "seeds: got 0"),
-    ("mog16 --compare --settings rk4 rk5", "settings: got 'rk5'"),
-]
-
-
-@pytest.mark.parametrize("command, message", WRONG)
-def test_wrong_options_are_one_line_and_write_nothing(command: str, message: str, tmp_path: Path, capsys) -> None:
-    name, *arguments = command.split()
-    assert ENTRIES[name]([*arguments, "--output", str(tmp_path / "run")]) == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert said.err.startswith(f"python -m experiments.{name}: ")
-    assert said.err.count("\n") == 1
-    assert not said.out
-    assert not (tmp_path / "run").exists()
-
-
 def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "experiments.rotational", "--step-size", "zero", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "--step-size" in done.stderr
-
-
-def test_batch_size_must_hold_every_mode(tmp_path: Path, capsys) -> None:
-    assert mog16.main(["--batch-size", "100", "--output", str(tmp_path / "run")]) == 2
-    assert "batch_size: got 100; it must be a multiple of 16" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("solver, intervals", [("heun2", 5), ("dopri5", 2)])

@@ -73,7 +73,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch, ca
     [
         (("--grid", "1"), "grid: got 1"),
         (("--step-sizes", "0.1", "-1"), "step_sizes: got -1.0"),
-        (("--only", "nothing"), "dynamics with 'nothing' in the name: got 0"),
+        (("--only", "nothing"), "only: got 'nothing'"),
         (("--unroll", "0"), "unroll: got 0"),
     ],
 )

@@ -8,8 +8,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import odegan
+from tests.campaign import versions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,9 +55,45 @@ def test_constraints_pin_every_direct_dependency_within_its_range(requirement):
     assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
 
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda r: r.name)
+def test_lowest_constraints_are_the_lower_bounds(requirement):
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    (bound,) = [part.version for part in requirement.specifier if part.operator == ">="]
+    if canonicalize_name(requirement.name) not in {"tomli"}:  # for Python 3.10 only
+        assert Version(pins[canonicalize_name(requirement.name)]) == Version(bound)
+
+
+def test_lowest_constraints_name_direct_dependencies_only():
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    pinned = {line.split("==")[0] for line in lines if line and not line.startswith("#")}
+    assert pinned <= {canonicalize_name(requirement.name) for requirement in requirements()}
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/index.md", ".ci/run"])
 def test_make_targets_named_in_prose_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`|\$ |exec )make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
     assert named <= targets
     assert named or page == "README.md"
+
+
+@pytest.mark.parametrize(
+    "log, found",
+    [
+        ("...\n1 failed, 20 passed, 3 skipped, 2 warnings in 4.2s", (20, 1, 0, 3)),
+        ("=== 7 passed, 2 errors in 61.00s (0:01:01) ===\n", (7, 0, 2, 0)),
+    ],
+)
+def test_counts_of_a_report_of_pytest(log, found):
+    assert tuple(versions.summary(log).values()) == found
+
+
+def test_a_report_that_was_cut_short_counts_as_none():
+    assert versions.summary("....F... [ 12%]\n") == {}
+
+
+def test_the_page_has_every_direct_dependency():
+    pins = dict.fromkeys(versions.direct(), "1.0")
+    text = versions.page({"lowest": {"passed": 2}}, {"lowest": pins}, "3 modules import.", [])
+    assert text.count("| 1.0 |") == len(pins) == len(requirements())

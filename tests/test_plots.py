@@ -99,7 +99,7 @@ def test_density_frames(tmp_path):
     frames = [(f"step {k}", samples, critic if k else None) for k in range(6)]
     figure = plots.density_frames(frames, modes=torch.tensor([[1.0, -0.5], [0.0, 0.0]]), bandwidth=0.04)
     assert [axes.get_title() for axes in figure.axes] == [f"step {k}" for k in range(6)]
-    assert [len(axes.collections) for axes in figure.axes] == [0, 2, 2, 2, 2, 2]
+    assert [bool(axes.collections) for axes in figure.axes] == [False, *[True] * 5]
     for axes in figure.axes:
         assert axes.get_xlim() == axes.get_ylim() == (-2, 2)
         assert axes.lines[0].get_xydata().tolist() == [[1.0, -0.5], [0.0, 0.0]]

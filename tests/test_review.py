@@ -165,38 +165,6 @@ def test_random_transforms_of_a_data_set_are_a_function_of_seed_and_index():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("members", [None, 2])
-def test_scheduled_weights_compile(members):
-    game = gan(*pair())
-    y0 = game.init(seed=0) if members is None else torch.stack([game.init(seed=s) for s in range(members)])
-    arguments = {"data": torch.ones(8, 2), "latent": 3, "batch_size": 4, "solver": "heun2", "step_size": 0.1}
-    schedule = odegan.penalties.generator_gradient(odegan.piecewise([0.1, 5.0], [0.15]))
-    eager = odeint_gan(game, y0, T, penalties=[schedule], **arguments)
-    compiled = odeint_gan(game, y0, T, penalties=[schedule], compile="aot_eager", **arguments)
-    constant = odeint_gan(game, y0, T, penalties=[odegan.penalties.generator_gradient(0.1)], **arguments)
-    torch.testing.assert_close(eager.y, compiled.y)
-    assert not torch.allclose(eager.y, constant.y, rtol=1e-6)
-
-
-def test_more_steppers_are_compiled_than_torch_recompiles():
-    game = odegan.games.bilinear()
-    runs = {"solver": "heun2", "compile": "aot_eager", "refresh": 0.5}
-    for i in range(12):  # torch gives a code object 8
-        stepper = odegan.Stepper(game, step_size=0.5, rates=(1.0, 1.0 + i), **runs)
-        state, _ = stepper.step(stepper.init(torch.tensor([1.0, 0.0])))
-        assert state.y[1] == pytest.approx(0.5 * (1 + i))
-
-
-def test_what_cannot_be_compiled_is_said_in_one_line():
-    game = gan(*pair())
-    branching = odegan.penalties.generator_gradient(lambda t: 0.1 if t < 0.5 else 0.2)
-    with pytest.raises(ArgumentError, match="compile") as caught:
-        odeint_gan(
-            game, game.init(), T, data=torch.ones(8, 2), latent=3, penalties=[branching], compile="eager", **FIXED
-        )
-    assert "\n" not in str(caught.value)
-
-
 def test_an_ensemble_given_to_the_field_is_refused():
     with pytest.raises(ArgumentError, match="vmap"):
         odegan.vector_field(odegan.games.bilinear())(0.0, torch.ones(3, 2))

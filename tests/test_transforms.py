@@ -1,4 +1,4 @@
-"""f is pure and composes with torch.func and torch.compile; ensembles are single runs, compiled runs are eager ones."""
+"""f is pure and composes with torch.func and torch.compile; ensembles are single runs."""
 
 import itertools
 import math
@@ -93,51 +93,9 @@ def test_ensembles_of_baselines_with_options(solver, options):
     compare({"solver": solver, "step_size": 0.02, "options": options, "penalties": [PENALTY], "clip": 0.5}, 1, 1e-12)
 
 
-COMPILED = [
-    {"solver": "heun2", "penalties": [PENALTY], "placement": "after_step"},
-    {"solver": "rk4_classic", "refresh": math.inf},
-    {"solver": "euler", "players": "frozen", "penalties": [PENALTY], "placement": "field"},
-    {"solver": "heun3", "penalties": [PENALTY], "placement": "first_stage", "refresh": "stage"},
-    {"solver": "adam", "options": {"alternating": True}},
-    {"solver": "optimistic", "clip": 0.5},
-    {"solver": "dopri5", "refresh": 0.2, "rates": (1.0, 2.0)},
-    {"solver": "bosh3", "refresh": math.inf, "penalties": [PENALTY]},
-]
-
-
-QUICK = {("heun2", 2), ("adam", 0), ("dopri5", 0)}
-
-
 def quick_and_slow(cases, quick):
     """The cases, all but the quick ones marked slow: tracing takes seconds each."""
     return [pytest.param(*case, marks=[] if quick(*case) else pytest.mark.slow) for case in cases]
-
-
-@pytest.mark.parametrize(
-    "arguments, members",
-    quick_and_slow(
-        itertools.product(COMPILED, [0, 2]), lambda arguments, members: (arguments["solver"], members) in QUICK
-    ),
-    ids=lambda value: value["solver"] if isinstance(value, dict) else str(value),
-)
-def test_compiled_is_eager(arguments, members):
-    torch.compiler.reset()
-    step = {} if arguments["solver"] in ADAPTIVE else {"step_size": H}
-    options = {"data": POOL, "latent": 3, "batch_size": 8} | arguments | step
-    y0 = starts()[:members] if members else starts()[0]
-    eager, compiled = (odegan.odeint_gan(game(), y0, SPAN, compile=c, **options) for c in (False, "aot_eager"))
-    torch.testing.assert_close(compiled.ys, eager.ys, rtol=0, atol=1e-12 if step else 1e-9)
-    assert compiled.stats["nfe"] == eager.stats["nfe"]
-    torch.testing.assert_close(compiled.stats["losses"], eager.stats["losses"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("members", [0, 2])
-def test_compiled_by_inductor_is_eager(members):
-    options = {"data": POOL, "latent": 3, "batch_size": 8, "solver": "heun2", "step_size": H, "penalties": [PENALTY]}
-    y0 = starts()[:members] if members else starts()[0]
-    eager, compiled = (odegan.odeint_gan(game(), y0, SPAN, compile=c, **options) for c in (False, True))
-    torch.testing.assert_close(compiled.ys, eager.ys, rtol=0, atol=1e-12)
 
 
 FIELDS = {"plain": {}, "penalised": {"penalties": [PENALTY]}, "scaled": {"rates": (2.0, 0.5), "clip": 0.1}}

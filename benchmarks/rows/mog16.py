@@ -6,6 +6,7 @@ from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings, best, compare, compared, measured, same_outcome
 from benchmarks.worker import Worker
 
+PRODUCTS = "matrix products of a step, 1 thread"
 THREADS = {1: "1 thread", 0: "all threads"}
 
 
@@ -23,6 +24,8 @@ def measure(settings: Settings) -> Result:
             peers[f"JAX a step at a time, {words}"] = jaxes.add("peer_jax:mog16", steps=steps, scan=False)
         peers["odegan eager, 1 thread"] = torch_1.add("peer_odegan:mog16", steps=steps)
         same_outcome(peers)
+        peers[PRODUCTS] = torch_1.add("peer_odegan:products", steps=steps)
+        count = peers[PRODUCTS].facts()["products"]
         times = compare(peers, settings, "mog16")
     lines = [measured("mog16", "RK4", name, t, "steps") for name, t in times.items()]
     ours = best(times, [name for name in times if name.startswith("odegan compiled")])
@@ -32,4 +35,8 @@ def measure(settings: Settings) -> Result:
         theirs = best(times, [name for name in times if name.startswith(start)])
         what = f"speed over {theirs}"
         verdicts.append(compared("mog16", ours, what, times[theirs], times[ours], goal, at_least=True))
+    alone, note = times[PRODUCTS], f"{count} products"
+    for name in ("odegan compiled, 1 thread", best(times, [name for name in times if name.startswith("JAX")])):
+        what = f"time of a step's matrix products alone over the whole step of {name}"
+        verdicts.append(compared("mog16", "limit", what, alone, times[name], None, note=note))
     return Result(lines, verdicts)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from odegan.checks import ArgumentError, fail, one_line, whole
+from odegan.checks import ArgumentError, fail, flag, one_line, whole
 from odegan.data.sources import Encoded, Source, find
 
 RESIZE = "Pillow bicubic, antialiased, 8 bit"
@@ -67,11 +67,10 @@ def images(
     size = whole("size", size, low=1)
     if crop is not None and crop != "center":
         crop = fail("crop", crop, "'center', a number or None") if isinstance(crop, str) else whole("crop", crop, low=1)
-    if channels not in _MODES:
+    if channels not in tuple(_MODES):
         fail("channels", channels, "1 or 3")
     for name, value in {"flip": flip, "dequantise": dequantise}.items():
-        if not isinstance(value, bool):
-            fail(name, value, "True or False")
+        flag(name, value)
     if not isinstance(split, str) or not split:
         fail("split", split, "the name of a split")
     return ImageDataset(find(source, split), size, split, flip, crop, dequantise, channels)

@@ -61,6 +61,8 @@ def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
         tensor([[0., 1., 1.]])
     """
     softening = number("softening", softening, low=0.0)
+    if not isinstance(anchor, torch.Tensor) or anchor.ndim != 1:
+        fail("anchor", anchor, "a tensor (d,), one point")
 
     def k(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         z = anchor.to(x)[None]

@@ -115,11 +115,15 @@ def particle_game(
     """
     if not isinstance(data, torch.Tensor) or data.ndim != 2 or not len(data) or not data.is_floating_point():
         fail("data", data, "a floating-point tensor (M, d) of at least one point")
+    if not callable(features) or not hasattr(features, "dim"):
+        fail("features", features, "from odegan.flows.fourier_features or energy_features")
     if data.shape[1] != features.dim:
         fail("features", features.dim, f"of the data's dimension, {data.shape[1]}")
     n_particles = whole("n_particles", n_particles, low=1)
     if start is None and n_particles > len(data):
         fail("n_particles", n_particles, f"at most the number of data, {len(data)}, without a start of your own")
+    if start is not None and not callable(start):
+        fail("start", start, "None, or a function (n, generator) -> points")
     decay = number("decay", decay, low=0.0)
     return ParticleGame(data, features, n_particles, decay, start or (lambda n, draw: _neighbours(data, n, draw)))
 

@@ -47,6 +47,8 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     """
     if not isinstance(A, torch.Tensor) or A.ndim != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
         fail("A", A, "a square floating-point matrix (P, P)")
+    if not bool(torch.isfinite(A).all()):
+        fail("A", A, "finite")
     size = A.shape[0]
     n_disc = size // 2 if n_disc is None else whole("n_disc", n_disc)
     if n_disc > size:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odegan.checks import fail
+from odegan.checks import fail, whole
 
 
 class Coverage(NamedTuple):
@@ -35,12 +35,21 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
 
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
+    if not isinstance(real_features, Tensor) or real_features.dim() != 2:
+        fail("real_features", real_features, "of shape (n, d)")
     n = len(real_features)
-    if not 1 <= k < n:
+    if not 1 <= whole("k", k) < n:
         fail("k", k, f"from 1 to {n - 1}, the number of other real samples")
-    if labels.shape != (n,):
+    if not isinstance(labels, Tensor) or labels.shape != (n,):
         fail("labels", labels, f"of shape ({n},), one a real sample")
-    if fake_features.dim() != 2 or fake_features.shape[1:] != real_features.shape[1:]:
+    if labels.is_floating_point() or labels.min() < 0:
+        fail("labels", labels.unique().tolist(), "whole numbers from 0")
+    whole("chunk", chunk, low=1)
+    if (
+        not isinstance(fake_features, Tensor)
+        or fake_features.dim() != 2
+        or fake_features.shape[1:] != real_features.shape[1:]
+    ):
         fail("fake_features", fake_features, f"of shape (m, {real_features.shape[1]})")
     sizes = torch.bincount(labels)
     if not sizes.all():

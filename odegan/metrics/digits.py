@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from odegan.checks import fail, one_line
+from odegan.checks import fail, one_line, whole
 
 _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
 _EPOCHS = 20
@@ -68,6 +68,9 @@ def train_classifier(
             seed.
         progress: show a bar over the epochs.
     """
+    whole("seed", seed)
+    if path is not None and not isinstance(path, str | os.PathLike):
+        fail("path", path, "None, or a path")
     path = None if path is None else Path(path)
     if path is not None and path.exists():
         return _load(path, seed)

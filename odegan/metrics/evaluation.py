@@ -147,10 +147,15 @@ def scores(
         >>> abs(found["fid"]["value"]) < 1e-12, found["fid"]["n_real"], found["fid"]["resize"]
         (True, 16, 'none')
     """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        fail("names", names, f"a list of names of {', '.join(SCORES)}")
     names = [choose("names", name, SCORES) for name in names]
+    if not callable(sampler):
+        fail("sampler", sampler, "a function (n, seed) to images")
     mode = choose("normalisation", _own(sampler, "normalisation", normalisation), NORMALISATIONS)
     whole("n", n, low=2)
     whole("batch_size", batch_size, low=1)
+    whole("seed", seed)
     if cache is not None and (not isinstance(cache, str | os.PathLike) or Path(cache).is_file()):
         fail("cache", cache, "a folder, or None")
     data = _RealData(dataset, n_real, batch_size, whole("workers", workers), progress)

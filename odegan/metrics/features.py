@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odegan.checks import fail
+from odegan.checks import fail, whole
 from odegan.fingerprint import describe
 from odegan.metrics.inception import RESIZE, inception
 
@@ -60,7 +60,7 @@ def find_extractor(spec: Spec, device: Any = None) -> Extractor:
     """
     if isinstance(spec, str | os.PathLike):
         network = inception(None if spec == "inception" else spec)
-        where = torch.device("cpu" if device is None else device)
+        where = _device("cpu" if device is None else device)
         return Extractor("Inception 2015-12-05", RESIZE, network.to(where), where)
     if isinstance(spec, Extractor):
         return spec
@@ -70,7 +70,14 @@ def find_extractor(spec: Spec, device: Any = None) -> Extractor:
         parameter = next(spec.parameters(), None) if isinstance(spec, nn.Module) else None
         device = "cpu" if parameter is None else parameter.device
     name = getattr(spec, "__qualname__", type(spec).__name__)
-    return Extractor(name, "none", spec, torch.device(device))
+    return Extractor(name, "none", spec, _device(device))
+
+
+def _device(name: Any) -> torch.device:
+    try:
+        return torch.device(name)
+    except (RuntimeError, TypeError):
+        fail("device", name, "a device of torch, such as cpu")
 
 
 @torch.no_grad()
@@ -79,8 +86,9 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
 
     The module runs in its own dtype and is left in the mode it was in.
     """
-    if len(images) == 0:
-        fail("images", images, "at least one image")
+    if not isinstance(images, Tensor) or len(images) == 0:
+        fail("images", images, "a tensor of at least one image")
+    whole("batch_size", batch_size, low=1)
     with _evaluation_mode(features):
         out = torch.cat([features(batch).double() for batch in images.split(batch_size)])
     if out.dim() != 2:

@@ -21,9 +21,9 @@ class Moments(NamedTuple):
 @torch.no_grad()
 def moments(features: Tensor) -> Moments:
     """Mean and covariance of features (n, d), n >= 2, in float64 and in two passes, so that a large mean costs no digits."""
-    n = len(features)
-    if features.dim() != 2 or n < 2:
+    if not isinstance(features, Tensor) or features.dim() != 2 or len(features) < 2:
         fail("features", features, "of shape (n, d) with n >= 2, for a covariance")
+    n = len(features)
     chunks = features.split(_CHUNK)
     mean = torch.stack([rows.double().sum(0) for rows in chunks]).sum(0) / n
     covariance = sum((rows.double() - mean).T @ (rows.double() - mean) for rows in chunks) / (n - 1)
@@ -46,6 +46,11 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
         >>> frechet_distance(Moments(0 * one[0], 4 * one), Moments(3 * one[0], 25 * one))  # 3^2 + (2 - 5)^2
         18.0
     """
+    for name, one in {"real": real, "fake": fake}.items():
+        if not isinstance(one, Moments):
+            fail(name, one, "Moments, as odegan.metrics.moments makes them")
+    if real.mean.shape != fake.mean.shape:
+        fail("fake", f"moments of {len(fake.mean)} features", f"of as many as real, {len(real.mean)}")
     if not all(part.isfinite().all() for part in (*real, *fake)):
         return float("nan")  # eigenvalues of such a matrix raise an error instead
     middle = torch.linalg.svdvals(_root(real.covariance) @ _root(fake.covariance)).sum()

@@ -26,7 +26,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> Mean:
         >>> inception_score(100.0 * torch.eye(4), splits=1)
         Mean(value=4.0, std=0.0)
     """
-    if logits.dim() != 2 or len(logits) == 0:
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) == 0:
         fail("logits", logits, "of shape (n, classes), with n > 0")
     if not 1 <= whole("splits", splits) <= len(logits):
         fail("splits", splits, f"from 1 to {len(logits)}, the samples there are")

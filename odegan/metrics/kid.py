@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.checks import fail, whole
+from odegan.metrics.pairs import check_pair
 from odegan.seeds import generator
 
 
@@ -32,8 +33,10 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 4.
     """
+    check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d), with n, m >= 2", least=2)
     most = min(len(real), len(fake))
     whole("subsets", subsets, low=1)
+    whole("seed", seed)
     if not 2 <= whole("subset_size", subset_size) <= most:
         fail("subset_size", subset_size, f"from 2 to {most}, the samples there are")
     draw = generator(seed, "kid", 0)
@@ -61,8 +64,7 @@ def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
         >>> polynomial_mmd(torch.tensor([[1.0], [1.0]]), torch.tensor([[0.0], [0.0]]))  # 8 + 1 - 2
         7.0
     """
-    if real.dim() != 2 or fake.dim() != 2 or real.shape[1] != fake.shape[1] or min(len(real), len(fake)) < 2:
-        fail("real, fake", (tuple(real.shape), tuple(fake.shape)), "of shapes (n, d) and (m, d), with n, m >= 2")
+    check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d), with n, m >= 2", least=2)
     x, y = real.double(), fake.double()
 
     def within(rows: Tensor) -> Tensor:

@@ -49,12 +49,12 @@ def mixture_scores(
         >>> int(covered), float(quality), round(float(kl), 4)
         (1, 0.5, 0.6931)
     """
-    if samples.dim() not in (2, 3) or samples.shape[-2] == 0:
+    if not isinstance(samples, Tensor) or samples.dim() not in (2, 3) or samples.shape[-2] == 0:
         fail("samples", samples, "of shape (n, d) or (E, n, d), with n > 0")
-    if modes.dim() != 2 or modes.shape[0] == 0 or modes.shape[1] != samples.shape[-1]:
+    if not isinstance(modes, Tensor) or modes.dim() != 2 or modes.shape[0] == 0 or modes.shape[1] != samples.shape[-1]:
         fail("modes", modes, f"of shape (K, {samples.shape[-1]}), with K > 0")
     limit = number("sigma", sigma, low=0, strict=True) * number("radius", radius, low=0, strict=True)
-    if not 0 < share <= 1:
+    if not 0 < number("share", share) <= 1:
         fail("share", share, "a number above 0 and up to 1")
 
     n, k = samples.shape[-2], modes.shape[0]

@@ -26,6 +26,8 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
         3.0
     """
     x, y = _points(x, y)
+    if not callable(kernel):
+        fail("kernel", kernel, "a function (n, d), (m, d) -> (n, m)")
     square = kernel(x, x).mean() - 2 * kernel(x, y).mean() + kernel(y, y).mean()
     return float(square.clamp(min=0).sqrt())
 
@@ -68,8 +70,8 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
 
 def _points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Both samples in float64."""
-    if x.ndim != 2 or len(x) == 0:
+    if not isinstance(x, Tensor) or x.ndim != 2 or len(x) == 0:
         fail("x", x, "of shape (n, d), with n > 0")
-    if y.ndim != 2 or len(y) == 0 or y.shape[1] != x.shape[1]:
+    if not isinstance(y, Tensor) or y.ndim != 2 or len(y) == 0 or y.shape[1] != x.shape[1]:
         fail("y", y, f"of shape (m, {x.shape[1]}), with m > 0")
     return x.double(), y.double()

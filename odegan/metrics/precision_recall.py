@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from odegan.checks import fail, whole
+from odegan.metrics.pairs import check_pair
 
 
 class PrecisionRecall(NamedTuple):
@@ -38,14 +39,15 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -
         >>> precision_recall(real, fake, k=1)  # two of three inside; the real ones within 0.1 of 0.5 and 8.4 of 9
         PrecisionRecall(precision=0.666..., recall=0.75)
     """
+    check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d)")
     return PrecisionRecall(share_inside(fake, real, k, chunk), share_inside(real, fake, k, chunk))
 
 
 @torch.no_grad()
 def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) -> float:
     """The share of the points (p, d) that lie in the manifold of the samples (n, d): one half of ``precision_recall``."""
-    if points.dim() != 2 or samples.dim() != 2 or points.shape[1] != samples.shape[1]:
-        fail("points, samples", (tuple(points.shape), tuple(samples.shape)), "of shapes (p, d) and (n, d)")
+    check_pair("points, samples", points, samples, "of shapes (p, d) and (n, d)")
+    whole("chunk", chunk, low=1)
     if not 1 <= whole("k", k) < len(samples):
         fail("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
     points, centres = points.double(), samples.double()

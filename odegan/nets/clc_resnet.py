@@ -18,6 +18,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from odegan.checks import fail, whole
 from odegan.nets.blocks import Residual, conv3
 
 START = 4  # pixels of the smallest image
@@ -37,7 +38,11 @@ def widths(size: int, width: int, most: int) -> list[int]:
         >>> widths(64, 32, 256)
         [32, 64, 128, 256, 256]
     """
-    halvings = (size // START).bit_length() - 1
+    whole("width", width, low=1)
+    whole("most", most, low=1)
+    halvings = (whole("size", size, low=START) // START).bit_length() - 1
+    if size != START * 2**halvings:
+        fail("size", size, "4 times a power of two")
     return [min(width * 2**i, most) for i in range(halvings + 1)]
 
 
@@ -59,6 +64,7 @@ class Generator(nn.Sequential):
     """
 
     def __init__(self, latent: int = 256, size: int = 32, width: int = 32, most: int = 256) -> None:
+        whole("latent", latent, low=1)
         channels = widths(size, width, most)[::-1]
         layers: list[nn.Module] = [
             nn.Linear(latent, channels[0] * START**2),

@@ -13,6 +13,7 @@ Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization o
 from torch import nn
 
 import odegan.nets.dcgan as dcgan
+from odegan.checks import whole
 from odegan.nets.blocks import GlorotSequential, conv3, deconv4
 from odegan.nets.init import glorot_uniform_
 
@@ -44,6 +45,7 @@ class Generator(GlorotSequential):
         def norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> list[nn.Module]:
             return [shift_norm(kind, features)] if batch_norm else []
 
+        whole("latent", latent, low=1)
         biased = not batch_norm
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4, bias=biased), *norm(nn.BatchNorm1d, 512 * 4 * 4)]
         layers += [nn.ReLU(), nn.Unflatten(1, (512, 4, 4))]

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from odegan.checks import fail
+from odegan.checks import fail, whole
 from odegan.nets.init import truncated_normal_
 
 
@@ -28,6 +28,7 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int = 128, batch_norm: bool = True) -> None:
         super().__init__()
+        whole("latent", latent, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4), nn.Unflatten(1, (512, 4, 4))]
         for n_in, n_out in ((512, 256), (256, 128), (128, 64)):
             layers.append(nn.ConvTranspose2d(n_in, n_out, kernel_size=4, stride=2, padding=1))

@@ -7,6 +7,7 @@ Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization o
 
 from torch import nn
 
+from odegan.checks import whole
 from odegan.nets.blocks import GlorotSequential, conv5, deconv5
 
 
@@ -26,6 +27,7 @@ class Generator(GlorotSequential):
     """
 
     def __init__(self, latent: int = 128, width: int = 64) -> None:
+        whole("latent", latent, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, width * 2 * 2), nn.ReLU(), nn.Unflatten(1, (width, 2, 2))]
         for _ in range(3):
             layers += [deconv5(width, width), nn.ReLU()]

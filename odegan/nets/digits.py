@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from odegan.checks import whole
 from odegan.nets.init import truncated_normal_
 
 
@@ -21,6 +22,8 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int = 16, channels: int = 32, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         super().__init__()
+        whole("latent", latent, low=1)
+        whole("channels", channels, low=1)
         self.layers = nn.Sequential(
             nn.Linear(latent, 2 * channels * 2 * 2),
             nn.Unflatten(1, (2 * channels, 2, 2)),
@@ -58,6 +61,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int = 32, activation: Callable[[], nn.Module] = _leaky_relu) -> None:
         super().__init__()
+        whole("channels", channels, low=1)
         self.layers = nn.Sequential(
             nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=1),
             activation(),

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from odegan.checks import fail
+from odegan.checks import fail, number
 
 
 def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
@@ -37,6 +37,7 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
 
     Source: Qin et al. 2020 (ODE-GAN), the authors' public programs; Sonnet's default initialisers.
     """
+    _check_module(module)
     for name, layer in module.named_modules():
         own = dict(layer.named_parameters(recurse=False))
         if isinstance(layer, nn.Linear | _ConvNd) and set(own) <= {"weight", "bias"} and "weight" in own:
@@ -70,6 +71,8 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
     Source: Glorot and Bengio 2010, "Understanding the Difficulty of Training Deep Feedforward Neural Networks".
     """
+    _check_module(module)
+    number("gain", gain, low=0.0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | _ConvNd):
             normalised = parametrize.is_parametrized(layer, "weight")
@@ -80,3 +83,8 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
         elif isinstance(layer, _BatchNorm):
             layer.reset_parameters()
     return module
+
+
+def _check_module(module: nn.Module) -> None:
+    if not isinstance(module, nn.Module):
+        fail("module", module, "a torch.nn.Module")

@@ -26,8 +26,12 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        if len(sizes) < 2 or min(sizes) < 1:
+        if not isinstance(sizes, Sequence) or len(sizes) < 2:
+            fail("sizes", sizes, "at least two positive widths, the input's first")
+        if not all(isinstance(n, int) and n > 0 for n in sizes):
             fail("sizes", tuple(sizes), "at least two positive widths, the input's first")
+        if not callable(activation):
+            fail("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation()]

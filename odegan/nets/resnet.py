@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from odegan.checks import fail, whole
 from odegan.nets.blocks import GlorotSequential, Residual, conv3, conv4, deconv4
 
 WIDTH = 64
@@ -39,6 +40,9 @@ class Generator(GlorotSequential):
     """
 
     def __init__(self, latent: int = 128, version: int = 1) -> None:
+        whole("latent", latent, low=1)
+        if version not in (1, 2):
+            fail("version", version, "1 or 2")
         start, last = {1: (2, deconv4(WIDTH, 3)), 2: (4, conv3(WIDTH, 3))}[version]
         layers: list[nn.Module] = [
             nn.Linear(latent, WIDTH * start**2),

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
-from odegan.checks import choose
+from odegan.checks import choose, fail, whole
 from odegan.nets.blocks import Residual, conv3, normalise_spectrally
 from odegan.nets.init import glorot_uniform_
 
@@ -26,6 +27,12 @@ from odegan.nets.init import glorot_uniform_
 # how many of its blocks halve the size; whether its last layer has a bias.
 _GENERATOR = {32: (256, 256, 256, 256), 128: (1024, 1024, 512, 256, 128, 64)}
 _DISCRIMINATOR = {32: ((128, 128, 128, 128), 2, False), 128: ((64, 128, 256, 512, 1024, 1024), 5, True)}
+
+
+def _of_size(table: dict[int, Any], size: Any) -> Any:
+    if size not in tuple(table):
+        fail("size", size, "32 or 128")
+    return table[size]
 
 
 class Pool(nn.Module):
@@ -104,7 +111,8 @@ class Generator(_Network):
     """
 
     def __init__(self, latent: int = 128, size: int = 32) -> None:
-        channels = _GENERATOR[size]
+        whole("latent", latent, low=1)
+        channels = _of_size(_GENERATOR, size)
         blocks = [_up(n_in, n_out) for n_in, n_out in pairwise(channels)]
         start = [nn.Linear(latent, channels[0] * 4 * 4), nn.Unflatten(1, (channels[0], 4, 4))]
         super().__init__(*start, *blocks, _norm(channels[-1]), nn.ReLU(), conv3(channels[-1], 3), nn.Tanh())
@@ -122,7 +130,7 @@ class Discriminator(_Network):
     """
 
     def __init__(self, size: int = 32, spectral_norm: bool = True, pool: str = "sum") -> None:
-        channels, halvings, bias = _DISCRIMINATOR[size]
+        channels, halvings, bias = _of_size(_DISCRIMINATOR, size)
         later = [_down(n_in, n_out, i + 1 < halvings) for i, (n_in, n_out) in enumerate(pairwise(channels))]
         last = nn.Linear(channels[-1], 1, bias=bias)
         super().__init__(_first(channels[0]), *later, nn.ReLU(), Pool(pool), last)

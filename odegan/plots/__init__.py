@@ -4,6 +4,11 @@ Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a fi
 figures of one's own the same looks. Needs matplotlib (``pip install 'odegan[experiments]'``).
 """
 
+try:
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError("odegan.plots needs matplotlib: pip install 'odegan[experiments]'") from error
+
 from odegan.plots.animation import clouds, save_animation
 from odegan.plots.density import density_frames, plane
 from odegan.plots.images import image_grid, image_grid_over_time

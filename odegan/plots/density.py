@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from odegan.checks import fail
+from odegan.checks import fail, number, whole
 from odegan.plots.style import INK, PALETTE, array, panels, style
 
 _COLORS = LinearSegmentedColormap.from_list("density", ["#FFFFFF", "#9ECAE1", "#2171B5", "#08306B"])
@@ -22,6 +22,8 @@ def plane(extent: float = 2.0, resolution: int = 100) -> Tensor:
 
     ``critic(plane(extent, r)).reshape(r, r)`` is the critic grid that ``density_frames`` takes.
     """
+    number("extent", extent, low=0.0, strict=True)
+    whole("resolution", resolution, low=2)
     line = torch.linspace(-extent, extent, resolution)
     second, first = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([first.flatten(), second.flatten()], 1)

@@ -1,0 +1,65 @@
+"""Run a hypothesis test on many random examples, count them, and write what came of it as a page of results."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hypothesis import Phase, seed, settings
+
+SEED = 2026
+
+
+class Outcome(NamedTuple):
+    """Of one property: how many examples held, the first line of what failed ("" where nothing did), and CPU seconds."""
+
+    name: str
+    held: int
+    failure: str
+    seconds: float
+
+
+def examine(test: Callable[..., Any], examples: int) -> Outcome:
+    """The test on so many examples, drawn from ``SEED``; once in a process for each test."""
+    inner, held = test.hypothesis.inner_test, [0]  # type: ignore[attr-defined]
+
+    @functools.wraps(inner)
+    def counted(*args: Any, **kwargs: Any) -> None:
+        inner(*args, **kwargs)
+        held[0] += 1
+
+    test.hypothesis.inner_test = counted  # type: ignore[attr-defined]
+    many = settings(settings(), max_examples=examples, derandomize=False, phases=[Phase.generate, Phase.shrink])
+    start, failure = time.process_time(), ""
+    try:
+        seed(SEED)(many(test))()
+    except Exception as error:
+        failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    return Outcome(words(test.__name__), held[0], failure, time.process_time() - start)
+
+
+def words(name: str) -> str:
+    """``test_a_run_ends`` -> "a run ends"."""
+    return name.removeprefix("test_").replace("_", " ")
+
+
+def write(docs: Path, name: str, command: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """The table as docs/results/reliability_NAME.md."""
+    lines = [
+        f"# Reliability: {name}",
+        f"Made by\n\n```sh\n{command}\n```",
+        f"torch {torch.__version__.partition('+')[0]}, CPU, seed {SEED}.",
+        table(head, rows),
+    ]
+    (docs / "results").mkdir(parents=True, exist_ok=True)
+    (docs / "results" / f"reliability_{name}.md").write_text("\n\n".join(lines) + "\n")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in cells)
