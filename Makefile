@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-versions lint docs reproduce bench clean
+.PHONY: help install demo test test-slow test-versions lint docs reproduce bench campaign clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ test-versions: $(INSTALLED)  ## the tests with the lowest and the newest depende
 
 bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
 	$(PY) -m benchmarks $(BENCH_ARGS)
+
+campaign: $(INSTALLED)  ## the reliability campaign of docs/reliability.md, two hours
+	for part in properties divergence checkpoints wrong_inputs kills soak; do \
+	  OMP_NUM_THREADS=1 $(PY) -m tests.campaign.$$part --docs docs || exit 1; done
 
 clean:  ## remove what was built; .venv and runs/ stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

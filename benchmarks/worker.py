@@ -98,10 +98,12 @@ class Worker:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The variables that every library reads its number of threads from."""
+    """The variables that every library reads its number of threads from; and memory that is kept once it is freed, without
+    which the allocator returns an ensemble's at every step and has it zeroed again.
+    """
     limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
     kept = {key: value for key, value in os.environ.items() if key not in (*limits, "XLA_FLAGS")}
-    kept["JAX_PLATFORMS"] = "cpu"
+    kept |= {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**32))
     if threads == 1:
         kept |= dict.fromkeys(limits, "1") | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
     return kept

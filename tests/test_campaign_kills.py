@@ -37,7 +37,7 @@ def test_a_run_killed_in_a_save_and_in_a_step_ends_as_if_nothing_had_happened(tm
 @pytest.mark.slow
 @linux
 def test_twelve_kills_over_all_cases(tmp_path, capsys):
-    code = kills.main(["--kills", "12", "--seed", "1", "--docs", str(tmp_path)])
+    code = kills.main(["--kills", "12", "--seed", "1", "--jobs", "2", "--docs", str(tmp_path)])
     assert code == 0, capsys.readouterr().out
     page = (tmp_path / "results" / "reliability_kills.md").read_text()
     assert all(f"| {name} |" in page for name in CASES)

@@ -246,7 +246,7 @@ def test_duplicates_and_samples_that_are_not_finite():
         (lambda x: inception_score(x[0]), r"^logits: got .* shape \(3,\)"),
         (lambda x: inception_score(x, 9), r"^splits: got 9; it must be from 1 to 8"),
         (lambda x: precision_recall(x, x[:3], 3), r"^k: got 3; it must be from 1 to 2"),
-        (lambda x: precision_recall(x, x[:, :2]), r"^points, samples: got \(\(8, 2\), \(8, 3\)\)"),
+        (lambda x: precision_recall(x, x[:, :2]), r"^real, fake: got \(\(8, 3\), \(8, 2\)\)"),
     ],
 )
 def test_refused(call, message):

@@ -67,6 +67,9 @@ the second; samples are taken after a garbage collection.
   checkpoint, for each member of an ensemble. As measured, memory grew by {memory:.1f} bytes a step over the second half,
   from {samples[0].memory / MB:.1f} MB at the start to {last.memory / MB:.1f} MB, and the folder by {disk:.1f} bytes a step to
   {last.disk / MB:.2f} MB, of which {last.metrics / MB:.2f} MB are the lines of metrics.
+- **Not subtracted**: the other {memory - STATISTICS:.1f} bytes a step, among them what small tensors cost besides their
+  numbers, the list of logged steps and the samples themselves. Objects swing by up to {CHECKS[1].bound:,.0f} with the
+  steps whose statistics are not in a block yet, and every save closes a block.
 - **What is kept**: one checkpoint, replaced at each save, and the last figures; neither counts up.
 
 ![Memory, objects, open files, threads, disk and checkpoints over time](../figures/reliability_soak.png)

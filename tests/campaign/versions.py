@@ -103,8 +103,8 @@ def versions(python: str) -> dict[str, str]:
     return {canonicalize_name(one["name"]): one["version"] for one in listed}
 
 
-def direct() -> list[str]:
-    """The names of the direct dependencies, extras included."""
+def shown() -> list[str]:
+    """The names that the table has: the direct dependencies, extras included, and what is pinned with them."""
     lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
     return [Requirement(line).name for line in lines if line and not line.startswith("#")]
 
@@ -115,18 +115,20 @@ def page(
     """The page: what passed with which set, and the versions."""
     python = ".".join(map(str, sys.version_info[:3]))
     tests = [{"set": name, "python": python} | found for name, found in counts.items()]
-    table = [{"package": name} | {s: found.get(name, "-") for s, found in installed.items()} for name in direct()]
-    command = f"python -m tests.campaign.versions --folder DIR --docs docs {shlex.join(arguments)}".strip()
+    table = [{"package": name} | {s: found.get(name, "-") for s, found in installed.items()} for name in shown()]
+    command = "python -m tests.campaign.versions --folder DIR --docs docs"
+    chosen = f" -- {shlex.join(arguments)}" if arguments else ""
     return "\n\n".join(
         [
             "# Versions",
-            f"Made by\n\n```sh\n{command}\n```",
-            "Source distribution and wheel are built, the wheel is installed in clean environments, and the tests of the "
-            "former run in each. `lowest` are the lower bounds of the ranges in `pyproject.toml`, `newest` is what `pip` "
-            "takes without constraints. Where the index has torch for CUDA only, CUDA's libraries are replaced by empty ones.",
+            f"Made by\n\n```sh\n{command}{chosen}\n```",
+            "Source distribution and wheel are built and the wheel is installed in clean environments; in each "
+            f"{'these tests' if arguments else 'all tests'} of the source distribution run. `lowest` are the lower bounds of "
+            "the ranges in `pyproject.toml`, `newest` is what `pip` takes without constraints. Where the index has torch for "
+            "CUDA only, CUDA's libraries are replaced by empty ones.",
             f"Without the extras: {bare}",
             markdown(tests),
-            "## Direct dependencies",
+            "## What was installed",
             markdown(table) + "\n",
         ]
     )
