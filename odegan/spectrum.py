@@ -189,9 +189,10 @@ def _iterated(at: Any, y: torch.Tensor, k: int, which: str, accuracy: float) -> 
         return image
 
     operator = LinearOperator((len(y), len(y)), matvec=product, dtype=np.float64)
+    vectors = min(len(y), max(4 * k, 20))  # twice scipy's: half as many products for eigenvalues that are close in size
     start = torch.randn(len(y), generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
     try:
-        found = eigs(operator, k=k, which=WHICH[which], v0=start, tol=accuracy, return_eigenvectors=False)
+        found = eigs(operator, k=k, which=WHICH[which], v0=start, ncv=vectors, tol=accuracy, return_eigenvectors=False)
     except ArpackNoConvergence as error:
         reached = len(error.eigenvalues)
         raise ArgumentError(
