@@ -28,7 +28,8 @@ def test_the_parts_own_norms_would_be_wrong():
 
 
 def test_a_whole_batch_is_one_micro_batch():
-    assert torch.equal(run("heun2, jare").y, run("heun2, jare", micro_batch=BATCH).y)
+    """To rounding: a batch in parts takes what penalties are functions of first, a whole one on its way."""
+    assert torch.allclose(run("heun2, jare").y, run("heun2, jare", micro_batch=BATCH).y, rtol=0, atol=1e-13)
 
 
 def test_compiled():

@@ -14,6 +14,7 @@ def generator_gradient(weight: Weight) -> Penalty:
     the step: ``placement="after_step"``. Their weights: 0.07 on the mixture of 16 Gaussians, 0.02 on CIFAR-10.
 
     Examples:
+        >>> import torch
         >>> from odegan.games import bilinear
         >>> disc, gen = generator_gradient(0.5)(bilinear())
         >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen
