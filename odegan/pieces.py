@@ -41,15 +41,13 @@ class Pieces:
         theta_d, theta_g = self.game.split(y)
         if len(players) == 2 and means is None and self.penalise and self.shares:
             gradients, losses, pushed = self.together(t, y, batch)
-            return [g if p is None else g + p for g, p in zip(gradients, pushed, strict=True)], list(losses)
-        if len(players) == 2:
-            gradients, losses = self.game.gradients_and_losses(theta_d, theta_g, batch)
         else:
-            own = {"disc": self.game.disc_gradient_and_loss, "gen": self.game.gen_gradient_and_loss}[players[0]]
-            gradients, losses = ([x] for x in own(theta_d, theta_g, batch))  # type: ignore[assignment]
-        if not self.penalise:
-            return list(gradients), list(losses)
-        pushed = [self._push(player, t, y, batch, means, parts) for player in players]
+            if len(players) == 2:
+                gradients, losses = self.game.gradients_and_losses(theta_d, theta_g, batch)
+            else:
+                own = {"disc": self.game.disc_gradient_and_loss, "gen": self.game.gen_gradient_and_loss}[players[0]]
+                gradients, losses = ([x] for x in own(theta_d, theta_g, batch))  # type: ignore[assignment]
+            pushed = [self._push(p, t, y, batch, means, parts) if self.penalise else None for p in players]
         return [g if p is None else g + p for g, p in zip(gradients, pushed, strict=True)], list(losses)
 
     @property
