@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -17,9 +16,9 @@ from odegan.execution import Execution
 from odegan.fingerprint import describe
 from odegan.functional import PureModule
 from odegan.game import Game, Players
-from odegan.normalisation import estimate_statistics, has_running_statistics, use_batch_statistics
+from odegan.normalisation import estimate_both, use_batch_statistics
 from odegan.one_pass import gradients_in_one_pass, serves_both
-from odegan.probe import PROBED, couples, latent_shape, run_purely
+from odegan.probe import a_few, couples, latent_shape, run_purely, samples_like
 
 Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
 
@@ -210,14 +209,7 @@ class NetworkGame(Game):
         given, batches = batches, list(batches) if isinstance(batches, Iterable) else []
         if not batches or not all(isinstance(b, tuple | list) and len(b) >= 2 for b in batches):
             fail("batches", given, "None, or at least one (real, latent)")
-        modes = [m.training for m in chain(generator.modules(), discriminator.modules())]
-        judged = has_running_statistics(discriminator)
-        fakes = estimate_statistics(generator, [b[1].to(y) for b in batches], keep=judged)
-        if judged:
-            seen = [x for b, fake in zip(batches, fakes, strict=True) for x in (b[0].to(y), fake)]
-            estimate_statistics(discriminator, seen)
-        for part, mode in zip(chain(generator.modules(), discriminator.modules()), modes, strict=True):
-            part.training = mode
+        estimate_both(generator, discriminator, [(b[0].to(y), b[1].to(y)) for b in batches])
         return generator, discriminator
 
     def fingerprint(self) -> Any:
@@ -240,24 +232,9 @@ class NetworkGame(Game):
     # What can be refused before a run.
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Run both modules on a few samples of a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
-        if batch is None:
-            raise ArgumentError("data: got None; a game of networks needs data and latents")
-        real, latent = batch[0], batch[1]
-        if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
-            fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
-        if real.shape[:1] != latent.shape[:1]:
-            raise ArgumentError(
-                f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
-            )
-        real, latent = real[:PROBED], latent[:PROBED]
+        real, latent = a_few(batch)
         theta_d, theta_g = self.split(y)
-        fake = run_purely(self.generator, theta_g, latent, "latent")
-        if fake.shape != real.shape:
-            raise ArgumentError(
-                f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
-                if fake.shape[:1] == real.shape[:1]
-                else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
-            )
+        fake = samples_like(real, self.generator, theta_g, latent)
         run_purely(self.discriminator, theta_d, real, "data")
         self.logits(theta_d, fake)
         self.critic_couples_batch = couples(self.discriminator, theta_d, real)

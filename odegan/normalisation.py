@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -98,6 +99,20 @@ def estimate_statistics(module: nn.Module, inputs: list[torch.Tensor], keep: boo
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return outputs
+
+
+def estimate_both(
+    generator: nn.Module, discriminator: nn.Module, batches: list[tuple[torch.Tensor, torch.Tensor]]
+) -> None:
+    """Running statistics over (real, latent): the discriminator's are of the real and of the generated samples."""
+    modes = {part: part.training for part in chain(generator.modules(), discriminator.modules())}
+    judged = has_running_statistics(discriminator)
+    fakes = estimate_statistics(generator, [latent for _, latent in batches], keep=judged)
+    if judged:
+        seen = [x for (real, _), fake in zip(batches, fakes, strict=True) for x in (real, fake)]
+        estimate_statistics(discriminator, seen)
+    for part, mode in modes.items():
+        part.training = mode
 
 
 def _instances(module: nn.Module, kind: Any) -> Iterator[Any]:

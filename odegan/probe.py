@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -50,6 +52,32 @@ def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: s
             f"{module.role}: two forward passes of one input differ; it must be a function of its input"
         )
     return out
+
+
+def a_few(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first real samples and latents of a batch; refused where it is not a pair of as many of both."""
+    if batch is None:
+        raise ArgumentError("data: got None; a game of networks needs data and latents")
+    real, latent = batch[0], batch[1]
+    if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
+        fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
+    if real.shape[:1] != latent.shape[:1]:
+        raise ArgumentError(
+            f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
+        )
+    return real[:PROBED], latent[:PROBED]
+
+
+def samples_like(real: torch.Tensor, generator: PureModule, theta: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+    """The generator's samples, refused where they have not the shape of the real ones."""
+    fake = run_purely(generator, theta, latent, "latent")
+    if fake.shape != real.shape:
+        raise ArgumentError(
+            f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
+            if fake.shape[:1] == real.shape[:1]
+            else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
+        )
+    return fake
 
 
 def _random_state(like: torch.Tensor) -> torch.Tensor:

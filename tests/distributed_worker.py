@@ -25,7 +25,8 @@ def trajectories(folder: Path, rank: int) -> None:
         found[name] = (solution.ys, solution.stats["nfe"])
     if dist.get_world_size() == 2:
         found["micro_batch"] = (run("heun2, jare", distributed=True, micro_batch=2).ys, 0)
-        found["compiled"] = (run("heun2, jare", distributed=True, compile="aot_eager").ys, 0)
+        compiled = run("heun2, jare", distributed=True, compile="aot_eager")
+        found["compiled"] = (compiled.ys, compiled.stats["compiled"])
     torch.save(found, folder / f"trajectories{rank}.pt")
 
 

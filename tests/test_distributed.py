@@ -54,7 +54,9 @@ def test_ranks_give_one_processs_trajectory(ranks, size, name):
 
 @pytest.mark.parametrize("name", ["micro_batch", "compiled"])
 def test_ranks_with(ranks, name):
-    assert torch.allclose(ranks[2][0][name][0], run("heun2, jare").ys, rtol=0, atol=1e-10)
+    ys, compiled = ranks[2][0][name]
+    assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
+    assert compiled == (name == "compiled")
 
 
 def test_a_killed_rank_ends_the_others_and_the_run_resumes_on_another_number(tmp_path):
