@@ -12,6 +12,7 @@ import torch
 
 from odegan import baselines, solvers
 from odegan.checks import ArgumentError, choose, fail, flag, number, whole
+from odegan.clock import plain
 from odegan.distributed import Ranks, ranks
 from odegan.pieces import checked_rates
 
@@ -184,9 +185,10 @@ def _check_multiple(refresh: Any, step_size: Any) -> None:
     """A fixed refresh interval holds a whole number of fixed steps."""
     if isinstance(refresh, str) or refresh in (None, math.inf) or step_size is None or callable(step_size):
         return
-    steps = float(refresh) / float(step_size)
+    h = plain(step_size)
+    steps = float(refresh) / h
     if round(steps) < 1 or abs(steps - round(steps)) > 1e-9 * steps:
-        fail("refresh", refresh, f"a whole multiple of step_size = {float(step_size):g}")
+        fail("refresh", refresh, f"a whole multiple of step_size = {h:g}")
 
 
 # Which combinations of placement, players, refresh, adaptive, ensemble and data make no sense, each with its sentence.

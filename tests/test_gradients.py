@@ -152,6 +152,13 @@ def test_through_a_stepper():
         assert gradient.sum().item() == pytest.approx(((ends[0] - ends[1]) / 2e-5).item(), abs=1e-8)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_learnt_step_size_without_warnings():
+    h = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    sol = odegan.odeint_gan(smooth_game(), START, [0.0, 0.5, 0.8], solver="heun2", step_size=h, refresh=0.1)
+    assert torch.autograd.grad(sol.y.sum(), h)[0].abs() > 1e-3
+
+
 def test_no_graph_unless_asked_for():
     sol = odegan.odeint_gan(smooth_game(), START, SPAN, solver="heun2", step_size=0.13)
     assert not sol.ys.requires_grad
