@@ -64,9 +64,9 @@ def publish(docs: Path, results: Mapping[str, Result], about: Line, command: str
 def goals_figure(verdicts: Sequence[Line]) -> Figure:
     """How many times better than its goal each number is: beyond 1 it is met."""
     judged = [v for v in verdicts if v["goal"] != "-"]
-    names = [f"{v['case']}: {v['what']}" for v in judged]
+    names = [f"{v['row']}, {v['case']}: {v['what']}" for v in judged]
     with style():
-        figure = Figure(figsize=(10.5, 0.9 + 0.27 * len(names)), layout="constrained")
+        figure = Figure(figsize=(11.5, 0.9 + 0.27 * len(names)), layout="constrained")
         axes = figure.subplots()
         for i, v in enumerate(judged):
             goal = float(v["goal"].split()[-1])

@@ -53,16 +53,16 @@ class Handle(NamedTuple):
 
 
 class Worker:
-    """The parent's end. threads: 1, or 0 for as many as the libraries take by themselves."""
+    """The parent's end. threads: 1, or 0 for as many as the libraries take by themselves; variables: of the environment."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=environment(threads),
+            env=environment(threads) | variables,
         )
 
     def add(self, factory: str, /, **settings: Any) -> Handle:

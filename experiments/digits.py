@@ -2,8 +2,8 @@
 
 An exponential average of the generator is scored along the way: FID and per-class coverage in the 32 features of a small
 classifier trained on the same digits. Such an FID is a scale of its own, not the literature's; the table gives that of one
-half of the real digits against the other for reference. With --compare several solvers are trained for the same number of
-field evaluations (penalties are not counted).
+half of the real digits against the other for reference. For several solvers side by side there is
+``python -m experiments.images compare --preset digits``.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
 from experiments import runner
-from experiments.digits_figures import comparison_figures, single_figures
+from experiments.digits_figures import figures
 from experiments.digits_scores import Judge, Score
 from experiments.digits_training import Monitor, Trained, averaging
 from experiments.runner import Folder, Options, SolverOptions
-from experiments.switches import NONE, evaluations_per_step
+from experiments.switches import evaluations_per_step
 from odegan import Game, gan, losses, odeint_gan
 from odegan.checks import whole
 from odegan.nets import digits
@@ -50,20 +50,12 @@ class Digits(SolverOptions, Options):
     """Field evaluations over which the generator that is scored and shown is averaged."""
     reports: int = 9
     """Moments at which the averaged generator is scored, besides the start."""
-    compare: bool = False
-    """Train a table of solvers, each with the same number of field evaluations, and compare them."""
-    seeds: int = 1
-    """Runs of each setting under --compare, with seeds --seed, --seed + 1, and so on."""
     save_every: int = 100
     """Steps between checkpoints."""
     threads: int = 1
     """CPU threads; networks this small gain little from a second one."""
 
     own_penalty: ClassVar[tuple[str, ...]] = ("generator_gradient:0.05",)
-
-    def name(self, experiment: str) -> str:
-        """The comparison has a folder and pages of its own."""
-        return f"{experiment}_compared" if self.compare else experiment
 
     def quick_form(self) -> Digits:
         """A few steps on small minibatches."""
@@ -84,7 +76,6 @@ class Digits(SolverOptions, Options):
             "channels",
             "average",
             "reports",
-            "seeds",
             "save_every",
             "threads",
         )
@@ -92,45 +83,23 @@ class Digits(SolverOptions, Options):
             whole(name, getattr(self, name), low=1)
 
 
-# What each setting of the comparison changes in the options of the command line.
-SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "heun2": {},
-    "euler": {"solver": "euler"},
-    "euler, h = 0.2": {"solver": "euler", "step_size": 0.2},
-    "rk4": {"solver": "rk4"},
-    "alternating": {"solver": "alternating"},
-    "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
-}
-
-LOST = Score(math.nan, math.nan, [math.nan])  # of a run that diverged, whatever it scored before
-
-
 def run(options: Digits, folder: Folder) -> list[dict[str, Any]]:
-    """One run, or the comparison."""
+    """Train, score and draw."""
     torch.set_num_threads(options.threads)
     judge = Judge.trained(folder.checkpoint("classifier"), options.seed, options.device, options.progress)
     pair = digits.Generator(options.latent, options.channels), digits.Discriminator(options.channels)
     game = gan(*pair, loss=options.loss)
-    settings = SETTINGS if options.compare else {options.solver: {}}
-    members = range(options.seeds if options.compare else 1)
-    trained = {
-        name: [train(replace(options, **change, seed=options.seed + e), game, judge, folder, name) for e in members]
-        for name, change in settings.items()
-    }
-    if options.compare:
-        figures = comparison_figures(game, judge, trained)
-    else:
-        figures = single_figures(game, judge, trained[options.solver][0])
-    for name, figure in figures.items():
+    trained = train(options, game, judge, folder)
+    for name, figure in figures(game, judge, trained).items():
         folder.save(figure, name)
     folder.facts["classifier, right on held-out digits"] = judge.accuracy
-    return [row(name, runs, judge) for name, runs in trained.items()]
+    return [row(options.solver, trained, judge)]
 
 
-def train(options: Digits, game: Game, judge: Judge, folder: Folder, name: str) -> Trained:
-    """Train one setting with one seed, or take it from its checkpoint, and log its scores."""
+def train(options: Digits, game: Game, judge: Judge, folder: Folder) -> Trained:
+    """Train, or take the run from its checkpoint, and log its scores."""
     keywords = options.keywords()
-    label = f"{name}, seed {options.seed}"
+    label = f"{options.solver}, seed {options.seed}"
     setting = {"run": label, "seed": options.seed, "setting": named(options)} | judge.named()
 
     def report(step: int, evaluations: int, t: float, score: Score) -> None:
@@ -179,22 +148,19 @@ def named(options: Digits) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def row(name: str, runs: Sequence[Trained], judge: Judge) -> dict[str, Any]:
-    """Scores at the end, means over the seeds, and the range of FID where there are several; nan where one diverged."""
-    diverged = [one.solution.stats["stopped_at"] is not None for one in runs]
-    ends = [LOST if gone else one.scores[-1] for gone, one in zip(diverged, runs, strict=True)]
-    fids = [end.fid for end in ends]
-    spread = {"lowest": min(fids), "highest": max(fids)} if len(runs) > 1 else {}
+def row(name: str, trained: Trained, judge: Judge) -> dict[str, Any]:
+    """Scores at the end; nan of a run that diverged, whatever it scored before."""
+    diverged = trained.solution.stats["stopped_at"] is not None
+    end = Score(math.nan, math.nan, [math.nan]) if diverged else trained.scores[-1]
     return {
         "solver": name,
-        "field evaluations": max(one.solution.stats["nfe"] for one in runs),
-        "FID": sum(fids) / len(fids),
-        **spread,
+        "field evaluations": trained.solution.stats["nfe"],
+        "FID": end.fid,
         "FID of real halves": judge.floor(),
-        "coverage": sum(end.coverage for end in ends) / len(ends),
-        "worst class": min(min(end.coverage_per_class) for end in ends),
-        "seconds": sum(one.seconds for one in runs) / len(runs),
-        "diverged": sum(diverged),
+        "coverage": end.coverage,
+        "worst class": min(end.coverage_per_class),
+        "seconds": trained.seconds,
+        "diverged": int(diverged),
     }
 
 

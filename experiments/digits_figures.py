@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from matplotlib.figure import Figure
 
@@ -16,27 +14,15 @@ FRAME = 36  # images of each grid over time
 BINS = 100  # points of the loss curves
 
 
-def single_figures(game: Game, judge: Judge, trained: Trained) -> dict[str, Figure]:
+def figures(game: Game, judge: Judge, trained: Trained) -> dict[str, Figure]:
     """Samples over time and at the end, scores and losses of one run."""
     return {
         "samples": samples(game, judge, trained),
         "over_time": over_time(game, trained),
-        "fid": fid_curves({"averaged generator": [trained]}, judge),
+        "fid": fid_curve(trained, judge),
         "coverage": coverage_curves(trained),
         "losses": losses(trained.solution.stats["losses"], trained.evaluations[-1]),
     }
-
-
-def comparison_figures(game: Game, judge: Judge, trained: Mapping[str, Sequence[Trained]]) -> dict[str, Figure]:
-    """FID of several settings, and samples of the first seed of each."""
-    frames = []
-    for name, runs in trained.items():
-        gone = runs[0].solution.stats["stopped_at"] is not None
-        title = f"{name}, before it diverged" if gone else name
-        frames.append((title, judge.by_class(game.sample(runs[0].states[-1], DRAWN, seed=0), 10)))
-    scores = fid_curves(trained, judge)
-    scores.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return {"fid": scores, "samples": plots.image_grid_over_time(frames)}
 
 
 def samples(game: Game, judge: Judge, trained: Trained) -> Figure:
@@ -57,18 +43,13 @@ def over_time(game: Game, trained: Trained) -> Figure:
     return plots.image_grid_over_time(frames[:1] + frames[1:][-9:])
 
 
-def fid_curves(trained: Mapping[str, Sequence[Trained]], judge: Judge) -> Figure:
-    """FID of each setting, the mean over its seeds and their range, above the floor."""
-    lines, bands = {}, {}
-    for name, runs in trained.items():
-        length = min(len(run.scores) for run in runs)
-        values = torch.tensor([[score.fid for score in run.scores[:length]] for run in runs], dtype=torch.float64)
-        lines[name] = (runs[0].evaluations[:length], values.mean(0))
-        if len(runs) > 1:
-            bands[name] = (values.amin(0), values.amax(0))
-    ends = [0, max(x[-1] for x, _ in lines.values())]
-    lines["real halves"] = (ends, torch.full((2,), judge.floor()))
-    return plots.curves(lines, "field evaluations", "FID in the classifier's 32 features", log=True, band=bands)
+def fid_curve(trained: Trained, judge: Judge) -> Figure:
+    """FID above the floor."""
+    lines = {
+        "averaged generator": (trained.evaluations, [score.fid for score in trained.scores]),
+        "real halves": ([0, trained.evaluations[-1]], [judge.floor()] * 2),
+    }
+    return plots.curves(lines, "field evaluations", "FID in the classifier's 32 features", log=True)
 
 
 def coverage_curves(trained: Trained) -> Figure:

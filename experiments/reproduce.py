@@ -30,12 +30,12 @@ COMMANDS: Mapping[str, str] = {
     "mog16": "mog16 --compare --compile --evaluations 24000 --settings rk4_classic euler 'rk4_classic h=0.4' heun2 adam "
     "'no penalty' 'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' "
     "'refresh stage'",
-    "images_digits_compared": "images compare --preset digits --solvers euler heun2 rk4_classic alternating adam --seeds 3",
+    "images_digits_compared": "images compare --preset digits "
+    "--solvers euler euler@0.2 heun2 rk4_classic alternating adam --seeds 3",
     "gmm_tv": "gmm_tv --full",
     "ring8": "ring8",
     "dual_flow": "dual_flow",
     "step_size": "step_size",
-    "digits_compared": "digits --compare --evaluations 2000 --average 500",
     "gaussian": "gaussian --full --limit 4000",
     "ring8_question": "ring8 --question",
     "vanishing_step": "vanishing_step",
@@ -152,10 +152,8 @@ def run(options: Reproduce) -> int:
     """All of them; the exit code."""
     options.output.mkdir(parents=True, exist_ok=True)
     began, failed, runs = time.monotonic(), [], Runs(options)
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # ended from outside, or in the background, the runs save as with Ctrl-C
+    ends = (signal.SIGINT, signal.SIGTERM)
+    for number in ends:  # ended from outside, or in the background, the runs save as with Ctrl-C
         signal.signal(number, signal.default_int_handler)
     with ThreadPoolExecutor(options.workers) as pool:
         names = {pool.submit(runs, name): name for name in COMMANDS if name in options.only}
@@ -169,8 +167,10 @@ def run(options: Reproduce) -> int:
                 at = clock(time.monotonic() - began)
                 print(f"{at}  {done} of {len(names)}  {names[future]}: {said}", flush=True)
         except KeyboardInterrupt:
+            for number in ends:  # the runs are being saved
+                signal.signal(number, signal.SIG_IGN)
             runs.end()
-            print("interrupted; the same command goes on", file=sys.stderr)
+            print("interrupted: the runs are being saved; the same command goes on", file=sys.stderr)
             return INTERRUPTED
     print("\n".join(failed), file=sys.stderr, end="\n" * bool(failed))
     return int(bool(failed))

@@ -17,9 +17,7 @@ from odegan.solution import NonFiniteError, Solution, Statistics
 from odegan.state import Info, State
 from odegan.stepper import Stepper
 
-_OPEN = frozenset(
-    {"reported", "table", "replay", "proposed", "callbacks"}
-)  # what a fresh run does not tell the form of
+_OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})  # whose form a fresh run does not tell
 _ENDINGS = ("", "stopped", "interrupted")  # the later wins where ranks differ
 READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
 

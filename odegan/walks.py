@@ -17,9 +17,7 @@ from odegan.state import Info, State
 from odegan.watch import Watched
 
 Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
-Walked = tuple[
-    State, Info, list[torch.Tensor]
-]  # at the interval's end, what happened, the states at the reports' times
+Walked = tuple[State, Info, list[torch.Tensor]]  # the interval's end, what happened, states at the reports' times
 Walk = Callable[[State, tuple[Any, ...], float, Reports], Walked]  # (state, batches, end, reports) -> Walked
 
 

@@ -96,18 +96,6 @@ def test_any_solver(same_classifier, tmp_path, capsys, switches):
     assert 0 < metrics(tmp_path / "run")[-1]["evaluations"] <= 80
 
 
-def test_compare(same_classifier, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(digits, "SETTINGS", {name: digits.SETTINGS[name] for name in ("heun2", "euler")})
-    options = ["--quick", "--no-progress", "--output", str(tmp_path / "run"), "--compare", "--seeds", "2"]
-    assert digits.main(options) == 0
-    rows = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert [row["solver"] for row in rows] == ["heun2", "euler"]
-    assert {row["field evaluations"] for row in rows} == {80}
-    assert {(row["run"], row["seed"]) for row in metrics(tmp_path / "run")} == {
-        (f"{name}, seed {seed}", seed) for name in ("heun2", "euler") for seed in (0, 1)
-    }
-
-
 @pytest.mark.parametrize("wrong", [["--solver", "huen2"], ["--batch-size", "0"], ["--penalty", "jam:1"], ["--fast"]])
 def test_wrong_options_are_one_line(tmp_path, capsys, wrong):
     assert digits.main(["--quick", "--no-progress", "--output", str(tmp_path / "run"), *wrong]) == 2

@@ -31,7 +31,7 @@ def test_the_table_is_that_of_the_published_pages():
 
 @pytest.mark.parametrize(
     "page, options",
-    {"mog16": mog16.Mog16, "digits_compared": digits.Digits, "images_digits_compared": images.Command}.items(),
+    {"mog16": mog16.Mog16, "digits": digits.Digits, "images_digits_compared": images.Command}.items(),
 )
 def test_commands_are_understood(page, options):
     module, *arguments = shlex.split(COMMANDS[page])

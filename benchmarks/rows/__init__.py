@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.rows import adaptive, eager, ensembles, evaluations, memory, mog16, operations, penalties, spectra
+from benchmarks.rows import (
+    adaptive,
+    compiling,
+    eager,
+    ensembles,
+    evaluations,
+    memory,
+    mog16,
+    operations,
+    penalties,
+    spectra,
+)
 from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings
 
@@ -18,4 +29,5 @@ ROWS: Mapping[str, Callable[[Settings], Result]] = {
     "memory": memory.measure,
     "operations": operations.measure,
     "eager": eager.measure,
+    "compiling": compiling.measure,
 }

@@ -29,14 +29,18 @@ def measure(settings: Settings) -> Result:
         times = compare(peers, settings, "mog16")
     lines = [measured("mog16", "RK4", name, t, "steps") for name, t in times.items()]
     ours = best(times, [name for name in times if name.startswith("odegan compiled")])
-    goals = [("JAX", 1.25), ("by hand,", 5.0), ("by hand compiled", None)]
+    jax = best(times, [name for name in times if name.startswith("JAX")])
     verdicts = []
-    for start, goal in goals:
-        theirs = best(times, [name for name in times if name.startswith(start)])
-        what = f"speed over {theirs}"
-        verdicts.append(compared("mog16", ours, what, times[theirs], times[ours], goal, at_least=True))
-    alone, note = times[PRODUCTS], f"{count} products"
-    for name in ("odegan compiled, 1 thread", best(times, [name for name in times if name.startswith("JAX")])):
-        what = f"time of a step's matrix products alone over the whole step of {name}"
-        verdicts.append(compared("mog16", "limit", what, alone, times[name], None, note=note))
+    for peer, goal in (("JAX", 1.25), ("by hand,", 5.0), ("by hand compiled", None)):
+        theirs = best(times, [name for name in times if name.startswith(peer)])
+        what, note = f"speed over {peer.strip(',')}", f"{ours}; {theirs}"
+        verdicts.append(
+            compared("mog16", "odegan compiled", what, times[theirs], times[ours], goal, at_least=True, note=note)
+        )
+    for what, name in (("odegan compiled", "odegan compiled, 1 thread"), ("JAX", jax)):
+        what, note = (
+            f"time of a step's matrix products alone over the whole step of {what}",
+            f"{count} products; {name}",
+        )
+        verdicts.append(compared("mog16", "limit", what, times[PRODUCTS], times[name], None, note=note))
     return Result(lines, verdicts)
