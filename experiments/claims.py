@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments import quotes
+from experiments.tables import of_cells
 
 SIGN = re.compile(r" (<|>|~|<=|>=) ")
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -63,4 +64,4 @@ def verdict(results: Path, claim: Claim) -> str:
 def table(results: Path) -> str:
     """The table of claims, with its quotes still to be filled."""
     rows = [[claim.claim, claim.measured, verdict(results, claim)] for claim in load()]
-    return quotes.lines([["claim", "measured", "agreement"], *rows])
+    return of_cells([["claim", "measured", "agreement"], *rows])

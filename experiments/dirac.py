@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from experiments import dirac_figures, runner
 from experiments.blocks import as_text, eigenvalues, relative_difference
 from experiments.dirac_response import responses, undamped
 from experiments.dirac_settings import SETTINGS, SWEPT, Setting, block, build, is_smooth
+from experiments.rotational import arrows
 from experiments.runner import Folder, Options
 from experiments.switches import PenaltyOptions
 from odegan import Game, games, max_stable_step, odeint_gan, solvers, spectrum, vector_field
@@ -128,12 +129,6 @@ def linearised(setting: Setting, c: float, options: Dirac) -> dict[str, Any]:
         "largest Euler step": None if math.isinf(limit) else limit,
         "off closed form": relative_difference(values, exact) if exact else None,
     }
-
-
-def arrows(game: Game, made: list[Any]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The field at many points (n, 2) at once."""
-    field = vector_field(game, made)
-    return torch.vmap(lambda y: field(0.0, y.double()))
 
 
 def gallery(c: float, options: Dirac, folder: Folder) -> list[dict[str, Any]]:

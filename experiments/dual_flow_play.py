@@ -98,7 +98,7 @@ def solve(setting: Setting, options: DualFlow, folder: Folder) -> Path:
         **options.keywords(),
     )
     states = runner.finished(solution).ys.cpu()
-    clouds = torch.stack([cloud(game, setting, y, options) for y in states])
+    clouds = torch.stack([cloud(game, y, options) for y in states])
     if setting.players == PAIR:
         unknown = states.new_full(states.shape[:2], torch.nan)
         return Path(game, solution.ts, states, clouds, unknown, unknown)
@@ -109,7 +109,7 @@ def solve(setting: Setting, options: DualFlow, folder: Folder) -> Path:
     return Path(game, solution.ts, states, clouds, mmd, torch.linalg.vector_norm(w, dim=-1))
 
 
-def cloud(game: Game, setting: Setting, y: torch.Tensor, options: DualFlow) -> torch.Tensor:
+def cloud(game: Game, y: torch.Tensor, options: DualFlow) -> torch.Tensor:
     """The generator's law at y (E, P) as points (E, N, 2): the particles, or the image of the fixed latents."""
     if isinstance(game, ParticleGame):
         return game.particles(y)

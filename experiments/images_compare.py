@@ -86,7 +86,7 @@ def compare(options: Compare, folder: Folder) -> list[dict[str, Any]]:
     for metric in scorer.names:
         folder.save(over_evaluations(ended, metric, scorer.floor(metric)), f"{metric}_over_evaluations")
     folder.save(samples(ended, options.grid), "samples")
-    return [row(text, runs, scorer.names) for text, runs in ended.items()]
+    return [row(runs, scorer.names) for runs in ended.values()]
 
 
 def over_evaluations(ended: Mapping[str, Sequence[Outcome]], metric: str, floor: float | None) -> Figure:
@@ -116,7 +116,7 @@ def samples(ended: Mapping[str, Sequence[Outcome]], count: int) -> Figure:
     return plots.image_grid_over_time(shown)
 
 
-def row(text: str, runs: Sequence[Outcome], metrics: Sequence[str]) -> dict[str, Any]:
+def row(runs: Sequence[Outcome], metrics: Sequence[str]) -> dict[str, Any]:
     """Scores at the end, mean and standard deviation over the seeds; nan where one of them diverged."""
     preset = runs[0].preset
     ends: dict[str, Any] = {}

@@ -261,7 +261,10 @@ class Board:
 def board(folder: Folder, wanted: bool) -> Board | None:
     """A board, or None with a line that says why."""
     if wanted and importlib.util.find_spec("tensorboard") is None:
-        print("tensorboard: not installed, so nothing is written for it (pip install tensorboard)", file=sys.stderr)
+        print(
+            "tensorboard: not installed, so nothing is written for it (pip install 'odegan[tensorboard]')",
+            file=sys.stderr,
+        )
         return None
     if not wanted:
         return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from experiments.switches import NONE, SolverOptions
+from experiments.tables import of_cells
 from odegan import nets, schedules
 from odegan.checks import choose, fail, number, whole
 
@@ -305,9 +306,9 @@ def table() -> str:
     """All presets as a Markdown table, and their remarks."""
     rows = {name: _cells(preset) for name, preset in PRESETS.items()}
     head = ["preset", *next(iter(rows.values()))]
-    lines = [head, ["---"] * len(head), *([f"`{name}`", *cells.values()] for name, cells in rows.items())]
+    lines = [head, *([f"`{name}`", *cells.values()] for name, cells in rows.items())]
     remarks = [f"- `{name}`: {preset.remarks}" for name, preset in PRESETS.items()]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", *remarks])
+    return "\n".join([of_cells(lines), "", *remarks])
 
 
 def _cells(p: Preset) -> dict[str, str]:

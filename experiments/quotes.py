@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from experiments.tables import of_cells
 
 QUOTE = re.compile(r"(?<!`)\{\{ (.+?) \}\}(?!`)")
 CELL = re.compile(r"(?<!\\)\|")
@@ -23,7 +25,7 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 OVER_ROWS: Mapping[str, Callable[[list[float]], float]] = {"min": min, "max": max, "sum": sum}
 FORMS: Mapping[str, Callable[[str], str]] = {
     "mean": lambda text: text.split(" ± ")[0],
-    "percent": lambda text: NUMBER.sub(lambda found: f"{100 * float(found[0]):.3g}", text) + " %",
+    "percent": lambda text: NUMBER.sub(lambda found: f"{100 * float(found[0]):.12g}", text) + " %",
 }
 
 Table = list[list[str]]  # lines of cells, the head first
@@ -81,10 +83,13 @@ def value(results: Path, quote: str) -> float:
 def shaped(text: str, form: str) -> str:
     """A cell in another form.
 
-    >>> shaped("0.251 ± 0.069", "mean .2f"), shaped("0.2076", "percent .0f"), shaped("2.202e+04", ",.0f")
-    ('0.25', '21 %', '22,020')
+    >>> shaped("0.251 ± 0.069", "mean .2f"), shaped("0.8347", "percent .0f"), shaped("2.202e+04", ",.0f")
+    ('0.25', '83 %', '22,020')
+    >>> shaped("0.8347", "percent")
+    '83.5 %'
     """
-    for word in form.split():
+    words = form.split()
+    for word in [*words, ".3g"] if words[-1:] == ["percent"] else words:
         if word in FORMS:
             text = FORMS[word](text)
             continue
@@ -93,12 +98,6 @@ def shaped(text: str, form: str) -> str:
         except ValueError:
             raise Missing(f"{word!r} is no form: {', '.join(FORMS)}, or a format such as .2f") from None
     return text
-
-
-def lines(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells."""
-    marked = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in marked)
 
 
 def table(results: Path, quote: str) -> str:
@@ -115,7 +114,7 @@ def table(results: Path, quote: str) -> str:
         if column not in head:
             raise Missing(f"{name}.md has no column {column!r}")
     body = [[shaped(line[head.index(column)], form) for column, _, form in columns] for line in kept]
-    return lines([[column for column, _, _ in columns], *body])
+    return of_cells([[column for column, _, _ in columns], *body])
 
 
 def linked(results: Path, quote: str, here: str) -> str:

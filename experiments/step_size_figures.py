@@ -10,11 +10,11 @@ import torch
 from matplotlib.figure import Figure
 
 from odegan import plots
+from odegan.plots.style import INK
 
 if TYPE_CHECKING:
     from experiments.step_size_trials import Along, Trials
 
-INK = "#333333"
 CEILING = 1e3  # of the plotted growth and error: beyond it, and where a run is not finite
 
 

@@ -31,8 +31,13 @@ def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table."""
-    head, *body = ([text.replace("|", r"\|") for text in line] for line in _cells(rows))
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *body])
+    return of_cells(_cells(rows))
+
+
+def of_cells(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells, the head first."""
+    marked = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in marked)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:

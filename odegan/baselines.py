@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from odegan.checks import fail, number, whole
+from odegan.checks import fail, flag, number, whole
 
 Memory = dict[str, torch.Tensor]
 Step = Callable[["Stages", Any, Any, torch.Tensor, Memory], tuple[torch.Tensor, Memory]]
@@ -143,8 +143,7 @@ def make(name: str, options: dict[str, Any]) -> Step:
             fail(
                 "disc_steps", options["disc_steps"], f"given with alternating=True: a joint step of {name} has no turns"
             )
-    if not isinstance(options.get("alternating", False), bool):
-        fail("alternating", options["alternating"], "True or False")
+    flag("alternating", options.get("alternating", False))
     return _MAKERS[name](**options)
 
 

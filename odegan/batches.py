@@ -117,7 +117,7 @@ def _data_sampler(data: Any, size: int, part: slice, device: torch.device) -> Sa
         held = data.to(device)
         return lambda seed, index: held[_positions(seed, index, size, len(held))[part].to(device)]
     if callable(data) and not isinstance(data, Dataset):
-        return _called("data", data, size, part, device)
+        return _called("data", data, size, part)
     if isinstance(data, dict | IterableDataset):
         fail("data", type(data).__name__, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
@@ -129,7 +129,7 @@ def _data_sampler(data: Any, size: int, part: slice, device: torch.device) -> Sa
 
 def _latent_sampler(latent: Any, size: int, part: slice, device: torch.device, members: int) -> Sampler:
     if callable(latent):
-        return _called("latent", latent, size, part, device)
+        return _called("latent", latent, size, part)
     if latent is None:
         fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
     shape = tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
@@ -142,9 +142,7 @@ def _latent_sampler(latent: Any, size: int, part: slice, device: torch.device, m
     return lambda seed, index: block(seed, index // BLOCK)[index % BLOCK, part]
 
 
-def _called(
-    name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, part: slice, device: torch.device
-) -> Sampler:
+def _called(name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, part: slice) -> Sampler:
     _check_signature(name, draw)
 
     def sample(seed: int, index: int) -> torch.Tensor:

@@ -63,7 +63,7 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
 
 
 def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse to resume under other arguments, naming the first that differs and how many more do."""
+    """Refuse to resume under other arguments, naming the first that differs, with both values, and the others."""
     different = [key for key in [*given, *(k for k in stored if k not in given)] if stored.get(key) != given.get(key)]
     if different:
         key = different[0]

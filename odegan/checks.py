@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 import os
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -35,12 +36,14 @@ def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = Fals
     bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if (isinstance(value, torch.Tensor) and value.numel() == 1 and not value.dtype.is_complex) or (
-        hasattr(value, "__float__") and type(value).__module__ == "numpy"
+        type(value).__module__ == "numpy" and hasattr(value, "__float__") and getattr(value, "size", 1) == 1
     ):
         ok = True
     if not ok:
         fail(name, value, f"a number{bound}")
-    plain = float(value.detach() if isinstance(value, torch.Tensor) else value)
+    if not isinstance(value, int | float):
+        value = value.detach().item() if isinstance(value, torch.Tensor) else value.item()
+    plain = float(value)
     if not math.isfinite(plain) or plain < low or (strict and plain == low):
         fail(name, value, f"a finite number{bound}")
     return plain
@@ -48,10 +51,14 @@ def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = Fals
 
 def whole(name: str, value: Any, *, low: int = 0) -> int:
     """Return ``value`` as an int when it is a whole number not below ``low``."""
-    is_int = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_int or int(value) < low:
+    try:
+        truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
+        found = None if truth else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # of a tensor of several numbers, or of one that is not whole
+        found = None
+    if found is None or found < low:
         fail(name, value, f"a whole number >= {low}")
-    return int(value)
+    return found
 
 
 def flag(name: str, value: Any) -> bool:

@@ -13,7 +13,7 @@ from odegan.batch import Batch
 from odegan.checks import ArgumentError, fail
 from odegan.distributed import Ranks
 from odegan.game import Game
-from odegan.pieces import Pieces
+from odegan.pieces import BOTH, Pieces
 
 Mapped = Callable[..., Any]  # (function, t, y, batch, *others): function over the members of an ensemble
 
@@ -53,8 +53,8 @@ class Divided:
 
     def penalty(self, t: Any, y: torch.Tensor, batch: Any) -> torch.Tensor:
         """What the penalties alone add to the field, (..., P)."""
-        pushed = self._mean("pushes", ("disc", "gen"), t, y, batch)
-        return torch.cat(self.pieces.finish(("disc", "gen"), pushed, clipped=False), dim=-1)
+        pushed = self._mean("pushes", BOTH, t, y, batch)
+        return torch.cat(self.pieces.finish(BOTH, pushed, clipped=False), dim=-1)
 
     def _mean(self, name: str, players: tuple[str, ...], t: Any, y: torch.Tensor, batch: Any) -> Any:
         """The mean over the parts of one of the pieces' functions, with the penalties' means where they have any."""

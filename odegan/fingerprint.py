@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import types
@@ -29,12 +30,16 @@ def describe(value: Any) -> Any:
         return _digest(value)
     if hasattr(value, "fingerprint"):
         return describe(value.fingerprint())
-    if isinstance(value, tuple | list | set | frozenset):
+    if isinstance(value, tuple | list):
         return [describe(part) for part in value]
+    if isinstance(value, set | frozenset):  # which a process lists in an order of its own
+        return sorted((describe(part) for part in value), key=repr)
     if isinstance(value, dict):
         return {str(key): describe(part) for key, part in value.items()}
     if isinstance(value, types.FunctionType | types.MethodType):
         return _function(value)
+    if isinstance(value, functools.partial):
+        return [describe(part) for part in (value.func, value.args, value.keywords)]
     return _object(value)
 
 
@@ -48,19 +53,22 @@ def _tensor(value: torch.Tensor) -> Any:
 def _function(value: Any) -> str:
     """The name, and a digest of the code, its constants, defaults and closure."""
     function = getattr(value, "__func__", value)
-    code = function.__code__
-    constants = [c.co_code if isinstance(c, types.CodeType) else describe(c) for c in code.co_consts]
     closed = [_closed(cell) for cell in function.__closure__ or ()]
     owner = describe(value.__self__) if isinstance(value, types.MethodType) else None
     parts = (
-        code.co_code,
-        code.co_names,
-        repr(constants),
+        repr(_code(function.__code__)),
         repr(describe(function.__defaults__)),
+        repr(describe(function.__kwdefaults__)),
         repr(closed),
         repr(owner),
     )
     return f"{function.__qualname__} {_digest(repr(parts).encode())}"
+
+
+def _code(code: types.CodeType) -> list[Any]:
+    """Instructions, names and constants, those of the functions within included."""
+    constants = [_code(c) if isinstance(c, types.CodeType) else describe(c) for c in code.co_consts]
+    return [code.co_code, code.co_names, constants]
 
 
 def _closed(cell: Any) -> Any:

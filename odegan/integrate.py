@@ -248,6 +248,3 @@ def _fingerprint(
     t = torch.tensor(times, dtype=torch.float64)
     parts |= {"y0": y0, "t": t, "data": data, "latent": latent, "batch_size": batch_size, "seed": seeds}
     return {name: describe(part) for name, part in parts.items()}
-
-
-__all__ = ["ArgumentError", "odeint_gan"]

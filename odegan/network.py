@@ -253,7 +253,7 @@ class NetworkGame(Game):
             self.logits(theta_d, x)
         except ArgumentError:
             raise
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
             if not guessed:
                 allowed = "a shape that the generator takes, and its samples one that the discriminator takes"
                 fail("latent", self.latent, f"{allowed} ({one_line(error)})")

@@ -43,7 +43,7 @@ def _solve(run: Run) -> None:
         batch = stepper.completed(Batch(*batch), run.state)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     options = {k: v for k, v in arguments.options.items() if k != "norm"}
-    seen = _Seen(run, times)
+    seen = _Seen(run)
     name = arguments.solver.name
     if name == "scipy_solver":
         watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
@@ -87,7 +87,7 @@ def _solve(run: Run) -> None:
 class _Seen:
     """What the run learns of each step as torchdiffeq takes it."""
 
-    def __init__(self, run: Run, times: torch.Tensor) -> None:
+    def __init__(self, run: Run) -> None:
         self.run, self.end = run, run.times[-1]
         self.watched: Any = None
         self.counted = (0, 0)
@@ -141,14 +141,8 @@ def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen
     if len(before) == 1 and end == float(times[0]):
         return y0[None]
     wanted = torch.cat([before, times.new_tensor([end])]) if fixed and float(before[-1]) < end else before
-    states = odeint(lambda t, y: stepper.evaluate(t, y, batch)[0], y0, wanted, **_quiet(call))
+    states = odeint(lambda t, y: stepper.evaluate(t, y, batch)[0], y0, wanted, **call)
     return states[: len(before)]
-
-
-def _quiet(call: dict[str, Any]) -> dict[str, Any]:
-    options = {k: v for k, v in call["options"].items() if k != "norm"}
-    norm = call["options"].get("norm")
-    return call | {"options": options | ({"norm": norm} if norm else {})}
 
 
 def _scipy(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:

@@ -18,8 +18,8 @@ def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> 
     if latent is not None:
         return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
     for part in generator.modules():
-        if isinstance(part, nn.Linear | nn.Bilinear):
-            return (getattr(part, "in_features", 0),)
+        if isinstance(part, nn.Linear):
+            return (part.in_features,)
         if isinstance(part, nn.ConvTranspose2d):
             return (part.in_channels, 1, 1)
         if next(iter(part.parameters(recurse=False)), None) is not None:
@@ -36,7 +36,9 @@ def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: s
         random_state = _random_state(x)
         try:
             out, again = module(theta, x), module(theta, x)
-        except (RuntimeError, IndexError) as error:
+        except ArgumentError:
+            raise
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
             fail(name, x, f"what the {module.role} takes ({one_line(error)})")
         drawn = not torch.equal(random_state, _random_state(x))
     if not isinstance(out, torch.Tensor):
@@ -97,7 +99,7 @@ def couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
         return False
     try:
         parts = torch.cat([module(theta, x[:1]), module(theta, x[1:])])
-    except (RuntimeError, ValueError):
+    except (RuntimeError, IndexError, ValueError, TypeError):
         return True
     tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
     return parts.shape != whole_batch.shape or not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)

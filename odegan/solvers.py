@@ -74,6 +74,10 @@ def _adaptive(name: str, order: int, remarks: str) -> Solver:
     return Solver(name, order, stages, True, True, remarks, tuple(_ADAPTIVE))
 
 
+def _multistep(name: str, remarks: str) -> Solver:
+    return Solver(name, None, None, False, False, remarks, _ADAMS)
+
+
 _OPTIMISERS = ("alternating", "disc_steps")
 
 _TABLE = {
@@ -84,31 +88,15 @@ _TABLE = {
         _fixed("heun2", 2, 2, "Heun: ODE-GAN's RK2"),
         _fixed("heun3", 3, 3, "Heun's third-order method"),
         _fixed("rk4", 4, 4, "the 3/8 rule, not the classical tableau"),
-        Solver("rk4_classic", 4, 4, False, True, "the classical tableau: ODE-GAN's RK4", _FIXED),
+        _fixed("rk4_classic", 4, 4, "the classical tableau: ODE-GAN's RK4"),
         _adaptive("adaptive_heun", 2, "reuses the stage at the predictor as the next first stage: not Heun; see heun2"),
         _adaptive("fehlberg2", 2, "reuses the stage at the predictor as the next first stage"),
         _adaptive("bosh3", 3, "Bogacki-Shampine 3(2)"),
         _adaptive("dopri5", 5, "Dormand-Prince 5(4): the usual choice"),
         _adaptive("dopri8", 8, "Dormand-Prince 8(7): tight tolerances, smooth fields"),
-        Solver(
-            "explicit_adams",
-            None,
-            None,
-            False,
-            False,
-            "unstable at its default max_order; 5 is usable, of order 4",
-            _ADAMS,
-        ),
-        Solver(
-            "implicit_adams",
-            None,
-            None,
-            False,
-            False,
-            "unstable at its default max_order; 5 is usable, of order 4",
-            _ADAMS,
-        ),
-        Solver("fixed_adams", None, None, False, False, "another name of implicit_adams", _ADAMS),
+        _multistep("explicit_adams", "unstable at its default max_order; 5 is usable, of order 4"),
+        _multistep("implicit_adams", "unstable at its default max_order; 5 is usable, of order 4"),
+        _multistep("fixed_adams", "another name of implicit_adams"),
         Solver(
             "scipy_solver",
             None,
@@ -240,9 +228,8 @@ def tableau(name: str) -> Tableau:
         >>> tableau("adaptive_heun")
         Tableau(beta=((1.0,),), error=(0.5, -0.5))
     """
-    pair = SOLVERS[
-        choose("solver", name, [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step])
-    ].tableau
+    pairs = [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step]
+    pair = SOLVERS[choose("solver", name, pairs)].tableau
     return Tableau(tuple(tuple(row.tolist()) for row in pair.beta), tuple(pair.c_error.tolist()))
 
 

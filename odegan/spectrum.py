@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Spectrum:
 
     eigenvalues: torch.Tensor
     tol: float
-    partial: bool = field(default=False)
+    partial: bool = False
 
     @property
     def kept(self) -> torch.Tensor:
@@ -85,7 +85,7 @@ def spectrum(
         penalties: from ``odegan.penalties``; they are part of the field.
         k: None: all P of them, from a dense Jacobian (P^2 numbers). A number: the k of largest modulus or real part
             by ARPACK on products w -> w^T J, each one backward pass through one stored evaluation of the field; the memory is
-            that evaluation's and max(2 k + 1, 20) vectors of P float64 numbers.
+            that evaluation's and max(4 k, 20) vectors of P float64 numbers.
         which: of a partial spectrum, "modulus" or "real", the largest; the smallest modulus is dense only, ARPACK does
             not converge to it. One of a complex pair may be left out as the (k + 1)-th.
         rates: time scales of the discriminator and of the generator.
@@ -100,7 +100,7 @@ def spectrum(
     Raises:
         ArgumentError: a wrong argument; ARPACK did not converge; the Jacobian is not finite.
 
-    Source: the factors are those of Nie and Patel 2020 (JARE), section 3.
+    Source: the factors are those of Nie and Patel 2019 (JARE), section 3.
 
     Examples:
         >>> import odegan

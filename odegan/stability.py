@@ -127,9 +127,8 @@ def _one_step(name: str) -> Callable[[Any, torch.Tensor], torch.Tensor]:
 
     def adaptive(f: Any, y0: torch.Tensor) -> torch.Tensor:
         options = {"first_step": 1.0, "step_t": one[None]}
-        return torchdiffeq.odeint(f, y0, torch.stack([zero, one]), method=name, rtol=1e30, atol=1e30, options=options)[
-            -1
-        ]
+        ends = torch.stack([zero, one])
+        return torchdiffeq.odeint(f, y0, ends, method=name, rtol=1e30, atol=1e30, options=options)[-1]
 
     def fixed(f: Any, y0: torch.Tensor) -> torch.Tensor:
         return solvers.one_step(name)(f, zero, one, y0)

@@ -12,6 +12,7 @@ from odegan.arguments import Arguments
 from odegan.division import Divided
 from odegan.field import make_field
 from odegan.game import Game
+from odegan.pieces import BOTH
 
 
 class Evaluator:
@@ -42,7 +43,7 @@ class Evaluator:
     def joint(self, t: Any, y: torch.Tensor, batch: Any) -> Any:
         """(dy (..., P), losses (..., 2)), both players at once."""
         if self.divided is not None:
-            return self.divided.field(("disc", "gen"), t, y, batch)
+            return self.divided.field(BOTH, t, y, batch)
         return self._mapped(self.field.joint, t, y, batch)
 
     def alone(self, player: str, t: Any, y: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -116,9 +117,8 @@ class Stages:
         self.push: torch.Tensor | None = None
         self.n_disc = evaluator.n_disc
         self._calls = 0
-        self._measured: list[
-            tuple[torch.Tensor, torch.Tensor]
-        ] = []  # (losses, |f|) of both players, or of D, then of G
+        # (losses, |f|) of both players, or of D, then of G.
+        self._measured: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def joint(self, t: Any, y: torch.Tensor) -> torch.Tensor:
         """Both players' parts (..., P)."""

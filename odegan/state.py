@@ -16,9 +16,9 @@ class State(NamedTuple):
     """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that moves between steps, as plain data.
 
     aux holds: index, the number of refresh intervals done; start, the time of the first; seeds, the run's or one a member,
-    and replay, the stored samples, for penalties that draw; clock, the step counter
-    (anchor, count, h) with t = anchor + count h; memory, the baselines'; buffers, the game's; alive, which members are
-    still finite; proposed, the step that an adaptive solver proposed last.
+    and replay, the stored samples, for penalties that draw; clock, the step counter (anchor, count, h) with
+    t = anchor + count h; memory, the baselines'; buffers, the game's; alive, which members are still finite; proposed, the
+    step that an adaptive solver proposed last.
     """
 
     t: float

@@ -64,3 +64,14 @@ GIVEN = "\nbatch = None\n"
 
 def test_pages_have_blocks():
     assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("package", ["penalties", "games", "data", "metrics", "flows"])
+def test_the_api_has_functions_that_are_named_as_their_module(package):
+    """Of two things with one name the page's tool takes the module, and leaves out the function without a word."""
+    pytest.importorskip("torchmetrics")
+    shown = (ROOT / "docs/api.md").read_text().splitlines()
+    home = importlib.import_module(f"odegan.{package}")
+    found = {m.name: getattr(home, m.name, None) for m in pkgutil.iter_modules(home.__path__)}
+    paths = [f"{thing.__module__}.{name}" for name, thing in found.items() if callable(thing)]
+    assert [path for path in paths if f"::: {path}" not in shown] == []

@@ -271,3 +271,10 @@ def test_wrong_arguments(make, words):
         make()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", odegan.losses.names())
+def test_a_loss_of_the_table_is_the_same_by_name_and_as_an_object(name):
+    y = tensor(1.0, -0.5, 0.3, 0.2)
+    by_name, as_object = (games.gaussian([1.0, 2.0], 0.7, loss) for loss in (name, odegan.losses.get(name)))
+    torch.testing.assert_close(by_name.losses(y), as_object.losses(y), rtol=0, atol=0)

@@ -74,6 +74,11 @@ def test_fourier_mmd_tends_to_the_gaussian_kernels() -> None:
     assert float((phi(x).mean(0) - phi(y).mean(0)).norm()) == pytest.approx(mmd(x, y, gaussian_kernel(0.8)), rel=0.02)
 
 
+def test_energy_distance_is_the_same_far_from_the_origin() -> None:
+    x, y, far = normal(100, 2), normal(100, 2, seed=1), 1e6
+    assert energy_distance(x + far, y + far) == pytest.approx(energy_distance(x, y), rel=1e-8)
+
+
 def test_energy_features_are_exact_on_their_landmarks() -> None:
     z = normal(12, 2)
     phi = energy_features(z)

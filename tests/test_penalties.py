@@ -503,6 +503,7 @@ def test_drift_cancellation_knows_rates():
         ("truncation_error:1e3,step_size=0.1,pair=bosh3", penalties.truncation_error(1e3, 0.1, "bosh3")),
         ("drift_cancellation:0.1,interaction=False", penalties.drift_cancellation(0.1, interaction=False)),
         ("truncation_error:1,step_size=0.1,player=gen", penalties.truncation_error(1.0, 0.1, player="gen")),
+        ("truncation_error:1,rates=(1, 2),step_size=0.1", penalties.truncation_error(1.0, 0.1, rates=(1, 2))),
     ],
 )
 def test_command_line(text, expected):

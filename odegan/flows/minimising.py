@@ -16,6 +16,7 @@ from odegan.game import Game, PlayerLoss
 from odegan.pieces import Pieces
 from odegan.solution import Solution
 from odegan.state import check_state
+from odegan.terms import Held
 
 PLAYERS = ("discriminator", "generator")
 # Who moves first, and whether the second player sees where the first one went.
@@ -149,7 +150,7 @@ def _penalised(game: Game, penalties: Sequence[Any]) -> Losses:
         if getattr(penalty, "replay", None) is not None:
             fail("penalties", penalty, "without replay buffers here; use buffer=0")
     extras = Pieces(game, penalties, (1.0, 1.0), None).extras
-    if any(hasattr(extra, "parts") for extra in [*extras["disc"], *extras["gen"]]):
+    if any(isinstance(extra, Held) for extra in [*extras["disc"], *extras["gen"]]):
         fail(
             "penalties",
             list(penalties),

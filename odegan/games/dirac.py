@@ -9,7 +9,7 @@ import torch
 from odegan import losses
 from odegan.checks import number
 from odegan.game import Game
-from odegan.games.linear import _flow
+from odegan.games.linear import flow, start
 
 
 def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c: float, feedback: float = 0.0) -> Game:
@@ -59,10 +59,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
     def solution(t: Any, y0: torch.Tensor) -> torch.Tensor:
         matrix = torch.tensor([[-feedback, -1.0], [1.0, 0.0]], dtype=torch.float64, device=y0.device)
         rest = torch.tensor([0.0, c], dtype=torch.float64, device=y0.device)
-        return (rest + _flow(matrix, t, y0.double() - rest)).to(y0)
-
-    def start(seed: int | None) -> torch.Tensor:
-        return torch.ones(2) if seed is None else torch.randn(2, generator=torch.Generator().manual_seed(seed))
+        return (rest + flow(matrix, t, y0.double() - rest)).to(y0)
 
     game = Game(
         disc_loss,
@@ -73,7 +70,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         real=lambda batch: torch.full((1, 1), c, dtype=torch.float64),
         fake=lambda theta, batch: theta[:, None],
         sample=lambda y, n, seed: y[1:].detach().expand(n, 1),
-        init=start,
+        init=lambda seed: start(2, seed),
         solution=solution if pair == losses.get("wasserstein") else None,
         name="dirac",
     )

@@ -60,7 +60,7 @@ def gaussian(
             with exact derivatives up to the third at every theta, 0 included (see ``odegan.games.line``); batch=None.
             "sampling": means over a batch (real (B, n), latent (B, n)), as a network's would be.
 
-    Source: JARE (Nie and Patel 2020), section 3, with its experiment's start, (0.05, v + 0.05), as ``init()``.
+    Source: JARE (Nie and Patel 2019), section 3, with its experiment's start, (0.05, v + 0.05), as ``init()``.
 
     Examples:
         >>> game = gaussian([0.0, 2.0], 0.7)
@@ -72,7 +72,7 @@ def gaussian(
     sigma = number("sigma", sigma, low=0.0, strict=True)
     choose("expectation", expectation, EXPECTATIONS)
     n = len(mean)
-    parts = _exact(pair, loss, mean, sigma) if expectation == "exact" else _sampled(pair, sigma)
+    parts = _exact(pair, mean, sigma) if expectation == "exact" else _sampled(pair, sigma)
 
     def start(seed: int | None) -> torch.Tensor:
         shape = torch.ones(2 * n) if seed is None else torch.randn(2 * n, generator=torch.Generator().manual_seed(seed))
@@ -103,9 +103,9 @@ def gaussian(
     return game
 
 
-def _exact(pair: losses.Loss, loss: Any, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
+def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
     """(disc_loss, gen_loss) with expectations over the laws of the logits."""
-    known = _MEANS.get(loss) if isinstance(loss, str) else None
+    known = _MEANS.get(pair.fingerprint())
     mean_d, mean_g = known or (
         lambda r, f: mean_of_pair(pair.disc, r, f),
         lambda r, f: mean_of_pair(pair.gen if pair.gen_sees_real else lambda _, u: pair.gen(u, u), r, f),

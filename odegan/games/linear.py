@@ -28,8 +28,8 @@ def bilinear() -> Game:
         lambda x, y, batch: -(x * y).sum(),
         1,
         1,
-        solution=lambda t, y0: _flow(rotation, t, y0),
-        init=lambda seed: _start(2, seed),
+        solution=lambda t, y0: flow(rotation, t, y0),
+        init=lambda seed: start(2, seed),
         name="bilinear",
     )
 
@@ -38,8 +38,8 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     """The game whose field is linear: v(y) = A y, with A (P, P); the discriminator owns the first n_disc parameters.
 
     With A = [[A_DD, A_DG], [A_GD, A_GG]] the losses are loss_p = -(1/2 theta_p^T A_pp theta_p + theta_p^T A_pq theta_q).
-    Where a block A_pp is not symmetric no loss has that field: the game then carries its gradients -A y directly, and
-    its losses see the symmetric part only. Solution: y(t) = exp(t A) y0, ``game.solution(t, y0)``.
+    Where a block A_pp is not symmetric no loss has that field, so the game carries its gradients -A y, and its
+    losses see the symmetric part only. Solution: y(t) = exp(t A) y0, ``game.solution(t, y0)``.
 
     Args:
         A: (P, P) matrix, P >= 1.
@@ -69,19 +69,19 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
         n_disc,
         size - n_disc,
         gradients=gradients,
-        solution=lambda t, y0: _flow(A, t, y0),
-        init=lambda seed: _start(size, seed).to(A.dtype),
+        solution=lambda t, y0: flow(A, t, y0),
+        init=lambda seed: start(size, seed).to(A.dtype),
         name="quadratic",
     )
 
 
-def _flow(A: torch.Tensor, t: Any, y0: torch.Tensor) -> torch.Tensor:
+def flow(A: torch.Tensor, t: Any, y0: torch.Tensor) -> torch.Tensor:
     """exp(t A) y0 for t () or (T,): (P,) or (T, P)."""
     times = torch.as_tensor(t, dtype=A.dtype, device=A.device)
     return (torch.linalg.matrix_exp(times[..., None, None] * A) @ y0.to(A)).to(y0)
 
 
-def _start(size: int, seed: int | None) -> torch.Tensor:
+def start(size: int, seed: int | None) -> torch.Tensor:
     """All ones, or standard normal numbers for a seed."""
     if seed is None:
         return torch.ones(size)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.checks import fail, whole
+from odegan.metrics.pairs import distances
 
 
 class Coverage(NamedTuple):
@@ -63,7 +64,6 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
 
 def _covered(rows: Tensor, real: Tensor, fake: Tensor, k: int) -> Tensor:
     """(b, d), a part of real (n, d), and fake (m, d) -> (b,) bool."""
-    exact = "donot_use_mm_for_euclid_dist"  # matrix products would lose small distances
     # the smallest distance of all is the sample's to itself
-    radius = torch.cdist(rows, real, compute_mode=exact).kthvalue(k + 1, dim=1).values
-    return (torch.cdist(rows, fake, compute_mode=exact) <= radius[:, None]).any(1)
+    radius = distances(rows, real).kthvalue(k + 1, dim=1).values
+    return (distances(rows, fake) <= radius[:, None]).any(1)

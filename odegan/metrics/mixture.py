@@ -42,7 +42,7 @@ def mixture_scores(
     Returns:
         MixtureScores of tensors of shape ``samples.shape[:-2]``, on the samples' device.
 
-    Example:
+    Examples:
         >>> modes = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
         >>> samples = torch.tensor([[-1.0, 0.01], [-1.0, 0.0], [0.0, 0.0], [5.0, 5.0]])
         >>> covered, quality, kl = mixture_scores(samples, modes, sigma=0.02)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.checks import fail
+from odegan.metrics.pairs import distances
 
 
 @torch.no_grad()
@@ -20,7 +21,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
         y: (m, d).
         kernel: positive definite, a function (n, d), (m, d) -> (n, m).
 
-    Example:
+    Examples:
         >>> x, y = torch.tensor([[0.0]]), torch.tensor([[3.0]])
         >>> mmd(x, y, lambda a, b: a @ b.T)
         3.0
@@ -39,12 +40,12 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     It is sqrt(2) times the MMD of the kernel that the distance induces (Sejdinovic et al. 2013), and in one dimension
     ``scipy.stats.energy_distance``.
 
-    Example:
+    Examples:
         >>> energy_distance(torch.tensor([[0.0]]), torch.tensor([[2.0]]))
         2.0
     """
     x, y = _points(x, y)
-    square = 2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean()
+    square = 2 * distances(x, y).mean() - distances(x, x).mean() - distances(y, y).mean()
     return float(square.clamp(min=0).sqrt())
 
 
@@ -55,7 +56,7 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     W2^2 = min over permutations p of (1/n) sum_i |x_i - y_p(i)|^2 (an optimal coupling of equal weights is a
     permutation: Birkhoff). Costs O(n^3).
 
-    Example:
+    Examples:
         >>> wasserstein2(torch.tensor([[0.0], [1.0]]), torch.tensor([[4.0], [3.0]]))
         3.0
     """

@@ -1,7 +1,8 @@
-"""What two sets of points must be to be compared."""
+"""Two sets of points: what they must be to be compared, and the distances between all pairs."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from odegan.checks import fail
@@ -14,3 +15,11 @@ def check_pair(names: str, x: Any, y: Any, allowed: str, least: int = 1) -> None
             fail(names, one, f"tensors {allowed}")
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
         fail(names, (tuple(x.shape), tuple(y.shape)), allowed)
+
+
+def distances(rows: Tensor, to: Tensor) -> Tensor:
+    """Euclidean distances (b, c) of points (b, d) and (c, d); nan where a row is not finite.
+
+    torch's default takes them from matrix products, which loses digits of distances that are small beside the norms.
+    """
+    return torch.cdist(rows, to, compute_mode="donot_use_mm_for_euclid_dist")

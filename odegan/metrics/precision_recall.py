@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from odegan.checks import fail, whole
-from odegan.metrics.pairs import check_pair
+from odegan.metrics.pairs import check_pair, distances
 
 
 class PrecisionRecall(NamedTuple):
@@ -52,12 +52,7 @@ def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) 
         fail("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
     points, centres = points.double(), samples.double()
     # The smallest distance of all is a sample's to itself.
-    radii = torch.cat([_distances(rows, centres).kthvalue(k + 1, dim=1).values for rows in centres.split(chunk)])
+    radii = torch.cat([distances(rows, centres).kthvalue(k + 1, dim=1).values for rows in centres.split(chunk)])
     radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite where too few neighbours are finite
-    inside = [(_distances(rows, centres) <= radii).any(1) for rows in points.split(chunk)]
+    inside = [(distances(rows, centres) <= radii).any(1) for rows in points.split(chunk)]
     return float(torch.cat(inside).double().mean())
-
-
-def _distances(rows: Tensor, to: Tensor) -> Tensor:
-    """Euclidean distances (b, c); nan where a row is not finite. Matrix products would lose small ones."""
-    return torch.cdist(rows, to, compute_mode="donot_use_mm_for_euclid_dist")

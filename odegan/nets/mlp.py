@@ -18,7 +18,7 @@ class MLP(nn.Module):
 
     Shapes: (..., n_0) -> (..., n_L). Weights are truncated normal (see ``truncated_normal_``), biases 0.
 
-    Example:
+    Examples:
         >>> import torch
         >>> MLP((32, 25, 25, 2))(torch.zeros(512, 32)).shape
         torch.Size([512, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +71,7 @@ def parse(text: str) -> Penalty:
         fail("penalty", text, "a string, name:weight")
     name, _, rest = text.partition(":")
     make = _TABLE[choose("penalty", name, _TABLE)]
-    first, *others = rest.split(",")
+    first, *others = re.split(r",(?![^(\[]*[)\]])", rest)  # commas, but for those within brackets
     try:
         weight = float(first)
     except ValueError:

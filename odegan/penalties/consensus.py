@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from odegan.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
-from odegan.penalties.reg import BOTH, half_norms
+from odegan.penalties.reg import half_norms
+from odegan.pieces import BOTH
 from odegan.terms import Term
 
 

@@ -7,6 +7,7 @@ import torch
 from odegan.checks import choose
 from odegan.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.pieces import BOTH
 from odegan.terms import Term, of_gradients
 
 
@@ -47,7 +48,6 @@ def half_norms(game: Game, players: tuple[str, ...]) -> Term:
     return of_gradients(game, players, lambda means: torch.stack([(mean**2).sum() for mean in means]).sum() / 2)
 
 
-BOTH = ("disc", "gen")
 _NORMS: dict[str, dict[str, tuple[str, ...]]] = {
     "joint": {"disc": BOTH, "gen": BOTH},
     "opponent": {"disc": ("gen",), "gen": ("disc",)},

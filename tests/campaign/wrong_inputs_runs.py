@@ -13,6 +13,8 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("step_size", "run(step_size=NAN)", "nan", "finite number > 0"),
         ("step_size", "run(step_size=True)", "True", "number > 0"),
         ("step_size", "run(step_size=torch.tensor([0.1, 0.2]))", "shape (2,)", "number > 0"),
+        ("step_size", "run(step_size=torch.tensor([0.1, 0.2]).numpy())", "array([0.1, 0.2]", "number > 0"),
+        ("batch_size", "train(batch_size=torch.tensor(2.7))", "2.7", "whole number >= 1"),
         ("step_size", 'run(solver="dopri5", step_size=0.1)', "0.1", "left out: dopri5"),
         ("step_size at t = 0", "train(step_size=lambda t: -1.0)", "-1.0", "number > 0"),
         ("step_size at t = 0", "run(step_size=lambda t: None)", "None", "number > 0"),
