@@ -11,6 +11,7 @@ import torch
 from experiments.images_sampling import PIECE
 from experiments.presets import Preset
 from experiments.runner import Folder
+from odegan.checks import choose
 from odegan.metrics import evaluation, train_classifier
 from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.frechet import frechet_distance, moments
@@ -39,7 +40,7 @@ class Scorer:
     ) -> None:
         self.names = () if preset.metrics == ("none",) else preset.metrics
         for name in self.names:
-            evaluation.choose("metrics", name, evaluation.SCORES)
+            choose("metrics", name, evaluation.SCORES)
         self.preset, self.data, self.cache = preset, data, cache
         self.device, self.progress, self.workers = device, progress, workers
         self.extractor = self._extractor(preset.extractor) if self.names else None

@@ -44,9 +44,11 @@ def comparison_figures(game: Game, trained: Mapping[str, Trained]) -> dict[str, 
     }
 
 
-def frame(game: Game, title: str, y: torch.Tensor) -> tuple[str, torch.Tensor, torch.Tensor | None]:
+def frame(
+    game: Game, title: str, y: torch.Tensor, extent: float = EXTENT
+) -> tuple[str, torch.Tensor, torch.Tensor | None]:
     """One panel: samples of a member y (P,), and its discriminator on a grid."""
-    points = plots.plane(EXTENT, GRID).to(y)
+    points = plots.plane(extent, GRID).to(y)
     with torch.no_grad():
         critic = game.critic(game.split(y)[0], points) if game.critic else None
     return title, game.sample(y, SHOWN), None if critic is None else critic.reshape(GRID, GRID)

@@ -12,15 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.mog16_figures import frame
 from odegan import plots
 
 if TYPE_CHECKING:
     from experiments.ring8 import Run
     from experiments.ring8_question import Pair
 
-GRID = 100
 COLUMNS = 4
-SHOWN = 5120
 ARMS = {"biased": plots.PALETTE[0], "unbiased": plots.PALETTE[1]}
 PLAYERS = ("discriminator", "generator")
 
@@ -103,13 +102,7 @@ def _band(axes: Axes, at: Any, values: torch.Tensor, color: str, label: str) -> 
 def samples(runs: Sequence[Run]) -> Figure:
     """The first member's samples and discriminator at the end, a panel a method."""
     setting = runs[0].setting
-    points = plots.plane(setting.extent, GRID)
-    frames = []
-    for run in runs:
-        y = run.trained.states[-1, 0]
-        with torch.no_grad():
-            critic = run.game.critic(run.game.split(y)[0], points.to(y)) if run.game.critic else None
-        frames.append((run.method, run.game.sample(y, SHOWN), None if critic is None else critic.reshape(GRID, GRID)))
+    frames = [frame(run.game, run.method, run.trained.states[-1, 0], setting.extent) for run in runs]
     return plots.density_frames(frames, setting.extent, setting.target.modes)
 
 

@@ -61,6 +61,17 @@ def whole(name: str, value: Any, *, low: int = 0) -> int:
     return found
 
 
+def vector(name: str, value: Any, allowed: str) -> torch.Tensor:
+    """Return ``value`` as a floating-point tensor (n,) when it is one of n > 0 finite real numbers."""
+    try:
+        found = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        fail(name, value, allowed)
+    if found.ndim != 1 or not len(found) or found.is_complex() or not bool(torch.isfinite(found).all()):
+        fail(name, value, allowed)
+    return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
+
+
 def flag(name: str, value: Any) -> bool:
     """Return ``value`` when it is True or False."""
     if not isinstance(value, bool):

@@ -68,14 +68,9 @@ class Game:
         for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
             if not callable(value):
                 fail(label, value, "a function of (theta_d, theta_g, batch)")
-        optional: dict[str, Any] = {
-            "gradients": gradients,
-            "critic": critic,
-            "sample": sample,
-            "init": init,
-            "solution": solution,
-        }
-        for label, value in (optional | {"real": real, "fake": fake, "project": project}).items():
+        optional: dict[str, Any] = {"gradients": gradients, "critic": critic, "real": real, "fake": fake}
+        optional |= {"sample": sample, "init": init, "solution": solution, "project": project}
+        for label, value in optional.items():
             if value is not None and not callable(value):
                 fail(label, value, "a function or None")
         if couples_batch not in (True, False, None):

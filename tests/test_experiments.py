@@ -253,7 +253,7 @@ def test_what_a_full_disk_cuts_short_is_not_kept(tmp_path: Path, capsys, monkeyp
     assert list((tmp_path / "run").glob("*.part")) == []
 
 
-def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Path, capsys) -> None:
+def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Path) -> None:
     def refused(options: Tiny, folder: Folder) -> list[dict]:
         raise ArgumentError("data: got 'nowhere'; it must be an existing path")
 

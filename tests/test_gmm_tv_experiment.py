@@ -26,7 +26,7 @@ def summary(folder: Path) -> list[dict]:
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path, capsys) -> None:
+def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path) -> None:
     assert call(tmp_path / "run") == 0
     rows = summary(tmp_path / "run")
     names = [row["dynamics"] for row in rows]

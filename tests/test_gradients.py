@@ -59,10 +59,8 @@ def check(leaves, tolerance=2e-8, **arguments):
             atol=tolerance,
             msg=lambda m, n=name: f"{n}: {m}",
         )
-        flat = name.startswith("rate") and arguments["solver"] in (
-            "adam",
-            "rmsprop",
-        )  # which do not see a gradient's scale
+        # Neither sees a gradient's scale.
+        flat = name.startswith("rate") and arguments["solver"] in ("adam", "rmsprop")
         assert flat or gradient.abs().max() > 1e-4, name
     return found
 

@@ -175,7 +175,7 @@ def test_without_a_checkpoint_ctrl_c_says_so(capsys):
     assert "no checkpoint" in solution.message
 
 
-def test_a_handler_of_the_users_own_stays(capsys):
+def test_a_handler_of_the_users_own_stays():
     caught = []
     before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
     try:

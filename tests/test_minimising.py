@@ -212,9 +212,8 @@ def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
 
 # What is refused.
 def test_inner_problem_without_a_minimum() -> None:
-    game = games.quadratic(
-        torch.tensor([[-1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
-    )  # the generator's loss: -3/2 y^2
+    # The generator's loss: -3/2 y^2.
+    game = games.quadratic(torch.tensor([[-1.0, 0.0], [0.0, 3.0]], dtype=torch.float64))
     assert minimising_movement(game, Y0, 0.3, 2).status == "finished"
     with pytest.raises(InnerProblemError, match=r"^tau: got a step .* generator .* .step 0, .* smaller tau") as caught:
         minimising_movement(game, Y0, 0.4, 2)

@@ -70,7 +70,7 @@ def test_adams_of_max_order_5_measures_4_or_better(solver, reference):
 
 
 @pytest.mark.parametrize("solver", [name for name in WITH_ORDER if name not in BASELINES])
-def test_order_interval_by_interval(solver, reference):
+def test_order_interval_by_interval(solver):
     """Frozen players, were the opponents not coupled, are integrated to the solver's order too."""
 
     def alone(theta_d, theta_g, batch):

@@ -351,8 +351,8 @@ def test_a_loop_of_steps_is_a_run_and_leaves_its_states_alone(example, way, seed
     assert steps == whole.stats["steps"]
 
 
-@given(examples(), st.sampled_from([*FIXED, *BASELINES]), steps, st.floats(0.1, 6.9), st.data())
-def test_counts_and_records(example, solver, h, count, data):
+@given(examples(), st.sampled_from([*FIXED, *BASELINES]), steps, st.floats(0.1, 6.9))
+def test_counts_and_records(example, solver, h, count):
     """ceil(T / h) steps, the last one cut; stages times as many evaluations; the first record is the field at y0."""
     t = [0.0, count * h]
     sol = run(example, t, solver=solver, step_size=h, **given_data(example))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from tempfile import TemporaryDirectory
 
-from tqdm import trange
+from tqdm.auto import trange
 
 from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings, Times, measured, verdict

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from odegan import losses
-from odegan.checks import ArgumentError, choose, fail, number
+from odegan.checks import ArgumentError, choose, number, vector
 from odegan.game import Game
 from odegan.games.line import Line, line, mean_of_pair, mean_relu, mean_softplus, mean_square
 
@@ -68,7 +68,7 @@ def gaussian(
         (2, 2, (tensor(1.3863), tensor(-0.6931)))
     """
     pair = losses.get(loss)
-    mean = _checked_mean(v)
+    mean = vector("v", v, "a vector (n,), the mean of the data")
     sigma = number("sigma", sigma, low=0.0, strict=True)
     choose("expectation", expectation, EXPECTATIONS)
     n = len(mean)
@@ -130,14 +130,3 @@ def _sampled(pair: losses.Loss, sigma: float) -> tuple[Any, Any]:
         return pair.gen(real if pair.gen_sees_real else fake, fake)
 
     return lambda theta, phi, batch: pair.disc(*logits(theta, phi, batch)), gen_loss
-
-
-def _checked_mean(v: Any) -> torch.Tensor:
-    """v as a floating-point tensor (n,)."""
-    try:
-        mean = torch.as_tensor(v)
-    except (TypeError, ValueError, RuntimeError):
-        fail("v", v, "a vector (n,), the mean of the data")
-    if mean.ndim != 1 or not len(mean) or mean.is_complex() or not bool(torch.isfinite(mean).all()):
-        fail("v", v, "a vector (n,), the mean of the data")
-    return mean.detach() if mean.is_floating_point() else mean.to(torch.get_default_dtype())

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from odegan.checks import choose, fail, whole
+from odegan.checks import choose, vector, whole
 from odegan.fingerprint import describe
 from odegan.game import Game, Players
 from odegan.games.intervals import cdf, density, isotonic, mass, positive_intervals, sign_changes
@@ -56,7 +56,8 @@ def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order:
         >>> round(float(game.value(best, torch.zeros(2, dtype=torch.float64))), 4)
         1.0581
     """
-    return IntervalGame(_checked_means(mu_star), k, choose("order", order, _ORDERS))
+    means = vector("mu_star", mu_star, "a vector (n,) of at least one finite mean")
+    return IntervalGame(means, k, choose("order", order, _ORDERS))
 
 
 class IntervalGame(Game):
@@ -145,14 +146,3 @@ class IntervalGame(Game):
         draw = torch.rand(3 * self.k, generator=torch.Generator().manual_seed(seed or 0), dtype=self.mu_star.dtype)
         ends = (6 * draw[: 2 * self.k] - 3).sort().values
         return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)
-
-
-def _checked_means(mu_star: Any) -> torch.Tensor:
-    """mu_star as a floating-point tensor (n,)."""
-    try:
-        means = torch.as_tensor(mu_star)
-    except (TypeError, ValueError, RuntimeError):
-        fail("mu_star", mu_star, "a vector (n,) of at least one finite mean")
-    if means.ndim != 1 or not len(means) or means.is_complex() or not bool(torch.isfinite(means).all()):
-        fail("mu_star", mu_star, "a vector (n,) of at least one finite mean")
-    return means.detach() if means.is_floating_point() else means.to(torch.get_default_dtype())

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm.auto import trange
 
 from odegan.checks import fail, one_line, whole
 
@@ -85,8 +86,6 @@ def train_classifier(
 
 def _fit(classifier: DigitClassifier, progress: bool) -> float:
     """Train in place, with torch's global generator for the batches; returns the held-out accuracy."""
-    from tqdm import trange
-
     images, labels = load_digits()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     held_out, train = order[:_HELD_OUT], order[_HELD_OUT:]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from odegan import checkpoint
 from odegan.checks import ArgumentError, choose, fail, one_line, whole
@@ -244,8 +245,6 @@ def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed:
 
 
 def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: str, progress: bool) -> Fake:
-    from tqdm import tqdm
-
     parts = []
     with tqdm(total=n, desc=label, unit=" images", disable=not progress, leave=False) as bar:
         for images in batches:

@@ -60,9 +60,8 @@ def aim(case: Case, number: int, seconds: float, source: random.Random) -> Aim:
         return Aim(kind, source.uniform(0, seconds))
     step = source.randint(1, int(0.9 * case.steps / PER_RUN))
     if kind == "save":
-        return Aim(
-            kind, source.uniform(0, 0.002), step
-        )  # a file is written, synchronised and named in some milliseconds
+        # A file is written, synchronised and named in some milliseconds.
+        return Aim(kind, source.uniform(0, 0.002), step)
     return Aim("step", source.uniform(0, 0.02), step, rank)
 
 
