@@ -337,7 +337,7 @@ def test_tensorboard(call, tmp_path, capsys, monkeypatch):
     missing = lambda name: None if name == "tensorboard" else real(name)  # noqa: E731
     monkeypatch.setattr(images_training.importlib.util, "find_spec", missing)
     assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "run") == 0
-    assert "pip install tensorboard" in capsys.readouterr().err
+    assert "pip install 'odegan[tensorboard]'" in capsys.readouterr().err
     monkeypatch.undo()
     pytest.importorskip("tensorboard")
     assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "with") == 0
