@@ -52,7 +52,7 @@ def test_ranks_give_one_processs_trajectory(ranks, size, name):
         assert torch.equal(ys, ranks[size][0][name][0])  # the same bits, so the same decisions
 
 
-@pytest.mark.parametrize("name", ["micro_batch", "compiled"])
+@pytest.mark.parametrize("name", ["micro_batch", pytest.param("compiled", marks=compiles)])
 def test_ranks_with(ranks, name):
     ys, compiled = ranks[2][0][name]
     assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)

@@ -32,6 +32,7 @@ def test_a_whole_batch_is_one_micro_batch():
     assert torch.allclose(run("heun2, jare").y, run("heun2, jare", micro_batch=BATCH).y, rtol=0, atol=1e-13)
 
 
+@compiles
 def test_compiled():
     name = "heun2, generator_gradient"
     assert torch.allclose(run(name).y, run(name, micro_batch=4, compile="aot_eager").y, rtol=0, atol=1e-12)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from peers import ADAMS, ADAPTIVE, BASELINES, FIXED, always, draw, networks
+from peers import ADAMS, ADAPTIVE, BASELINES, FIXED, always, compiles, draw, networks
 from torch.func import jacfwd, jacrev, jvp
 
 import odegan
@@ -171,6 +171,7 @@ def test_f_under_vmap(which):
 QUICK_FIELDS = {("penalised", 2, odegan.Batch), ("plain", 2, None), ("plain", 0, odegan.Batch), ("scaled", 0, None)}
 
 
+@compiles
 @pytest.mark.parametrize(
     "which, members, kind",
     quick_and_slow(itertools.product(FIELDS, [0, 2], [None, odegan.Batch]), lambda *case: case in QUICK_FIELDS),

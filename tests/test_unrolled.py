@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from peers import draw, networks, smooth_game
+from peers import compiles, draw, networks, smooth_game
 from torch import nn
 
 import odegan
@@ -111,6 +111,7 @@ def test_a_long_lookahead_meets_the_optimal_discriminator() -> None:
 
 
 # Everything a run does.
+@compiles
 @pytest.mark.parametrize("persistent, through", VARIANTS)
 def test_members_and_compiled_steps(persistent: bool, through: bool) -> None:
     game = unrolled(networks_game(), 2, 0.1, persistent=persistent, through=through)
