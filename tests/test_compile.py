@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 import torch
-from peers import ADAPTIVE, BASELINES, FIXED, START, smooth_game
+from peers import ADAPTIVE, BASELINES, FIXED, START, compiles, smooth_game
 from torch import nn
 from torch._dynamo import register_backend
 from torch._dynamo.utils import counters
@@ -19,6 +19,7 @@ from torch.nn.utils import parametrizations
 import odegan
 from odegan import compiling, penalties
 
+pytestmark = compiles
 D, H, SPAN = torch.float64, 0.1, [0.0, 0.1, 0.13, 0.35]
 POOL = torch.randn(16, 1, generator=torch.Generator().manual_seed(0), dtype=D) + 1
 MAKERS = {

@@ -10,6 +10,7 @@ import pytest
 import torch
 from distributed_worker import long_run
 from division_cases import CASES, FOR_FOUR, run
+from peers import compiles
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from division_cases import BATCH, CASES, data, game, run
+from peers import compiles
 from torch import nn
 
 import odegan

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from peers import START, draw, networks, smooth_game
+from peers import START, compiles, draw, networks, smooth_game
 from torch import nn
 from torch.func import functional_call, jacrev, jvp
 
@@ -255,9 +255,7 @@ def test_members_are_one_by_one(name):
 COMPILED_QUICKLY = ["jare biased", "drift_cancellation", "wgan_gp"]
 
 
-@pytest.mark.skipif(
-    torch.__version__.startswith("2.6."), reason="torch 2.6 cannot trace it: compile= runs it eagerly there"
-)
+@compiles
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[] if n in COMPILED_QUICKLY else pytest.mark.slow) for n in MAKERS]
 )
