@@ -73,6 +73,8 @@ class Logged:
 @pytest.fixture(autouse=True)
 def nobody_left():
     yield
+    for child in multiprocessing.active_children():
+        child.join(10)  # one that was told to end may still be about it
     assert multiprocessing.active_children() == []
 
 
