@@ -98,4 +98,5 @@ if __name__ == "__main__":
     rendezvous = folder / f"rendezvous_{task}_{size}"
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)
     globals()[task](folder, rank)
+    dist.barrier()  # without it gloo of torch 2.6 may wait for ever for a rank that has left
     dist.destroy_process_group()
