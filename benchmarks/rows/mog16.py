@@ -37,10 +37,8 @@ def measure(settings: Settings) -> Result:
         verdicts.append(
             compared("mog16", "odegan compiled", what, times[theirs], times[ours], goal, at_least=True, note=note)
         )
-    for what, name in (("odegan compiled", "odegan compiled, 1 thread"), ("JAX", jax)):
-        what, note = (
-            f"time of a step's matrix products alone over the whole step of {what}",
-            f"{count} products; {name}",
-        )
+    for peer, name in (("odegan compiled", "odegan compiled, 1 thread"), ("JAX", jax)):
+        what = f"time of a step's matrix products alone over the whole step of {peer}"
+        note = f"{count} products; {name}"
         verdicts.append(compared("mog16", "limit", what, times[PRODUCTS], times[name], None, note=note))
     return Result(lines, verdicts)
