@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,10 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from odegan.checks import ArgumentError, fail
 
 Result = TypeVar("Result")
+
+# Gloo's threads give back the tensors of a failed call under Python's lock. A process that begins to exit before they have
+# it is aborted by the C++ runtime, whatever its own exit code.
+LETTING_GO = 0.2  # seconds
 
 
 class LostRankError(RuntimeError):
@@ -76,6 +81,7 @@ class Ranks:
         try:
             return call()
         except RuntimeError as error:
+            time.sleep(LETTING_GO)
             reason = re.sub(r"\[\S+:\d+\] ", "", str(error).strip().splitlines()[0]).partition(". This")[0]
             raise LostRankError(
                 f"distributed: rank {self.rank} of {self.size} has lost another rank ({reason}); the run resumes "

@@ -64,7 +64,7 @@ def test_a_killed_rank_ends_the_others_and_the_run_resumes_on_another_number(tmp
     ended = start("killed", 2, tmp_path)
     assert ended[1][0] == 9
     code, said = ended[0]
-    assert code == 3
+    assert code == 3, said
     assert "distributed: rank 0 of 2 has lost another rank" in said.splitlines()[-1]
     kept = torch.load(tmp_path / "run.pt")
     assert 15 <= kept["aux"]["index"] <= 23  # no more than one interval between checkpoints is lost
