@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from odegan.checks import one_line
 
@@ -57,7 +58,7 @@ class Prefetched:
     def _next(self, index: int, restart: bool) -> torch.Tensor:
         if restart or self._ahead is None:
             self.close()
-            self._ahead = iter(self._loader(index))
+            self._ahead = _tells_when_asked(iter(self._loader(index)))
         try:
             made = next(self._ahead)
         except (RuntimeError, OSError, EOFError) as error:
@@ -88,6 +89,18 @@ class Prefetched:
     def __exit__(self, *_: Any) -> None:
         """End the workers."""
         self.close()
+
+
+def _tells_when_asked(ahead: Any) -> Any:
+    """The loader's iterator, which tells of a lost worker where the next batch is asked for, within five seconds.
+
+    Torch's handler of SIGCHLD would raise as soon as the worker ends, wherever the run is: in a callback, or in the middle of
+    saving a checkpoint. The loader looks after its workers itself while it waits for them.
+    """
+    if ahead._worker_pids_set:
+        signal_handling._remove_worker_pids(id(ahead))
+        ahead._worker_pids_set = False
+    return ahead
 
 
 class _View(Dataset[Any]):
