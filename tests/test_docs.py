@@ -75,3 +75,10 @@ def test_the_api_has_functions_that_are_named_as_their_module(package):
     found = {m.name: getattr(home, m.name, None) for m in pkgutil.iter_modules(home.__path__)}
     paths = [f"{thing.__module__}.{name}" for name, thing in found.items() if callable(thing)]
     assert [path for path in paths if f"::: {path}" not in shown] == []
+
+
+def test_the_api_has_every_pair_of_networks():
+    shown = (ROOT / "docs/api.md").read_text().splitlines()
+    pairs = [m for m in vars(odegan.nets).values() if hasattr(m, "Generator") and hasattr(m, "Discriminator")]
+    assert len(pairs) >= 8
+    assert [m.__name__ for m in pairs if f"::: {m.__name__}" not in shown] == []
