@@ -21,7 +21,7 @@ from experiments.blocks import as_text, eigenvalues, relative_difference
 from experiments.dirac_response import responses, undamped
 from experiments.dirac_settings import SETTINGS, SWEPT, Setting, block, build, is_smooth
 from experiments.rotational import arrows
-from experiments.runner import Folder, Options
+from experiments.runner import Folder, Options, finished
 from experiments.switches import PenaltyOptions
 from odegan import Game, games, max_stable_step, odeint_gan, solvers, spectrum, vector_field
 from odegan.checks import fail, number, whole
@@ -100,7 +100,7 @@ def path(game: Game, made: list[Any], solver: str, options: Dirac) -> torch.Tens
     t = options.step_size * torch.arange(options.steps + 1, dtype=torch.float64)
     h = None if solvers.get(solver).adaptive else options.step_size
     start = torch.ones(2, dtype=torch.float64, device=options.device)
-    return odeint_gan(game, start, t, solver=solver, step_size=h, penalties=made, on_nonfinite="stop").ys
+    return finished(odeint_gan(game, start, t, solver=solver, step_size=h, penalties=made, on_nonfinite="stop")).ys
 
 
 def distance(states: torch.Tensor, equilibrium: torch.Tensor, steps: int) -> float:

@@ -15,6 +15,7 @@ import torch
 from scipy import signal
 
 from experiments.blocks import Block, as_text, eigenvalues, phase_factor
+from experiments.runner import finished
 from odegan import games, max_stable_step, odeint_gan, solvers
 
 END = 20.0  # of the responses
@@ -39,7 +40,7 @@ def response(drive: str, feedback: float, solver: str, device: str, steps: int) 
     h = None if solvers.get(solver).adaptive else END / steps
     game = games.dirac("wasserstein", c, feedback=feedback)
     y0 = torch.tensor(start, dtype=torch.float64, device=device)
-    solution = odeint_gan(game, y0, t, solver=solver, step_size=h, rtol=1e-10, atol=1e-10)
+    solution = finished(odeint_gan(game, y0, t, solver=solver, step_size=h, rtol=1e-10, atol=1e-10))
     return t.numpy(), solution.ys.cpu()
 
 
@@ -84,7 +85,7 @@ def undamped(steps: int, device: str) -> tuple[dict[str, Curve], list[dict[str, 
     distances, start = {}, torch.zeros(2, dtype=torch.float64, device=device)
     for solver in ("euler", "alternating"):
         game = games.dirac("wasserstein", 1.0)
-        solution = odeint_gan(game, start, LONG_STEP * counts, solver=solver, step_size=LONG_STEP)
+        solution = finished(odeint_gan(game, start, LONG_STEP * counts, solver=solver, step_size=LONG_STEP))
         distances[solver] = (solution.ys - equilibrium).norm(dim=1).cpu().numpy()
     exact = math.exp(math.log1p(LONG_STEP**2) * float(counts[-1]) / 2)
     row = {

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from experiments import dual_flow_targets as targets
 from experiments import runner
-from experiments.runner import Folder, Options
+from experiments.runner import Folder, Options, finished
 from odegan import odeint_gan, plots
 from odegan.checks import fail, number, whole
 from odegan.flows import ParticleGame, minimising_movement, particle_game
@@ -93,10 +93,8 @@ def flow(game: ParticleGame, start: torch.Tensor, options: Scheme) -> torch.Tens
     times = torch.tensor((0.0, *options.times), dtype=torch.float64)
     tight = options.tolerance / 10
     # The solver stops at every compared time: otherwise its interpolation would be the error.
-    solution = odeint_gan(
-        game, start, times, solver="dopri5", rtol=tight, atol=tight, options={"step_t": times[1:].to(start)}
-    )
-    return solution.ys[1:]
+    stops = {"step_t": times[1:].to(start)}
+    return finished(odeint_gan(game, start, times, solver="dopri5", rtol=tight, atol=tight, options=stops)).ys[1:]
 
 
 def run(options: Scheme, folder: Folder) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from experiments import gaussian_figures, runner
 from experiments.blocks import Block, conditioning_factor, eigenvalues, phase_factor, relative_difference
 from experiments.dirac_figures import Branches
 from experiments.gaussian_training import METHODS, train
-from experiments.runner import Folder, Options
+from experiments.runner import Folder, Options, finished
 from experiments.switches import PenaltyOptions
 from odegan import Game, games, max_stable_step, odeint_gan, spectrum, vector_field
 from odegan.checks import number, whole
@@ -100,7 +100,9 @@ def steps_to_converge(game: Game, made: list[Penalty], step_size: float, options
     goal = options.target * float((y - at).norm())
     for done in range(0, options.limit, CHUNK):
         t = step_size * torch.arange(CHUNK + 1, dtype=torch.float64)
-        solution = odeint_gan(game, y, t, solver="euler", step_size=step_size, penalties=made, on_nonfinite="stop")
+        solution = finished(
+            odeint_gan(game, y, t, solver="euler", step_size=step_size, penalties=made, on_nonfinite="stop")
+        )
         reached = ((solution.ys - at).norm(dim=1) < goal).nonzero()
         if len(reached):
             return done + int(reached[0])

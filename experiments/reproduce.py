@@ -6,6 +6,7 @@ is named at the end while the others go on. Each has one thread, and its output 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -123,7 +124,8 @@ class Runs:
         with self._lock:
             self.ended = True
             for process in self._running:
-                os.kill(process.pid, signal.SIGINT)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(process.pid, signal.SIGINT)
 
 
 class Failed(Exception):

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from experiments import runner
-from experiments.runner import Folder, Options
+from experiments.runner import Folder, Options, finished
 from experiments.switches import PenaltyOptions
 from odegan import Game, games, odeint_gan, plots, solvers, spectrum, vector_field
 from odegan.checks import number, whole
@@ -79,7 +79,7 @@ def path(game: Any, solver: str, t: torch.Tensor, step_size: float, **options: A
     """States (T, 2) from (1, 0) at the times t, on their device; inf from where they are not finite."""
     h = None if solvers.get(solver).adaptive else step_size
     start = torch.tensor([1.0, 0.0], dtype=torch.float64, device=t.device)
-    reached = odeint_gan(game, start, t, solver=solver, step_size=h, on_nonfinite="stop", **options).ys
+    reached = finished(odeint_gan(game, start, t, solver=solver, step_size=h, on_nonfinite="stop", **options)).ys
     return torch.cat([reached, reached.new_full((len(t) - len(reached), 2), math.inf)])
 
 

@@ -6,12 +6,13 @@ Each is an object with ``start(run)``, ``after(run, info)`` and ``finish(run)``;
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -76,17 +77,19 @@ class Progress(Hook):
         run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """Move it."""
-        self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
-        if time.monotonic() - self.read > self.EVERY:
-            self.read = time.monotonic()
-            disc, gen = info.losses.reshape(-1, 2).mean(0).tolist()
-            self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
+        """Move it; where Ctrl-C has ended who reads it, as in a pipe, the run still ends in good order."""
+        with contextlib.suppress(OSError):
+            self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
+            if time.monotonic() - self.read > self.EVERY:
+                self.read = time.monotonic()
+                disc, gen = info.losses.reshape(-1, 2).mean(0).tolist()
+                self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
         return None
 
     def finish(self, run: Any) -> None:
         """Close it."""
-        self.bar.close()
+        with contextlib.suppress(OSError):
+            self.bar.close()
 
 
 class Checkpoint(Hook):
@@ -145,7 +148,11 @@ class Checkpoint(Hook):
     def finish(self, run: Any) -> None:
         """Write the last state, unless an error ended the run in the middle of an interval."""
         if run.status != "running":
-            self.save(run)
+            try:
+                self.save(run)
+            except OSError:
+                run.status = "running"  # so that nobody says it was saved
+                raise
             if self.ranks is not None:
                 self.ranks.wait()
 
@@ -162,6 +169,7 @@ class Interrupt(Hook):
         self.previous = signal.getsignal(signal.SIGINT) if ours else None
         if self.previous is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
+            run.stepper.compiler.interrupted = lambda: self.asked
         else:
             self.previous = None
 
@@ -171,24 +179,38 @@ class Interrupt(Hook):
 
     def after(self, run: Any, info: Any) -> Ending | None:
         """End the run if asked to."""
-        if not self.asked:
-            return None
-        how = f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
-        if self.says:
-            print(f"\nodegan: interrupted at t = {run.state.t:g}; {how}")
-        return "interrupted", f"interrupted at t = {run.state.t:g}; {how}"
+        return ("interrupted", f"interrupted at t = {run.state.t:g}; {self._kept()}") if self.asked else None
+
+    def _kept(self) -> str:
+        return f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
 
     def finish(self, run: Any) -> None:
-        """Give SIGINT back."""
-        if self.previous is not None:
-            signal.signal(signal.SIGINT, self.previous)
+        """Give SIGINT back; say what was saved, or pass on a Ctrl-C that came too late to end the run."""
+        if self.previous is None:
+            return
+        signal.signal(signal.SIGINT, self.previous)
+        if self.asked and run.status == "interrupted" and self.says:
+            with contextlib.suppress(OSError):  # in a pipe, Ctrl-C has ended who reads it
+                print(f"\nodegan: {run.message}")
+        elif self.asked and run.status == "finished":
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def around(run: Any) -> Iterator[None]:
+    """Start a run's hooks, the last one first, and finish those that have started, each whatever becomes of the others."""
+    with contextlib.ExitStack() as stack:
+        for hook in reversed(run.hooks):
+            hook.start(run)
+            stack.callback(hook.finish, run)
+        yield
 
 
 def hooks(
     callback: Any, progress: bool | str, path: Any, every: float, interruptible: bool, ranks: Ranks | None = None
 ) -> list[Hook]:
-    """The hooks of a run, in the order in which they act: the checkpoint last, so that it holds what the others did. They
-    start in reverse, so that the others see the state resumed from, and a refused file finds none of them at work. Where there
+    """The hooks of a run, in the order in which they act: the checkpoint after the user's, so that it holds what they did, and
+    Ctrl-C last, which says what was saved. They start in reverse, so that the others see the state resumed from. Where there
     are ranks, the first one writes and speaks.
     """
     speaks = ranks is None or ranks.rank == 0
@@ -196,8 +218,8 @@ def hooks(
     found: list[Hook] = [User(one) for one in users]
     if progress and speaks:
         found.append(Progress(progress if isinstance(progress, str) else "odegan"))
-    if interruptible:
-        found.append(Interrupt(path, speaks))
     if path is not None:
         found.append(Checkpoint(path, every, ranks))
+    if interruptible:
+        found.append(Interrupt(path, speaks))
     return found

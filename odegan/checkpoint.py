@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from odegan.checks import ArgumentError, one_line
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 VERSION = 1
 
@@ -22,19 +27,49 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     try:
-        with open(part, "wb") as file:
-            torch.save({"odegan_checkpoint": VERSION} | payload, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
+        with _alone(part) if fcntl else contextlib.nullcontext():
+            with open(part, "wb") as file:
+                torch.save({"odegan_checkpoint": VERSION} | payload, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
     except (OSError, RuntimeError) as error:  # torch's writer hides a full disk in a RuntimeError
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise OSError(
             f"checkpoint: {str(path)!r} could not be written ({one_line(cause)}); what was saved before is as it was"
         ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Keep others from writing the same file meanwhile, and leave nothing of a failure.
+
+    Raises ``BlockingIOError`` where another is writing it. A process that ends in any way
+    loses its lock, and what it left is overwritten.
+    """
+    with open(part, "ab") as held:
+        if not _locked(held, part):
+            raise BlockingIOError("another run is writing it")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                part.unlink()
+            raise
+
+
+def _locked(held: BinaryIO, part: Path) -> bool:
+    """Whether the open file is locked, and still the one of that name: another run may have finished it just now."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    try:
+        return os.path.samestat(os.fstat(held.fileno()), part.stat())
+    except FileNotFoundError:
+        return False
 
 
 def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:

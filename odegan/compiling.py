@@ -33,6 +33,7 @@ class Compiler:
     def __init__(self, backend: bool | str) -> None:
         self.backend = "inductor" if backend is True else backend
         self.tell: Callable[[str], None] = lambda text: None
+        self.interrupted: Callable[[], bool] = lambda: False  # Ctrl-C reaches the C++ compiler too
         self.count = 0  # compilations so far
         self.failed = False
 
@@ -66,7 +67,8 @@ class Compiler:
                 self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
                 return value
             value = function(*inputs)
-            self._give_up(what, reason)
+            if not self.interrupted():
+                self._give_up(what, reason)
             return value
 
         return call

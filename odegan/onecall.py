@@ -11,6 +11,7 @@ from torchdiffeq import odeint
 
 from odegan import solvers
 from odegan.batch import Batch
+from odegan.callbacks import around
 from odegan.clock import SNAP, plain, tick
 from odegan.run import Run
 from odegan.solution import Solution, StepRecord
@@ -24,14 +25,9 @@ class _Ended(Exception):
 
 def solve(run: Run) -> Solution:
     """Integrate the run's field over all its times; statistics, callbacks and progress come through ``Watched``."""
-    for hook in reversed(run.hooks):
-        hook.start(run)
-    try:
+    with around(run):
         if run.status == "running":
             _solve(run)
-    finally:
-        for hook in run.hooks:
-            hook.finish(run)
     return run.solution()
 
 
@@ -105,8 +101,7 @@ class _Seen:
         run.state = State(min(t, self.end) if not over else record.t, last, aux)
         if over:
             run.status, run.message = "stopped", run.nonfinite_message()
-        endings = [hook.after(run, info) for hook in run.hooks]
-        ending = run.agreed(next((e for e in endings if e), None))
+        ending = run.agreed(run.asked(info))
         if not over and ending:
             run.status, run.message = ending
         if run.status != "running":

@@ -56,10 +56,11 @@ class Prefetched:
         return made
 
     def _next(self, index: int, restart: bool) -> torch.Tensor:
-        if restart or self._ahead is None:
+        if restart:
             self.close()
-            self._ahead = _tells_when_asked(iter(self._loader(index)))
         try:
+            if self._ahead is None:
+                self._ahead = _tells_when_asked(iter(self._loader(index)))
             made = next(self._ahead)
         except (RuntimeError, OSError, EOFError) as error:
             raise ChildProcessError(f"workers: a process that loads data was lost ({one_line(error)})") from error

@@ -10,7 +10,7 @@ import torch
 
 from odegan import checkpoint
 from odegan.batches import Minibatches
-from odegan.callbacks import Ending, Hook
+from odegan.callbacks import Ending, Hook, around
 from odegan.checks import ArgumentError
 from odegan.clock import Clock, plain
 from odegan.solution import NonFiniteError, Solution, Statistics
@@ -18,7 +18,7 @@ from odegan.state import Info, State
 from odegan.stepper import Stepper
 
 _OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})  # whose form a fresh run does not tell
-_ENDINGS = ("", "stopped", "interrupted")  # the later wins where ranks differ
+_ENDINGS = ("", "stopped", "interrupted")  # the later wins where hooks or ranks differ
 READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
 
 
@@ -48,16 +48,11 @@ class Run:
 
     def solve(self) -> Solution:
         """Step from interval to interval until the last time, or until something ends the run."""
-        for hook in reversed(self.hooks):
-            hook.start(self)
-        try:
+        with around(self):
             while self.status == "running":
                 ending = ("finished", "") if self.state.t >= self.times[-1] else self._advance()
                 if ending is not None:
                     self.status, self.message = self._read() or ending
-        finally:
-            for hook in self.hooks:
-                hook.finish(self)
         return self.solution()
 
     def _advance(self) -> Ending | None:
@@ -66,10 +61,13 @@ class Run:
         self.reported.extend(states)
         self._unread.append(info)
         ending = self._read() if self._time_to_read() else None
-        for hook in self.hooks:
-            asked = hook.after(self, info)
-            ending = ending or asked
-        return self.agreed(ending)
+        asked = self.asked(info)
+        return self.agreed(ending or asked)
+
+    def asked(self, info: Info) -> Ending | None:
+        """What the hooks say after an interval; Ctrl-C is heard above a callback."""
+        endings = [ending for hook in self.hooks if (ending := hook.after(self, info))]
+        return max(endings, key=lambda ending: _ENDINGS.index(ending[0]), default=None)
 
     def agreed(self, ending: Ending | None) -> Ending | None:
         """An ending that one rank asks for, as Ctrl-C may, is every rank's, and after the same interval."""

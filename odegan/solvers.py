@@ -172,12 +172,14 @@ class RK4Classic(FixedGridODESolver):
 
 @contextlib.contextmanager
 def registered() -> Any:
-    """Within this context torchdiffeq knows ``rk4_classic`` too; its table is left as it was."""
+    """Within this context torchdiffeq knows ``rk4_classic`` too; its table is left as it was, also within another run."""
+    known = "rk4_classic" in SOLVERS
     SOLVERS["rk4_classic"] = RK4Classic
     try:
         yield
     finally:
-        SOLVERS.pop("rk4_classic", None)
+        if not known:
+            del SOLVERS["rk4_classic"]
 
 
 def _class(name: str) -> Any:

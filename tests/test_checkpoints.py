@@ -227,6 +227,31 @@ def test_the_file_is_plain_data(tmp_path):
     assert payload["arguments"]["rates"] == [1.0, 1]
 
 
+def test_two_that_write_one_file_do_not_tear_it(tmp_path, monkeypatch):
+    path, save = tmp_path / "run.pt", torch.save
+
+    def second(payload, file):
+        monkeypatch.setattr(torch, "save", save)
+        with pytest.raises(OSError, match=r"could not be written \(another run is writing it\); what was saved before"):
+            checkpoint.save(path, {"y": torch.zeros(2)})
+        save(payload, file)
+
+    monkeypatch.setattr(torch, "save", second)
+    checkpoint.save(path, {"y": torch.ones(2)})
+    assert torch.equal(checkpoint.load(path)["y"], torch.ones(2))
+    checkpoint.save(path, {"y": torch.zeros(2)})
+    assert torch.equal(checkpoint.load(path)["y"], torch.zeros(2))
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_what_a_killed_writer_left_is_overwritten(tmp_path):
+    path = tmp_path / "run.pt"
+    path.with_name("run.pt.part").write_bytes(b"x" * 100_000)
+    checkpoint.save(path, {"y": torch.ones(2)})
+    assert torch.equal(checkpoint.load(path)["y"], torch.ones(2))
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
 def test_a_failing_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "run.pt"
     checkpoint.save(path, {"y": torch.ones(2)})

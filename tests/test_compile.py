@@ -332,11 +332,34 @@ def odegan_refuses(graph, inputs):
     raise NotImplementedError
 
 
+REFUSED = []
+
+
+@register_backend
+def odegan_interrupted(graph, inputs):
+    """A backend whose first compiler dies of Ctrl-C."""
+    if not REFUSED:
+        REFUSED.append(graph)
+        raise RuntimeError("killed by SIGINT")
+    return graph.forward
+
+
 @pytest.mark.parametrize("micro_batch", [None, 2])
 def test_a_backend_that_fails(micro_batch):
     with pytest.warns(RuntimeWarning, match="odegan_refuses.*NotImplementedError") as said:
         counted(network(), starts(network(), 0), step_size=H, compile="odegan_refuses", micro_batch=micro_batch)
     assert len(fallbacks(said)) == 1
+
+
+def test_a_compiler_that_ctrl_c_ends_is_asked_again():
+    compiler, calls = compiling.Compiler("odegan_interrupted"), []
+    compiler.interrupted = lambda: not calls
+    square = compiler(lambda x: x * x)
+    assert square(torch.tensor(3.0)) == 9
+    assert not compiler.works
+    calls.append("no more")
+    assert square(torch.tensor(3.0)) == 9
+    assert compiler.works
 
 
 def test_an_error_of_the_function_itself_is_raised():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import signal
@@ -171,6 +172,27 @@ def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "--step-size" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, module",
+    [
+        *((name, name) for name in ("dirac", "gaussian", "rotational", "dual_flow_scheme")),
+        ("dirac", "dirac_response"),
+    ],
+)
+def test_ctrl_c_in_a_short_solution_is_no_result(name: str, module: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    home = importlib.import_module(f"experiments.{module}")
+    original = home.odeint_gan
+
+    def interrupted(*args, **given):
+        return original(*args, **given, callback=lambda state, info: signal.raise_signal(signal.SIGINT))
+
+    monkeypatch.setattr(home, "odeint_gan", interrupted)
+    main = importlib.import_module(f"experiments.{name}").main
+    assert main(["--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 130
+    assert not (tmp_path / "run/summary.json").exists()
+    assert "--resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("solver, intervals", [("heun2", 5), ("dopri5", 2)])

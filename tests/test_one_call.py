@@ -173,3 +173,13 @@ def test_closed_form():
     start = torch.linspace(-1, 1, 5, dtype=torch.float64)
     expected = torch.stack([torch.linalg.matrix_exp(t * matrix()) @ start for t in TIMES])
     torch.testing.assert_close(sol.ys, expected, rtol=0, atol=1e-10)
+
+
+def test_rk4_classic_within_rk4_classic():
+    def within(state, info):
+        ours(bilinear(torch.float64), "rk4_classic", TIMES, step_size=0.1)
+        return state.t > 0.25
+
+    ended = ours(bilinear(torch.float64), "rk4_classic", TIMES, step_size=0.1, callback=within)
+    assert ended.status == "stopped"
+    assert "rk4_classic" not in SOLVERS

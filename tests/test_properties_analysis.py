@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import odegan
@@ -30,6 +30,7 @@ def matched(a, b, tolerance):
 @given(st.one_of(closed_form(double), networks(double, ("none", "layer", "batch"))), rates, st.data())
 def test_the_spectrum_is_that_of_the_dense_jacobian(example, rates, data):
     """The Jacobian by central differences of the field, of fourth order."""
+    assume(example.loss != "hinge")  # whose field jumps where D's output is 1 or -1
     chosen = data.draw(penalty_lists(example, 1))
     field, h = odegan.vector_field(example.game, chosen, rates=rates), 1e-3
 

@@ -1,6 +1,7 @@
 """Scikit-learn's handwritten digits, and a small classifier of them whose features serve FID and coverage."""
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import trange
 
+from odegan import checkpoint
 from odegan.checks import fail, one_line, whole
 
 _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
@@ -103,11 +105,11 @@ def _fit(classifier: DigitClassifier, progress: bool) -> float:
 
 
 def _save(path: Path, classifier: DigitClassifier, accuracy: float, seed: int) -> None:
-    """One file, whole or absent: written beside its place and then moved there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save({"seed": seed, "accuracy": accuracy, "state": classifier.state_dict()}, part)
-    part.replace(path)
+    """Keep it; where that fails, as on a full disk, the next call trains again."""
+    try:
+        checkpoint.save(path, {"seed": seed, "accuracy": accuracy, "state": classifier.state_dict()})
+    except OSError as error:
+        warnings.warn(f"path: {str(path)!r} could not be written ({one_line(error)})", stacklevel=3)
 
 
 def _load(path: Path, seed: int) -> tuple[DigitClassifier, float]:
