@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -193,6 +194,15 @@ def test_ctrl_c_in_a_short_solution_is_no_result(name: str, module: str, tmp_pat
     assert main(["--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 130
     assert not (tmp_path / "run/summary.json").exists()
     assert "--resume" in capsys.readouterr().err
+
+
+def test_every_experiment_asks_whether_its_solution_finished() -> None:
+    homes = {path.name: path.read_text() for path in Path(runner.__file__).parent.glob("*.py")}
+    solving = {
+        name for name, text in homes.items() if re.search(r"^from odegan import .*\bodeint_gan\b", text, re.MULTILINE)
+    }
+    assert len(solving) > 10
+    assert {name for name in solving if "finished(" not in homes[name]} == {"mixture.py"}  # whose callers ask
 
 
 @pytest.mark.parametrize("solver, intervals", [("heun2", 5), ("dopri5", 2)])
