@@ -46,14 +46,14 @@ reproduce: $(INSTALLED)  ## run every experiment in full, and write the figures 
 	$(PY) -m experiments.reproduce $(REPRODUCE_ARGS)
 
 test-versions: $(INSTALLED)  ## the tests with the lowest and the newest dependencies, in clean environments
-	$(PY) -m tests.campaign.versions --folder runs/versions --docs docs $(VERSIONS_ARGS)
+	$(PY) -m campaign.versions --folder runs/versions --docs docs $(VERSIONS_ARGS)
 
 bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
 	$(PY) -m benchmarks $(BENCH_ARGS)
 
 campaign: $(INSTALLED)  ## the reliability campaign of docs/reliability.md, two hours
 	for part in properties divergence checkpoints wrong_inputs kills soak; do \
-	  OMP_NUM_THREADS=1 $(PY) -m tests.campaign.$$part --docs docs || exit 1; done
+	  OMP_NUM_THREADS=1 $(PY) -m campaign.$$part --docs docs || exit 1; done
 
 clean:  ## remove what was built; .venv and runs/ stay
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

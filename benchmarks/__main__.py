@@ -17,7 +17,7 @@ from typing import NoReturn
 from benchmarks import report
 from benchmarks.rows import ROWS
 from benchmarks.side_by_side import Settings
-from experiments.tables import aligned
+from experiments.framework.tables import aligned
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,12 +12,13 @@ import odegan
 from benchmarks import networks, problems
 from benchmarks.products import products_of
 from benchmarks.worker import Task
-from odegan import Batch, nets, onecall
-from odegan.arguments import parse
-from odegan.batches import Minibatches
-from odegan.run import Run
-from odegan.solution import Solution
-from odegan.stepper import Stepper
+from odegan import Batch, nets
+from odegan.data.minibatches import Minibatches
+from odegan.training import single_call
+from odegan.training.options import parse
+from odegan.training.run import Run
+from odegan.training.solution import Solution
+from odegan.training.stepper import Stepper
 
 
 def prepared(
@@ -34,7 +35,7 @@ def prepared(
     def run() -> Solution:
         minibatches = Minibatches(**source, seeds=0 if members is None else list(range(members)), like=y0)
         one = Run(stepper, y0, times, minibatches=minibatches, hooks=[], on_nonfinite="raise", fingerprint={})
-        return onecall.solve(one) if known.one_call(True) else one.solve()
+        return single_call.solve(one) if known.one_call(True) else one.solve()
 
     return stepper, run
 

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.rows.result import Result
-from experiments.tables import markdown
+from experiments.framework.tables import markdown
 from odegan.plots.style import INK, PALETTE, save, style
 
 Line = Mapping[str, Any]

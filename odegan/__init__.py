@@ -1,24 +1,25 @@
 """odegan: train GANs by solving ordinary differential equations."""
 
-from odegan import flows, games, losses, penalties, solvers
-from odegan.advisor import advise
-from odegan.averages import ExponentialAverage, UniformAverage
-from odegan.batch import Batch
-from odegan.checks import ArgumentError
-from odegan.distributed import LostRankError
-from odegan.field import vector_field
-from odegan.game import Game
-from odegan.integrate import odeint_gan
-from odegan.network import gan
-from odegan.path import path_angle
-from odegan.schedules import piecewise
-from odegan.solution import NonFiniteError, Solution
-from odegan.spectrum import spectra, spectrum
-from odegan.stability import stability_function, stability_region
-from odegan.stable_step import max_stable_step
-from odegan.state import Info, State
-from odegan.stepper import Stepper
-from odegan.unrolled import unrolled
+from odegan import flows, games, penalties, solvers
+from odegan.analysis.advisor import advise
+from odegan.analysis.path_angle import path_angle
+from odegan.analysis.spectrum import spectra, spectrum
+from odegan.analysis.stable_step import max_stable_step
+from odegan.field.vector_field import vector_field
+from odegan.games import losses
+from odegan.games.batch import Batch
+from odegan.games.game import Game
+from odegan.games.network import gan
+from odegan.games.unrolled import unrolled
+from odegan.solvers.stability import stability_function, stability_region
+from odegan.training.averages import ExponentialAverage, UniformAverage
+from odegan.training.integrate import odeint_gan
+from odegan.training.schedules import piecewise
+from odegan.training.solution import NonFiniteError, Solution
+from odegan.training.state import Info, State
+from odegan.training.stepper import Stepper
+from odegan.utils.checks import ArgumentError
+from odegan.utils.distributed import LostRankError
 
 __version__ = "0.1.0"
 

@@ -16,7 +16,7 @@ import odegan
 from odegan import games, losses, penalties
 from tests.peers import FIXED, smooth_game
 
-# Few examples, and the same ones every time; ``tests.campaign.properties`` tries many.
+# Few examples, and the same ones every time; ``campaign.properties`` tries many.
 PROFILE = settings(
     max_examples=6,
     derandomize=True,

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from odegan.checks import ArgumentError, fail, flag, one_line, whole
 from odegan.data.sources import Encoded, Source, find
+from odegan.utils.checks import ArgumentError, fail, flag, one_line, whole
 
 RESIZE = "Pillow bicubic, antialiased, 8 bit"
 _MODES = {1: "L", 3: "RGB"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from odegan.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, fail, one_line
 
 HUB = {
     "cifar10": "uoft-cs/cifar10",

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
-from odegan.checks import fail, number, whole
-from odegan.fingerprint import describe
+from odegan.utils.checks import fail, number, whole
+from odegan.utils.fingerprint import describe
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) -> (n, m)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from odegan.checks import fail, number, whole
 from odegan.flows.kernels import Features
-from odegan.game import Game
+from odegan.games.game import Game
+from odegan.utils.checks import fail, number, whole
 
 Start = Callable[[int, torch.Generator], torch.Tensor]  # (n, generator) -> (n, d)
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import NoConvergence, minimize, newton_krylov
 
-from odegan.derivative import gradient_and_value
+from odegan.utils.autodiff import gradient_and_value
 
 DESCENT = 1e-3  # of the gradient at the start, from where on Newton's method takes over
 MOST = 200  # iterations of either

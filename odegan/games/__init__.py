@@ -1,8 +1,8 @@
-"""Games whose field, flow or equilibrium is known in closed form; they take batch=None."""
+"""Games: ``Game``, the objectives, the game of two modules, and games whose field is known in closed form."""
 
-from odegan.games.dirac import dirac
-from odegan.games.gaussian import gaussian
-from odegan.games.gmm_tv import gmm_tv
-from odegan.games.linear import bilinear, quadratic
+from odegan.games.closed_form.dirac import dirac
+from odegan.games.closed_form.gaussian import gaussian
+from odegan.games.closed_form.gmm_tv import gmm_tv
+from odegan.games.closed_form.linear import bilinear, quadratic
 
 __all__ = ["bilinear", "dirac", "gaussian", "gmm_tv", "quadratic"]

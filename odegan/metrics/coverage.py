@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odegan.checks import fail, whole
 from odegan.metrics.pairs import distances
+from odegan.utils.checks import fail, whole
 
 
 class Coverage(NamedTuple):

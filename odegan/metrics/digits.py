@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import trange
 
-from odegan import checkpoint
-from odegan.checks import fail, one_line, whole
+from odegan.utils import checkpoint
+from odegan.utils.checks import fail, one_line, whole
 
 _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
 _EPOCHS = 20

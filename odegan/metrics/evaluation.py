@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from odegan import checkpoint
-from odegan.checks import ArgumentError, choose, fail, one_line, whole
 from odegan.data import ImageDataset
-from odegan.fingerprint import describe
+from odegan.data.workers import Prefetched
 from odegan.metrics.features import Extractor, Spec, find_extractor
 from odegan.metrics.frechet import Moments, frechet_distance, moments
 from odegan.metrics.inception_score import inception_score
 from odegan.metrics.kid import kid
 from odegan.metrics.precision_recall import share_inside
-from odegan.prefetch import Prefetched
-from odegan.seeds import generator, stream_seed
+from odegan.utils import checkpoint
+from odegan.utils.checks import ArgumentError, choose, fail, one_line, whole
+from odegan.utils.fingerprint import describe
+from odegan.utils.seeds import generator, stream_seed
 
 NORMALISATIONS = ("none", "batch", "running")
 _NEIGHBOUR = 3  # whose distance is the radius of a ball, in precision and recall
@@ -114,8 +114,8 @@ def scores(
     """Scores of n generated samples against a data set, all in float64 from the features on.
 
     Args:
-        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1], as ``odegan.sampling.GameSampler`` is of a game and a
-            state.
+        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1], as ``odegan.games.sampling.GameSampler`` is of
+            a game and a state.
         dataset: Tensor (N, C, H, W), or map-style Dataset of images or (image, label); an ``odegan.data.images`` without
             its random parts.
         names: "fid", "kid", "inception_score", "precision", "recall".

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odegan.checks import fail, whole
-from odegan.fingerprint import describe
 from odegan.metrics.inception import RESIZE, inception
+from odegan.utils.checks import fail, whole
+from odegan.utils.fingerprint import describe
 
 Spec = str | os.PathLike[str] | Callable[[Tensor], Any]
 

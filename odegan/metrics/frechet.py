@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from odegan.checks import fail
 from odegan.metrics.features import extract_features
+from odegan.utils.checks import fail
 
 _CHUNK = 4096  # rows held in float64 at once
 

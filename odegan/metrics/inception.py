@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from odegan.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, fail, one_line
 
 # TensorFlow's weights as torch-fidelity converted them; the hexadecimal digits begin the file's SHA-256.
 WEIGHTS = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from odegan.checks import fail, whole
 from odegan.metrics.kid import Mean
+from odegan.utils.checks import fail, whole
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odegan.checks import fail, whole
 from odegan.metrics.pairs import check_pair
-from odegan.seeds import generator
+from odegan.utils.checks import fail, whole
+from odegan.utils.seeds import generator
 
 
 class Mean(NamedTuple):

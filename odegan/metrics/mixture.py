@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odegan.checks import fail, number
+from odegan.utils.checks import fail, number
 
 _CHUNK = 1 << 16  # rows whose distances to all modes are held at once
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from odegan.checks import fail
 from odegan.metrics.pairs import distances
+from odegan.utils.checks import fail
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odegan.checks import fail
+from odegan.utils.checks import fail
 
 
 def check_pair(names: str, x: Any, y: Any, allowed: str, least: int = 1) -> None:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odegan.checks import fail, whole
 from odegan.metrics.pairs import check_pair, distances
+from odegan.utils.checks import fail, whole
 
 
 class PrecisionRecall(NamedTuple):

@@ -18,8 +18,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from odegan.checks import fail, whole
 from odegan.nets.blocks import Residual, conv3
+from odegan.utils.checks import fail, whole
 
 START = 4  # pixels of the smallest image
 

@@ -13,9 +13,9 @@ Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization o
 from torch import nn
 
 import odegan.nets.dcgan as dcgan
-from odegan.checks import whole
 from odegan.nets.blocks import GlorotSequential, conv3, deconv4
 from odegan.nets.init import glorot_uniform_
+from odegan.utils.checks import whole
 
 
 def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from odegan.checks import fail, whole
 from odegan.nets.init import truncated_normal_
+from odegan.utils.checks import fail, whole
 
 
 class Generator(nn.Module):

@@ -7,8 +7,8 @@ Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization o
 
 from torch import nn
 
-from odegan.checks import whole
 from odegan.nets.blocks import GlorotSequential, conv5, deconv5
+from odegan.utils.checks import whole
 
 
 class Generator(GlorotSequential):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from odegan.checks import whole
 from odegan.nets.init import truncated_normal_
+from odegan.utils.checks import whole
 
 
 class Generator(nn.Module):

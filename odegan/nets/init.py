@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from odegan.checks import fail, number
+from odegan.utils.checks import fail, number
 
 
 def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from odegan.checks import fail
 from odegan.nets.init import truncated_normal_
+from odegan.utils.checks import fail
 
 
 class MLP(nn.Module):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from odegan.checks import fail, whole
 from odegan.nets.blocks import GlorotSequential, Residual, conv3, conv4, deconv4
+from odegan.utils.checks import fail, whole
 
 WIDTH = 64
 

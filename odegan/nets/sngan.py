@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from odegan.checks import choose, fail, whole
 from odegan.nets.blocks import Residual, conv3, normalise_spectrally
 from odegan.nets.init import glorot_uniform_
+from odegan.utils.checks import choose, fail, whole
 
 # Channels of the generator from 4x4 pixels on, one doubling from each to the next; of the discriminator from the image on, and
 # how many of its blocks halve the size; whether its last layer has a bias.

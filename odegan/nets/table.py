@@ -17,7 +17,7 @@ import odegan.nets.digits as digits
 import odegan.nets.odegan_resnet as odegan_resnet
 import odegan.nets.resnet as resnet
 import odegan.nets.sngan as sngan
-from odegan.checks import choose
+from odegan.utils.checks import choose
 
 
 class Pair(NamedTuple):

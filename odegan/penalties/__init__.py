@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from odegan.checks import choose, fail
 from odegan.penalties.base import Penalty
 from odegan.penalties.closed_loop import closed_loop
 from odegan.penalties.consensus import consensus
@@ -19,6 +18,7 @@ from odegan.penalties.r1_r2 import r1, r2
 from odegan.penalties.reg import reg
 from odegan.penalties.truncation_error import truncation_error
 from odegan.penalties.wgan_gp import wgan_gp
+from odegan.utils.checks import choose, fail
 
 _TABLE: dict[str, Callable[..., Penalty]] = {
     "generator_gradient": generator_gradient,

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from odegan.checks import ArgumentError, fail, number
-from odegan.fingerprint import describe
-from odegan.game import Game
-from odegan.replay import Replay
-from odegan.terms import Held, OfMean, Term
+from odegan.data.replay import Replay
+from odegan.field.penalty_terms import Held, OfMean, Term
+from odegan.games.game import Game
+from odegan.utils.checks import ArgumentError, fail, number
+from odegan.utils.fingerprint import describe
 
 Weight = float | torch.Tensor | Callable[[Any], Any]
 ExtraLoss = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from odegan.checks import ArgumentError, choose, whole
-from odegan.game import Game
+from odegan.data.replay import Replay
+from odegan.field.penalty_terms import Term
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight, need
-from odegan.replay import Replay
-from odegan.terms import Term
+from odegan.utils.checks import ArgumentError, choose, whole
 
 Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -35,7 +35,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     "one_sided"   mean relu(D(x_r)) + mean relu(-D(x_f)), with D high on real samples
     ============= ==================================================================
 
-    Stored samples are old images (and old real ones), scored by today's D; see ``odegan.replay.Replay`` for what is stored
+    Stored samples are old images (and old real ones), scored by today's D; see ``odegan.data.replay.Replay`` for what is stored
     and drawn when: once a refresh interval, between steps, and the field only reads ``batch.replay``. Where the networks
     have BatchNorm, D uses the statistics of the replayed batch.
 

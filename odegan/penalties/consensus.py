@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from odegan.game import Game
+from odegan.field.penalty_terms import Term
+from odegan.field.training_field import BOTH
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
-from odegan.pieces import BOTH
-from odegan.terms import Term
 
 
 def consensus(weight: Weight) -> Penalty:

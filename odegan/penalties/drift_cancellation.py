@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from odegan.checks import fail, flag
-from odegan.derivative import gradient_and_value
-from odegan.game import Game
+from odegan.field.penalty_terms import Held, Term
+from odegan.field.training_field import checked_rates
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
-from odegan.pieces import checked_rates
-from odegan.terms import Held, Term
+from odegan.utils.autodiff import gradient_and_value
+from odegan.utils.checks import fail, flag
 
 PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from odegan.game import Game
+from odegan.field.penalty_terms import Term, of_gradients
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
-from odegan.terms import Term, of_gradients
 
 
 def generator_gradient(weight: Weight) -> Penalty:

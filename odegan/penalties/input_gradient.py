@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from odegan.checks import ArgumentError
-from odegan.derivative import gradient_and_value
-from odegan.game import Game
+from odegan.games.game import Game
 from odegan.penalties.base import need
+from odegan.utils.autodiff import gradient_and_value
+from odegan.utils.checks import ArgumentError
 
 
 def input_gradient(game: Game, theta_d: torch.Tensor, batch: Any, x: torch.Tensor) -> torch.Tensor:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from odegan.batch import Batch
-from odegan.checks import ArgumentError, fail, flag, whole
-from odegan.game import Game
+from odegan.field.penalty_terms import OfMean, Term
+from odegan.games.batch import Batch
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
-from odegan.terms import OfMean, Term
+from odegan.utils.checks import ArgumentError, fail, flag, whole
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 Statistic = Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]

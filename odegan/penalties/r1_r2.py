@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from odegan.game import Game
+from odegan.field.penalty_terms import Term
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
-from odegan.terms import Term
 
 
 def r1(weight: Weight) -> Penalty:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from odegan.checks import choose
-from odegan.game import Game
+from odegan.field.penalty_terms import Term, of_gradients
+from odegan.field.training_field import BOTH
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
-from odegan.pieces import BOTH
-from odegan.terms import Term, of_gradients
+from odegan.utils.checks import choose
 
 
 def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:

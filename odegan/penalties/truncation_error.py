@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from odegan import solvers
-from odegan.checks import choose
-from odegan.game import Game
+from odegan.field.penalty_terms import Term
+from odegan.field.training_field import checked_rates
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
-from odegan.pieces import checked_rates
-from odegan.terms import Term
+from odegan.utils.checks import choose
 
 # Heun with Euler inside is the tableau of torchdiffeq's adaptive_heun, taken here as one step from y.
 _PAIRS = {"heun_euler": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}

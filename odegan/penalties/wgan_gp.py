@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from odegan.checks import ArgumentError, number
-from odegan.game import Game
+from odegan.field.penalty_terms import Term
+from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
-from odegan.terms import Term
+from odegan.utils.checks import ArgumentError, number
 
 
 def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from odegan.checks import fail, number
 from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.utils.checks import fail, number
 
 # Few and pale, so that points stand out and the file stays small.
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#9DB8D9", "#F7F7F7", "#F2B8A0"])

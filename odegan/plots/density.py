@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from odegan.checks import fail, number, whole
 from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.utils.checks import fail, number, whole
 
 _COLORS = LinearSegmentedColormap.from_list("density", ["#FFFFFF", "#9ECAE1", "#2171B5", "#08306B"])
 _BINS = 200

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from odegan.checks import fail, whole
 from odegan.plots.style import array, panels, style
+from odegan.utils.checks import fail, whole
 
 
 def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odegan.checks import fail
 from odegan.plots.style import INK, PALETTE, array, style
+from odegan.utils.checks import fail
 
 
 def curves(

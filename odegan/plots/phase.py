@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from odegan.checks import fail
 from odegan.plots.density import plane
 from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.utils.checks import fail
 
 
 def trajectories(

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from odegan.checks import whole
+from odegan.utils.checks import whole
 
 # Okabe and Ito's colour-blind safe palette, without its yellow, which is too light for lines
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -1,0 +1,23 @@
+"""Runs whose field breaks at random times, on many random examples.
+
+    python -m campaign.divergence --examples 100 --docs docs
+
+Exit code 1, and a line for each, where one was not noticed, or something before it was lost.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from campaign.properties import examine_all
+
+MODULES = {"divergence": "tests.invariants.test_properties_divergence"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Examine all of them; write the table."""
+    return examine_all("divergence", MODULES, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What all experiments share: options, the runner, output folders, tables, publishing."""

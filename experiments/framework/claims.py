@@ -1,0 +1,67 @@
+"""The claims of the five publications that can be tested here: what was measured, and whether it agrees.
+
+A verdict is computed: each test of a claim compares cells of the results tables with one another or with a number, in the
+notation of ``experiments.quotes``; ~ means equal to two parts in a hundred. Where nothing decides, the remark says why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.framework import quotes
+from experiments.framework.tables import of_cells
+
+SIGN = re.compile(r" (<|>|~|<=|>=) ")
+COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "~": lambda a, b: abs(a - b) <= 0.02 * abs(b),
+}
+CLAIMS = Path(__file__).with_name("claims.json")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said, what was measured (with quotes), what decides, and what must be added to the verdict."""
+
+    claim: str
+    measured: str
+    tests: Mapping[str, str] = field(default_factory=dict)  # where -> comparison; "" where there is only one place
+    remark: str = ""
+
+
+def load() -> list[Claim]:
+    """All claims, in the order of the page."""
+    return [Claim(**entry) for entry in json.loads(CLAIMS.read_text())]
+
+
+def holds(results: Path, test: str) -> bool:
+    """Whether every comparison of ``A < B > C`` is right; several tests are joined by `` and ``."""
+    return all(_chain(results, part) for part in test.split(" and "))
+
+
+def _chain(results: Path, test: str) -> bool:
+    first, *rest = SIGN.split(test)
+    values = [quotes.value(results, quote) for quote in (first, *rest[1::2])]
+    return all(COMPARE[sign](a, b) for sign, a, b in zip(rest[::2], values, values[1:], strict=False))
+
+
+def verdict(results: Path, claim: Claim) -> str:
+    """Agrees or not, at each place where it was tested, and the remark."""
+    said = []
+    for where, test in claim.tests.items():
+        agrees = "agrees" if holds(results, test) else "does not agree"
+        said.append(f"{where}: {agrees}" if where else agrees)
+    return "; ".join([*said, *([claim.remark] if claim.remark else [])])
+
+
+def table(results: Path) -> str:
+    """The table of claims, with its quotes still to be filled."""
+    rows = [[claim.claim, claim.measured, verdict(results, claim)] for claim in load()]
+    return of_cells([["claim", "measured", "agreement"], *rows])

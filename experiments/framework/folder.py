@@ -1,0 +1,196 @@
+"""A run's output folder: config, metrics, figures, checkpoints, summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.figure import Figure
+
+import odegan
+from experiments.framework.tables import markdown
+from odegan import plots
+from odegan.utils.checks import ArgumentError, fail, one_line
+
+if TYPE_CHECKING:
+    from experiments.framework.runner import Options
+
+Row = dict[str, Any]
+
+_FIRST = {"files.txt", "files.part", "config.part"}  # all that there can be before config.json
+
+
+class Folder:
+    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``facts.json``, ``summary.md``, ``summary.json``.
+
+    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else; it does so when it has
+    something to write itself, so that a run that is refused at its start costs nothing. Of several processes one
+    ``writes``; to the others the folder only says where things are.
+    """
+
+    def __init__(self, path: Path, name: str, command: str, writes: bool = True) -> None:
+        self.path, self.name, self.command, self.writes = path, name, command, writes
+        self.figures = path / "figures"
+        self._metrics, self._listing = path / "metrics.jsonl", path / "files.txt"
+        self._logged: set[tuple[Any, ...]] = set()
+        self._config: str | None = None  # what is still to be written, before anything else
+        self._replaces = False
+        self.facts: Row = {}  # measurements that belong to no row of the summary: name -> number
+
+    @classmethod
+    def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
+        """The folder of a run with these options, which resumes an earlier run in it, or replaces that run's files.
+
+        Raises ``ArgumentError`` when the folder holds something else, or a run that these options cannot resume.
+        """
+        path = options.output or Path("runs") / name
+        if path.exists() and not path.is_dir():
+            fail("output", str(path), "a folder")
+        folder = cls(path, name, command, writes)
+        if not writes:
+            return folder
+        config = {"experiment": name, "options": json.loads(_dump(asdict(options)))}
+        stored = _loaded((path / "config.json").read_text()) if (path / "config.json").exists() else None
+        if stored is not None:
+            folder._take_over(stored, config, options)
+        elif path.exists() and any(one.name not in _FIRST for one in path.iterdir()):
+            fail("output", str(path), "a new or empty folder, or one of an earlier run")
+        versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
+        folder._config = _dump(config | {"versions": versions, "command": command}, indent=2)
+        return folder
+
+    def _take_over(self, stored: Row, config: Row, options: Options) -> None:
+        if not options.resume:
+            self._replaces = True
+            return
+        old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
+        for key in (key for key in new if key not in options.free):
+            if old.get(key) != new[key]:
+                raise ArgumentError(
+                    f"{key}: got {new[key]!r}, but the run in {str(self.path)!r} has {old.get(key)!r}; it must be the "
+                    "same to resume"
+                )
+        self._read_metrics()
+
+    def _begin(self) -> None:
+        """Before the first file: remove an earlier run's, unless that run is resumed, and write down the options."""
+        config, self._config = self._config, None
+        if self._replaces:
+            for name in self._files():
+                if name != "config.json":  # the last to go: without it a run killed here could not be replaced again
+                    (self.path / name).unlink(missing_ok=True)
+            self._listing.unlink(missing_ok=True)
+        if config is not None:
+            self._write("config.json", config)
+
+    def _files(self) -> list[str]:
+        return self._listing.read_text().splitlines() if self._listing.exists() else []
+
+    def own(self, name: str) -> Path:
+        """The path of a file of ours, NAME below the folder, which a later run may remove."""
+        path = self.path / name
+        if not self.writes:
+            return path
+        if self._config is not None:
+            self._begin()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files = self._files()
+        if name not in files:
+            _replace(self._listing, "\n".join([*files, name]))
+        return path
+
+    def _write(self, name: str, text: str) -> None:
+        _replace(self.own(name), text)
+
+    def _read_metrics(self) -> None:
+        """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
+        lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
+        rows = [row for row in map(_loaded, lines) if row is not None]
+        self._logged = {_identity(row) for row in rows}
+        if len(rows) < len(lines):
+            self._write("metrics.jsonl", "\n".join(map(_dump, rows)))
+
+    def log(self, row: Row) -> None:
+        """Append one line to metrics.jsonl, unless a line with the same ``run``, ``step`` and ``t`` is there already.
+
+        Values may be numbers, strings, lists and tensors; what is not finite becomes null.
+        """
+        identity = _identity(json.loads(_dump(row)))
+        if identity in self._logged or not self.writes:
+            return
+        self._logged.add(identity)
+        with self.own("metrics.jsonl").open("a") as file:
+            file.write(f"{_dump(row)}\n")
+
+    def checkpoint(self, name: str) -> Path:
+        """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""
+        return self.own(f"checkpoints/{name}.pt")
+
+    def save(self, figure: Figure, name: str) -> Path:
+        """Write a figure as figures/NAME.png."""
+        return plots.save(figure, self.own(f"figures/{name}.png"))
+
+    def animate(self, frames: Iterable[Figure], name: str) -> Path:
+        """Write figures of one size as the frames of figures/NAME.gif."""
+        return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Write the summary table, and facts beside it: a run with a summary is finished."""
+        if self.facts:
+            self._write("facts.json", _dump(_finite(self.facts), indent=2))
+        self._write("summary.md", markdown(rows))
+        self._write("summary.json", _dump(_finite(rows), indent=2))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the whole file or nothing of it: a run may be killed, or the disk be full, at any moment."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(text + "\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(f"output: {str(path)!r} could not be written ({one_line(error)})") from error
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    return row.get("run"), row.get("step"), row.get("t")
+
+
+def _loaded(line: str) -> Row | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _dump(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Infinite numbers as text: a summary must tell them from what is not a number, which becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    if isinstance(value, torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

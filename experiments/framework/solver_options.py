@@ -1,0 +1,122 @@
+"""The options of ``odeint_gan`` that experiments have on their command lines."""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tyro.conf import UseAppendAction
+
+from odegan import penalties, solvers
+from odegan.penalties import Penalty
+from odegan.solvers import baselines
+from odegan.training import options as arguments
+from odegan.utils.checks import fail
+
+_REFRESH = {"step": None, "stage": "stage", "never": math.inf}
+NONE = "none"
+
+
+@dataclass
+class PenaltyOptions:
+    """The penalties, which every experiment takes."""
+
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
+    experiment's own."""
+
+    # What ``penalty`` is when it is left out.
+    own_penalty: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Put in the experiment's own penalty."""
+        self.penalty = tuple(self.penalty) or self.own_penalty
+
+    def charged(self) -> list[Penalty]:
+        """The penalties.
+
+        >>> PenaltyOptions(penalty=("jare:10", "r1:1")).charged()
+        [jare(10.0, chunks=None, unbiased=False), r1(1.0)]
+        """
+        return [penalties.parse(text) for text in self.penalty if text != NONE]
+
+
+@dataclass
+class SolverOptions(PenaltyOptions):
+    """How the field is integrated; meanings are those of ``odegan.odeint_gan``."""
+
+    solver: str = "rk4_classic"
+    """A name of odegan.solvers.names(): euler, heun2, rk4, dopri5, adam, and so on."""
+    step_size: float = 0.1
+    """Length of a fixed step. Adaptive solvers choose their own: for them it is the time between fresh minibatches."""
+    refresh: str = "step"
+    """When minibatches are drawn afresh: step, stage, never, or a time."""
+    placement: str = "after_step"
+    """Where penalties act: field, after_step or first_stage."""
+    players: str = "joint"
+    """joint, or frozen: each player alone against the opponent at the step's start."""
+    rates: tuple[float, float] = (1.0, 1.0)
+    """Time scales of the discriminator and the generator."""
+    rtol: float = 1e-4
+    """Relative tolerance of adaptive solvers."""
+    atol: float = 1e-6
+    """Absolute tolerance of adaptive solvers."""
+    clip: float | None = None
+    """Largest norm of each player's part of the field."""
+    option: UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
+
+    def check(self) -> None:
+        """Refuse what ``odeint_gan`` would refuse, before anything is written."""
+        arguments.parse(**self.keywords()).check_run(has_data=True, members=1)
+
+    def keywords(self) -> dict[str, Any]:
+        """The keyword arguments for ``odeint_gan``.
+
+        >>> SolverOptions(solver="dopri5", step_size=0.5, placement="field").keywords()["refresh"]
+        0.5
+        """
+        adaptive = solvers.get(self.solver).adaptive
+        refresh = _refresh(self.refresh)
+        return {
+            "solver": self.solver,
+            "step_size": None if adaptive else self.step_size,
+            "refresh": self.step_size if adaptive and refresh is None else refresh,
+            "placement": self.placement,
+            "players": self.players,
+            "penalties": self.charged(),
+            "rates": tuple(self.rates),
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "clip": self.clip,
+            "options": dict(map(_assignment, self.option)),
+        }
+
+
+def evaluations_per_step(keywords: dict[str, Any]) -> int:
+    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval; keywords as ``SolverOptions``
+    makes them.
+    """
+    facts = solvers.get(keywords["solver"])
+    if facts.name in solvers.BASELINES:
+        return baselines.evaluations(facts.name, keywords["options"])
+    return (facts.stages or 1) + facts.adaptive
+
+
+def _refresh(text: str) -> float | str | None:
+    if text in _REFRESH:
+        return _REFRESH[text]
+    try:
+        return float(text)
+    except ValueError:
+        fail("refresh", text, f"one of {', '.join(_REFRESH)}, or a time")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value if equals else "")
+    except (ValueError, SyntaxError):
+        fail("option", text, "NAME=VALUE with a number, several numbers, True or False")

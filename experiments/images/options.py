@@ -1,0 +1,286 @@
+"""The command lines of ``experiments.images``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from tyro.conf import Positional, UseAppendAction
+
+from experiments.framework import processes
+from experiments.framework.runner import Options
+from experiments.images import presets
+from experiments.images.presets import Preset
+from odegan.training import options as arguments
+from odegan.utils.checks import fail, whole
+
+QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
+
+
+@dataclass(kw_only=True)
+class Overrides:
+    """What a preset says, unless it is said here."""
+
+    preset: str
+    """A name of the table in docs/images.md."""
+    data: str | None = None
+    """cifar10, celeba, imagenet (from the hub), digits, or the path of a local copy, a folder of images, a parquet file."""
+    flip: bool | None = None
+    """Mirror images at random."""
+    crop: str | None = None
+    """center: the largest square; none: images must be square; or pixels of a square in the middle."""
+    dequantise: bool | None = None
+    """Add uniform noise below one grey level."""
+    networks: str | None = None
+    """A name of odegan.nets.names()."""
+    latent: int | None = None
+    """Width of the generator's input."""
+    loss: str | None = None
+    """A name of odegan.losses.names()."""
+    solver: str | None = None
+    """A name of odegan.solvers.names()."""
+    step_size: tuple[float, ...] | None = None
+    """One, or several in turn. Of adaptive solvers: the time between fresh minibatches."""
+    change: tuple[int, ...] | None = None
+    """Steps after which the next step size holds."""
+    option: UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10; may be repeated. none: no penalty."""
+    placement: str | None = None
+    """Where penalties act: field, after_step or first_stage."""
+    refresh: str | None = None
+    """When minibatches are drawn afresh: step, stage, never, or a time."""
+    players: str | None = None
+    """joint, or frozen: each player alone against the opponent at the step's start."""
+    rates: tuple[float, float] | None = None
+    """Time scales of the discriminator and the generator."""
+    clip: float | None = None
+    """Largest norm of each player's part of the field."""
+    rtol: float | None = None
+    """Relative tolerance of adaptive solvers."""
+    atol: float | None = None
+    """Absolute tolerance of adaptive solvers."""
+    batch_size: int | None = None
+    """Images a minibatch, over all processes."""
+    steps: int | None = None
+    """Length of the run."""
+    averages: tuple[str, ...] | None = None
+    """exponential, uniform: averages of the parameters to keep; the first one is scored."""
+    decay: float | None = None
+    """Of the exponential average, each step."""
+    uniform_from: int | None = None
+    """Steps before the uniform average begins."""
+    metrics: tuple[str, ...] | None = None
+    """fid, kid, inception_score, precision, recall; none: sample grids only."""
+    extractor: str | None = None
+    """What sees features for the metrics: inception, digits, or the path of Inception's weights."""
+    samples: int | None = None
+    """Generated images a score is made of."""
+    every: int | None = None
+    """Steps between scores and sample grids."""
+    batch_statistics: bool | None = None
+    """Sample with BatchNorm statistics of the batch."""
+
+    def resolved(self) -> Preset:
+        """The preset with these changes; ``ArgumentError`` for what no run can have."""
+        names = {f.name for f in fields(Preset)} & {f.name for f in fields(self)}
+        given = {name: getattr(self, name) for name in names}
+        given |= {name: given[name] or None for name in ("option", "penalty")}
+        return presets.changed(presets.get(self.preset), given)
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """How the machine is used: nothing here changes what is computed, but for rounding."""
+
+    micro_batch: int | None = None
+    """Images taken at once: the same field at less memory."""
+    workers: int = 0
+    """Processes that load images."""
+    autocast: Literal["no", "bfloat16", "float16"] = "no"
+    """Precision of the networks' insides; the state and the solver stay in float32."""
+    channels_last: bool = False
+    """Memory format of the images."""
+    checkpointing: bool = False
+    """Compute activations twice to store fewer of them."""
+    compile: bool = False
+    """One compiled graph for a step."""
+    threads: int | None = None
+    """CPU threads; by default as many as torch takes."""
+
+    def for_game(self) -> dict[str, Any]:
+        """Keyword arguments for ``gan``, those that are not its own defaults."""
+        autocast = None if self.autocast == "no" else getattr(torch, self.autocast)
+        return _given(autocast=autocast, channels_last=self.channels_last, checkpointing=self.checkpointing)
+
+    def for_run(self) -> dict[str, Any]:
+        """Keyword arguments for ``odeint_gan``, those that are not its own defaults."""
+        together = processes.several()
+        return _given(micro_batch=self.micro_batch, workers=self.workers, compile=self.compile, distributed=together)
+
+
+def _given(**keywords: Any) -> dict[str, Any]:
+    return {name: value for name, value in keywords.items() if value}
+
+
+@dataclass(kw_only=True)
+class Cached(Options):
+    """What runs share."""
+
+    cache: Path = Path("runs/cache")
+    """Folder of what is computed once: statistics of real images, small feature networks."""
+
+    free: ClassVar[frozenset[str]] = Options.free | {"cache"}
+
+
+@dataclass(kw_only=True)
+class Train(Overrides, Machine, Cached):
+    """Train the preset's networks; writes samples over time, scores, and checkpoints that resume exactly."""
+
+    save_every: int | None = None
+    """Steps between checkpoints; by default as between scores."""
+    grid: int = 64
+    """Images of the sample grids."""
+    tensorboard: bool = False
+    """Also write scores and sample grids for TensorBoard."""
+
+    free: ClassVar[frozenset[str]] = Cached.free | {
+        *("workers", "threads", "tensorboard", "save_every"),
+        *("micro_batch", "checkpointing", "data", "device"),  # a checkpoint knows its data by their content
+    }
+
+    def name(self, experiment: str) -> str:
+        """One folder a preset."""
+        return f"{experiment}_{self.preset}"
+
+    def quick_form(self) -> Train:
+        """A few steps."""
+        return replace(self, **{name: v for name, v in QUICK.items() if getattr(self, name) is None})
+
+    def check(self) -> None:
+        """Refuse what the run would refuse, before anything is written."""
+        preset = self.resolved()
+        whole("grid", self.grid, low=1)
+        for name in ("save_every", "micro_batch", "threads"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), low=1)
+        whole("workers", self.workers)
+        arguments.parse(**preset.keywords()).check_run(has_data=True, members=None)
+
+
+@dataclass(kw_only=True)
+class Compare(Overrides, Machine, Cached):
+    """Train one preset with several solvers at equal field evaluations, and compare the scores over time."""
+
+    solvers: tuple[str, ...] = ("euler", "heun2", "rk4_classic", "alternating", "adam")
+    """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get 0.001 and no penalty, the others what the preset has."""
+    seeds: int = 3
+    """Runs of each, with seeds --seed, --seed + 1, and so on."""
+    evaluations: int | None = None
+    """Field evaluations of each run; by default those of the preset."""
+    reports: int = 10
+    """Scores of each run."""
+    grid: int = 64
+    """Images of the sample grids."""
+
+    free: ClassVar[frozenset[str]] = Cached.free | {
+        "workers",
+        "threads",
+        "micro_batch",
+        "checkpointing",
+        "data",
+        "device",
+    }
+
+    def name(self, experiment: str) -> str:
+        """One folder a preset."""
+        return f"{experiment}_{self.preset}_compared"
+
+    def quick_form(self) -> Compare:
+        """A few steps."""
+        quick = {name: v for name, v in QUICK.items() if getattr(self, name) is None and name != "steps"}
+        return replace(self, **quick, evaluations=self.evaluations or 16, reports=2, seeds=min(self.seeds, 2))
+
+    def check(self) -> None:
+        """Refuse what the runs would refuse."""
+        self.resolved()
+        for name in ("seeds", "reports", "grid"):
+            whole(name, getattr(self, name), low=1)
+        if self.evaluations is not None:
+            whole("evaluations", self.evaluations, low=1)
+        if not self.solvers:
+            fail("solvers", "none", "at least one")
+
+
+@dataclass(kw_only=True)
+class OfCheckpoint(Options):
+    """What a finished or running training left behind."""
+
+    checkpoint: Positional[Path] = field()
+    """A file in the checkpoints folder of a run of train."""
+    average: Literal["raw", "exponential", "uniform"] | None = None
+    """Which parameters: those of the run, or an average; by default what the run scored."""
+
+    def quick_form(self) -> OfCheckpoint:
+        """As it is."""
+        return self
+
+
+@dataclass(kw_only=True)
+class Evaluate(OfCheckpoint, Cached):
+    """Score the generator of a checkpoint."""
+
+    data: str | None = None
+    """Real images to compare with; by default the run's."""
+    split: str = "train"
+    """Of the real images."""
+    metrics: tuple[str, ...] | None = None
+    """fid, kid, inception_score, precision, recall; by default the run's."""
+    extractor: str | None = None
+    """inception, digits, or the path of Inception's weights; by default the run's."""
+    samples: int | None = None
+    """Generated images; by default as many as the run took."""
+
+    def name(self, experiment: str) -> str:
+        """Beside the training's folder."""
+        return f"{experiment}_evaluate"
+
+
+@dataclass(kw_only=True)
+class Sample(OfCheckpoint):
+    """Draw images from the generator of a checkpoint: a grid, or with --separate a file each."""
+
+    n: int = 64
+    """How many."""
+    separate: bool = False
+    """One PNG file an image."""
+
+    def name(self, experiment: str) -> str:
+        """Beside the training's folder."""
+        return f"{experiment}_sample"
+
+    def check(self) -> None:
+        """Refuse no images."""
+        whole("n", self.n, low=1)
+
+
+@dataclass(kw_only=True)
+class Interpolate(OfCheckpoint):
+    """Images on the way from one latent to another, a row for each pair."""
+
+    rows: int = 8
+    """Pairs of latents."""
+    columns: int = 10
+    """Images of a row, both ends included."""
+
+    def name(self, experiment: str) -> str:
+        """Beside the training's folder."""
+        return f"{experiment}_interpolate"
+
+    def check(self) -> None:
+        """Refuse rows that lead nowhere."""
+        whole("rows", self.rows, low=1)
+        whole("columns", self.columns, low=2)

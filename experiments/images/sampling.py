@@ -1,0 +1,44 @@
+"""Samplers of a preset's generator, and latents between latents."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from experiments.images.presets import Preset
+from odegan.games.network import NetworkGame
+from odegan.games.sampling import GameSampler
+
+ESTIMATED = 100  # minibatches over which BatchNorm's statistics are averaged for an export
+STATISTICS_SEED = 7  # of their latents: other ones than any score's
+PIECE = 256  # images at once where no layer couples them
+
+
+def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
+    """Images of the generator in y (P,).
+
+    Batch normalisation uses statistics estimated for this y over 100 minibatches of latents; with the preset's
+    ``batch_statistics``, those of each minibatch of the training's size.
+    """
+    if not any(isinstance(part, _BatchNorm) for part in game.generator.template.modules()):
+        return GameSampler(game, y, piece=PIECE)
+    if preset.batch_statistics:
+        return GameSampler(game, y, piece=preset.batch_size)
+    draw = torch.Generator().manual_seed(STATISTICS_SEED)
+    latents = torch.randn(ESTIMATED, preset.batch_size, preset.latent, generator=draw).to(y)
+    return GameSampler(game, y, [(z.new_empty(0), z) for z in latents], piece=PIECE)
+
+
+def interpolations(starts: torch.Tensor, ends: torch.Tensor, count: int) -> torch.Tensor:
+    """(n, d), (n, d) -> (n, count, d): on the great circle from each start to its end, both included.
+
+    Points between two Gaussian latents keep their typical length this way; a straight line passes too near 0.
+
+    >>> interpolations(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 3)[0, 1]
+    tensor([0.7071, 0.7071])
+    """
+    unit = torch.nn.functional.normalize
+    angle = (unit(starts, dim=1) * unit(ends, dim=1)).sum(1).clamp(-1, 1).acos()[:, None, None]
+    share = torch.linspace(0, 1, count).to(starts)[None, :, None]
+    weights = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()
+    return weights[0] * starts[:, None] + weights[1] * ends[:, None]

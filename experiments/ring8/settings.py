@@ -1,0 +1,102 @@
+"""The ring of 8 Gaussians as JARE's and CLC-GAN's papers train it: data, networks, optimiser, and what each compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from experiments.framework.mixture import Mixture, ring
+from odegan import Game, gan
+from odegan.nets import MLP
+
+PUBLISHED_RATE = 1e-4  # RMSProp's, in both papers
+PUBLISHED_STEPS = 20_000  # JARE's; CLC-GAN's page does not say, and gets as many
+
+
+@dataclass(frozen=True)
+class Method:
+    """Penalties as the command line names them, and whether D's step comes before G's."""
+
+    penalty: tuple[str, ...] = ()
+    in_turn: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One paper's ring; widths are those of the hidden layers, batch_size its minibatch."""
+
+    title: str
+    target: Mixture
+    loss: str
+    latent: int | Callable[[int, torch.Generator], torch.Tensor]
+    latent_width: int
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    batch_size: int
+    extent: float
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    in_turn: bool = False
+
+    def game(self, shrink: int) -> Game:
+        """The game with every hidden width divided by ``shrink``; ReLU, weights truncated normal of variance 1/fan_in."""
+        generator = MLP((self.latent_width, *(n // shrink for n in self.generator), 2))
+        discriminator = MLP((2, *(n // shrink for n in self.discriminator), 1))
+        return gan(generator, discriminator, loss=self.loss, latent=self.latent)
+
+
+def wide_latent(n: int, generator: torch.Generator) -> torch.Tensor:
+    """JARE's latents (n, 64), N(0, 4 I)."""
+    return 2 * torch.randn(n, 64, generator=generator)
+
+
+_JARE: dict[str, Method] = {
+    "none": Method(),
+    "consensus": Method(("consensus:1000",)),
+    "reg-G1": Method(("reg:1000,player=gen,norm=joint",)),
+    "reg-G2": Method(("reg:1000,player=gen,norm=opponent",)),
+    "reg-D1": Method(("reg:1000,player=disc,norm=joint",)),
+    "reg-D2": Method(("reg:1000,player=disc,norm=opponent",)),
+    "JARE": Method(("jare:1000",)),
+    "alternating reg-G2": Method(("reg:1000,player=gen,norm=opponent",), in_turn=True),
+}
+
+# JARE's weight with this loss is on neither page; 10 is that of JARE's Gaussian.
+_CLC: dict[str, Method] = {
+    "none": Method(),
+    "abs": Method(("closed_loop:0.01,kind=abs",)),
+    "abs, no buffer": Method(("closed_loop:0.01,kind=abs,buffer=0",)),
+    "square": Method(("closed_loop:0.01,kind=square",)),
+    "one_sided": Method(("closed_loop:0.01,kind=one_sided",)),
+    "loss": Method(("closed_loop:0.01,kind=loss",)),
+    "JARE": Method(("jare:10",)),
+}
+
+SETTINGS: dict[str, Setting] = {
+    "jare": Setting(
+        title="JARE's ring",
+        target=ring(2.0, 0.06),
+        loss="minimax",
+        latent=wide_latent,
+        latent_width=64,
+        generator=(256,) * 4,
+        discriminator=(256,) * 4,
+        batch_size=128,
+        extent=3.0,
+        methods=_JARE,
+    ),
+    "clc": Setting(
+        title="CLC's ring",
+        target=ring(1.0, 0.05),
+        loss="wasserstein",
+        latent=32,
+        latent_width=32,
+        generator=(128, 128),
+        discriminator=(512, 512),
+        batch_size=512,
+        extent=1.5,
+        methods=_CLC,
+        in_turn=True,
+    ),
+}

@@ -1,0 +1,7 @@
+"""``python -m experiments.step_size``."""
+
+import sys
+
+from experiments.step_size.experiment import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Linear analysis of a training field: eigenvalues, the largest stable step, the path angle."""

@@ -1,0 +1,138 @@
+"""The step-size advisor: what each solver could do with the field as a run has found it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from odegan import solvers
+from odegan.analysis.spectrum import Spectrum, spectra
+from odegan.analysis.stable_step import max_stable_step
+from odegan.games.game import Game
+from odegan.solvers import stability
+from odegan.utils.checks import choose, fail, number
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solver: its largest linearly stable step, and its field evaluations a step and per unit of time."""
+
+    solver: str
+    step: float
+    stages: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The table, cheapest solver first, and what it rests on.
+
+    unstable: the share of the eigenvalues that are not zero which have a positive real part; the flow itself leaves the
+    state along them whatever the step, so that the steps in the table are those of the others. ignored: how many counted as
+    zero. ``print`` it for a table.
+    """
+
+    rows: tuple[Row, ...]
+    spectra: tuple[Spectrum, ...]
+    unstable: float
+    ignored: int
+
+    def __getitem__(self, solver: str) -> Row:
+        """The row of a solver."""
+        table = {row.solver: row for row in self.rows}
+        return table[choose("solver", solver, table)]
+
+    def __str__(self) -> str:
+        """The table as text."""
+        lines = [f"{'solver':<15} {'largest step':>12} {'evaluations':>11} {'per unit of time':>16}"]
+        lines += [f"{r.solver:<15} {r.step:>12.4g} {r.stages:>11} {r.cost:>16.4g}" for r in self.rows]
+        partial = " (of those computed)" if any(s.partial for s in self.spectra) else ""
+        return "\n".join(
+            [
+                *lines,
+                f"{len(self.spectra)} states; {self.ignored} eigenvalues count as zero; "
+                f"{100 * self.unstable:.3g}% of the others{partial} have a positive real part",
+            ]
+        )
+
+
+def advise(
+    game: Game,
+    ys: torch.Tensor,
+    batches: Sequence[Any] | None = None,
+    penalties: Sequence[Any] = (),
+    solvers: Sequence[str] | None = None,
+    k: int | None = None,
+    *,
+    tol: float = 1e-6,
+    **options: Any,
+) -> Advice:
+    """Per solver the largest step that is linearly stable at every one of a few states, and what a unit of time costs.
+
+    cost = (field evaluations a step) / step: 0 where nothing limits the step, inf where no step is stable. It is the price
+    of not diverging; accuracy may ask for smaller steps, and far from an equilibrium the linearisation only says how fast
+    the field changes.
+
+    Args:
+        game: the game.
+        ys: (T, P), some states of a run, or one (P,).
+        batches: one for each state (or the one state's); None for games in closed form.
+        penalties: what the field includes.
+        solvers: names; default: all of ``odegan.solvers.stability.names()``.
+        k: None: from all eigenvalues; a number: from the k of largest modulus, which usually limit the step.
+        tol: a real part counts as zero below tol |lambda|, and as positive above.
+        options: further ones of ``odegan.spectrum``: rates, t, accuracy.
+
+    Examples:
+        >>> import odegan
+        >>> rotating = odegan.games.quadratic(torch.tensor([[-1.0, -3.0], [3.0, -1.0]]))
+        >>> print(advise(rotating, torch.zeros(2), solvers=["euler", "rk4"]))
+        solver          largest step evaluations per unit of time
+        rk4                   0.8896           4            4.497
+        euler                    0.2           1                5
+        1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
+    """
+    names, tol = _checked_names(solvers), number("tol", tol, low=0.0)
+    if isinstance(ys, torch.Tensor) and ys.ndim == 1:
+        ys, batches = ys[None], None if batches is None else [batches]
+    if isinstance(ys, torch.Tensor) and not len(ys):
+        fail("ys", ys, "at least one state")
+    found = tuple(spectra(game, ys, batches, penalties=penalties, k=k, **options))
+    kept = [s.kept for s in found]
+    grows = [values.real > tol * values.abs() for values in kept]
+    count = sum(len(values) for values in kept)
+    stable = [_settled(values[~up], tol) for values, up in zip(kept, grows, strict=True)]
+    rows = (_row(name, stable) for name in names)
+    return Advice(
+        tuple(sorted(rows, key=lambda row: (row.cost, row.solver))),
+        found,
+        sum(int(up.sum()) for up in grows) / count if count else 0.0,
+        sum(s.ignored for s in found),
+    )
+
+
+def _settled(values: torch.Tensor, tol: float) -> torch.Tensor:
+    """The eigenvalues with real parts that count as zero set to zero."""
+    real = torch.where(values.real.abs() <= tol * values.abs(), 0.0, values.real)
+    return torch.complex(real, values.imag)
+
+
+def _row(name: str, eigenvalues: list[torch.Tensor]) -> Row:
+    step = min(max_stable_step(values, name) for values in eigenvalues)
+    stages = solvers.get(name).stages or 1
+    return Row(name, step, stages, stages / step if step > 0 else math.inf)
+
+
+def _checked_names(names: Sequence[str] | None) -> list[str]:
+    """The solvers' names, each with a stability function."""
+    if names is None:
+        return stability.names()
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        fail("solvers", names, "a list of names, or None for all that have a stability function")
+    for name in names:
+        stability.check_solver(name)
+    return list(names)

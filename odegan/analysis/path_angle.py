@@ -1,0 +1,80 @@
+"""The path angle: how the training field turns along the segment between two states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from odegan.field.vector_field import vector_field
+from odegan.games.game import Game, check_game
+from odegan.utils.checks import fail, number, whole
+
+
+class PathAngle(NamedTuple):
+    """Along the segment: positions (n,), 0 at start and 1 at end; cosines (n,), nan where the field vanishes; norms (n,)."""
+
+    positions: torch.Tensor
+    cosines: torch.Tensor
+    norms: torch.Tensor
+
+
+def path_angle(
+    game: Game,
+    start: torch.Tensor,
+    end: torch.Tensor,
+    n: int = 101,
+    batch: Any = None,
+    *,
+    penalties: Sequence[Any] = (),
+    rates: tuple[Any, Any] = (1.0, 1.0),
+    span: tuple[float, float] = (0.0, 1.0),
+    t: Any = 0.0,
+) -> PathAngle:
+    """cos angle(f(y_s), end - start) and |f(y_s)| at n points y_s = start + s (end - start), s over ``span``.
+
+    About an attractor near s = 1 without rotation the cosine jumps from 1 to -1; a rotation shows as a bump there, where the
+    field's norm is small. Look beyond the end with span=(0.0, 1.2).
+
+    Args:
+        game: the game.
+        start: (P,), the earlier of two states of one run, for instance ``sol.ys[0]``.
+        end: (P,), the later one, for instance ``sol.y``.
+        n: number of points, >= 2.
+        batch: what the field sees besides y; the same at every point.
+        penalties: the field's.
+        rates: the field's.
+        t: the field's time.
+        span: the first and the last position.
+
+    Source: Berard et al. 2020 (arXiv 1906.04848), section 4, whose "path-angle" is the angle's cosine.
+
+    Examples:
+        >>> import odegan
+        >>> down = odegan.games.quadratic(-torch.eye(2))
+        >>> path_angle(down, torch.tensor([1.0, 1.0]), torch.zeros(2), n=3, span=(0.0, 2.0)).cosines
+        tensor([ 1., nan, -1.])
+    """
+    check_game(game)
+    for name, state in {"start": start, "end": end}.items():
+        if not isinstance(state, torch.Tensor) or state.shape != (game.n_params,) or not state.is_floating_point():
+            fail(name, state, f"one state, floating point, of shape ({game.n_params},)")
+    n = whole("n", n, low=2)
+    if not isinstance(span, tuple | list) or len(span) != 2:
+        fail("span", span, "a pair (first position, last position)")
+    first, last = (number("span", s) for s in span)
+    start, end = start.detach(), end.detach().to(start)
+    direction = end - start
+    length = torch.linalg.vector_norm(direction)
+    if not bool(length > 0):
+        fail("end", end, "a state other than the start")
+    field = vector_field(game, penalties, rates=rates)
+    positions = torch.linspace(first, last, n, dtype=start.dtype, device=start.device)
+    cosines, norms = [], []
+    with torch.no_grad():
+        for position in positions:
+            dy = field(t, start + position * direction, batch)
+            norms.append(torch.linalg.vector_norm(dy))
+            cosines.append((dy @ direction / (norms[-1] * length)).clamp(-1, 1))
+    return PathAngle(positions, torch.stack(cosines), torch.stack(norms))

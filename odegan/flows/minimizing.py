@@ -1,0 +1,231 @@
+"""Minimising movements: each player takes proximal steps on its own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tqdm.auto import trange
+
+from odegan.field.penalty_terms import Held
+from odegan.field.training_field import Pieces
+from odegan.flows.proximal import ROUNDING, Proximal, proximal
+from odegan.games.batch import Batch
+from odegan.games.game import Game, PlayerLoss
+from odegan.training.solution import Solution
+from odegan.training.state import check_state
+from odegan.utils.autodiff import gradient_and_value
+from odegan.utils.checks import choose, fail, number, whole
+
+PLAYERS = ("discriminator", "generator")
+# Who moves first, and whether the second player sees where the first one went.
+_ORDERS: dict[str, tuple[tuple[int, int], bool]] = {
+    "simultaneous": ((0, 1), False),
+    "discriminator_first": ((0, 1), True),
+    "generator_first": ((1, 0), True),
+}
+
+Loss = Callable[[torch.Tensor, torch.Tensor, Any, float], torch.Tensor]
+Losses = tuple[Loss, Loss]
+
+
+class InnerProblemError(RuntimeError):
+    """The inner problem of a step was not solved to the tolerance. ``solution`` holds the steps before."""
+
+    def __init__(self, message: str, solution: Solution) -> None:
+        super().__init__(message)
+        self.solution = solution
+
+
+def minimising_movement(
+    game: Game,
+    y0: torch.Tensor,
+    tau: float,
+    steps: int,
+    *,
+    order: str = "simultaneous",
+    metric: torch.Tensor | Sequence[float] | None = None,
+    penalties: Sequence[Any] = (),
+    batch: Any = None,
+    tolerance: float = 1e-10,
+    progress: bool | str = False,
+) -> Solution:
+    """The minimising-movement scheme with step tau: each player goes to
+
+        argmin_u d(u, u_k)^2 / (2 tau) + loss_p(u; opponent),    d(u, v)^2 = sum_i w_i (u_i - v_i)^2,
+
+    in its own parameters u; the opponent stands still, at its old state or, for the player that moves second in an alternating
+    order, at its new one. So it is not joint implicit Euler. As tau -> 0 it tends, in first order, to the flow
+    w_i y_i' = v(y)_i of the training field v; weights 1 / r_D and 1 / r_G are ``odeint_gan``'s rates (r_D, r_G).
+
+    The inner problem is solved by scipy, see ``odegan.flows.proximal``. Where it has several minima (tau too large for the
+    loss's negative curvature) the one downhill from u_k is taken.
+
+    Args:
+        game: from ``gan``, ``odegan.games`` or ``Game``.
+        y0: (P,) float64.
+        tau: the step, > 0.
+        steps: how many.
+        order: "simultaneous", "discriminator_first" or "generator_first".
+        metric: (P,) weights w > 0; None: Euclidean, all ones.
+        penalties: from ``odegan.penalties``; their extra losses at the step's start are added to the losses.
+        batch: what the losses see: None, one (real, latent) for all steps, or a function of the step's number k = 0, 1, ...,
+            such as ``odegan.data.minibatches.Minibatches``. Both players see the same.
+        tolerance: the gradient of each inner problem, in the metric's dual norm, ends below this share of its norm at u_k, or
+            below what moves the state by its rounding.
+        progress: a progress bar; a string is its label.
+
+    Returns:
+        ``Solution``: ts (steps + 1,) = k tau, ys (steps + 1, P). stats: steps; nfe, the gradients of the player evaluated more
+        often; evaluations and residual (steps, 2), gradients evaluated and the share reached, of each player.
+
+    Raises:
+        ArgumentError: a wrong argument, a game whose gradients are not those of its losses, or a penalty that is not an
+            extra loss (one with a part held constant, or with replay buffers).
+        InnerProblemError: a step was not solved to the tolerance; its ``solution`` has the steps before.
+
+    Source: the scheme, Ambrosio, Gigli and Savaré 2005, "Gradient Flows", chapter 2; two players at once, our formulation.
+
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> sol = minimising_movement(bilinear(), torch.tensor([1.0, 0.0]).double(), tau=0.5, steps=3)
+        >>> (sol.ys**2).sum(1)  # explicit Euler: (1 + tau^2)^k
+        tensor([1.0000, 1.2500, 1.5625, 1.9531], dtype=torch.float64)
+    """
+    check_state(game, y0)
+    if y0.ndim != 1 or y0.dtype != torch.float64:
+        fail("y0", y0, f"a float64 tensor of shape ({game.n_params},)")
+    tau, steps = number("tau", tau, low=0.0, strict=True), whole("steps", steps, low=1)
+    tolerance = number("tolerance", tolerance, low=0.0, strict=True)
+    choose("order", order, _ORDERS)
+    scale, draw = (tau / _checked_metric(metric, y0)).sqrt(), _checked_batch(batch)
+    losses, states = _penalised(game, penalties), [y0.detach().clone()]
+    solved: list[list[Proximal]] = []
+    with torch.no_grad():
+        game.check(states[0], draw(0))
+        _check_potential(game, states[0], draw(0))
+        buffers = game.initial_buffers(states[0])
+        for k in trange(steps, desc=progress if isinstance(progress, str) else "odegan", disable=not progress):
+            seen = draw(k).with_buffers(buffers) if buffers else draw(k)
+            state, pair = _step(game, losses, states[-1], scale, order, seen, k * tau, tolerance)
+            if not all(inner.solved for inner in pair):
+                raise InnerProblemError(_unsolved(k, tau, pair, tolerance), _solution(states, solved, tau, "stopped"))
+            states.append(state)
+            solved.append(pair)
+            buffers = game.update_buffers(buffers, state)
+    return _solution(states, solved, tau, "finished")
+
+
+def _step(
+    game: Game,
+    losses: Losses,
+    y: torch.Tensor,
+    scale: torch.Tensor,
+    order: str,
+    batch: Any,
+    t: float,
+    tolerance: float,
+) -> tuple[torch.Tensor, list[Proximal]]:
+    """One step from y, and both players' inner problems."""
+    sequence, alternating = _ORDERS[order]
+    scales, old = game.split(scale), game.split(y)
+    seen, new, solved = list(old), list(old), {}
+    rest = ROUNDING * float((y / scale).norm())  # of a gradient that moves y by its rounding
+    for p in sequence:
+
+        def of_own(u: torch.Tensor, p: int = p) -> torch.Tensor:
+            return losses[p](u, seen[1], batch, t) if p == 0 else losses[p](seen[0], u, batch, t)
+
+        solved[p] = proximal(of_own, old[p], scales[p], tolerance, rest)
+        new[p] = solved[p].u
+        if alternating:
+            seen[p] = new[p]
+    return torch.cat(new), [solved[0], solved[1]]
+
+
+def _penalised(game: Game, penalties: Sequence[Any]) -> Losses:
+    """Both players' losses of (theta_d, theta_g, batch, t), with what the penalties add to them."""
+    for penalty in penalties if isinstance(penalties, tuple | list) else ():
+        if getattr(penalty, "replay", None) is not None:
+            fail("penalties", penalty, "without replay buffers here; use buffer=0")
+    extras = Pieces(game, penalties, (1.0, 1.0), None).extras
+    if any(isinstance(extra, Held) for extra in [*extras["disc"], *extras["gen"]]):
+        fail(
+            "penalties",
+            list(penalties),
+            "extra losses: one of these holds a part constant, so there is nothing to minimise",
+        )
+
+    def with_extras(loss: PlayerLoss, extras: Sequence[Any]) -> Loss:
+        return lambda d, g, batch, t: loss(d, g, batch) + sum(extra(d, g, batch, t) for extra in extras)
+
+    return with_extras(game.disc_loss, extras["disc"]), with_extras(game.gen_loss, extras["gen"])
+
+
+def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
+    """Refuse a game whose field is not that of its losses, or whose states are bound: a proximal step reads losses alone."""
+    if game.project is not None:
+        fail("game", game, "one without a projection: a proximal step is free to go anywhere")
+    # Near y, but not at a y where gradients may happen to vanish.
+    theta_d, theta_g = game.split(y + 0.1 * torch.arange(len(y)).to(y).cos())
+    given = torch.cat(game.gradients(theta_d, theta_g, batch))
+    of_losses = torch.cat(
+        [
+            gradient_and_value(lambda d: game.disc_loss(d, theta_g, batch), theta_d)[0],
+            gradient_and_value(lambda g: game.gen_loss(theta_d, g, batch), theta_g)[0],
+        ]
+    )
+    if not torch.allclose(given, of_losses, rtol=1e-6, atol=1e-9 * float(1 + given.abs().max())):
+        fail(
+            "game",
+            game,
+            "one whose gradients are those of its losses, for these are what a minimising movement minimises",
+        )
+
+
+def _checked_metric(metric: Any, y0: torch.Tensor) -> torch.Tensor:
+    """The weights (P,) > 0 on y0's device."""
+    if metric is None:
+        return torch.ones_like(y0)
+    allowed = f"None, or finite weights > 0 of shape {tuple(y0.shape)}"
+    try:
+        weights = torch.as_tensor(metric, dtype=y0.dtype, device=y0.device).detach()
+    except (TypeError, ValueError, RuntimeError):
+        fail("metric", metric, allowed)
+    if weights.shape != y0.shape or not bool((torch.isfinite(weights) & (weights > 0)).all()):
+        fail("metric", metric, allowed)
+    return weights
+
+
+def _checked_batch(batch: Any) -> Callable[[int], Any]:
+    """The batch as a function of the step's number."""
+    if callable(batch):
+        return lambda k: Batch(*batch(k))
+    if batch is None:
+        return lambda k: None
+    if not isinstance(batch, tuple | list) or not 2 <= len(batch) <= 5:
+        fail("batch", type(batch).__name__, "None, a (real, latent), or a function of the step's number")
+    return lambda k: Batch(*batch)
+
+
+def _unsolved(k: int, tau: float, pair: Sequence[Proximal], tolerance: float) -> str:
+    p = 0 if not pair[0].solved else 1
+    return (
+        f"tau: got a step whose inner problem was not solved to the tolerance {tolerance:.1e}: after {pair[p].evaluations} "
+        f"evaluations the {PLAYERS[p]} is at {pair[p].residual:.1e} (step {k}, t = {k * tau:g}); take a smaller tau, or a "
+        "larger tolerance"
+    )
+
+
+def _solution(states: list[torch.Tensor], solved: list[list[Proximal]], tau: float, status: str) -> Solution:
+    times = tau * torch.arange(len(states), dtype=torch.float64, device=states[0].device)
+    evaluations = torch.tensor([[inner.evaluations for inner in pair] for pair in solved]).reshape(-1, 2)
+    residual = torch.tensor([[inner.residual for inner in pair] for pair in solved], dtype=torch.float64).reshape(-1, 2)
+    stats = {
+        "steps": len(solved),
+        "nfe": int(evaluations.amax(1).sum()),
+        "evaluations": evaluations,
+        "residual": residual,
+    }
+    return Solution(times, torch.stack(states), states[-1], float(times[-1]), status, stats)

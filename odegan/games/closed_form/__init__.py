@@ -1,0 +1,1 @@
+"""Games whose field, flow or equilibrium is known in closed form; they take batch=None."""

@@ -1,0 +1,148 @@
+"""Optimal against first-order discriminators: a Gaussian mixture learned under the total variation, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
+from odegan.games.game import Game, Players
+from odegan.utils.checks import choose, vector, whole
+from odegan.utils.fingerprint import describe
+
+_ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
+    "project": isotonic,
+    "none": None,
+    "sort": lambda ends: ends.sort(-1).values,
+}
+
+
+def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order: str = "project") -> IntervalGame:
+    """Learn a mixture of unit normals on the line, judged by a union of intervals; no sampling anywhere.
+
+    The truth is the mixture G* of N(mu*_j, 1), the generator G the mixture of N(mu_j, 1), j = 1..k, both with equal weights.
+    The discriminator is the indicator of D = [l_1, r_1] u ... u [l_k, r_k], and
+
+        L(mu, l, r) = P_{G*}(D) + 1 - P_G(D),    disc_loss = -L,    gen_loss = L,
+
+    so that the largest L over D is 1 + TV(G*, G). State: y = (l_1, r_1, ..., l_k, r_k, mu_1, ..., mu_k); batch=None. With F the
+    density of G* minus that of G, N the standard normal density:
+
+        dL/dr_i = F(r_i),    dL/dl_i = -F(l_i),    dL/dmu_j = 1/k sum_i [N(r_i - mu_j) - N(l_i - mu_j)].
+
+    Args:
+        mu_star: (n,) means of the truth.
+        k: components of the generator and intervals of the discriminator; default n, never fewer. F changes sign at most
+            n + k - 1 times, so that k intervals suffice for the optimal discriminator.
+        order: of the endpoints, l_1 <= r_1 <= l_2 <= ..., restored after every step. "project": by the nearest such point
+            (isotonic regression, which pools violating neighbours to their mean); "sort": by sorting; "none": not at all,
+            lengths are signed then.
+
+    Returns:
+        ``IntervalGame``: with ``optimal_discriminator(mu)``, ``total_variation(mu)`` and ``optimal()``.
+
+    Source: Li, Madry, Peebles and Schmidt 2018, "On the Limitations of First-Order Approximation in GAN Dynamics"; how they
+    keep the order is not known.
+
+    Examples:
+        >>> game = gmm_tv([-0.5, 0.5])
+        >>> game.n_disc, game.n_gen
+        (4, 2)
+        >>> best = game.optimal_discriminator(torch.tensor([0.0, 0.0], dtype=torch.float64))
+        >>> [round(x, 4) for x in best.tolist()]
+        [-inf, -1.021, 1.021, inf]
+        >>> round(float(game.value(best, torch.zeros(2, dtype=torch.float64))), 4)
+        1.0581
+    """
+    means = vector("mu_star", mu_star, "a vector (n,) of at least one finite mean")
+    return IntervalGame(means, k, choose("order", order, _ORDERS))
+
+
+class IntervalGame(Game):
+    """The game of a mixture and a union of intervals; made by ``gmm_tv``."""
+
+    def __init__(self, mu_star: torch.Tensor, k: int | None, order: str) -> None:
+        self.mu_star, self.order = mu_star, order
+        self.k = len(mu_star) if k is None else whole("k", k, low=len(mu_star))
+        restore = _ORDERS[order]
+        super().__init__(
+            lambda ends, mu, batch: -self.value(ends, mu),
+            lambda ends, mu, batch: self.value(ends, mu),
+            2 * self.k,
+            self.k,
+            gradients=self._slopes,
+            sample=self._draw,
+            init=self._start,
+            project=restore and (lambda y: torch.cat([restore(y[: 2 * self.k]), y[2 * self.k :]])),
+            name="gmm_tv",
+        )
+
+    def value(self, ends: torch.Tensor, mu: torch.Tensor) -> torch.Tensor:
+        """L (...) at endpoints (..., 2 k), which may be infinite, and means mu (..., k)."""
+        return mass(ends, self.mu_star.to(mu)) + 1 - mass(ends, mu)
+
+    def difference(self, x: torch.Tensor, mu: torch.Tensor) -> torch.Tensor:
+        """F(x) (..., m), the density of G* minus that of G, at points (..., m) and means mu (..., k)."""
+        return density(x[..., None] - self.mu_star.to(mu)).mean(-1) - density(x[..., None] - mu[..., None, :]).mean(-1)
+
+    def _slopes(self, ends: torch.Tensor, mu: torch.Tensor, batch: Any = None) -> Players:
+        """The gradients of both losses, in closed form."""
+        own = density(ends[:, None] - mu)
+        gap = density(ends[:, None] - self.mu_star.to(mu)).mean(-1) - own.mean(-1)
+        grad_d = torch.stack([gap[0::2], -gap[1::2]], dim=-1).flatten()
+        return grad_d, (own[1::2] - own[0::2]).sum(0) / self.k
+
+    def optimal_discriminator(self, mu: torch.Tensor) -> torch.Tensor:
+        """Endpoints (..., 2 k) of the regions where F > 0, for means mu (..., k): they attain L = 1 + TV.
+
+        An outer end may be infinite; intervals that are not needed are empty, l = r = inf; all of them where G = G*. No
+        derivative flows through the endpoints, which dL/dmu does not need at the optimum (the envelope theorem).
+        """
+        means, weights = self._signed(mu.detach())
+        points = sign_changes(means, weights)
+        edges = torch.cat([points, torch.full_like(points[..., :1], torch.inf)], dim=-1)
+        below = (weights[..., None, :] * cdf(edges[..., None] - means[..., None, :])).sum(-1)
+        gains = below.diff(dim=-1, prepend=torch.zeros_like(below[..., :1]))
+        return positive_intervals(points, gains, self.k)
+
+    def total_variation(self, mu: torch.Tensor) -> torch.Tensor:
+        """TV(G*, G) (...) = 1/2 int |F|, for means mu (..., k); its first derivatives are exact."""
+        return self.value(self.optimal_discriminator(mu), mu) - 1
+
+    def optimal(self) -> Game:
+        """The generator's game against a discriminator that is optimal at every moment: y = mu (k,), gen_loss = 1 + TV.
+
+        The discriminator has no parameters of its own and nothing left to descend: its loss is 0.
+        """
+        return Game(
+            lambda none, mu, batch: none.sum(),
+            lambda none, mu, batch: 1 + self.total_variation(mu),
+            0,
+            self.k,
+            sample=lambda mu, n, seed: self._draw(torch.cat([mu.new_zeros(2 * self.k), mu]), n, seed),
+            init=lambda seed: self._start(seed)[2 * self.k :],
+            name="optimal gmm_tv",
+        )
+
+    def fingerprint(self) -> Any:
+        """What tells this game from another."""
+        return [self.name, describe(self.mu_star), self.k, self.order]
+
+    def _signed(self, mu: torch.Tensor) -> Players:
+        """All means (..., n + k) and their weights in F."""
+        truth = self.mu_star.to(mu).expand(*mu.shape[:-1], -1)
+        weights = [torch.full_like(truth, 1 / truth.shape[-1]), torch.full_like(mu, -1 / self.k)]
+        return torch.cat([truth, mu], dim=-1), torch.cat(weights, dim=-1)
+
+    def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+        source = torch.Generator().manual_seed(seed)
+        which = torch.randint(self.k, (n,), generator=source).to(y.device)
+        return y[2 * self.k :][which].detach() + torch.randn(n, generator=source).to(y)
+
+    def _start(self, seed: int | None) -> torch.Tensor:
+        """Endpoints uniform on (-3, 3), sorted, and means uniform on (-1, 1): the starts of the paper's kind."""
+        draw = torch.rand(3 * self.k, generator=torch.Generator().manual_seed(seed or 0), dtype=self.mu_star.dtype)
+        ends = (6 * draw[: 2 * self.k] - 3).sort().values
+        return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)

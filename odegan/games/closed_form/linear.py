@@ -1,0 +1,88 @@
+"""Linear fields: the bilinear game and y' = A y."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.games.game import Game, Players
+from odegan.utils.checks import fail, whole
+
+
+def bilinear() -> Game:
+    """The zero-sum game x y: disc_loss = x y, gen_loss = -x y, y = (x, y).
+
+    The field is (-y, x), a rotation: the flow turns by one radian a unit of time and keeps x^2 + y^2. Its solution
+    y(t) = R(t) y0 is ``game.solution(t, y0)``. Source: the standard example of a game in which simultaneous gradient
+    steps diverge at every step size.
+
+    Examples:
+        >>> game = bilinear()
+        >>> game.gradients(torch.tensor([2.0]), torch.tensor([3.0]))
+        (tensor([3.]), tensor([-2.]))
+    """
+    rotation = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    return Game(
+        lambda x, y, batch: (x * y).sum(),
+        lambda x, y, batch: -(x * y).sum(),
+        1,
+        1,
+        solution=lambda t, y0: flow(rotation, t, y0),
+        init=lambda seed: start(2, seed),
+        name="bilinear",
+    )
+
+
+def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
+    """The game whose field is linear: v(y) = A y, with A (P, P); the discriminator owns the first n_disc parameters.
+
+    With A = [[A_DD, A_DG], [A_GD, A_GG]] the losses are loss_p = -(1/2 theta_p^T A_pp theta_p + theta_p^T A_pq theta_q).
+    Where a block A_pp is not symmetric no loss has that field, so the game carries its gradients -A y, and its
+    losses see the symmetric part only. Solution: y(t) = exp(t A) y0, ``game.solution(t, y0)``.
+
+    Args:
+        A: (P, P) matrix, P >= 1.
+        n_disc: number of the discriminator's parameters; default P // 2.
+    """
+    if not isinstance(A, torch.Tensor) or A.ndim != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
+        fail("A", A, "a square floating-point matrix (P, P)")
+    if not bool(torch.isfinite(A).all()):
+        fail("A", A, "finite")
+    size = A.shape[0]
+    n_disc = size // 2 if n_disc is None else whole("n_disc", n_disc)
+    if n_disc > size:
+        fail("n_disc", n_disc, f"at most P = {size}")
+
+    def gradients(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        image = A.to(theta_d) @ torch.cat([theta_d, theta_g])
+        return -image[:n_disc], -image[n_disc:]
+
+    def loss(own: torch.Tensor, other: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor:
+        matrix = A.to(own)[rows]
+        return -(own @ (matrix[:, rows] @ own) / 2 + own @ (matrix[:, columns] @ other))
+
+    first, second = slice(0, n_disc), slice(n_disc, size)
+    return Game(
+        lambda d, g, batch: loss(d, g, first, second),
+        lambda d, g, batch: loss(g, d, second, first),
+        n_disc,
+        size - n_disc,
+        gradients=gradients,
+        solution=lambda t, y0: flow(A, t, y0),
+        init=lambda seed: start(size, seed).to(A.dtype),
+        name="quadratic",
+    )
+
+
+def flow(A: torch.Tensor, t: Any, y0: torch.Tensor) -> torch.Tensor:
+    """exp(t A) y0 for t () or (T,): (P,) or (T, P)."""
+    times = torch.as_tensor(t, dtype=A.dtype, device=A.device)
+    return (torch.linalg.matrix_exp(times[..., None, None] * A) @ y0.to(A)).to(y0)
+
+
+def start(size: int, seed: int | None) -> torch.Tensor:
+    """All ones, or standard normal numbers for a seed."""
+    if seed is None:
+        return torch.ones(size)
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))

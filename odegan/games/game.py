@@ -1,0 +1,222 @@
+"""A two-player game as pure functions of flat parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan.utils.autodiff import gradient_and_value
+from odegan.utils.checks import ArgumentError, fail, whole
+from odegan.utils.fingerprint import describe
+
+Players = tuple[torch.Tensor, torch.Tensor]
+PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+
+
+class Game:
+    """Two players, each of whom descends a loss of its own.
+
+    The state is y = [theta_D, theta_G] of shape (P,), P = n_disc + n_gen, and the training field is
+    v(y) = -[d disc_loss / d theta_D, d gen_loss / d theta_G].
+
+    Args:
+        disc_loss: function (theta_d (n_disc,), theta_g (n_gen,), batch) -> scalar, twice differentiable by torch.func.
+        gen_loss: likewise, the generator's.
+        n_disc: number of the discriminator's parameters.
+        n_gen: number of the generator's parameters.
+        gradients: optional function (theta_d, theta_g, batch) -> (d disc_loss / d theta_d, d gen_loss / d theta_g),
+            both at once, for games that can share work or whose field has no potential. Default: two vector-Jacobian
+            products.
+        critic: optional function (theta_d, x (n, ...)) -> logits (n,).
+        real: function batch -> real samples (B, ...); default: the batch's own.
+        fake: optional function (theta_g, batch) -> generated samples (B, ...), differentiable.
+        sample: optional function (y, n, seed) -> samples (n, ...).
+        init: optional function (seed or None) -> y (P,).
+        solution: optional function (t, y0) -> y(t), where the flow is known in closed form.
+        project: optional function y (P,) -> y (P,) that brings a state back to where it may be, as onto a cone. A discrete
+            event: it acts on y after every fixed step, or after every refresh interval of an adaptive solver, and never
+            within one. It must be idempotent and vmap over members.
+        couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
+        name: what messages and checkpoints call it.
+
+    Examples:
+        >>> game = Game(lambda d, g, batch: (d * g).sum(), lambda d, g, batch: -(d * g).sum(), 1, 1)
+        >>> game.losses(torch.tensor([2.0, 3.0]))
+        (tensor(6.), tensor(-6.))
+    """
+
+    def __init__(
+        self,
+        disc_loss: PlayerLoss,
+        gen_loss: PlayerLoss,
+        n_disc: int,
+        n_gen: int,
+        *,
+        gradients: Callable[[torch.Tensor, torch.Tensor, Any], Players] | None = None,
+        critic: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        real: Callable[[Any], torch.Tensor] | None = None,
+        fake: Callable[[torch.Tensor, Any], torch.Tensor] | None = None,
+        sample: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None,
+        init: Callable[[int | None], torch.Tensor] | None = None,
+        solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+        project: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        couples_batch: bool | None = False,
+        name: str = "game",
+    ) -> None:
+        for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
+            if not callable(value):
+                fail(label, value, "a function of (theta_d, theta_g, batch)")
+        optional: dict[str, Any] = {"gradients": gradients, "critic": critic, "real": real, "fake": fake}
+        optional |= {"sample": sample, "init": init, "solution": solution, "project": project}
+        for label, value in optional.items():
+            if value is not None and not callable(value):
+                fail(label, value, "a function or None")
+        if couples_batch not in (True, False, None):
+            fail("couples_batch", couples_batch, "True, False, or None: unknown")
+        if not isinstance(name, str):
+            fail("name", name, "a string")
+        self.disc_loss, self.gen_loss = disc_loss, gen_loss
+        self.n_disc, self.n_gen = whole("n_disc", n_disc), whole("n_gen", n_gen)
+        if self.n_params == 0:
+            fail("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
+        self._gradients, self._sample, self._init = gradients, sample, init
+        self._real, self._fake = real, fake
+        self.critic, self.solution, self.project = critic, solution, project
+        self.couples_batch = self.critic_couples_batch = couples_batch
+        self.name = name
+
+    @property
+    def n_params(self) -> int:
+        """P, the length of y."""
+        return self.n_disc + self.n_gen
+
+    def split(self, y: torch.Tensor) -> Players:
+        """y (..., P) -> (theta_d (..., n_disc), theta_g (..., n_gen)), views."""
+        if not isinstance(y, torch.Tensor) or y.shape[-1:] != (self.n_params,):
+            fail("y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})")
+        return y[..., : self.n_disc], y[..., self.n_disc :]
+
+    def losses(self, y: torch.Tensor, batch: Any = None) -> Players:
+        """(disc_loss, gen_loss) at y (P,), two scalars."""
+        theta_d, theta_g = self.split(y)
+        return self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
+
+    def gradients(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        """(d disc_loss / d theta_d, d gen_loss / d theta_g)."""
+        return self.gradients_and_losses(theta_d, theta_g, batch)[0]
+
+    def disc_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+        """d disc_loss / d theta_d, of shape (n_disc,)."""
+        return self.disc_gradient_and_loss(theta_d, theta_g, batch)[0]
+
+    def gen_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+        """d gen_loss / d theta_g, of shape (n_gen,)."""
+        return self.gen_gradient_and_loss(theta_d, theta_g, batch)[0]
+
+    def gradients_and_losses(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
+    ) -> tuple[Players, Players]:
+        """Both players' gradients and losses at one point."""
+        if self._gradients is not None:
+            losses = self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
+            return self._gradients(theta_d, theta_g, batch), losses
+        grad_d, loss_d = self.disc_gradient_and_loss(theta_d, theta_g, batch)
+        grad_g, loss_g = self.gen_gradient_and_loss(theta_d, theta_g, batch)
+        return (grad_d, grad_g), (loss_d, loss_g)
+
+    def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        """(d disc_loss / d theta_d, disc_loss)."""
+        if self._gradients is not None:
+            return self._gradients(theta_d, theta_g, batch)[0], self.disc_loss(theta_d, theta_g, batch)
+        return gradient_and_value(lambda theta: self.disc_loss(theta, theta_g, batch), theta_d)
+
+    def gen_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        """(d gen_loss / d theta_g, gen_loss)."""
+        if self._gradients is not None:
+            return self._gradients(theta_d, theta_g, batch)[1], self.gen_loss(theta_d, theta_g, batch)
+        return gradient_and_value(lambda theta: self.gen_loss(theta_d, theta, batch), theta_g)
+
+    def init(self, seed: int | None = None) -> torch.Tensor:
+        """A starting point y (P,): the game's own, or a fresh random one for a seed."""
+        if self._init is None:
+            raise ArgumentError(
+                f"init: {self.name} has no starting point of its own; pass a y0 of shape ({self.n_params},)"
+            )
+        return self._init(seed if seed is None else whole("seed", seed))
+
+    def sample(self, y: torch.Tensor, n: int, seed: int = 0) -> torch.Tensor:
+        """n samples of the generator at y (P,); at y (E, P) n of each member, (E, n, ...)."""
+        if self._sample is None:
+            raise ArgumentError(f"sample: {self.name} has no generator to draw from")
+        self.split(y)
+        n, seed = whole("n", n, low=1), whole("seed", seed)
+        if y.ndim == 1:
+            return self._sample(y, n, seed)
+        return torch.stack([self._sample(member, n, seed) for member in y])
+
+    # The samples and the critic on them, for penalties that look inside.
+    @property
+    def makes_fakes(self) -> bool:
+        """Whether ``fake`` works."""
+        return self._fake is not None
+
+    def real(self, batch: Any) -> torch.Tensor:
+        """The real samples (B, ...) of a batch."""
+        if self._real is not None:
+            return self._real(batch)
+        if batch is None:
+            raise ArgumentError(f"batch: got None; {self.name} reads its real samples from it")
+        return batch[0]
+
+    def fake(self, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+        """The generated samples (B, ...) of a batch."""
+        if self._fake is None:
+            raise ArgumentError(f"fake: {self.name} has no generated samples")
+        return self._fake(theta_g, batch)
+
+    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The critic as a function of samples (n, ...) alone, with the batch's module buffers."""
+        if self.critic is None:
+            raise ArgumentError(f"critic: {self.name} has none")
+        critic = self.critic
+        return lambda x: critic(theta_d, x)
+
+    def fingerprint(self) -> Any:
+        """What tells this game from another, for checkpoints: its functions' code and what they close over."""
+        return [
+            self.name,
+            self.n_disc,
+            self.n_gen,
+            describe(self.disc_loss),
+            describe(self.gen_loss),
+            describe(self._gradients),
+            describe(self.project),
+        ]
+
+    def __repr__(self) -> str:
+        """The name and the numbers of parameters."""
+        return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
+
+    # What networks override: modules out, buffers that move between steps, a look at the first batch.
+    def modules(self, y: torch.Tensor, batches: Any = None) -> tuple[torch.nn.Module, torch.nn.Module]:
+        """Fresh (generator, discriminator) modules at y; only games made by ``gan`` have them."""
+        raise ArgumentError(f"modules: {self.name} was not made from modules")
+
+    def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Module buffers that move between steps, at the start of a run from y; {} where there are none."""
+        return {}
+
+    def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same buffers after a step that ended in y: a pure map, applied between steps."""
+        return buffers
+
+    def check(self, y: torch.Tensor, batch: Any) -> None:
+        """Refuse a batch that this game cannot use, before a run starts."""
+
+
+def check_game(game: Any) -> None:
+    """Refuse what is not a Game."""
+    if not isinstance(game, Game):
+        fail("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")

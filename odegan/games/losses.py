@@ -1,0 +1,108 @@
+"""The GAN objectives as pairs of functions of the discriminator's logits, in one table by name.
+
+Each player descends its own loss. With r = D(x) for real and f = D(G(z)) for generated samples (logits of shape
+(B,), high on real samples), s(u) = log(1 + e^u) and means over the batch:
+
+================ =================================== ========================
+name             discriminator                        generator
+================ =================================== ========================
+minimax          mean s(-r) + mean s(f)               -mean s(f)
+non_saturating   mean s(-r) + mean s(f)               mean s(-f)
+wasserstein      mean f - mean r                      -mean f
+hinge            mean max(0, 1-r) + mean max(0, 1+f)  -mean f
+least_squares    1/2 mean (r-1)^2 + 1/2 mean f^2      1/2 mean (f-1)^2
+relativistic     mean s(f - r)                        mean s(r - f)
+================ =================================== ========================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from odegan.utils.checks import choose, fail
+
+LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Loss(NamedTuple):
+    """Two scalar functions of the logits (real (B,), fake (B,)).
+
+    ``gen_sees_real`` says whether the generator's reads the real ones; where not, it is given the fake ones twice. ``ratio``
+    (B,) -> (B,), where it exists everywhere, is the slope of the generator's loss in a fake logit over that of the
+    discriminator's; ``constant_ratio`` says that it does not depend on the logit.
+    """
+
+    disc: LogitLoss
+    gen: LogitLoss
+    gen_sees_real: bool = False
+    ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
+    constant_ratio: bool = False
+
+    def fingerprint(self) -> Any:
+        """What a checkpoint compares: the name of an objective of the table, which outlives its code; else the functions."""
+        return next((name for name, known in _TABLE.items() if known is self), tuple(self))
+
+
+def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _hinge(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _least_squares(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    return ((real - 1) ** 2).mean() / 2 + (fake**2).mean() / 2
+
+
+def _opposite(fake: torch.Tensor) -> torch.Tensor:
+    return -torch.ones_like(fake)
+
+
+_TABLE: dict[str, Loss] = {
+    "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
+    "non_saturating": Loss(
+        _cross_entropy, lambda real, fake: F.softplus(-fake).mean(), ratio=lambda fake: -torch.exp(-fake)
+    ),
+    "wasserstein": Loss(
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda real, fake: -fake.mean(),
+        ratio=_opposite,
+        constant_ratio=True,
+    ),
+    "hinge": Loss(_hinge, lambda real, fake: -fake.mean()),
+    "least_squares": Loss(_least_squares, lambda real, fake: ((fake - 1) ** 2).mean() / 2),
+    "relativistic": Loss(
+        lambda real, fake: F.softplus(fake - real).mean(),
+        lambda real, fake: F.softplus(real - fake).mean(),
+        gen_sees_real=True,
+    ),
+}
+
+
+def names() -> list[str]:
+    """The names that ``loss=`` takes.
+
+    Examples:
+        >>> names()[:2]
+        ['minimax', 'non_saturating']
+    """
+    return list(_TABLE)
+
+
+def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
+    """The objective of that name, or the user's own pair (disc, gen) of functions of (real, fake) logits.
+
+    Raises ``ArgumentError`` for an unknown name or anything that is not a pair of callables.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return _TABLE[choose("loss", loss, _TABLE)]
+    if isinstance(loss, tuple | list) and len(loss) == 2 and all(callable(part) for part in loss):
+        return Loss(loss[0], loss[1], gen_sees_real=True)
+    fail("loss", loss, f"one of {', '.join(_TABLE)}, or a pair (disc, gen) of functions of (real, fake) logits")

@@ -1,0 +1,286 @@
+"""``gan``: a generator and a discriminator, unmodified modules, as a game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from odegan.games import losses
+from odegan.games.batch import Batch
+from odegan.games.game import Game, Players
+from odegan.games.shared_backward import gradients_in_one_pass, serves_both
+from odegan.modules.forward import Execution
+from odegan.modules.normalization import estimate_both, use_batch_statistics
+from odegan.modules.pure_module import PureModule
+from odegan.modules.validate import a_few, couples, latent_shape, run_purely, samples_like
+from odegan.utils.autodiff import gradient_and_value, pullback
+from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.fingerprint import describe
+
+Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
+
+
+def gan(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
+    *,
+    latent: Latent = None,
+    init: Callable[[nn.Module], Any] | None = None,
+    autocast: torch.dtype | None = None,
+    channels_last: bool = False,
+    checkpointing: bool = False,
+) -> NetworkGame:
+    """Make a game of two modules, which stay as they are: the game owns copies.
+
+    Args:
+        generator: latent (B, ...) -> samples (B, ...).
+        discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
+        loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
+        latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is read off the
+            generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
+        init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
+            a seed draws afresh, so an initialisation made by hand before is known to it only this way.
+        autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
+            the state's.
+        channels_last: images and filters in that memory layout.
+        checkpointing: keep less for the backward pass and compute it again; see ``odegan.modules.forward.Execution``.
+
+    Returns:
+        A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
+
+    Raises:
+        ArgumentError: for modules that cannot be a pure function of their parameters (see ``PureModule``).
+
+    Examples:
+        >>> game = gan(nn.Linear(4, 2), nn.Linear(2, 1))
+        >>> game.n_disc, game.n_gen, game.sample(game.init(), 3).shape
+        (3, 10, torch.Size([3, 2]))
+    """
+    execution = Execution(autocast, channels_last, checkpointing).check()
+    return NetworkGame(generator, discriminator, losses.get(loss), latent, init, execution)
+
+
+class NetworkGame(Game):
+    """The game of two modules; made by ``gan``."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: losses.Loss,
+        latent: Latent,
+        init: Callable[[nn.Module], Any] | None,
+        execution: Execution,
+    ) -> None:
+        if init is not None and not callable(init):
+            fail("init", init, "None, or a function of a module")
+        self.generator = PureModule(generator, "generator", execution)
+        self.discriminator = PureModule(discriminator, "discriminator", execution)
+        shared = {id(p) for p in generator.parameters() if p.requires_grad}
+        if any(id(p) in shared for p in discriminator.parameters()):
+            raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
+        if self.generator.values.dtype != self.discriminator.values.dtype:
+            fail(
+                "generator, discriminator",
+                (self.generator.values.dtype, self.discriminator.values.dtype),
+                "of one dtype",
+            )
+        self.loss = loss
+        self.latent: Any = latent if callable(latent) else latent_shape(generator, latent)
+        self._initialise = init
+        super().__init__(
+            self._disc_loss,
+            self._gen_loss,
+            self.discriminator.n,
+            self.generator.n,
+            critic=self.logits,
+            fake=lambda theta_g, batch: self.generator(theta_g, _read(batch)[1], _buffers(batch)),
+            init=self._start,
+            sample=self._draw,
+            couples_batch=None,
+            name="gan",
+        )
+        self._probe_latent(guessed=latent is None)
+
+    # The losses and their gradients.
+    def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Logits (n,) of samples x (n, ...)."""
+        return _flat_logits(self.discriminator(theta_d, x), x)
+
+    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The discriminator as a function of samples alone, with the batch's buffers."""
+        forward = self.discriminator.bind(theta_d, _buffers(batch))
+        return lambda x: _flat_logits(forward(x), x)
+
+    def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        judge = self.judge(theta_d, _read(batch))
+        return self.loss.disc(judge(batch[0]), judge(self.generator(theta_g, batch[1], _buffers(batch))))
+
+    def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        judge = self.judge(theta_d, _read(batch))
+        real = judge(batch[0]) if self.loss.gen_sees_real else None
+        return self._gen_loss_and_logits(judge, real, theta_g, batch)[0]
+
+    def _gen_loss_and_logits(self, judge: Any, real: Any, theta_g: torch.Tensor, batch: Any) -> Players:
+        fake = judge(self.generator(theta_g, batch[1], _buffers(batch)))
+        return self.loss.gen(fake if real is None else real, fake), fake
+
+    def gradients_and_losses(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
+    ) -> tuple[Players, Players]:
+        """Both gradients from one pass through D where that is exact (``gradients_in_one_pass``), else from one forward pass.
+
+        Then the generator's pullback is nested in the discriminator's, so that each backward pass through D computes only
+        what its player needs: gradients of inputs for G, of weights for D.
+        """
+        _read(batch)
+        halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
+        if self.critic_couples_batch is False and not halves and serves_both(self.loss, theta_d):
+            shared = gradients_in_one_pass(
+                lambda theta: self.generator(theta, batch[1], _buffers(batch)),
+                lambda theta: self.judge(theta, batch),
+                self.loss,
+                theta_d,
+                theta_g,
+                batch[0],
+            )
+            if shared is not None:
+                return shared
+
+        def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
+            judge = self.judge(theta, batch)
+            real = judge(batch[0])
+            loss_g, pull_g, fake = pullback(
+                lambda inner: self._gen_loss_and_logits(judge, real, inner, batch), theta_g, aux_only=True
+            )
+            grad_g = pull_g(torch.ones_like(loss_g))
+            return self.loss.disc(real, fake), (grad_g, loss_g)
+
+        loss_d, pull_d, (grad_g, loss_g) = pullback(disc_side, theta_d)
+        return (pull_d(torch.ones_like(loss_d)), grad_g), (loss_d, loss_g)
+
+    def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+        """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
+        generated = self.generator(theta_g, _read(batch)[1], _buffers(batch))
+
+        def loss(theta: torch.Tensor) -> torch.Tensor:
+            judge = self.judge(theta, batch)
+            return self.loss.disc(judge(batch[0]), judge(generated))
+
+        return gradient_and_value(loss, theta_d)
+
+    # Samples, starting points, modules.
+    def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+        if self.latent is None:
+            raise ArgumentError(
+                "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
+            )
+        theta_g = self.split(y)[1]
+        with torch.no_grad():
+            return self.generator(theta_g, self._latents(n, seed).to(y), self.generator.initial_buffers(theta_g))
+
+    def _latents(self, n: int, seed: int) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(seed)
+        return self.latent(n, draw) if callable(self.latent) else torch.randn(n, *self.latent, generator=draw)
+
+    def _start(self, seed: int | None) -> torch.Tensor:
+        if seed is None:
+            return torch.cat([self.discriminator.values, self.generator.values])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return torch.cat([self.discriminator.fresh(self._initialise), self.generator.fresh(self._initialise)])
+
+    def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
+        """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
+
+        Batch normalisation: with ``batches``, an iterable of (real (B, ...), latent (B, ...)), running statistics are
+        estimated as the average over them; without, the modules keep using the statistics of the batch they see.
+        """
+        if not isinstance(y, torch.Tensor) or y.ndim != 1:
+            fail("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
+        theta_d, theta_g = self.split(y.detach())
+        generator, discriminator = self.generator.module(theta_g), self.discriminator.module(theta_d)
+        if batches is None:
+            return use_batch_statistics(generator), use_batch_statistics(discriminator)
+        given, batches = batches, list(batches) if isinstance(batches, Iterable) else []
+        if not batches or not all(isinstance(b, tuple | list) and len(b) >= 2 for b in batches):
+            fail("batches", given, "None, or at least one (real, latent)")
+        estimate_both(generator, discriminator, [(b[0].to(y), b[1].to(y)) for b in batches])
+        return generator, discriminator
+
+    def fingerprint(self) -> Any:
+        """The architectures and the constants; the loss is compared by itself."""
+        parts = (self.discriminator, self.generator)
+        return [self.name, [[str(part.template), describe(part.all_constants)] for part in parts]]
+
+    def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Spectral norm's u and v, converged for y."""
+        theta_d, theta_g = self.split(y)
+        return self.discriminator.initial_buffers(theta_d) | self.generator.initial_buffers(theta_g)
+
+    def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One power iteration of every spectral norm at y."""
+        if not buffers:
+            return buffers
+        theta_d, theta_g = self.split(y)
+        return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
+
+    # What can be refused before a run.
+    def check(self, y: torch.Tensor, batch: Any) -> None:
+        """Run both modules on a few samples of a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
+        real, latent = a_few(batch)
+        theta_d, theta_g = self.split(y)
+        fake = samples_like(real, self.generator, theta_g, latent)
+        run_purely(self.discriminator, theta_d, real, "data")
+        self.logits(theta_d, fake)
+        self.critic_couples_batch = couples(self.discriminator, theta_d, real)
+        self.couples_batch = self.critic_couples_batch or couples(self.generator, theta_g, latent)
+
+    def _probe_latent(self, guessed: bool) -> None:
+        """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
+        if self.latent is None:
+            return
+        latent = self._latents(4, 0).to(self.generator.values)
+        theta_g, theta_d = self.generator.values, self.discriminator.values
+        try:
+            fake = self.generator(theta_g, latent)
+            # Real data are spread out; an untrained generator's samples need not be.
+            x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
+            self.logits(theta_d, x)
+        except ArgumentError:
+            raise
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            if not guessed:
+                allowed = "a shape that the generator takes, and its samples one that the discriminator takes"
+                fail("latent", self.latent, f"{allowed} ({one_line(error)})")
+            self.latent = None  # a guess may be wrong: the first batch will tell
+            return
+        self.check(torch.cat([theta_d, theta_g]), (x, latent))
+
+
+def _read(batch: Any) -> Any:
+    """The batch, refused unless it has real samples and latents."""
+    if batch is None or len(batch) < 2:
+        got = "None" if batch is None else f"{len(batch)} part"
+        raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
+    return batch
+
+
+def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
+    return batch.buffers if isinstance(batch, Batch) else None
+
+
+def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """(n,) or (n, 1) -> (n,), where x is (n, ...)."""
+    n = x.shape[0]
+    if not isinstance(logits, torch.Tensor):
+        fail("discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor")
+    if logits.shape == (n, 1):
+        return logits.squeeze(-1)
+    if logits.shape != (n,):
+        fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
+    return logits

@@ -1,0 +1,74 @@
+"""A game's generator as a function (n, seed) -> samples, that says which batch-normalisation statistics it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from odegan.games.game import Game, check_game
+from odegan.games.network import NetworkGame
+from odegan.utils.checks import fail, whole
+
+
+class GameSampler:
+    """``sampler(n, seed)``: n samples of the generator of ``game`` at y (P,), the same ones whenever seed and y are the same.
+
+    Attributes:
+        normalisation: "batch" or "running" statistics, or "none" where there are no normalisation layers; for scores.
+        generator: the generator as a module in evaluation mode; None of a game that is not made by ``gan``.
+
+    Args:
+        game: made by ``gan``, or any that draws samples.
+        y: (P,), which may be an average of states; samples come from its device.
+        batches: an iterable of (real, latent): batch normalisation then uses running statistics, estimated at this y over
+            these batches. None: it uses those of the batch that is drawn.
+        piece: samples drawn at once; None: all. Where batch statistics are used, every piece has this size, and what is over
+            is cut off.
+
+    Examples:
+        >>> from odegan.network import gan
+        >>> game = gan(nn.Linear(2, 3), nn.Linear(3, 1))
+        >>> sampler = GameSampler(game, game.init())
+        >>> sampler(5, seed=0).shape, sampler.normalisation
+        (torch.Size([5, 3]), 'none')
+    """
+
+    def __init__(self, game: Game, y: Tensor, batches: Iterable[Any] | None = None, piece: int | None = None) -> None:
+        check_game(game)
+        game.split(y)
+        self._game, self._y = game, y.detach()
+        self._piece = None if piece is None else whole("piece", piece, low=1)
+        self.generator: nn.Module | None = None
+        self.normalisation = "none"
+        if isinstance(game, NetworkGame):
+            self.generator = game.modules(self._y, batches)[0].eval()
+            if any(isinstance(part, _BatchNorm) for part in self.generator.modules()):
+                self.normalisation = "batch" if batches is None else "running"
+
+    def __call__(self, n: int, seed: int) -> Tensor:
+        """Samples (n, C, H, W)."""
+        n = whole("n", n, low=1)
+        if self.generator is None:
+            return self._game.sample(self._y, n, seed)
+        piece = self._piece if self._piece and self.normalisation == "batch" else n
+        return self.images(self.latents(-(-n // piece) * piece, seed))[:n]
+
+    def latents(self, n: int, seed: int) -> Tensor:
+        """n latents (n, ...), drawn on the CPU so that they are the same for any device."""
+        n, seed = whole("n", n, low=1), whole("seed", seed)
+        latent = getattr(self._game, "latent", None)
+        if latent is None:
+            fail("latent", None, "given to gan, whose generator does not tell it")
+        draw = torch.Generator().manual_seed(seed)
+        return (latent(n, draw) if callable(latent) else torch.randn(n, *latent, generator=draw)).to(self._y)
+
+    @torch.no_grad()
+    def images(self, latents: Tensor) -> Tensor:
+        """Latents (n, ...) -> samples (n, C, H, W)."""
+        if self.generator is None:
+            fail("game", self._game.name, "made by gan, to take latents")
+        return torch.cat([self.generator(z) for z in latents.split(self._piece or len(latents))])

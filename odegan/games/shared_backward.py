@@ -1,0 +1,63 @@
+"""One pass through the discriminator for all samples and both players, where the slopes of their losses are proportional."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from odegan.games.game import Players
+from odegan.games.losses import Loss
+from odegan.utils.autodiff import needs_transforms, pullback, recorded
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+# The largest logit, in size, at which a ratio that varies is used. The slope at -40, 4e-18, is far from float32's smallest
+# number, 1e-38; and torch's softplus is linear beyond 20, which float64 can tell from what it stands for.
+WIDEST_LOGIT = {torch.float64: 20.0, torch.float32: 40.0}
+
+
+def gradients_in_one_pass(
+    generate: Forward,
+    judge: Callable[[torch.Tensor], Forward],
+    loss: Loss,
+    theta_d: torch.Tensor,
+    theta_g: torch.Tensor,
+    real: torch.Tensor,
+) -> tuple[Players, Players] | None:
+    """Both gradients and losses of a game whose discriminator sees one sample at a time; None where it would not be exact.
+
+    The pass through D gives d loss_D / d theta_D and, per sample, d loss_D / d x_i = s_D(f_i) dD/dx_i. The generator needs
+    s_G(f_i) dD/dx_i, which is that times ``loss.ratio`` = s_G / s_D: every operation behind f_i is linear in its slope, so
+    that the rescaled gradient is as exact as the one of a pass of its own, unless s_D is so small that numbers vanish.
+
+    Args:
+        generate: theta_g -> generated samples (B, ...).
+        judge: theta_d -> the discriminator, samples (B, ...) -> logits (B,).
+        loss: with a ratio.
+        theta_d: the discriminator's parameters.
+        theta_g: the generator's parameters.
+        real: samples (B, ...).
+    """
+    assert loss.ratio is not None
+    fake, pull_gen, _ = pullback(lambda theta: (generate(theta), ()), theta_g)
+
+    def disc_side(theta: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        on_real, on_fake = judge(theta)(torch.cat([real, x])).split([len(real), len(x)])
+        return loss.disc(on_real, on_fake), on_fake
+
+    loss_d, pull_disc, on_fake = pullback(disc_side, theta_d, fake)
+    if not loss.constant_ratio and bool(on_fake.detach().abs().max() > WIDEST_LOGIT.get(on_fake.dtype, 0.0)):
+        return None
+    grad_d, slopes = pull_disc(torch.ones_like(loss_d))
+    scale = loss.ratio(on_fake).reshape(-1, *(1,) * (fake.ndim - 1))
+    return (grad_d, pull_gen(scale * slopes)), (loss_d, loss.gen(on_fake, on_fake))
+
+
+def serves_both(loss: Loss, theta: torch.Tensor) -> bool:
+    """Whether one pass can be had for a loss here. A ratio that varies is looked at before it is used, which neither a
+    transformed function nor a device that should not wait allows; and its own derivative would cancel against the slope's.
+    """
+    if loss.ratio is None or loss.constant_ratio:
+        return loss.constant_ratio
+    return theta.device.type == "cpu" and not needs_transforms() and not recorded()

@@ -1,0 +1,1 @@
+"""An nn.Module as a pure function of one flat tensor of its parameters."""

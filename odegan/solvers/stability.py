@@ -1,0 +1,152 @@
+"""The stability function R(z) of a solver.
+
+A one-step solver turns y' = z y into y1 = R(h z) y. R is read off the solver's own step, without its tableau; for an
+explicit method it is a polynomial, and equals 1 + z + ... + z^p / p! up to the method's order p.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torchdiffeq
+
+from odegan import solvers
+from odegan.solvers import baselines
+from odegan.utils.checks import ArgumentError, fail, number, whole
+
+RADIUS, _POINTS = 4.0, 32  # the circle on which R's coefficients are read off: degrees below 32
+ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
+
+_MULTISTEP = "it is a multistep method: its step depends on the steps before"
+_CARRIES = "it carries a stage over from the step before, so that no function of h lambda alone describes a step"
+_TURNS = "it moves the players in turn, so that the eigenvalues of the joint field do not describe a step"
+_ADAPTS = "it rescales every parameter by its own gradients, so that a step is not linear in the field"
+_REFUSED = {
+    "adaptive_heun": _CARRIES,
+    "fehlberg2": _CARRIES,
+    "explicit_adams": _MULTISTEP,
+    "implicit_adams": _MULTISTEP,
+    "fixed_adams": _MULTISTEP,
+    "scipy_solver": "it is not differentiable, takes no complex numbers and chooses its steps by itself",
+    "alternating": _TURNS,
+    "optimistic": "it carries the field over from the step before, so that no function of h lambda alone describes a step",
+    "adam": _ADAPTS,
+    "rmsprop": _ADAPTS,
+}
+
+
+def names() -> list[str]:
+    """The solvers that have a stability function.
+
+    Examples:
+        >>> names()[:3]
+        ['euler', 'midpoint', 'heun2']
+    """
+    return [name for name in solvers.names() if name not in _REFUSED]
+
+
+def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """R: complex tensor z (...) -> R(z) (...) complex128: one step of size 1 of the solver on y' = z y from y = 1.
+
+    Raises ``ArgumentError`` for solvers that are not one-step maps of one complex number, with the reason.
+
+    Examples:
+        >>> stability_function("heun2")(torch.tensor(-2.0))
+        tensor(1.+0.j, dtype=torch.complex128)
+    """
+    check_solver(solver)
+
+    def function(z: torch.Tensor) -> torch.Tensor:
+        z = torch.as_tensor(z, dtype=torch.complex128)
+        flat = z.reshape(-1)
+        return _one_step(solver)(lambda t, y: flat * y, torch.ones_like(flat)).reshape(z.shape)
+
+    return function
+
+
+@functools.cache
+def polynomial(solver: str) -> np.ndarray:
+    """The coefficients c_0, c_1, ... of R(z) = sum_k c_k z^k, from R's values on a circle.
+
+    Examples:
+        >>> polynomial("extragradient")
+        array([1., 1., 1.])
+    """
+    angles = 2 * math.pi * torch.arange(_POINTS, dtype=torch.float64) / _POINTS
+    values = stability_function(solver)(RADIUS * torch.exp(1j * angles)).numpy()
+    scaled = np.fft.fft(values).real / _POINTS
+    degree = int(np.flatnonzero(np.abs(scaled) > ROUNDING * np.abs(scaled).max())[-1])
+    return scaled[: degree + 1] / RADIUS ** np.arange(degree + 1)
+
+
+class Region(NamedTuple):
+    """A grid over the complex plane: real (nx,), imag (ny,), modulus (ny, nx) = |R(real + i imag)|; stable where <= 1."""
+
+    real: torch.Tensor
+    imag: torch.Tensor
+    modulus: torch.Tensor
+
+
+def stability_region(solver: str, extent: Sequence[float] = (-5.0, 2.0, -5.0, 5.0), resolution: int = 201) -> Region:
+    """|R(z)| on a grid, for plots: contour at 1.
+
+    Args:
+        solver: a name of ``odegan.solvers.stability.names()``.
+        extent: (left, right, bottom, top) of the rectangle in the complex plane.
+        resolution: points along each side.
+
+    Examples:
+        >>> region = stability_region("euler", extent=(-2, 0, -1, 1), resolution=3)
+        >>> region.modulus[1]
+        tensor([1., 0., 1.], dtype=torch.float64)
+    """
+    points = whole("resolution", resolution, low=2)
+    if not isinstance(extent, tuple | list) or len(extent) != 4:
+        fail("extent", extent, "(left, right, bottom, top)")
+    left, right, bottom, top = (number("extent", x) for x in extent)
+    if left >= right or bottom >= top:
+        fail("extent", extent, "(left, right, bottom, top) with left < right and bottom < top")
+    real = torch.linspace(left, right, points, dtype=torch.float64)
+    imag = torch.linspace(bottom, top, points, dtype=torch.float64)
+    return Region(
+        real, imag, stability_function(solver)(torch.complex(*torch.broadcast_tensors(real, imag[:, None]))).abs()
+    )
+
+
+def _one_step(name: str) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+    """(f, y0) -> y1, one step of size 1 from t = 0."""
+    facts = solvers.get(name)
+    zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+
+    def baseline(f: Any, y0: torch.Tensor) -> torch.Tensor:
+        return baselines.make(name, {})(_Joint(f), zero, one, y0, {})[0]
+
+    def adaptive(f: Any, y0: torch.Tensor) -> torch.Tensor:
+        options = {"first_step": 1.0, "step_t": one[None]}
+        ends = torch.stack([zero, one])
+        return torchdiffeq.odeint(f, y0, ends, method=name, rtol=1e30, atol=1e30, options=options)[-1]
+
+    def fixed(f: Any, y0: torch.Tensor) -> torch.Tensor:
+        return solvers.one_step(name)(f, zero, one, y0)
+
+    return baseline if name in solvers.BASELINES else adaptive if facts.adaptive else fixed
+
+
+class _Joint:
+    """What a baseline that evaluates the joint field needs of a step's stages."""
+
+    n_disc = 0
+
+    def __init__(self, joint: Any) -> None:
+        self.joint = self.disc = self.gen = joint
+
+
+def check_solver(solver: str) -> None:
+    """Refuse a solver without a stability function, saying why."""
+    if solvers.get(solver).name in _REFUSED:
+        raise ArgumentError(f"solver: {solver!r} has no stability function: {_REFUSED[solver]}")

@@ -1,0 +1,71 @@
+"""Averages of the parameters along a run, as callbacks of ``odeint_gan``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from odegan.utils.checks import fail, number
+
+
+class ExponentialAverage:
+    """a <- decay a + (1 - decay) y after every refresh interval, starting from a = the first y seen.
+
+    Pass it as ``callback``; ``average.y`` has y's shape. It is saved in the run's checkpoint and resumes with it.
+
+    Examples:
+        >>> average = ExponentialAverage(0.5)
+        >>> from odegan import odeint_gan
+        >>> from odegan.games import bilinear
+        >>> t = torch.tensor([0.0, 0.2])
+        >>> solution = odeint_gan(bilinear(), torch.tensor([1.0, 0.0]), t, solver="euler", step_size=0.1, callback=average)
+        >>> average.y
+        tensor([0.9950, 0.1500])
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        self.decay = number("decay", decay, low=0.0)
+        if self.decay > 1:
+            fail("decay", decay, "in [0, 1]")
+        self.y: torch.Tensor | None = None
+
+    def __call__(self, state: Any, info: Any) -> None:
+        """Take in the state after an interval."""
+        y = state.y.detach()
+        self.y = y.clone() if self.y is None else torch.lerp(y, self.y, self.decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"y": self.y}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.y = kept["y"]
+
+
+class UniformAverage:
+    """The plain mean of y over all refresh intervals that end after the time ``start``.
+
+    Pass it as ``callback``; ``average.y`` has y's shape, ``average.count`` is how many states are in it.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self.start = number("start", start)
+        self.y: torch.Tensor | None = None
+        self.count = 0
+
+    def __call__(self, state: Any, info: Any) -> None:
+        """Take in the state after an interval."""
+        if state.t > self.start:
+            self.count += 1
+            y = state.y.detach()
+            self.y = y.clone() if self.y is None else self.y + (y - self.y) / self.count
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"y": self.y, "count": self.count}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.y, self.count = kept["y"], kept["count"]

@@ -1,0 +1,250 @@
+"""``odeint_gan``: integrate a game's training field over given times."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from odegan.data.minibatches import Minibatches
+from odegan.games.game import Game
+from odegan.training import callbacks as hooks
+from odegan.training import single_call
+from odegan.training.options import ON_NONFINITE, Arguments, StepSize, parse
+from odegan.training.run import Run
+from odegan.training.solution import Solution
+from odegan.training.state import check_state, needs_graph
+from odegan.training.stepper import Stepper
+from odegan.utils.checks import ArgumentError, choose, fail, number
+from odegan.utils.distributed import Ranks
+from odegan.utils.fingerprint import describe
+from odegan.utils.seeds import of_members
+
+
+def odeint_gan(
+    game: Game,
+    y0: torch.Tensor,
+    t: torch.Tensor,
+    *,
+    data: Any = None,
+    latent: Any = None,
+    batch_size: int | None = None,
+    solver: str = "rk4",
+    step_size: StepSize | None = None,
+    refresh: float | str | None = None,
+    rates: tuple[Any, Any] = (1.0, 1.0),
+    penalties: Sequence[Any] = (),
+    placement: str = "field",
+    players: str = "joint",
+    rtol: Any = 1e-4,
+    atol: Any = 1e-6,
+    options: dict[str, Any] | None = None,
+    clip: float | None = None,
+    seed: int | Sequence[int] = 0,
+    compile: bool | str = False,
+    micro_batch: int | None = None,
+    distributed: bool = False,
+    workers: int = 0,
+    progress: bool | str = False,
+    callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
+    checkpoint: Any = None,
+    checkpoint_every: float = 30.0,
+    on_nonfinite: str = "raise",
+) -> Solution:
+    """Integrate y' = f(t, y), the training field of ``game``, from y0 and report the states at the times t.
+
+    Without data, or with refresh=math.inf, with joint players and penalties in the field, this is one call of
+    torchdiffeq's solver over all of t and its result is torchdiffeq's own. Otherwise the run goes from one refresh
+    interval to the next, by the solver's own step, with the minibatch frozen in between (adaptive solvers carry their
+    step size over and evaluate nothing outside the interval).
+
+    Args:
+        game: from ``gan``, ``odegan.games`` or ``Game``.
+        y0: (P,) floating point; (E, P) for an ensemble of E members, each with its own minibatches. Everything runs on its
+            device, in its dtype.
+        t: (T,) increasing; the times to report. Reporting never changes a trajectory: states between steps are
+            interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
+        data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...).
+        latent: dimension or shape of N(0, I), or such a callable; default: what the generator's first layer takes.
+        batch_size: B; default: all of the data.
+        solver: a name of ``odegan.solvers.names()``.
+        step_size: of a fixed-step solver: a number, a tensor (differentiable), or a function of time.
+        refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
+        rates: time scales of the discriminator and the generator; each multiplies its player's part of the field.
+        penalties: from ``odegan.penalties``.
+        placement: where they act: "field", at every stage; "after_step", theta <- theta - h grad at the step's start;
+            "first_stage", in stage 1 with weight 1 / b_1.
+        players: "joint", or "frozen": each player alone against the opponent at the step's start.
+        rtol: relative tolerance of adaptive solvers.
+        atol: absolute tolerance of adaptive solvers.
+        options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
+        clip: largest norm of each player's part of the field.
+        seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
+        compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field,
+            made at the first call; with ``progress`` it says so. What cannot be compiled runs uncompiled, with one warning.
+        micro_batch: samples taken at once: the same field, to rounding, at the memory of so many. Must divide the batch.
+        distributed: the processes of torch.distributed's group (started by torchrun, say) share each minibatch: the same
+            trajectory, to rounding, on all of them, as of one process on the whole batch. All call this with the same
+            arguments; the first writes checkpoints, from which any number of processes resumes.
+        workers: processes that load the items of a Dataset ahead of time; the run is the same to the bit. They end with it.
+        progress: a progress bar; a string is its label.
+        callback: one or several functions (state, info), called after every interval; True from one ends the run.
+        checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it, unless that
+            callback's attribute ``over`` is true; it is saved along the way and at the end. One call of torchdiffeq
+            resumes by starting again.
+        checkpoint_every: seconds (float) or refresh intervals (int) between saves.
+        on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
+            an ensemble stops alone under a fixed-step solver.
+
+    Returns:
+        ``Solution``: ts (T,), ys (T, P) or (T, E, P), y, status, stats.
+
+    Raises:
+        ArgumentError: a wrong argument, or a combination that makes no sense, in one line.
+        NonFiniteError: the field turned non-finite.
+
+    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
+    fixed-step solvers, where one of them requires a gradient.
+
+    Examples:
+        >>> import odegan
+        >>> game = odegan.games.bilinear()
+        >>> sol = odeint_gan(game, torch.tensor([1.0, 0.0]), torch.linspace(0, 1, 3), solver="rk4", step_size=0.1)
+        >>> sol.status, sol.stats["nfe"], torch.allclose(sol.ys, game.solution(sol.ts, sol.ys[0]), atol=1e-5)
+        ('finished', 40, True)
+    """
+    arguments = parse(
+        solver=solver,
+        step_size=step_size,
+        refresh=refresh,
+        rates=rates,
+        penalties=penalties,
+        placement=placement,
+        players=players,
+        rtol=rtol,
+        atol=atol,
+        options=options,
+        clip=clip,
+        compile=compile,
+        micro_batch=micro_batch,
+        distributed=distributed,
+    )
+    check_state(game, y0)
+    arguments = replace(arguments, projects=game.project is not None)
+    times = _times(t)
+    choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
+    number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
+    _check_callbacks(callback)
+    _check_tolerances(arguments, y0)
+    if not isinstance(progress, bool | str):
+        fail("progress", progress, "True, False, or the bar's label")
+    members = len(y0) if y0.ndim == 2 else None
+    seeds = of_members(seed, members)
+    arguments.check_run(data is not None, members)
+    if arguments.solver.name == "scipy_solver":
+        _check_scipy(callback, needs_graph(arguments, y0, data))
+    if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
+        fail("checkpoint", checkpoint, "a path")
+    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments.ranks, workers)
+    graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
+    if graph and distributed:
+        fail("distributed", True, "False where something requires a gradient")
+    stepper = Stepper.from_arguments(game, arguments)
+    stepper.check_divisible()
+    run = Run(
+        stepper,
+        y0,
+        times,
+        minibatches=minibatches,
+        hooks=hooks.hooks(
+            callback, progress, checkpoint, checkpoint_every, arguments.solver.name != "scipy_solver", arguments.ranks
+        ),
+        on_nonfinite=on_nonfinite,
+        fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
+    )
+    with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
+        return single_call.solve(run) if arguments.one_call(data is not None) else run.solve()
+
+
+def _times(t: Any) -> list[float]:
+    if isinstance(t, torch.Tensor) and t.dtype == torch.float32:
+        # 0.2 means 0.2: not 0.200000003, whose last 3e-9 would be one more step.
+        short = [float(str(x)) for x in t.detach().cpu().flatten().numpy()]
+        t = torch.tensor(short, dtype=torch.float64).reshape(t.shape)
+    if isinstance(t, torch.Tensor) and t.is_complex():
+        fail("t", t, "real")
+    try:
+        times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        fail("t", t, "a 1-D tensor of increasing times")
+    if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
+        fail("t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times")
+    return times.tolist()
+
+
+def _check_callbacks(callback: Any) -> None:
+    for one in callback if isinstance(callback, Sequence) else [callback]:
+        if one is not None and not callable(one):
+            fail("callback", one, "a function (state, info), or a list of them")
+
+
+def _check_scipy(callback: Any, graph: bool) -> None:
+    """scipy steps by itself: it calls nothing back, and numpy carries no gradient."""
+    if callback is not None:
+        fail("callback", callback, "None with scipy_solver, which calls nothing back between its steps")
+    if graph and torch.is_grad_enabled():
+        raise ArgumentError(
+            "solver: got 'scipy_solver' with something that requires a gradient; it must be another solver"
+        )
+
+
+def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:
+    for name, tolerance in {"rtol": arguments.rtol, "atol": arguments.atol}.items():
+        if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
+            fail(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
+
+
+def _minibatches(
+    game: Game,
+    y0: torch.Tensor,
+    data: Any,
+    latent: Any,
+    batch_size: int | None,
+    seeds: Any,
+    ranks: Ranks | None,
+    workers: int,
+) -> Minibatches | None:
+    if data is None:
+        if latent is not None or batch_size is not None or workers != 0:
+            fail("data", None, "given when latent, batch_size or workers is")
+        game.check((y0 if y0.ndim == 1 else y0[0]).detach(), None)
+        return None
+    latent = getattr(game, "latent", None) if latent is None else latent
+    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), ranks, workers)
+    first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
+    game.check((y0 if y0.ndim == 1 else y0[0]).detach(), first)
+    return minibatches
+
+
+def _fingerprint(
+    game: Game,
+    y0: torch.Tensor,
+    times: list[float],
+    arguments: Arguments,
+    data: Any,
+    latent: Any,
+    batch_size: int | None,
+    seeds: Any,
+) -> dict[str, Any]:
+    """What must be the same for a run to resume, as plain values under the names of the arguments."""
+    parts = {"game": game, "loss": getattr(game, "loss", None), "solver": arguments.solver.name}
+    parts["penalties"] = arguments.penalties
+    names = "step_size refresh rates placement players rtol atol clip options compile"
+    parts |= {name: getattr(arguments, name) for name in names.split()}
+    t = torch.tensor(times, dtype=torch.float64)
+    parts |= {"y0": y0, "t": t, "data": data, "latent": latent, "batch_size": batch_size, "seed": seeds}
+    return {name: describe(part) for name, part in parts.items()}

@@ -1,0 +1,292 @@
+"""The arguments of a run, parsed once: names looked up, numbers checked, senseless combinations refused."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from odegan import solvers
+from odegan.field.training_field import checked_rates
+from odegan.solvers import baselines
+from odegan.training.time_grid import plain
+from odegan.utils.checks import ArgumentError, choose, fail, flag, number, whole
+from odegan.utils.distributed import Ranks, ranks
+
+PLACEMENTS = ("field", "after_step", "first_stage")
+PLAYERS = ("joint", "frozen")
+ON_NONFINITE = ("raise", "stop")
+
+_SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
+_POSITIVE = {"first_step", "min_step", "max_step", "safety", "ifactor", "dfactor"}  # torchdiffeq's options
+
+StepSize = float | torch.Tensor | Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What Stepper, odeint_gan and the experiments' command line share. Build it with ``parse``."""
+
+    solver: solvers.Solver
+    step_size: StepSize | None
+    refresh: float | str | None
+    rates: tuple[Any, Any]
+    penalties: tuple[Any, ...]
+    placement: str
+    players: str
+    rtol: Any
+    atol: Any
+    clip: float | None
+    options: dict[str, Any] = field(default_factory=dict)
+    compile: bool | str = False
+    micro_batch: int | None = None
+    ranks: Ranks | None = None
+    projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
+
+    def step_at(self, t: float) -> Any:
+        """The step size at time t: a number, or the tensor that was given."""
+        h = self.step_size(t) if callable(self.step_size) else self.step_size
+        if callable(self.step_size):
+            number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
+        return h
+
+    @property
+    def stages(self) -> int:
+        """How many minibatches one refresh interval reads."""
+        if self.refresh != "stage":
+            return 1
+        name = self.solver.name
+        return baselines.stages(name, self.options) if name in solvers.BASELINES else int(self.solver.stages or 1)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a penalty keeps samples between steps."""
+        return any(getattr(penalty, "replay", None) is not None for penalty in self.penalties)
+
+    def one_call(self, has_data: bool) -> bool:
+        """Whether the whole run is one call of torchdiffeq's solver on one smooth field."""
+        plain = self.players == "joint" and (self.placement == "field" or not self.penalties)
+        plain = plain and not self.remembers and not self.projects
+        still = self.refresh == math.inf or (not has_data and self.refresh is None)
+        return self.solver.torchdiffeq and plain and still
+
+    def check_run(self, has_data: bool, members: int | None) -> None:
+        """Refuse what only the whole run can tell: whether there are data, and how many members."""
+        for applies, sentence in _COMBINATIONS:
+            if applies(self.solver, self, has_data, members):
+                raise ArgumentError(sentence.format(solver=self.solver.name, refresh=self.refresh))
+
+
+def parse(
+    *,
+    solver: str = "rk4",
+    step_size: StepSize | None = None,
+    refresh: float | str | None = None,
+    rates: Any = (1.0, 1.0),
+    penalties: Sequence[Any] = (),
+    placement: str = "field",
+    players: str = "joint",
+    rtol: Any = 1e-4,
+    atol: Any = 1e-6,
+    options: dict[str, Any] | None = None,
+    clip: float | None = None,
+    compile: bool | str = False,
+    micro_batch: int | None = None,
+    distributed: bool = False,
+) -> Arguments:
+    """Check every argument by itself; see ``odeint_gan`` for their meaning."""
+    facts = solvers.get(solver)
+    options = _options(facts, options)
+    if "step_size" in options:
+        if step_size is not None:
+            fail("options", "step_size", "left out when the argument step_size is given")
+        step_size = options.pop("step_size")
+    _check_step_size(facts, step_size, options)
+    if isinstance(refresh, str):
+        near = " (did you mean 'stage'?)" if difflib.get_close_matches(refresh, ["stage"]) else ""
+        if refresh != "stage":
+            fail("refresh", refresh, f"None (every step), 'stage', math.inf (never) or a time > 0{near}")
+    elif refresh is not None and refresh != math.inf:
+        number("refresh", refresh, low=0.0, strict=True)
+    _check_multiple(refresh, step_size)
+    for name, tolerance in {"rtol": rtol, "atol": atol}.items():
+        if not (isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1):
+            number(name, tolerance, low=0.0)
+    if not isinstance(compile, bool | str):
+        fail("compile", compile, "True, False, or the name of a torch.compile backend")
+    if isinstance(compile, str) and compile not in torch.compiler.list_backends(exclude_tags=()):
+        choose("compile", compile, torch.compiler.list_backends())
+    if facts.name in solvers.BASELINES:
+        baselines.make(facts.name, options)
+    return Arguments(
+        solver=facts,
+        step_size=step_size,
+        refresh=refresh,
+        rates=checked_rates(rates),
+        penalties=tuple(penalties) if isinstance(penalties, tuple | list) else fail("penalties", penalties, "a list"),
+        placement=choose("placement", placement, PLACEMENTS),
+        players=choose("players", players, PLAYERS),
+        rtol=rtol,
+        atol=atol,
+        clip=None if clip is None else number("clip", clip, low=0.0, strict=True),
+        options=options,
+        compile=compile,
+        micro_batch=None if micro_batch is None else whole("micro_batch", micro_batch, low=1),
+        ranks=ranks() if flag("distributed", distributed) else None,
+    )
+
+
+def _options(facts: solvers.Solver, options: dict[str, Any] | None) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        fail("options", options, "a dict or None")
+    allowed = [*facts.options, *(() if facts.adaptive else ("step_size",))]
+    for key in options:
+        if not allowed:
+            fail("options", key, f"empty: {facts.name} takes none")
+        choose(f"options of {facts.name}", key, allowed)
+    choose("options interp", options.get("interp", "linear"), ["linear", "cubic"])
+    flag("options perturb", options.get("perturb", False))
+    if facts.name == "scipy_solver":
+        choose("options solver", options.get("solver", "LSODA"), _SCIPY)
+    if not callable(options.get("grid_constructor", max)):
+        fail("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
+    for key in _POSITIVE & options.keys():
+        if options[key] is not None and options[key] != math.inf:
+            number(f"options {key}", options[key], low=0.0, strict=key != "min_step")
+    for key in ("max_num_steps", "max_order", "max_iters"):
+        if key in options:
+            whole(f"options {key}", options[key], low=1)
+    return dict(options)
+
+
+def _check_step_size(facts: solvers.Solver, step_size: Any, options: dict[str, Any]) -> None:
+    if facts.adaptive:
+        if step_size is not None:
+            fail(
+                "step_size",
+                step_size,
+                f"left out: {facts.name} chooses its own (a first one is options={{'first_step': h}})",
+            )
+    elif "grid_constructor" in options:
+        if step_size is not None:
+            fail("step_size", step_size, "left out when options has a grid_constructor")
+    elif step_size is None:
+        fail("step_size", None, f"a number > 0 or a function of time: {facts.name} takes fixed steps")
+    elif not callable(step_size):
+        number("step_size", step_size, low=0.0, strict=True)
+
+
+def _check_multiple(refresh: Any, step_size: Any) -> None:
+    """A fixed refresh interval holds a whole number of fixed steps."""
+    if isinstance(refresh, str) or refresh in (None, math.inf) or step_size is None or callable(step_size):
+        return
+    h = plain(step_size)
+    steps = float(refresh) / h
+    if round(steps) < 1 or abs(steps - round(steps)) > 1e-9 * steps:
+        fail("refresh", refresh, f"a whole multiple of step_size = {h:g}")
+
+
+# Which combinations of placement, players, refresh, adaptive, ensemble and data make no sense, each with its sentence.
+_Test = Callable[[solvers.Solver, Arguments, bool, "int | None"], bool]
+_COMBINATIONS: list[tuple[_Test, str]] = [
+    (
+        lambda s, a, data, members: s.adaptive and data and a.refresh is None,
+        "refresh: got None with the adaptive solver {solver} and data; give the time between fresh minibatches, or math.inf "
+        "for one fixed minibatch",
+    ),
+    (
+        lambda s, a, data, members: s.adaptive and a.refresh == "stage",
+        "refresh: got 'stage' with the adaptive solver {solver}; its error estimate compares stages of one field, so give a "
+        "number or math.inf",
+    ),
+    (
+        lambda s, a, data, members: not data and a.refresh == "stage",
+        "refresh: got 'stage' without data; there is no minibatch to refresh",
+    ),
+    (
+        lambda s, a, data, members: a.remembers and s.torchdiffeq and not s.one_step,
+        "penalties: got replay buffers with {solver}, which keeps a history of one smooth field; choose a one-step solver, "
+        "or buffer=0",
+    ),
+    (
+        lambda s, a, data, members: a.remembers and not data,
+        "penalties: got replay buffers without data; use buffer=0",
+    ),
+    (
+        lambda s, a, data, members: a.projects and s.torchdiffeq and not s.one_step,
+        "solver: got {solver}, which keeps a history of one smooth field, with a game that has a projection between steps; "
+        "choose a one-step solver",
+    ),
+    (
+        lambda s, a, data, members: s.torchdiffeq and not s.one_step and not a.one_call(data),
+        "solver: {solver} keeps a history of one smooth field; use it with players='joint', placement='field' and "
+        "refresh=math.inf (or no data), or choose a one-step solver",
+    ),
+    (
+        lambda s, a, data, members: bool(a.penalties) and a.placement == "first_stage" and not s.fixed_one_step,
+        "placement: got 'first_stage' with {solver}, which has no first stage of its own in every step; use a fixed-step "
+        "Runge-Kutta solver, or placement='field'",
+    ),
+    (
+        lambda s, a, data, members: (
+            bool(a.penalties) and a.placement == "first_stage" and solvers.first_stage_weight(s.name) == 0
+        ),
+        "placement: got 'first_stage' with {solver}, whose first stage has weight b_1 = 0; use another solver or placement",
+    ),
+    (
+        lambda s, a, data, members: (
+            s.adaptive
+            and a.refresh in (None, math.inf)
+            and (
+                a.players == "frozen"
+                or (bool(a.penalties) and a.placement == "after_step")
+                or a.remembers
+                or a.projects
+            )
+        ),
+        "refresh: got {refresh} with the adaptive solver {solver} and something that happens once an interval "
+        "(players='frozen', placement='after_step', a penalty with replay buffers, or a game with a projection); give the "
+        "interval's length",
+    ),
+    (
+        lambda s, a, data, members: a.players == "frozen" and s.name in solvers.BASELINES,
+        "players: got 'frozen' with {solver}, which already says who moves when; use a Runge-Kutta solver",
+    ),
+    (
+        lambda s, a, data, members: "grid_constructor" in a.options and not a.one_call(data),
+        "options: got grid_constructor in a run that goes interval by interval; give step_size, a number or a function of time",
+    ),
+    (
+        lambda s, a, data, members: callable(a.step_size) and s.torchdiffeq and not s.one_step,
+        "step_size: got a function of time with {solver}, which needs a uniform grid; give a number",
+    ),
+    (
+        lambda s, a, data, members: (
+            bool({"step_t", "jump_t", "dtype", "norm"} & a.options.keys()) and not a.one_call(data)
+        ),
+        "options: got step_t, jump_t, dtype or norm in a run that goes interval by interval; they are for runs on one "
+        "smooth field",
+    ),
+    (
+        lambda s, a, data, members: members is not None and "norm" in a.options,
+        "options: got norm for an ensemble; its members share the largest of their own RMS norms",
+    ),
+    (
+        lambda s, a, data, members: a.compile is not False and s.name == "scipy_solver",
+        "compile: got True with scipy_solver, which calls the field from scipy; leave it out",
+    ),
+    (
+        lambda s, a, data, members: not data and (a.micro_batch is not None or a.ranks is not None),
+        "micro_batch, distributed: got one of them without data; there is no batch to divide",
+    ),
+    (
+        lambda s, a, data, members: a.ranks is not None and s.name == "scipy_solver",
+        "distributed: got True with scipy_solver, which steps by itself; use another adaptive solver",
+    ),
+]

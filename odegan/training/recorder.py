@@ -1,0 +1,100 @@
+"""The function handed to torchdiffeq: it counts evaluations and records every step, since no statistics come back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan.training.solution import StepRecord
+from odegan.training.time_grid import plain
+
+Evaluate = Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+OnStep = Callable[[float, torch.Tensor, StepRecord], None]
+
+
+class Watched:
+    """``watched(t, y)`` is the field; on the side it keeps count.
+
+    torchdiffeq looks up callback_step, callback_accept_step and callback_reject_step as attributes of the function, and
+    calls ``norm`` once a step, on the error over the tolerance; between them everything about a step can be told.
+
+    Args:
+        evaluate: (t, y) -> (dy, losses (..., 2)).
+        adaptive: whether the solver estimates errors.
+        on_step: called as on_step(t, y, record) when a step has ended in y at t.
+        norm: the norm that the solver shall use; None: root mean square, in ensembles the largest of the members' own.
+    """
+
+    def __init__(self, evaluate: Evaluate, adaptive: bool, on_step: OnStep, norm: Any = None) -> None:
+        self.evaluate, self.on_step, self.user_norm = evaluate, on_step, norm
+        self.nfe = self.rejected = 0
+        self.t = self.proposed = math.nan
+        self.records: list[StepRecord] = []
+        self._adaptive = adaptive
+        self._first: Any = None  # losses, |f| and finiteness at the step's first stage
+        self._last: Any = None
+        self._finite: Any = True
+        self._open: tuple[float, float] | None = None  # (t, h) of a fixed step under way
+        self._done: StepRecord | None = None  # an accepted step whose end has not been seen yet
+        self._ratio = math.nan
+        if adaptive:
+            self.callback_accept_step, self.callback_reject_step = self._accept, self._reject
+
+    def __call__(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """f(t, y)."""
+        dy, losses = self.evaluate(t, y)
+        self.nfe += 1
+        finite = torch.isfinite(dy).all(-1) & torch.isfinite(losses).all(-1)
+        self._last = (losses.detach(), torch.linalg.vector_norm(dy.detach(), dim=-1), finite)
+        self._finite = finite if self._finite is True else self._finite & finite
+        if self._first is None:
+            self._first = self._last
+        return dy
+
+    def norm(self, scaled: torch.Tensor) -> torch.Tensor:
+        """The solver's norm; the value it takes in a step is the step's error ratio."""
+        value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
+        self._ratio = abs(plain(value))
+        return value
+
+    def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+        """torchdiffeq is about to step from (t0, y0)."""
+        t, h = plain(t0), plain(dt)
+        self.finish(t, y0)
+        self.t, self.proposed = t, h
+        if not self._adaptive:
+            self._open, self._first, self._finite = (t, h), None, True
+
+    def finish(self, t: float, y: torch.Tensor) -> None:
+        """The step under way, if any, has ended in y at t."""
+        if self._open is not None:
+            losses, size, _ = self._first
+            finite = self._finite & torch.isfinite(y.detach()).all(-1)
+            self._done, self._open = StepRecord(*self._open, losses, size, math.nan, finite), None
+        if self._done is not None:
+            record, self._done = self._done, None
+            self.records.append(record)
+            self.on_step(t, y, record)
+
+    def give_up(self) -> None:
+        """The solver could take no further step: record the one that failed."""
+        losses, size, _ = self._last
+        self.records.append(
+            StepRecord(self.t, self.proposed, losses, size, self._ratio, torch.zeros_like(size, dtype=torch.bool))
+        )
+
+    def _accept(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+        losses, size, finite = self._first
+        self._done = StepRecord(plain(t0), plain(dt), losses, size, self._ratio, finite)
+        self._first = self._last  # first same as last
+
+    def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+        self.rejected += 1
+
+
+def rms_norm(scaled: torch.Tensor) -> torch.Tensor:
+    """Root mean square over the parameters; the largest over the members of an ensemble."""
+    return scaled.abs().pow(2).mean(-1).sqrt().max()

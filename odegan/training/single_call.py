@@ -1,0 +1,193 @@
+"""A whole run as one call of torchdiffeq: no minibatch changes, so its result is torchdiffeq's own."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import torch
+from torchdiffeq import odeint
+
+from odegan import solvers
+from odegan.games.batch import Batch
+from odegan.training.callbacks import around
+from odegan.training.recorder import Watched
+from odegan.training.run import Run
+from odegan.training.solution import Solution, StepRecord
+from odegan.training.state import Info, State
+from odegan.training.time_grid import SNAP, plain, tick
+
+
+class _Ended(Exception):
+    """The run ends in the middle of torchdiffeq's call."""
+
+
+def solve(run: Run) -> Solution:
+    """Integrate the run's field over all its times; statistics, callbacks and progress come through ``Watched``."""
+    with around(run):
+        if run.status == "running":
+            _solve(run)
+    return run.solution()
+
+
+def _solve(run: Run) -> None:
+    stepper, y0 = run.stepper, run.state.y
+    arguments = stepper.arguments
+    batch = run.batch(0)
+    if batch is not None:
+        batch = stepper.completed(Batch(*batch), run.state)
+    times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
+    options = {k: v for k, v in arguments.options.items() if k != "norm"}
+    seen = _Seen(run)
+    name = arguments.solver.name
+    if name == "scipy_solver":
+        watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
+    else:
+        adaptive = arguments.solver.adaptive
+        watched = Watched(
+            lambda t, y: stepper.evaluate(t, y, batch), adaptive, seen.after, arguments.options.get("norm")
+        )
+        options |= {"norm": watched.norm} if adaptive else {}
+    seen.watched = watched
+    if not arguments.solver.adaptive and "grid_constructor" not in options:
+        grid = _grid(run)
+        options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
+    call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+    with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
+        try:
+            states = (_scipy if name == "scipy_solver" else odeint)(watched, y0, times, **call)
+            if len(states) < len(times):
+                raise _Ended
+            if isinstance(watched, Watched):
+                watched.finish(run.times[-1], states[-1])
+        except (_Ended, AssertionError) as error:
+            if isinstance(error, AssertionError):
+                solvers.explain_failure(error)
+                seen.failed()
+            if name == "scipy_solver":
+                _short(run, states)
+                return
+            states = _again(stepper, batch, y0, times, seen, call)
+    run.reported = list(states)
+    if run.status == "running":
+        run.status = "finished"
+        y, gone = states[-1], ~run.stopped_at.isnan().to(states.device)
+        run.state = State(
+            run.times[-1], torch.where(gone[..., None], run.state.y, y) if gone.any() else y, run.state.aux
+        )
+    if not isinstance(watched, Watched):
+        run.statistics.nfe = watched.nfe
+
+
+class _Seen:
+    """What the run learns of each step as torchdiffeq takes it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.end = run, run.times[-1]
+        self.watched: Any = None
+        self.counted = (0, 0)
+
+    def after(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
+        """A step has ended in y at t."""
+        run = self.run
+        nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
+        self.counted = self.watched.nfe, self.watched.rejected
+        info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite, [record])
+        run.statistics.add([record], nfe, rejected)
+        over = run.note_finite(record.t, record.finite)
+        last = torch.where(run.stopped_at.isnan().to(y.device)[..., None], y, run.state.y)
+        aux = run.state.aux | {"index": run.state.aux["index"] + 1}
+        run.state = State(min(t, self.end) if not over else record.t, last, aux)
+        if over:
+            run.status, run.message = "stopped", run.nonfinite_message()
+        ending = run.agreed(run.asked(info))
+        if not over and ending:
+            run.status, run.message = ending
+        if run.status != "running":
+            raise _Ended
+
+    def failed(self) -> None:
+        """An adaptive solver could take no further step."""
+        run, watched = self.run, self.watched
+        watched.give_up()
+        run.statistics.add([watched.records[-1]], watched.nfe - self.counted[0], watched.rejected - self.counted[1])
+        run.note_finite(watched.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
+        run.status, run.message = "stopped", run.nonfinite_message()
+
+
+class _Counted:
+    """A field that counts its evaluations and knows nothing of callbacks."""
+
+    def __init__(self, field: Any) -> None:
+        self.field, self.nfe = field, 0
+
+    def __call__(self, t: Any, y: torch.Tensor) -> torch.Tensor:
+        """f(t, y)."""
+        self.nfe += 1
+        return self.field(t, y)
+
+
+def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: Any) -> torch.Tensor:
+    """The reports before the end of a run that ended early: torchdiffeq returns none, so its steps are taken again."""
+    end = seen.run.state.t
+    before = times[times <= end]
+    fixed = not stepper.arguments.solver.adaptive
+    if len(before) == 1 and end == float(times[0]):
+        return y0[None]
+    wanted = torch.cat([before, times.new_tensor([end])]) if fixed and float(before[-1]) < end else before
+    states = odeint(lambda t, y: stepper.evaluate(t, y, batch)[0], y0, wanted, **call)
+    return states[: len(before)]
+
+
+def _scipy(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
+    """scipy's states before the first that is not finite. It waits for ever where the field is not finite at the start, and
+    its implicit methods return nothing where it turns so: then for how many times they do is found by halving.
+    """
+    if not torch.isfinite(field.field(times[0], y0)).all():
+        return y0[None]
+    states, works, fails = y0[None], 1, len(times) + 1
+    while fails - works > 1:
+        asked = len(times) if fails > len(times) else (works + fails) // 2
+        try:
+            found, works = _finite(odeint(field, y0, times[:asked], **call)), asked
+            states = found if len(found) else y0[None]  # LSODA gives none where its first step fails
+        except ValueError as error:
+            if "infs or NaNs" not in str(error):
+                raise
+            fails = asked
+    return states
+
+
+def _finite(states: torch.Tensor) -> torch.Tensor:
+    """The states before the first that is not finite."""
+    return states[torch.isfinite(states).flatten(1).all(1).long().cumprod(0).bool()]
+
+
+def _short(run: Run, states: torch.Tensor) -> None:
+    """scipy returned fewer times than asked for: the field blew up after the last of them."""
+    run.reported = list(states)
+    last = run.times[len(states) - 1]
+    run.state = State(last, states[-1], run.state.aux)
+    run.note_finite(last, torch.zeros_like(run.stopped_at, dtype=torch.bool))
+    run.status, run.message = "stopped", run.nonfinite_message()
+
+
+def _grid(run: Run) -> torch.Tensor:
+    """t_0 + k h counted by integers, ending on the last time; differentiable in h. torchdiffeq's own grid has an extra
+    step of length zero, or nearly, for one horizon in a dozen.
+    """
+    start, end = run.times[0], run.times[-1]
+    device = run.state.y.device
+    h: Any = run.stepper.arguments.step_size
+    if callable(h):
+        points, clock = [start], run.state.aux["clock"]
+        while points[-1] < end:
+            step = tick(clock, points[-1], run.stepper.arguments.step_at(points[-1]), end)
+            points.append(step.end)
+            clock = step.clock
+        return torch.tensor(points, dtype=torch.float64, device=device)
+    steps = max(1, math.ceil((end - start) / plain(h) - SNAP))
+    size = torch.as_tensor(h, dtype=torch.float64, device=device)
+    inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
+    return torch.cat([inner, torch.tensor([end], dtype=torch.float64, device=device)])

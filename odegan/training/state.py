@@ -1,0 +1,70 @@
+"""The state of a run, what a step says of itself, and what can be asked of a starting point."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from odegan.games.game import Game, check_game
+from odegan.training.options import Arguments
+from odegan.training.solution import StepRecord
+from odegan.utils.checks import fail
+
+
+class State(NamedTuple):
+    """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that moves between steps, as plain data.
+
+    aux holds: index, the number of refresh intervals done; start, the time of the first; seeds, the run's or one a member,
+    and replay, the stored samples, for penalties that draw; clock, the step counter (anchor, count, h) with
+    t = anchor + count h; memory, the baselines'; buffers, the game's; alive, which members are still finite; proposed, the
+    step that an adaptive solver proposed last.
+    """
+
+    t: float
+    y: torch.Tensor
+    aux: dict[str, Any]
+
+
+class Info(NamedTuple):
+    """What one refresh interval did. The last step's losses (..., 2), field_norm (...), step_size and error_ratio; nfe:
+    field evaluations (of both players, or of the one evaluated most often; penalties not counted); accepted and rejected
+    steps; finite (...): whether all of it was; records: a ``StepRecord`` for each accepted step.
+    """
+
+    losses: torch.Tensor
+    field_norm: torch.Tensor
+    step_size: float
+    error_ratio: float
+    nfe: int
+    accepted: int
+    rejected: int
+    finite: torch.Tensor
+    records: list[StepRecord]
+
+
+def check_state(game: Game, y0: Any) -> None:
+    """Refuse a y0 that is not a floating (P,) or (E, P) tensor of finite numbers."""
+    check_game(game)
+    shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
+    if not isinstance(y0, torch.Tensor) or not y0.is_floating_point() or y0.ndim not in (1, 2):
+        fail("y0", y0, shape)
+    if y0.shape[-1] != game.n_params or y0.shape[0] == 0:
+        fail("y0", y0, shape)
+    if not torch.isfinite(y0).all():
+        fail("y0", "a non-finite number in it", "finite everywhere")
+
+
+def needs_graph(arguments: Arguments, *values: Any) -> bool:
+    """Whether something that the run depends on asks for a gradient."""
+    weights = [getattr(penalty, name, None) for penalty in arguments.penalties for name in ("weight", "settings")]
+    leaves = torch.utils._pytree.tree_leaves([values, weights, arguments.rates, arguments.step_size])
+    return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
+
+
+def each_member(function: Any, y: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
+    """A game's function of y (P,), for every member of an ensemble."""
+    if y.ndim == 1:
+        return function(*rest, y)
+    members = [function(*({k: x[e] for k, x in r.items()} for r in rest), member) for e, member in enumerate(y)]
+    return {key: torch.stack([m[key] for m in members]) for key in members[0]}

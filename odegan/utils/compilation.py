@@ -1,0 +1,121 @@
+"""Functions compiled once for each shape of their inputs; what cannot be compiled runs as it is, and says so once."""
+
+from __future__ import annotations
+
+import time
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from odegan.utils.checks import one_line
+
+Function = Callable[..., Any]
+
+# Backends that replay CUDA graphs, with the options that make them do so.
+_CAPTURING: dict[str, dict[str, Any] | None] = {"inductor": {"triton.cudagraphs": True}, "cudagraphs": None}
+
+
+class Compiler:
+    """``compiler(function)`` is the function compiled by ``torch.compile``, as one graph for each shape of its inputs.
+
+    Compiling happens at the first call with a new shape. The first function that cannot be compiled ends it for all that this
+    compiler has made: from then on they are called as they are, so that results are the uncompiled ones, and one warning
+    says why. What the function itself raises is raised.
+
+    Args:
+        backend: False: leave functions alone; True: inductor; or the name of a backend.
+    """
+
+    def __init__(self, backend: bool | str) -> None:
+        self.backend = "inductor" if backend is True else backend
+        self.tell: Callable[[str], None] = lambda text: None
+        self.interrupted: Callable[[], bool] = lambda: False  # Ctrl-C reaches the C++ compiler too
+        self.count = 0  # compilations so far
+        self.failed = False
+
+    @property
+    def works(self) -> bool:
+        """Whether what was called ran compiled."""
+        return self.count > 0 and not self.failed
+
+    def __call__(self, function: Function, what: str = "the field") -> Function:
+        """The function, compiled when it is called; ``what`` it is, for messages."""
+        if not self.backend:
+            return function
+        versions: dict[Any, Function] = {}
+
+        def call(*inputs: Any) -> Any:
+            if self.failed:
+                return function(*inputs)
+            key = _shapes(inputs)
+            return versions[key](*inputs) if key in versions else first(key, inputs)
+
+        def first(key: Any, inputs: Any) -> Any:
+            compiled, start = _compiled(function, str(self.backend), inputs), time.monotonic()
+            self.tell(f"compiling {what} ...")
+            try:
+                value = compiled(*inputs)
+            except Exception as error:  # dynamo's, the backend's, the C++ compiler's: they share no class
+                reason = one_line(error) or type(error).__name__
+            else:
+                versions[key] = compiled
+                self.count += 1
+                self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
+                return value
+            value = function(*inputs)
+            if not self.interrupted():
+                self._give_up(what, reason)
+            return value
+
+        return call
+
+    def _give_up(self, what: str, reason: str) -> None:
+        self.failed = True
+        self.tell(f"{what} runs uncompiled")
+        warnings.warn(
+            f"compile: {what} cannot be compiled with {self.backend!r} and runs uncompiled ({reason})",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _shapes(inputs: Any) -> tuple[Any, ...]:
+    """What one graph is made for: not the values of tensors, such as the time and the step size."""
+    leaves = ((x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else type(x) for x in tree_leaves(inputs))
+    return torch.is_grad_enabled(), *leaves
+
+
+def _compiled(function: Function, backend: str, inputs: Any) -> Function:
+    device = next((x.device for x in tree_leaves(inputs) if isinstance(x, torch.Tensor) and x.is_cuda), None)
+    # A backward pass reads what the forward pass left in the graph's memory, which the next replay overwrites.
+    captures = device is not None and backend in _CAPTURING and not torch.is_grad_enabled()
+    options = _CAPTURING[backend] if captures else None
+    compiled = torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
+    return _replayed(compiled, device) if captures else compiled
+
+
+def _replayed(compiled: Function, device: Any) -> Function:
+    """A function captured as a CUDA graph: its inputs all on the device, without which nothing is captured (the time is a
+    scalar on the CPU), and its outputs copied out of the graph's memory, which the next replay overwrites.
+    """
+
+    def call(*inputs: Any) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        outputs = compiled(*tree_map_only(torch.Tensor, lambda x: x.to(device, non_blocking=True), inputs))
+        return tree_map_only(torch.Tensor, torch.clone, outputs)
+
+    return call
+
+
+def _own_code(function: Function) -> Function:
+    """The function with a code object of its own: torch counts recompilations by it and gives up after a few, though every
+    stepper compiles a step of its own, for each shape.
+    """
+    bare = getattr(function, "__func__", function)
+    code = bare.__code__.replace()
+    own = types.FunctionType(code, bare.__globals__, bare.__name__, bare.__defaults__, bare.__closure__)
+    return own if bare is function else types.MethodType(own, function.__self__)  # type: ignore[attr-defined]

@@ -1,0 +1,350 @@
+"""The experiments' quick forms through the command line: what they write, refuse, and resume."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.image import imread
+
+pytest.importorskip("tyro")
+
+from experiments.framework import mixture, runner
+from experiments.framework.command_line import reproducing
+from experiments.framework.folder import Folder
+from experiments.framework.runner import Options
+from experiments.framework.solver_options import SolverOptions
+from experiments.mog16 import experiment as mog16
+from experiments.rotational import experiment as rotational
+from odegan import ArgumentError, LostRankError, plots
+
+
+@dataclass
+class Tiny(Options):
+    """What the runner itself does, without an experiment's cost."""
+
+    size: float = 1.0
+    """Size."""
+
+    def quick_form(self) -> Tiny:
+        return self
+
+
+def run_tiny(options: Tiny, folder: Folder) -> list[dict]:
+    folder.log({"run": "tiny", "step": 0, "size": options.size})
+    folder.save(plots.curves({"a": ([0, 1], [0, options.size])}, "x", "y"), "line")
+    return [{"run": "tiny", "size": options.size}]
+
+
+ENTRIES = {
+    "rotational": rotational.main,
+    "mog16": mog16.main,
+    "tiny": lambda argv: runner.main(Tiny, run_tiny, argv),
+}
+EXPERIMENTS = ("rotational", "mog16")
+FIGURES = {
+    "rotational": {"spirals", "thresholds", "frozen"},
+    "mog16": {"density", "modes", "quality"},
+    "mog16 --compare": {
+        *("density", "modes", "quality", "compared_modes", "compared_quality", "compared_density"),
+        *("bars_modes", "bars_quality", "bars_kl"),
+    },
+}
+
+
+def call(command: str, folder: Path, *more: str) -> int:
+    name, *arguments = command.split()
+    return ENTRIES[name]([*arguments, "--quick", "--no-progress", "--output", str(folder), *more])
+
+
+def summary(folder: Path) -> list[dict]:
+    rows = json.loads((folder / "summary.json").read_text())
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def quick(request, tmp_path_factory) -> tuple[str, Path, str]:
+    """(command, folder, what it printed) of every quick form, run once."""
+    folder, printed = tmp_path_factory.mktemp("quick") / "run", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert call(request.param, folder) == 0
+    return request.param, folder, printed.getvalue()
+
+
+def test_quick_form_writes_everything(quick: tuple[str, Path, str]) -> None:
+    command, folder, printed = quick
+    config = json.loads((folder / "config.json").read_text())
+    assert config["options"]["quick"] is True
+    assert set(config["versions"]) == {"odegan", "torch", "torchdiffeq"}
+    assert config["command"].startswith(f"python -m experiments.{command}")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows
+    assert all("run" in row for row in rows)
+    pictures = {path.stem: imread(path) for path in (folder / "figures").glob("*.png")}
+    assert pictures.keys() == FIGURES[command]
+    assert all(picture[..., :3].std() > 0.02 for picture in pictures.values())
+    table = (folder / "summary.md").read_text()
+    for row in summary(folder):
+        first = next(iter(row.values()))
+        assert first in table
+        assert first in printed
+    assert printed.endswith(f"figures: {folder / 'figures'}\n")
+
+
+def test_summary_holds_what_the_experiment_claims(quick: tuple[str, Path, str]) -> None:
+    command, folder, _ = quick
+    CLAIMS[command](summary(folder))
+
+
+def thresholds_are_the_closed_forms(rows: list[dict]) -> None:
+    named = {row["solver"]: row for row in rows}
+    assert set(named) == set(rotational.fixed_solvers())
+    for row in rows:
+        assert row["measured b"] == pytest.approx(row["closed form b"], rel=0.01)
+        assert row["frozen: distance from Euler"] < 1e-12
+        assert row["frozen: norm after 200 steps"] > 2
+    # The numbers at h = 0.01 and a = 1; Euler's is sqrt(2 a / h - a^2).
+    for solver, threshold in {"euler": 199**0.5, "heun2": 54.96, "rk4": 283.6}.items():
+        assert named[solver]["closed form b"] == pytest.approx(threshold, rel=1e-3)
+
+
+def every_setting_spends_its_budget(rows: list[dict]) -> None:
+    for row in rows:
+        assert 48 <= row["evaluations"] <= 64
+        assert row["diverged"] == "0 of 2"
+
+
+def every_setting_is_there(rows: list[dict]) -> None:
+    assert [row["setting"] for row in rows] == list(mog16.SETTINGS)
+    every_setting_spends_its_budget(rows)
+
+
+CLAIMS = {
+    "rotational": thresholds_are_the_closed_forms,
+    "mog16": every_setting_spends_its_budget,
+    "mog16 --compare": every_setting_is_there,
+}
+
+
+HELP = {
+    "all": ("seed", "device", "output", "quick", "resume", "progress", "docs"),
+    "rotational": ("damping", "rotation", "step-size"),
+    "mog16": (
+        *(
+            "solver",
+            "step-size",
+            "refresh",
+            "placement",
+            "players",
+            "penalty",
+            "rates",
+            "rtol",
+            "atol",
+            "clip",
+            "option",
+        ),
+        *("seeds", "evaluations", "full", "compare", "settings", "compile"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_help_names_and_explains_the_options(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        ENTRIES[name](["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(f"--{option}" in printed for option in HELP["all"])
+    assert all(f"--{option}" in printed for option in HELP[name])
+    assert "Seed of everything random" in printed
+
+
+def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.rotational", "--step-size", "zero", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--step-size" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, module",
+    [
+        *((name, name) for name in ("dirac", "gaussian", "rotational", "dual_flow_scheme")),
+        ("dirac", "dirac_response"),
+    ],
+)
+def test_ctrl_c_in_a_short_solution_is_no_result(name: str, module: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    home = importlib.import_module(f"experiments.{module}.experiment")
+    original = home.odeint_gan
+
+    def interrupted(*args, **given):
+        return original(*args, **given, callback=lambda state, info: signal.raise_signal(signal.SIGINT))
+
+    monkeypatch.setattr(home, "odeint_gan", interrupted)
+    main = importlib.import_module(f"experiments.{name}.experiment").main
+    assert main(["--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 130
+    assert not (tmp_path / "run/summary.json").exists()
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_every_experiment_asks_whether_its_solution_finished() -> None:
+    folder = Path(runner.__file__).parents[1]
+    homes = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
+    solving = {
+        name for name, text in homes.items() if re.search(r"^from odegan import .*\bodeint_gan\b", text, re.MULTILINE)
+    }
+    assert len(solving) > 10
+    assert {name for name in solving if "finished(" not in homes[name]} == {"framework/mixture.py"}  # whose callers ask
+
+
+@pytest.mark.parametrize("solver, intervals", [("heun2", 5), ("dopri5", 2)])
+def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
+    solver: str, intervals: int, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    switches = ("--solver", solver, "--seeds", "2")
+    assert call("mog16", tmp_path / "whole", *switches) == 0
+    calls = []
+    original = mixture.Budget.__call__
+
+    def interrupting(self, state, info) -> bool:
+        calls.append(state.t)
+        if len(calls) == intervals:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, state, info)
+
+    monkeypatch.setattr(mixture.Budget, "__call__", interrupting)
+    assert call("mog16", tmp_path / "broken", *switches) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not (tmp_path / "broken/summary.json").exists()
+    with (tmp_path / "broken/metrics.jsonl").open("a") as file:
+        file.write('{"run": "cut sh')
+    assert call("mog16", tmp_path / "broken", *switches, "--resume") == 0
+    assert summary(tmp_path / "broken") == summary(tmp_path / "whole")
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("broken", "whole")]
+    assert sorted(metrics[0].splitlines()) == sorted(metrics[1].splitlines())
+
+
+def test_resume_refuses_other_options_and_names_them(tmp_path: Path, capsys) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    assert call("tiny", tmp_path / "run", "--resume", "--size", "3") == 2
+    assert "size: got 3.0, but the run in" in capsys.readouterr().err
+    assert call("tiny", tmp_path / "run", "--resume") == 0
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_fresh_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    (tmp_path / "run/figures/mine.png").touch()
+    stale = Folder(tmp_path / "run", "tiny", "").checkpoint("stale")
+    stale.touch()
+    assert call("tiny", tmp_path / "run", "--size", "3") == 0
+    assert summary(tmp_path / "run") == [{"run": "tiny", "size": 3.0}]
+    assert (tmp_path / "run/figures/mine.png").exists()
+    assert not stale.exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.tex").touch()
+    assert call("tiny", tmp_path / "other") == 2
+    assert "output: got" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), LostRankError("distributed: rank 0 of 2 has lost another rank")]
+)
+def test_a_full_disk_and_a_lost_process_are_one_line(error: Exception, tmp_path: Path, capsys) -> None:
+    def run(options: Tiny, folder: Folder) -> list[dict]:
+        raise error
+
+    assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert str(error) in said
+    assert "--resume" in said
+
+
+def test_what_a_full_disk_cuts_short_is_not_kept(tmp_path: Path, capsys, monkeypatch) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    before = (tmp_path / "run/summary.json").read_text()
+
+    def full(path: Path, text: str) -> None:
+        with path.open("w") as file:
+            file.write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert call("tiny", tmp_path / "run", "--resume") == 1
+    assert "config.json' could not be written ([Errno 28] No space left on device)" in capsys.readouterr().err
+    assert (tmp_path / "run/summary.json").read_text() == before
+    assert list((tmp_path / "run").glob("*.part")) == []
+
+
+def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Path) -> None:
+    def refused(options: Tiny, folder: Folder) -> list[dict]:
+        raise ArgumentError("data: got 'nowhere'; it must be an existing path")
+
+    assert call("tiny", tmp_path / "run") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert runner.main(Tiny, refused, ["--output", str(tmp_path / "run"), "--quick"]) == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_docs_get_figures_and_the_command(tmp_path: Path) -> None:
+    assert call("tiny", tmp_path / "run", "--size", "2", "--docs", str(tmp_path / "docs")) == 0
+    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["test_experiments_line.png"]
+    page = (tmp_path / "docs/results/test_experiments.md").read_text()
+    assert "test_experiments --quick --size 2\n" in page
+    assert (tmp_path / "run/summary.md").read_text() in page
+
+
+def test_metrics_are_json_whatever_the_numbers(tmp_path: Path) -> None:
+    folder = Folder.open(Tiny(output=tmp_path / "run"), "tiny", "")
+    folder.log({"step": 1, "values": torch.tensor([1.0, float("nan")]), "kl": float("inf")})
+    assert (tmp_path / "run/metrics.jsonl").read_text() == '{"step": 1, "values": [1.0, null], "kl": null}\n'
+
+
+def test_reproducing_leaves_out_what_does_not_change_numbers() -> None:
+    command = "python -m experiments.mog16 --resume --output=a --docs d --no-progress --settings 'no penalty' --seeds 3"
+    assert reproducing(command) == "python -m experiments.mog16 --settings 'no penalty' --seeds 3"
+
+
+def test_switches_become_the_arguments_of_odeint_gan() -> None:
+    given = SolverOptions(
+        solver="adam", step_size=1e-3, refresh="never", penalty=("generator_gradient:0.5",), option=("betas=0.5,0.9",)
+    ).keywords()
+    assert given["options"] == {"betas": (0.5, 0.9)}
+    assert given["refresh"] == float("inf")
+    assert repr(given["penalties"]) == "[generator_gradient(0.5)]"
+    adaptive = SolverOptions(solver="dopri5", step_size=0.2).keywords()
+    assert (adaptive["step_size"], adaptive["refresh"]) == (None, 0.2)
+    assert mog16.Mog16(penalty=("none",)).keywords()["penalties"] == []
+    with pytest.raises(ArgumentError, match="refresh"):
+        SolverOptions(refresh="x").keywords()
+
+
+def test_draw_has_every_mode_equally_often() -> None:
+    x = mixture.draw(64, torch.Generator().manual_seed(0))
+    nearest = torch.cdist(x, mixture.MODES).argmin(1)
+    assert torch.bincount(nearest).tolist() == [4] * 16
+    assert torch.cdist(x, mixture.MODES).amin(1).max() < 6 * mixture.SIGMA
+
+
+def test_a_member_that_diverges_is_counted(tmp_path: Path) -> None:
+    assert call("mog16", tmp_path, "--solver", "euler", "--step-size", "1e20", "--penalty", "none") == 0
+    (row,) = summary(tmp_path)
+    assert row["diverged"] == "2 of 2"
+    assert row["modes covered"] == [0.0, 0.0]
+
+
+def test_options_need_a_quick_form() -> None:
+    with pytest.raises(NotImplementedError):
+        Options().quick_form()

@@ -1,0 +1,450 @@
+"""Image training from the command line: artefacts, exact resumption, checkpoints read back, and every preset for two steps."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from experiments.images import experiment as images
+from experiments.images import pictures as images_pictures
+from experiments.images import presets
+from experiments.images import sampling as images_sampling
+from experiments.images import scores as images_scores
+from experiments.images import training as images_training
+from experiments.images.compare import variant
+from experiments.images.run import make_game
+from experiments.images.sampling import sampler
+from odegan import ArgumentError, nets
+from odegan.metrics.features import find_extractor
+from odegan.utils import checkpoint
+from odegan.utils.seeds import generator
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+SHORT = ("train", "--preset", "digits", "--quick", "--metrics", "none")
+PROGRAM = (sys.executable, "-m", "experiments.images")
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def call(cache):
+    """Run a command in this process: (words) -> exit code."""
+
+    def run(*words, output, resume=False):
+        cached = [] if words[0] in ("sample", "interpolate") else ["--cache", str(cache)]
+        more = ["--resume"] if resume else []
+        return images.main([*map(str, words), "--output", str(output), "--no-progress", *cached, *more])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def quick(call, tmp_path_factory):
+    """The folder of an uninterrupted quick run on the digits."""
+    folder = tmp_path_factory.mktemp("images") / "run"
+    assert call("train", "--preset", "digits", "--quick", "--steps", 40, "--every", 20, output=folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def short(call, tmp_path_factory):
+    """A run so short that rounding has no time to grow."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    assert call(*SHORT, output=folder) == 0
+    return folder
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def saved(folder, name="seed0"):
+    return checkpoint.load(folder / "checkpoints" / f"{name}.pt")
+
+
+def test_every_artefact_is_there(quick):
+    assert {path.name for path in (quick / "figures").iterdir()} == {
+        "samples.png",
+        "over_time.gif",
+        "losses.png",
+        "fid.png",
+    }
+    grids = sorted(path.name for path in (quick / "samples" / "seed0").iterdir())
+    assert grids == ["00000000.png", "00000020.png", "00000040.png"]
+    with Image.open(quick / "figures" / "over_time.gif") as animation:
+        assert animation.n_frames == 3
+    assert [row["evaluations"] for row in rows(quick)] == [40, 80]
+    (summary,) = json.loads((quick / "summary.json").read_text())
+    assert (summary["steps"], summary["field evaluations"], summary["diverged"]) == (40, 80, 0)
+
+
+def test_scores_say_what_they_depend_on(quick):
+    score = rows(quick)[-1]["fid"]
+    assert score["value"] > 0
+    assert score["extractor"] == "digit classifier, seed 0"
+    assert (score["n"], score["n_real"], score["normalisation"], score["seed"]) == (64, 1797, "none", 0)
+
+
+def test_the_exponential_average_is_what_is_scored(quick):
+    payload = saved(quick)
+    exponential, uniform, monitor = payload["callbacks"]
+    assert monitor["step"] == 40
+    preset = presets.Preset(**monitor["preset"])
+    first = sampler(make_game(preset), exponential["y"], preset)(64, 0)
+    images_pictures.save(first, quick / "again.png")
+    assert (quick / "again.png").read_bytes() == (quick / "figures" / "samples.png").read_bytes()
+    assert not torch.equal(uniform["y"], exponential["y"])
+    assert not torch.equal(payload["y"], exponential["y"])
+
+
+def test_the_export_loads_into_the_plain_module(quick):
+    export = checkpoint.load(quick / "generator.pt")
+    preset = presets.Preset(**export["preset"])
+    generator = nets.get(preset.networks).generator(preset.latent)
+    generator.load_state_dict(export["generator"])
+    average = saved(quick)["callbacks"][0]["y"]
+    draw = sampler(make_game(preset), average, preset)
+    z = draw.latents(5, 3)
+    torch.testing.assert_close(generator(z), draw.images(z))
+
+
+def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
+    words = ["train", "--preset", "digits", "--quick", "--steps", "40", "--every", "20", "--save-every", "3"]
+    command = [*PROGRAM, *words, "--no-progress", "--cache", cache, "--output", tmp_path / "run"]
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "checkpoints" / "seed0.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert saved(tmp_path / "run")["t"] < saved(quick)["t"]
+    assert call(*words, output=tmp_path / "run", resume=True) == 0
+    resumed, whole = saved(tmp_path / "run"), saved(quick)
+    assert torch.equal(resumed["y"], whole["y"])
+    for kept, ours in zip(resumed["callbacks"][:2], whole["callbacks"][:2], strict=True):
+        assert torch.equal(kept["y"], ours["y"])
+    assert rows(tmp_path / "run") == rows(quick)
+    for picture in (quick / "samples" / "seed0").iterdir():
+        assert (tmp_path / "run" / "samples" / "seed0" / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_two_processes_train_as_one(short, cache, tmp_path):
+    words = [*SHORT, "--no-progress"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["experiments.images", *words, "--cache", cache, "--output", tmp_path / "run"]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    torch.testing.assert_close(saved(tmp_path / "run")["y"], saved(short)["y"], rtol=0, atol=1e-5)
+    assert [row["step"] for row in rows(tmp_path / "run")] == [2, 4]
+    assert done.stdout.count("figures: ") == 1
+
+
+def test_evaluate(call, quick, tmp_path):
+    file = quick / "checkpoints" / "seed0.pt"
+    metrics = ("fid", "kid", "inception_score", "precision", "recall")
+    assert call("evaluate", file, "--metrics", *metrics, output=tmp_path / "e") == 0
+    (row,) = rows(tmp_path / "e")
+    assert row["fid"]["value"] == pytest.approx(rows(quick)[-1]["fid"]["value"], rel=1e-9)
+    assert set(metrics) <= set(row)
+    (summary,) = json.loads((tmp_path / "e" / "summary.json").read_text())
+    assert 1 <= summary["inception_score"] <= 10
+    assert call("evaluate", file, "--average", "raw", output=tmp_path / "raw") == 0
+    assert rows(tmp_path / "raw")[0]["fid"]["value"] != row["fid"]["value"]
+
+
+def test_sample_and_interpolate(call, quick, tmp_path):
+    file = quick / "checkpoints" / "seed0.pt"
+    assert call("sample", file, "--n", 5, output=tmp_path / "s") == 0
+    assert call("sample", file, "--n", 3, "--separate", output=tmp_path / "each") == 0
+    assert len(list((tmp_path / "each" / "figures").iterdir())) == 3
+    assert call("interpolate", file, "--rows", 2, "--columns", 7, output=tmp_path / "i") == 0
+    with Image.open(tmp_path / "i" / "figures" / "interpolation.png") as picture:
+        assert picture.width > 3 * picture.height
+
+
+def test_interpolations_keep_to_the_great_circle():
+    torch.manual_seed(0)
+    starts, ends = torch.randn(4, 16), torch.randn(4, 16)
+    path = images_sampling.interpolations(starts, ends, 9)
+    torch.testing.assert_close(path[:, 0], starts)
+    torch.testing.assert_close(path[:, -1], ends)
+    unit = nn.functional.normalize
+    circle = images_sampling.interpolations(unit(starts), unit(ends), 9)
+    torch.testing.assert_close(circle.norm(dim=2), torch.ones(4, 9))
+
+
+def test_compare(call, tmp_path):
+    words = ("compare", "--preset", "digits", "--quick", "--seeds", 2)
+    words += ("--solvers", "euler@0.2", "heun2", "adam", "euler@1e30")
+    assert call(*words, output=tmp_path / "run") == 0
+    table = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [row["solver"] for row in table] == ["euler", "heun2", "adam", "euler"]
+    assert [row["steps"] for row in table] == [16, 8, 16, 16]
+    assert {row["field evaluations"] for row in table[:3]} == {16}
+    assert [row["diverged"] for row in table] == [0, 0, 0, 2]
+    assert {(row["run"], row["seed"]) for row in rows(tmp_path / "run")} == {
+        (f"{name}_seed{seed}", seed) for name in ("euler_0.2", "heun2", "adam") for seed in (0, 1)
+    }
+    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"fid_over_evaluations.png", "samples.png"}
+
+
+def test_variants_cost_and_average_the_same():
+    base = presets.get("digits")
+    found = {name: variant(base, name, 6000, 10) for name in ("euler", "heun2", "rk4_classic", "alternating", "adam")}
+    assert {name: preset.steps for name, preset in found.items()} == {
+        "euler": 6000,
+        "heun2": 3000,
+        "rk4_classic": 1500,
+        "alternating": 6000,
+        "adam": 6000,
+    }
+    each = {"euler": 1, "heun2": 2, "rk4_classic": 4, "alternating": 1, "adam": 1}
+    for name, preset in found.items():
+        assert each[name] / (1 - preset.decay) == pytest.approx(1000)
+    assert found["heun2"].penalty == base.penalty
+    assert found["adam"].keywords()["penalties"] == []
+    with pytest.raises(ArgumentError, match="fixed-step"):
+        variant(base, "dopri5", None, 10)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--preset", "digts"),
+        ("train", "--preset", "digits", "--solver", "huen2"),
+        ("train", "--preset", "digits", "--metrics", "fdi"),
+        ("train", "--preset", "digits", "--fast"),
+        ("train", "--preset", "digits", "--data", "nowhere"),
+        ("train",),
+        ("sample", "nowhere.pt"),
+        ("compare", "--preset", "digits", "--quick", "--solvers", "dopri5"),
+    ],
+    ids=lambda words: " ".join(words[-2:]),
+)
+def test_wrong_options_are_one_line(call, tmp_path, capsys, words):
+    assert call(*words, output=tmp_path / "run") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data", "nowhere"),
+        ("--extractor", "nowhere.pth", "--metrics", "fid"),
+        ("--metrics", "fdi"),
+        ("--workers", 1),
+        ("--networks", "clc_resnet32"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, words):
+    folder = tmp_path / "run"
+    shutil.copytree(short, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert call(*SHORT, *words, output=folder) == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_images_that_couple_a_batch_are_refused_in_parts_before_anything_is_written(call, pictures, tmp_path, capsys):
+    words = ("train", "--preset", "jare-cifar10-1", "--data", pictures, "--batch-size", 4, "--metrics", "none")
+    assert call(*words, "--micro-batch", 2, output=tmp_path / "run") == 2
+    assert "BatchNorm" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"callbacks": []},
+        {"callbacks": [3]},
+        {"callbacks": [{"preset": {"solver": "heun2"}}]},
+        {"y": torch.zeros(3)},
+        {"t": None},
+    ],
+    ids=str,
+)
+def test_foreign_checkpoints_are_refused(call, short, tmp_path, capsys, change):
+    payload = {key: value for key, value in (saved(short) | change).items() if value is not None}
+    checkpoint.save(tmp_path / "other.pt", payload)
+    assert call("sample", tmp_path / "other.pt", output=tmp_path / "run") == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "which is none of `experiments.images train`" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_torn_checkpoint_is_refused(call, tmp_path, capsys):
+    (tmp_path / "torn.pt").write_bytes(b"PK\x03\x04 torn")
+    assert call("sample", tmp_path / "torn.pt", output=tmp_path / "run") == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays(call, pictures, tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    words = ["train", "--preset", "jare-cifar10-3", "--data", folder, "--batch-size", 2, "--steps", 3, "--every", 3]
+    words += ["--save-every", 1, "--metrics", "none", "--grid", 1]
+    first = torch.randperm(6, generator=generator(0, "data", 0))[4]  # of the third minibatch
+    (folder / f"{int(first)}.png").write_bytes(b"no image")
+    assert call(*words, output=tmp_path / "run") == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{int(first)}.png, which is no image that can be used" in said
+    kept = (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes()
+    assert saved(tmp_path / "run")["aux"]["index"] == 2
+    assert call(*words, output=tmp_path / "run", resume=True) == 2
+    assert (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes() == kept
+
+
+def test_animations_of_long_runs_have_few_pictures(tmp_path):
+    frames = [images_pictures.save(torch.full((1, 1, 8, 8), i / 100 - 1), tmp_path / f"{i}.png") for i in range(200)]
+    with Image.open(images_pictures.animate(frames, tmp_path / "all.gif", seconds=1.0)) as animation:
+        assert animation.n_frames == 10
+        first = animation.convert("L").getpixel((100, 100))
+        animation.seek(9)
+        assert (first, animation.convert("L").getpixel((100, 100))) == pytest.approx((0, 254), abs=2)
+
+
+def test_a_run_that_diverges_says_so(call, tmp_path):
+    words = ("train", "--preset", "digits", "--quick", "--step-size", 1e30, "--penalty", "none")
+    assert call(*words, output=tmp_path / "run") == 0
+    (row,) = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert row["diverged"] == 1
+
+
+@pytest.mark.parametrize(
+    "switch", [["--channels-last"], ["--checkpointing"], ["--micro-batch", 4], ["--autocast", "bfloat16"]], ids=str
+)
+def test_switches_of_the_machine(call, short, tmp_path, switch):
+    assert call(*SHORT, *switch, output=tmp_path / "run") == 0
+    found, expected = saved(tmp_path / "run")["y"], saved(short)["y"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if "bfloat16" in switch else 1e-5)
+    if "bfloat16" in switch:
+        assert not torch.allclose(found, expected, atol=1e-5)
+
+
+def test_tensorboard(call, tmp_path, capsys, monkeypatch):
+    real = images_training.importlib.util.find_spec
+    missing = lambda name: None if name == "tensorboard" else real(name)  # noqa: E731
+    monkeypatch.setattr(images_training.importlib.util, "find_spec", missing)
+    assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "run") == 0
+    assert "pip install 'odegan[tensorboard]'" in capsys.readouterr().err
+    monkeypatch.undo()
+    pytest.importorskip("tensorboard")
+    assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "with") == 0
+    assert any((tmp_path / "with" / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("name", ["sngan-cifar10", "jare-cifar10-3"])
+def test_the_game_of_a_preset_is_always_the_same(name):
+    before = torch.get_rng_state()
+    first, second = make_game(presets.get(name)), make_game(presets.get(name))
+    assert first.fingerprint() == second.fingerprint()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_grids():
+    shown = torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1, 1).expand(3, 3, 4, 4)
+    sheet = images_pictures.grid(shown, columns=2)
+    assert sheet.shape == (11, 11, 3)
+    assert sheet[1, 1].tolist() == [0, 0, 0]
+    assert sheet[1, 6].tolist() == [128, 128, 128]
+    assert sheet[6, 1].tolist() == sheet[6, 6].tolist() == sheet[0, 0].tolist() == [255, 255, 255]
+
+
+def test_batch_statistics_of_samples(monkeypatch):
+    """Estimated statistics make every image its latent's own; those of the batch do not."""
+    monkeypatch.setattr(images_sampling, "ESTIMATED", 5)
+    preset = presets.changed(presets.get("jare-cifar10-1"), {"batch_size": 4, "latent": 8})
+    game = make_game(preset)
+    y = game.init(seed=0)
+    running = sampler(game, y, presets.changed(preset, {"batch_statistics": False}))
+    batch = sampler(game, y, preset)
+    assert (running.normalisation, batch.normalisation) == ("running", "batch")
+    z = running.latents(8, 0)
+    torch.testing.assert_close(running.images(z)[:2], running.images(z[:2]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(batch.images(z)[:2], batch.images(z[:2]), atol=1e-3)
+    assert batch(3, 0).shape == (3, 3, 32, 32)
+
+
+# Every preset at its real shapes.
+SLOW = {
+    "odegan-cifar10",
+    "odegan-cifar10-resnet",
+    "odegan-imagenet128",
+    "clc-imagenet128",
+    "clc-celeba64",
+    "sngan-cifar10",
+}
+SLOW |= {"jare-cifar10-1", "jare-cifar10-2", "jare-cifar10-6", "r3gan-small"}
+EACH = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in presets.PRESETS]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of random images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def small_features(monkeypatch):
+    """A small network in the place of Inception."""
+    torch.manual_seed(0)
+    pooled = [nn.AdaptiveAvgPool2d(8), nn.Flatten()]
+    networks = {channels: nn.Sequential(*pooled, nn.Linear(64 * channels, 4)) for channels in (1, 3)}
+
+    def extractor(name, device):
+        assert name == "inception"
+        return find_extractor(lambda x: (found := networks[x.shape[1]](x), found), device)
+
+    monkeypatch.setattr(images_scores, "find_extractor", extractor)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_every_preset_takes_two_steps_and_resumes(call, pictures, small_features, tmp_path, monkeypatch, name):
+    words = ["train", "--preset", name, "--data", pictures, "--batch-size", 2, "--steps", 2, "--every", 2]
+    words += ["--save-every", 1, "--samples", 4, "--grid", 4, "--metrics", "fid", "--extractor", "inception"]
+    words += ["--uniform-from", 0]
+    assert call(*words, output=tmp_path / "whole") == 0
+    (row,) = rows(tmp_path / "whole")
+    assert row["step"] == 2
+    assert np.isfinite([row["loss_disc"], row["loss_gen"], row["fid"]["value"]]).all()
+
+    before = images_training.Monitor.__call__
+
+    def cut_short(monitor, state, info):
+        if monitor.step == 1:
+            raise KeyboardInterrupt
+        before(monitor, state, info)
+
+    monkeypatch.setattr(images_training.Monitor, "__call__", cut_short)
+    assert call(*words, output=tmp_path / "cut") == 130
+    monkeypatch.setattr(images_training.Monitor, "__call__", before)
+    assert saved(tmp_path / "cut")["t"] < saved(tmp_path / "whole")["t"]
+    assert call(*words, output=tmp_path / "cut", resume=True) == 0
+    assert torch.equal(saved(tmp_path / "cut")["y"], saved(tmp_path / "whole")["y"])
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+    file = tmp_path / "whole" / "checkpoints" / "seed0.pt"
+    assert call("sample", file, "--n", 3, output=tmp_path / "sample") == 0
+    assert call("evaluate", file, "--metrics", "fid", "kid", "--samples", 6, output=tmp_path / "evaluate") == 0
+    assert np.isfinite(rows(tmp_path / "evaluate")[0]["kid"]["value"])

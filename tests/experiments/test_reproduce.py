@@ -1,0 +1,140 @@
+"""make reproduce: its table is that of the published pages; it resumes, goes on after failures, and publishes."""
+
+import json
+import re
+import shlex
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tyro")
+
+from experiments.digits import experiment as digits
+from experiments.framework import command_line
+from experiments.framework.folder import Folder
+from experiments.framework.publishing import publish
+from experiments.framework.runner import Options
+from experiments.images import experiment as images
+from experiments.mog16 import experiment as mog16
+from experiments.reproduce import experiment as reproduce
+from experiments.reproduce.experiment import COMMANDS
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
+
+
+def test_the_table_is_that_of_the_published_pages():
+    made = {page.stem: re.findall(r"^python -m (.*)$", page.read_text(), re.MULTILINE) for page in RESULTS.glob("*.md")}
+    assert {name: lines for name, lines in made.items() if name not in BENCHMARKS and "reliability" not in name} == {
+        name: [f"experiments.{command}"] for name, command in COMMANDS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "page, options",
+    {"mog16": mog16.Mog16, "digits": digits.Digits, "images_digits_compared": images.Command}.items(),
+)
+def test_commands_are_understood(page, options):
+    module, *arguments = shlex.split(COMMANDS[page])
+    found = command_line.parse(options, module, "", arguments)
+    assert found.name(module) == page
+
+
+def test_runs_resumes_and_names_what_failed(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(reproduce, "COMMANDS", {"spiral": "rotational", "wrong": "rotational --seed none"})
+    arguments = ["--only", "spiral", "wrong", "--quick", "--output", str(tmp_path), "--docs", str(tmp_path / "docs")]
+
+    good = [word for word in arguments if word != "wrong"]
+    assert reproduce.main(arguments) == 1
+    printed = capfd.readouterr()
+    assert re.search(r"0:00:\d\d  \d of 2  spiral: 0:00:\d\d, 0:00:\d\d of a processor\n", printed.out)
+    assert printed.err == f"wrong: exit code 2, see {tmp_path / 'wrong'}.log\n"
+    assert "--seed" in (tmp_path / "wrong.log").read_text()
+    table = (tmp_path / "docs/results/rotational.md").read_text()
+
+    # Finished: published again from what is there, and not run again.
+    before = (tmp_path / "spiral/config.json").read_text()
+    shutil.rmtree(tmp_path / "docs")
+    assert reproduce.main(good) == 0
+    assert "1 of 1  spiral: finished before" in capfd.readouterr().out
+    assert (tmp_path / "docs/results/rotational.md").read_text() == table
+    assert (tmp_path / "spiral/config.json").read_text() == before
+
+    # Begun: goes on.
+    (tmp_path / "spiral/summary.json").unlink()
+    assert reproduce.main(good) == 0
+    assert "--resume" in json.loads((tmp_path / "spiral/config.json").read_text())["command"]
+    assert (tmp_path / "docs/results/rotational.md").read_text() == table
+
+
+def test_an_interruption_reaches_what_runs(tmp_path):
+    runs = reproduce.Runs(reproduce.Reproduce(output=tmp_path))
+    raised = []
+
+    def play():
+        try:
+            runs("vanishing_step")
+        except reproduce.Failed as error:
+            raised.append(str(error))
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    while not runs._running:
+        time.sleep(0.01)
+    time.sleep(1)
+    runs.end()
+    thread.join(timeout=120)
+    for process in list(runs._running):
+        process.kill()  # which a test that fails must not leave behind
+    assert raised
+    (said,) = raised
+    assert said.startswith("vanishing_step: exit code")
+    with pytest.raises(reproduce.Failed, match="exit code 130"):
+        runs("vanishing_step")
+
+
+def folder(path, command):
+    return Folder.open(Options(output=path), "given", f"python -m experiments.{command}")
+
+
+def test_state_is_that_of_the_same_command(tmp_path):
+    run = folder(tmp_path, "given --full --resume --output somewhere")
+    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "new"
+    run.log({"run": "a"})
+    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "begun"
+    run.finish([{"a": 1}])
+    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "finished"
+    assert reproduce.state(tmp_path, "python -m experiments.given") == "new"
+
+
+def test_publishing_keeps_pairs_infinities_and_facts(tmp_path):
+    run = folder(tmp_path / "run", "given")
+    run.facts["farthest"] = 1.00289
+    for name in ("shown", "hidden"):
+        run.own(f"figures/{name}.png").write_text(name)
+    run.finish([{"a": float("inf"), "b": (1.25, 0.5), "c": (float("nan"), float("nan")), "d": float("nan"), "e": 2.0}])
+    assert (tmp_path / "run/summary.md").read_text().splitlines()[2] == "| inf | 1.25 ± 0.5 | - | - | 2 |"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/page.md").write_text("![](figures/given_shown.png)")
+    publish(tmp_path / "run", tmp_path / "docs")
+    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["given_shown.png"]
+    assert (tmp_path / "docs/results/given.md").read_text().splitlines()[-7:] == [
+        "| a | b | c | d | e |",
+        "| --- | --- | --- | --- | --- |",
+        "| inf | 1.25 ± 0.5 | - | - | 2 |",
+        "",
+        "| fact | measured |",
+        "| --- | --- |",
+        "| farthest | 1.003 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong, said", [(["--only", "mog17"], "only: got 'mog17'.*did you mean"), (["--workers", "0"], "workers: got 0")]
+)
+def test_wrong_options(wrong, said, capsys):
+    assert reproduce.main(wrong) == 2
+    assert re.search(said, capsys.readouterr().err)

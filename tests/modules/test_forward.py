@@ -1,0 +1,122 @@
+"""Precision, memory layout and recomputation: the same field in each."""
+
+import pytest
+import torch
+from torch import nn
+
+import odegan
+from odegan import penalties
+from odegan.modules.forward import Execution
+
+X = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+class Counting(nn.Sequential):
+    """A block that counts its forward passes."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counting.calls += 1
+        return super().forward(x)
+
+
+def pair(dtype=torch.float64):
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.Linear(3, 64), nn.Tanh(), nn.Unflatten(1, (4, 4, 4)), nn.ConvTranspose2d(4, 1, 4, 2, padding=1)
+    )
+    discriminator = nn.Sequential(
+        Counting(nn.Conv2d(1, 4, 4, 2, padding=1), nn.Softplus()),
+        nn.Flatten(),
+        nn.Linear(64, 8),
+        nn.Tanh(),
+        nn.Linear(8, 1),
+    )
+    return generator.to(dtype), discriminator.to(dtype)
+
+
+def moved(members=None, penalty=None, dtype=torch.float64, **switches):
+    game = odegan.gan(*pair(dtype), latent=3, **switches)
+    y0 = game.init() if members is None else torch.stack([game.init()] * members)
+    end = odegan.odeint_gan(
+        game, y0, torch.tensor([0.0, 0.2]), data=X.to(dtype), batch_size=4, solver="heun2", step_size=0.1,
+        penalties=[penalty] if penalty else [],
+    )  # fmt: skip
+    return end.y - y0
+
+
+PENALTIES = [None, penalties.jare(0.3), penalties.r1(0.5), penalties.jare(0.3, chunks=2)]
+
+
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+@pytest.mark.parametrize("switch", ["channels_last", "checkpointing"])
+def test_the_same_field(switch, penalty, members):
+    assert torch.allclose(moved(members, penalty, **{switch: True}), moved(members, penalty), rtol=0, atol=1e-13)
+
+
+def test_checkpointing_computes_segments_again():
+    counts = []
+    for checkpointing in (False, True):
+        game = odegan.gan(*pair(), latent=3, checkpointing=checkpointing)
+        field, batch = odegan.vector_field(game), (X[:4], torch.ones(4, 3, dtype=torch.float64))
+        Counting.calls = 0
+        with torch.no_grad():
+            field(0.0, game.init(), batch)
+        counts.append(Counting.calls)
+    assert counts[1] == 2 * counts[0] > 0
+
+
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("penalty", PENALTIES[:3], ids=str)
+def test_autocast_keeps_the_state_in_its_precision(penalty, members):
+    exact = moved(members, penalty, torch.float32)
+    half = moved(members, penalty, torch.float32, autocast=torch.bfloat16)
+    assert half.dtype == torch.float32
+    error = (half - exact).norm() / exact.norm()
+    assert 1e-5 < error < 0.05  # bfloat16 has 8 bits: something must differ, and little
+
+
+def test_autocast_casts_the_networks_products_alone():
+    seen = []
+
+    class Spy(nn.Linear):
+        def forward(self, x):
+            out = super().forward(x)
+            seen.append((self.weight.dtype, out.dtype))
+            return out
+
+    game = odegan.gan(nn.Linear(2, 2), Spy(2, 1), latent=2, autocast=torch.bfloat16)
+    loss = game.losses(game.init(), (torch.ones(3, 2), torch.ones(3, 2)))[0]
+    assert set(seen) == {(torch.float32, torch.bfloat16)}
+    assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "switch, sentence",
+    [
+        ({"autocast": torch.float64}, "autocast: got torch.float64; it must be None, torch.bfloat16 or torch.float16"),
+        ({"autocast": "bf16"}, "autocast: got 'bf16'"),
+        ({"channels_last": 1}, "channels_last: got 1; it must be True or False"),
+        ({"checkpointing": "yes"}, "checkpointing: got 'yes'"),
+    ],
+)
+def test_wrong_switches(switch, sentence):
+    with pytest.raises(odegan.ArgumentError) as error:
+        odegan.gan(*pair(), **switch)
+    assert sentence in str(error.value)
+
+
+def test_channels_last_reaches_the_networks():
+    layouts = []
+
+    class Spy(nn.Conv2d):
+        def forward(self, x):
+            layouts.append((x.is_contiguous(memory_format=torch.channels_last), x.is_contiguous()))
+            return super().forward(x)
+
+    execution = Execution(channels_last=True)
+    conv = Spy(2, 3, 3)
+    execution(conv, dict(conv.named_parameters()), torch.randn(2, 2, 5, 5))
+    assert layouts == [(True, False)]

@@ -1,0 +1,84 @@
+"""What the documentation shows is what happens: doctests, and every python block runs as pasted."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import odegan
+
+ROOT = Path(__file__).parents[2]
+MODULES = ["odegan", *(m.name for m in pkgutil.walk_packages(odegan.__path__, "odegan."))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [(page.relative_to(ROOT), i, code) for page in PAGES for i, code in enumerate(FENCE.findall(page.read_text()))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    if name.startswith(("odegan.plots", "odegan.metrics")):
+        pytest.importorskip("matplotlib")
+        pytest.importorskip("sklearn")
+        pytest.importorskip("torchmetrics")
+    failures, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert failures == 0
+
+
+def test_doctests_are_found():
+    found = doctest.DocTestFinder().find(odegan.solvers.get)
+    assert sum(len(test.examples) for test in found) > 0
+
+
+def setting(page: Path, number: int) -> str:
+    """What a block may take as given: those that go on from an earlier one of the page come after it."""
+    earlier = [code for where, i, code in BLOCKS if where == page and i < number]
+    return "\n".join(earlier)
+
+
+@pytest.mark.parametrize("page, number, code", BLOCKS, ids=[f"{page}-{i}" for page, i, _ in BLOCKS])
+def test_python_blocks_run_as_pasted(page, number, code, tmp_path):
+    script = tmp_path / "block.py"
+    alone = "import odegan" in code or "from odegan" in code
+    script.write_text(code if alone else setting(page, number) + GIVEN + code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:__main__", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+# Fragments without an import speak of a batch that the reader has.
+GIVEN = "\nbatch = None\n"
+
+
+def test_pages_have_blocks():
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("package", ["penalties", "games", "data", "metrics", "flows"])
+def test_the_api_has_functions_that_are_named_as_their_module(package):
+    """Of two things with one name the page's tool takes the module, and leaves out the function without a word."""
+    pytest.importorskip("torchmetrics")
+    shown = (ROOT / "docs/api.md").read_text().splitlines()
+    home = importlib.import_module(f"odegan.{package}")
+    found = {m.name: getattr(home, m.name, None) for m in pkgutil.iter_modules(home.__path__)}
+    paths = [f"{thing.__module__}.{name}" for name, thing in found.items() if callable(thing)]
+    assert [path for path in paths if f"::: {path}" not in shown] == []
+
+
+def test_the_api_has_every_pair_of_networks():
+    shown = (ROOT / "docs/api.md").read_text().splitlines()
+    pairs = [m for m in vars(odegan.nets).values() if hasattr(m, "Generator") and hasattr(m, "Discriminator")]
+    assert len(pairs) >= 8
+    assert [m.__name__ for m in pairs if f"::: {m.__name__}" not in shown] == []

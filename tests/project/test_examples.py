@@ -1,0 +1,91 @@
+"""The examples run as they stand, notebooks among them, and the one about replacing optimisers is as short as it says."""
+
+import ast
+import difflib
+import functools
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+LAST = {
+    "odeint_gan_script": "t = 150.0: radius of the samples",
+    "quick_start": "samples: (5, 2)",
+    "replace_optimisers": "samples: (100, 1, 8, 8)",
+    "replace_optimisers_ode": "samples: (100, 1, 8, 8)",
+    "stability_of_your_gan": "verdict: the field at 4 x the advised step",
+    "torchdiffeq_directly": "t = 10.0: loss of D",
+}
+NOTEBOOKS = ["quick_start", "stability_of_your_gan"]
+CELL = re.compile(r"^# %%( \[markdown\])?$", re.MULTILINE)
+
+
+def test_all_examples_are_listed():
+    assert {path.stem for path in EXAMPLES} == set(LAST)
+
+
+@functools.cache
+def output(name):
+    """What an example prints, run once in a folder of its own."""
+    path = EXAMPLES[0].with_name(f"{name}.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path.parents[1]), "MPLBACKEND": "Agg"}
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, path], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_runs(name):
+    assert output(name).splitlines()[-1].startswith(LAST[name])
+    assert "nan" not in output(name)
+
+
+def cells(source):
+    """A notebook in the percent format -> (whether it is prose, text) of each cell; nothing may stand before the first."""
+    before, *parts = CELL.split(source)
+    assert before == ""
+    return [(mark is not None, text.strip("\n")) for mark, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_cells_of_prose_and_of_code(name):
+    found = cells(EXAMPLES[0].with_name(f"{name}.py").read_text())
+    assert len(found) >= 8
+    assert found[0][0]
+    assert found[0][1].startswith("# # ")
+    for is_prose, text in found:
+        if is_prose:
+            assert all(line == "#" or line.startswith("# ") for line in text.splitlines()), text
+        else:
+            compile(text, name, "exec")  # a cell stands for itself: no statement goes on in the next
+    assert any(before and not after for (before, _), (after, _) in itertools.pairwise(found))
+
+
+def test_the_advised_step_is_true():
+    """The notebook's point: at four times Heun's advised step the field explodes, at half of it it does not."""
+    *_, trials = output("stability_of_your_gan").partition("positive real part\n")
+    norms = {
+        line.split()[0]: float(line.split()[-1]) for line in trials.splitlines() if " x the advised step: " in line
+    }
+    assert norms["0.5"] < 3
+    assert norms["4.0"] > 10 * norms["0.5"]
+
+
+def code(path):
+    """The lines after the module's docstring."""
+    source = path.read_text()
+    docstring = ast.parse(source).body[0]
+    return source.splitlines()[docstring.end_lineno :]
+
+
+def test_an_ode_solver_takes_the_optimisers_place_in_under_ten_lines():
+    optimisers, solver = (code(EXAMPLES[0].with_name(f"replace_optimisers{end}.py")) for end in ("", "_ode"))
+    changes = [line for line in difflib.ndiff(optimisers, solver) if line[0] in "+-"]
+    assert 0 < len(changes) < 10, "\n".join(changes)

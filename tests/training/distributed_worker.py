@@ -1,0 +1,102 @@
+"""One rank of the tests of distributed training: python distributed_worker.py TASK RANK SIZE FOLDER."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+import odegan
+from odegan import penalties
+from tests.field.microbatch_cases import BATCH, CASES, FOR_FOUR, data, game, run
+
+LONG = torch.tensor([0.0, 10.0, 20.0], dtype=torch.float64)
+
+
+def trajectories(folder: Path, rank: int) -> None:
+    """Every case, saved by every rank."""
+    found = {}
+    for name in CASES if dist.get_world_size() == 2 else FOR_FOUR:
+        solution = run(name, distributed=True)
+        found[name] = (solution.ys, solution.stats["nfe"])
+    if dist.get_world_size() == 2:
+        found["micro_batch"] = (run("heun2, jare", distributed=True, micro_batch=2).ys, 0)
+        compiled = run("heun2, jare", distributed=True, compile="aot_eager")
+        found["compiled"] = (compiled.ys, compiled.stats["compiled"])
+    torch.save(found, folder / f"trajectories{rank}.pt")
+
+
+def long_run(folder: Path, **more) -> odegan.Solution:
+    """200 steps with everything that has a state; ``checkpoint_every`` 5 intervals."""
+    kept = [penalties.closed_loop(0.3, buffer=3), penalties.jare(0.1)]
+    g = game()
+    return odegan.odeint_gan(
+        g, g.init(), LONG, data=data(), batch_size=BATCH, solver="heun2", step_size=0.1, penalties=kept,
+        checkpoint=folder / "run.pt", checkpoint_every=5, **more,
+    )  # fmt: skip
+
+
+def killed(folder: Path, rank: int) -> None:
+    """Rank 1 dies in the 23rd interval."""
+
+    def callback(state, info):
+        if rank == 1 and state.aux["index"] == 23:
+            os._exit(9)
+
+    try:
+        long_run(folder, distributed=True, callback=callback)
+    except odegan.LostRankError as error:
+        print(error)
+        sys.exit(3)
+
+
+def resumed(folder: Path, rank: int) -> None:
+    """The rest of a run."""
+    torch.save(long_run(folder, distributed=True).ys, folder / f"resumed{rank}.pt")
+
+
+def interrupted(folder: Path, rank: int) -> None:
+    """Only the last rank is interrupted; all of them end after the same interval."""
+
+    def callback(state, info):
+        if rank == dist.get_world_size() - 1 and state.aux["index"] == 12:
+            os.kill(os.getpid(), 2)
+        time.sleep(0.001)
+
+    solution = long_run(folder, distributed=True, callback=callback)
+    torch.save((solution.status, solution.t), folder / f"interrupted{rank}.pt")
+
+
+def refused(folder: Path, rank: int) -> None:
+    """Arguments that only ranks can get wrong, each refused on every rank."""
+    g = game()
+    common = {"data": data(), "solver": "euler", "step_size": 0.1, "distributed": True}
+    found = []
+    for y0, more in [
+        (g.init() + rank, {"batch_size": 8}),
+        (g.init(), {"batch_size": 7}),
+        (g.init().requires_grad_(), {"batch_size": 8}),
+        (g.init(), {"batch_size": 8, "penalties": [penalties.jare(1.0, chunks=2)], "micro_batch": 2}),
+        (g.init(), {"batch_size": 8, "solver": "scipy_solver", "step_size": None, "refresh": float("inf")}),
+        (g.init(), {"batch_size": 8, "checkpoint": folder / "foreign.pt"}),
+    ]:
+        try:
+            odegan.odeint_gan(g, y0, torch.tensor([0.0, 0.2]), **common | more)
+            found.append("nothing")
+        except odegan.ArgumentError as error:
+            found.append(str(error))
+    torch.save(found, folder / f"refused{rank}.pt")
+
+
+if __name__ == "__main__":
+    task, rank, size, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    torch.set_num_threads(1)
+    rendezvous = folder / f"rendezvous_{task}_{size}"
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)
+    globals()[task](folder, rank)
+    dist.barrier()  # without it gloo of torch 2.6 may wait for ever for a rank that has left
+    dist.destroy_process_group()

@@ -1,0 +1,446 @@
+"""``compile=``: compiled runs are eager ones, compiled once a shape; what cannot be compiled runs as it is and says so."""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo import register_backend
+from torch._dynamo.utils import counters
+from torch.nn.utils import parametrizations
+
+import odegan
+from odegan import penalties
+from odegan.utils import compilation
+from tests.peers import ADAPTIVE, BASELINES, FIXED, START, compiles, smooth_game
+
+pytestmark = compiles
+D, H, SPAN = torch.float64, 0.1, [0.0, 0.1, 0.13, 0.35]
+POOL = torch.randn(16, 1, generator=torch.Generator().manual_seed(0), dtype=D) + 1
+MAKERS = {
+    "generator_gradient": lambda: penalties.generator_gradient(0.3),
+    "jare": lambda: penalties.jare(0.2),
+    "consensus": lambda: penalties.consensus(0.1),
+    "reg": lambda: penalties.reg(0.2),
+    "closed_loop": lambda: penalties.closed_loop(0.5, buffer=0),
+    "r1": lambda: penalties.r1(0.3),
+    "r2": lambda: penalties.r2(0.3),
+    "wgan_gp": lambda: penalties.wgan_gp(0.3),
+    "truncation_error": lambda: penalties.truncation_error(5.0, H),
+    "drift_cancellation": lambda: penalties.drift_cancellation(H),
+}
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled_code():
+    yield
+    torch.compiler.reset()
+
+
+def network(norm=lambda layer: layer, **given):
+    """Eight parameters: what takes time is tracing."""
+    torch.manual_seed(0)
+    discriminator = nn.Sequential(norm(nn.Linear(1, 2)), nn.Tanh(), nn.Linear(2, 1, bias=False))
+    return odegan.gan(nn.Linear(1, 1).to(D), discriminator.to(D), latent=1, **given)
+
+
+def starts(game, members):
+    y0 = torch.stack([game.init(seed=seed).to(D) for seed in range(2)])
+    return y0 if members else y0[0]
+
+
+def both(game, members, backend, **arguments):
+    """An eager run and a compiled one, equal to rounding and not for a fall-back's sake."""
+    if hasattr(game, "latent"):
+        arguments = {"data": POOL, "batch_size": 4} | arguments
+    runs = [
+        odegan.odeint_gan(game, starts(game, members), SPAN, compile=c, **{"step_size": H} | arguments)
+        for c in (False, backend)
+    ]
+    eager, compiled = runs
+    assert (eager.stats["compiled"], compiled.stats["compiled"]) == (False, True)
+    torch.testing.assert_close(compiled.ys, eager.ys, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(compiled.stats["losses"], eager.stats["losses"], rtol=1e-12, atol=1e-12)
+    assert compiled.stats["nfe"] == eager.stats["nfe"]
+    assert (eager.ys[-1] - eager.ys[0]).norm(dim=-1).min() > 1e-4
+    return compiled
+
+
+def test_every_penalty_is_here():
+    assert list(MAKERS) == penalties.names()
+
+
+def dirac_run(backend, solver, which, members, given):
+    """Two parameters, steps of one interval each: not one call of torchdiffeq, which would compile the field alone."""
+    game = odegan.games.dirac("non_saturating", 1.0)
+    both(game, members, backend, solver=solver, penalties=[MAKERS[name]() for name in which], refresh=H, **given)
+
+
+@pytest.mark.parametrize(
+    "solver, which, members, given",
+    [
+        ("euler", list(MAKERS), 0, {}),
+        ("heun2", ["generator_gradient"], 1, {"placement": "after_step"}),
+        ("adam", [], 0, {"options": {"alternating": True}}),
+    ],
+)
+def test_inductor(solver, which, members, given):
+    dirac_run(True, solver, which, members, given)
+
+
+# Every solver and every penalty, as one run or as an ensemble; the whole product is below.
+COVER = [
+    ("euler", "truncation_error", {}),
+    ("midpoint", "r1", {}),
+    ("heun2", "generator_gradient", {"placement": "after_step"}),
+    ("heun3", "reg", {"placement": "first_stage"}),
+    ("rk4", "r2", {}),
+    ("rk4_classic", "closed_loop", {}),
+    ("alternating", "jare", {}),
+    ("extragradient", "consensus", {"placement": "after_step"}),
+    ("optimistic", "drift_cancellation", {}),
+    ("adam", "wgan_gp", {"options": {"alternating": True}}),
+    ("rmsprop", "jare", {"clip": 0.5}),
+]
+
+
+@pytest.mark.parametrize("i", range(len(COVER)), ids=[solver for solver, _, _ in COVER])
+def test_every_solver(i):
+    solver, penalty, given = COVER[i]
+    dirac_run("aot_eager", solver, [penalty], i % 2, given)
+
+
+def test_the_cover_covers():
+    assert {solver for solver, _, _ in COVER} == {*FIXED, *BASELINES}
+    assert {penalty for _, penalty, _ in COVER} == set(MAKERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize("solver, given", [("heun2", {}), ("rk4", {"placement": "after_step"}), ("adam", {})])
+def test_inductor_on_networks(solver, given, members):
+    both(network(), members, True, solver=solver, penalties=[make() for make in MAKERS.values()][:6], **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize("penalty", MAKERS)
+@pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
+def test_every_solver_with_every_penalty(solver, penalty, members):
+    both(network(), members, "aot_eager", solver=solver, penalties=[MAKERS[penalty]()])
+
+
+def allowed(solver, placement, players):
+    if solver in BASELINES:
+        return placement != "first_stage" and players == "joint"
+    return not (solver == "midpoint" and placement == "first_stage")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize("refresh", [None, "stage", 0.2])
+@pytest.mark.parametrize(
+    "solver, placement, players",
+    [
+        case
+        for case in itertools.product([*FIXED, *BASELINES], ["field", "after_step", "first_stage"], ["joint", "frozen"])
+        if allowed(*case)
+    ],
+)
+def test_every_placement(solver, placement, players, refresh, members):
+    given = {"placement": placement, "players": players, "refresh": refresh}
+    both(network(), members, "aot_eager", solver=solver, penalties=[MAKERS["generator_gradient"]()], **given)
+
+
+def drawn(seed):
+    return torch.randn(4, generator=torch.Generator().manual_seed(seed))
+
+
+REPLAY = penalties.closed_loop(0.5, buffer=2)
+SCHEDULED = penalties.generator_gradient(odegan.piecewise([0.1, 5.0], [0.15]))
+CASES = {
+    "moving buffers": (1, {"solver": "heun2", "norm": parametrizations.spectral_norm}),
+    "projection": (1, {"solver": "heun2", "game": smooth_game(project=lambda y: y.clamp(max=0.5), init=drawn)}),
+    "replay": (0, {"solver": "euler", "penalties": [REPLAY]}),
+    "batch a stage": (1, {"solver": "heun2", "penalties": [SCHEDULED], "placement": "first_stage", "refresh": "stage"}),
+    "frozen": (0, {"solver": "heun2", "penalties": [SCHEDULED], "placement": "after_step", "players": "frozen"}),
+    "several steps an interval": (
+        1,
+        {"solver": "euler", "refresh": 0.2, "step_size": lambda t: 0.1 if t < 0.15 else 0.05},
+    ),
+    "one call": (0, {"solver": "rk4_classic", "refresh": math.inf, "rates": (1.0, 2.0)}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_parts_of_a_run(case):
+    members, given = CASES[case]
+    given = dict(given)
+    norm = {"norm": given.pop("norm")} if "norm" in given else {}
+    both(given.pop("game", None) or network(**norm), members, "aot_eager", **given)
+
+
+@pytest.mark.parametrize(
+    "solver, given",
+    [
+        pytest.param("dopri5", {"refresh": 0.2, "players": "frozen"}),
+        *[pytest.param(solver, {"refresh": math.inf}, marks=pytest.mark.slow) for solver in ADAPTIVE],
+    ],
+)
+def test_adaptive_solvers_compile_the_field(solver, given):
+    both(network(), 1, "aot_eager", solver=solver, step_size=None, rtol=1e-3, **given)
+
+
+def test_gradients_of_a_compiled_run():
+    found = []
+    for backend in (False, "aot_eager"):
+        h, y0 = torch.tensor(H, dtype=D, requires_grad=True), START.clone().requires_grad_()
+        solution = odegan.odeint_gan(
+            smooth_game(), y0, [0.0, 0.15], solver="euler", step_size=h, refresh=H, compile=backend
+        )
+        assert solution.stats["compiled"] is bool(backend)
+        found.append(torch.autograd.grad(solution.y.square().sum(), (h, y0)))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+
+
+# Once for each shape.
+MADE = []
+
+
+@register_backend
+def odegan_counts(graph, inputs):
+    """Counts the graphs that it is given."""
+    MADE.append(graph)
+    return graph.forward
+
+
+def simple():
+    """The least that reads a minibatch."""
+    return odegan.Game(
+        lambda d, g, batch: (d * g).sum() * batch.real.mean(), lambda d, g, batch: -(d * g).sum(), 1, 1,
+        init=lambda seed: torch.ones(2, dtype=D) + seed,
+    )  # fmt: skip
+
+
+def counted(game, y0, t=SPAN, **arguments):
+    MADE.clear()
+    given = {"solver": "heun2", "data": POOL, "latent": 1, "batch_size": 4, "compile": "odegan_counts"}
+    return odegan.odeint_gan(game, y0, t, **given | arguments)
+
+
+ONCE = {
+    "one": (starts(simple(), 0), {"step_size": H, "t": [0.0, 0.05, 1.03]}),
+    "ensemble": (starts(simple(), 1), {"step_size": H, "t": [0.0, 1.03]}),
+    "changing step size": (starts(simple(), 0), {"step_size": lambda t: 0.1 / (1 + t)}),
+    "copies of one start": (starts(simple(), 0).expand(3, -1), {"step_size": H}),
+    "transposed": (starts(simple(), 1).T, {"step_size": H, "solver": "adam"}),
+    "adaptive": (starts(simple(), 0), {"solver": "dopri5", "refresh": 0.1}),
+    "adaptive, one call": (starts(simple(), 1), {"solver": "bosh3", "refresh": math.inf, "rtol": 1e-9}),
+}
+
+
+@pytest.mark.parametrize("case", ONCE)
+def test_compiled_once(case):
+    y0, given = ONCE[case]
+    solution = counted(simple(), y0, **given)
+    assert solution.stats["steps"] > 3
+    assert solution.stats["compiled"]
+    assert len(MADE) == 1
+
+
+def test_once_for_each_of_more_shapes_than_torch_recompiles():
+    MADE.clear()
+    stepper = odegan.Stepper(simple(), solver="euler", step_size=H, compile="odegan_counts")
+    state = stepper.init(starts(stepper.game, 0))
+    for size in [*range(1, 11), *range(1, 11)]:  # torch gives a code object 8
+        state, _ = stepper.step(state, (POOL[:size], POOL[:size]))
+    assert len(MADE) == 10
+    assert stepper.compiler.works
+
+
+def test_more_steppers_than_torch_recompiles():
+    for i in range(10):
+        stepper = odegan.Stepper(
+            odegan.games.bilinear(), solver="euler", step_size=0.5, rates=(1.0, 1.0 + i), compile="eager", refresh=0.5
+        )
+        state, _ = stepper.step(stepper.init(torch.tensor([1.0, 0.0])))
+        assert state.y[1] == pytest.approx(0.5 * (1 + i))
+        assert stepper.compiler.works
+
+
+# What cannot be compiled.
+def fallbacks(said):
+    """Of the warnings those of ours; torch's own come at its first compilation."""
+    return [str(one.message) for one in said if str(one.message).startswith("compile: ")]
+
+
+class Branching(nn.Linear):
+    """Control flow that depends on the data."""
+
+    def forward(self, x):
+        y = super().forward(x)
+        return 2 * y if y.sum() > 0 else y
+
+
+def branching():
+    torch.manual_seed(0)
+    return odegan.gan(nn.Linear(1, 1).to(D), Branching(1, 1).to(D), latent=1)
+
+
+@pytest.mark.parametrize("given", [{"solver": "heun2", "step_size": H}, {"solver": "bosh3", "refresh": 0.2}])
+def test_a_module_that_cannot_be_compiled_runs_as_it_is(given):
+    game = branching()
+    given = given | {"data": POOL, "batch_size": 4}
+    eager = odegan.odeint_gan(game, game.init(), SPAN, **given)
+    with pytest.warns(RuntimeWarning, match="cannot be compiled .*branching") as said:
+        fallen = odegan.odeint_gan(game, game.init(), SPAN, compile=True, **given)
+    assert len(fallbacks(said)) == 1
+    assert "\n" not in fallbacks(said)[0]
+    assert torch.equal(fallen.ys, eager.ys)
+    assert torch.equal(fallen.stats["losses"], eager.stats["losses"])
+    assert fallen.stats["compiled"] is False
+
+
+def test_said_once_a_stepper():
+    stepper = odegan.Stepper(branching(), solver="euler", step_size=H, compile="eager")
+    state, batches = stepper.init(stepper.game.init()), [(POOL[:size], POOL[:size]) for size in (2, 3, 4)]
+    with pytest.warns(RuntimeWarning, match="cannot be compiled") as said:
+        assert all(stepper.step(state, batch)[1].finite for batch in batches)
+    assert len(fallbacks(said)) == 1
+
+
+def test_no_compiler_on_the_machine():
+    y0 = torch.tensor([1.0, 0.5])
+    given = {"solver": "euler", "step_size": H, "refresh": H}
+    with (
+        torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}),
+        pytest.warns(RuntimeWarning, match="cannot be compiled .*compiler") as said,
+    ):
+        fallen = odegan.odeint_gan(odegan.games.bilinear(), y0, SPAN, compile=True, **given)
+    assert len(fallbacks(said)) == 1
+    assert torch.equal(fallen.ys, odegan.odeint_gan(odegan.games.bilinear(), y0, SPAN, **given).ys)
+
+
+@register_backend
+def odegan_refuses(graph, inputs):
+    """A backend that compiles nothing."""
+    raise NotImplementedError
+
+
+REFUSED = []
+
+
+@register_backend
+def odegan_interrupted(graph, inputs):
+    """A backend whose first compiler dies of Ctrl-C."""
+    if not REFUSED:
+        REFUSED.append(graph)
+        raise RuntimeError("killed by SIGINT")
+    return graph.forward
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_a_backend_that_fails(micro_batch):
+    with pytest.warns(RuntimeWarning, match="odegan_refuses.*NotImplementedError") as said:
+        counted(network(), starts(network(), 0), step_size=H, compile="odegan_refuses", micro_batch=micro_batch)
+    assert len(fallbacks(said)) == 1
+
+
+def test_a_compiler_that_ctrl_c_ends_is_asked_again():
+    compiler, calls = compilation.Compiler("odegan_interrupted"), []
+    compiler.interrupted = lambda: not calls
+    square = compiler(lambda x: x * x)
+    assert square(torch.tensor(3.0)) == 9
+    assert not compiler.works
+    calls.append("no more")
+    assert square(torch.tensor(3.0)) == 9
+    assert compiler.works
+
+
+def test_an_error_of_the_function_itself_is_raised():
+    def weight(t):
+        raise LookupError("no weight today")
+
+    stepper = odegan.Stepper(
+        odegan.games.bilinear(), solver="euler", step_size=H, refresh=H, compile="eager",
+        penalties=[penalties.generator_gradient(weight)],
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(LookupError, match="no weight today"):
+            stepper.step(stepper.init(torch.ones(2)))
+
+
+# What is said.
+def test_progress_tells_of_compiling(capsys):
+    counted(simple(), starts(simple(), 0), step_size=H, progress="digits")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("digits: compiling one step ...") == 1
+    assert said.err.count("digits: compiled one step in ") == 1
+
+
+def test_silent_without_progress(capfd):
+    counted(simple(), starts(simple(), 0), step_size=H)
+    assert capfd.readouterr() == ("", "")
+
+
+# What another process finds.
+PROCESS = """
+import json, torch, odegan
+from torch._dynamo.utils import counters
+solution = odegan.odeint_gan(
+    odegan.games.bilinear(), torch.tensor([1.0, 0.5]), [0.0, 1.0], solver="heun2", step_size=0.1, refresh=0.5, compile=True
+)
+found = counters["inductor"]
+print(json.dumps([found["fxgraph_cache_hit"], found["fxgraph_cache_miss"], solution.stats["compiled"], solution.y.tolist()]))
+"""
+
+
+@pytest.mark.slow
+def test_kept_for_other_processes(tmp_path):
+    surroundings = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    command = [sys.executable, "-c", PROCESS]
+    runs = [json.loads(subprocess.check_output(command, env=surroundings, text=True)) for _ in range(2)]
+    assert [run[:3] for run in runs] == [[0, 1, True], [1, 0, True]]
+    assert runs[0][3] == runs[1][3]
+
+
+# CUDA graphs.
+def test_what_a_replay_returns_outlives_the_next():
+    memory = torch.zeros(2)
+
+    def replays(x, others):
+        return memory.copy_(x), [memory.copy_(x)]
+
+    call = compilation._replayed(replays, torch.device("cpu"))
+    first, second = call(torch.ones(2), ()), call(torch.full((2,), 2.0), ())
+    assert (first[0].tolist(), first[1][0].tolist(), second[0].tolist()) == ([1, 1], [1, 1], [2, 2])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"solver": "rk4_classic", "penalties": [MAKERS["generator_gradient"]()], "placement": "after_step"},
+        {"solver": "adam", "penalties": [REPLAY]},
+        {"solver": "dopri5", "refresh": 0.2, "step_size": None},
+    ],
+    ids=lambda given: given["solver"],
+)
+def test_captured_steps_are_eager_ones(given, members):
+    game = network()
+    y0, times = starts(game, members).cuda(), torch.linspace(0, 2, 5)
+    given = {"data": POOL, "batch_size": 4, "step_size": H} | given
+    counters.clear()
+    eager, compiled = (odegan.odeint_gan(game, y0, times, compile=c, **given) for c in (False, True))
+    assert compiled.stats["compiled"]
+    assert counters["inductor"]["cudagraph_skips"] == 0
+    torch.testing.assert_close(compiled.ys, eager.ys, rtol=1e-10, atol=1e-12)

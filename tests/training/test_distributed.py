@@ -1,0 +1,100 @@
+"""Several processes on parts of a batch: one process's trajectory on the whole batch, and what happens when one is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.field.microbatch_cases import CASES, FOR_FOUR, run
+from tests.peers import compiles
+from tests.training.distributed_worker import long_run
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def start(task: str, size: int, folder: Path) -> list[tuple[int, str]]:
+    """Run all ranks to their end: (exit code, output) of each."""
+    command = [sys.executable, str(WORKER), task]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(r), str(size), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for r in range(size)
+    ]
+    try:
+        return [(p.wait(timeout=280), p.stdout.read()) for p in ranks]
+    finally:
+        for p in ranks:
+            p.kill()
+
+
+def succeeded(task: str, size: int, folder: Path) -> list:
+    ended = start(task, size, folder)
+    assert all(code == 0 for code, _ in ended), "\n".join(text for _, text in ended)
+    return [torch.load(folder / f"{task}{r}.pt") for r in range(size)]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Number of ranks -> what each of them found."""
+    return {size: succeeded("trajectories", size, tmp_path_factory.mktemp("ranks")) for size in (2, 4)}
+
+
+@pytest.mark.parametrize("size, name", [(2, name) for name in CASES] + [(4, name) for name in FOR_FOUR])
+def test_ranks_give_one_processs_trajectory(ranks, size, name):
+    alone = run(name)
+    for found in ranks[size]:
+        ys, nfe = found[name]
+        assert torch.allclose(ys, alone.ys, rtol=0, atol=1e-10)
+        assert nfe == alone.stats["nfe"]
+        assert torch.equal(ys, ranks[size][0][name][0])  # the same bits, so the same decisions
+
+
+@pytest.mark.parametrize("name", ["micro_batch", pytest.param("compiled", marks=compiles)])
+def test_ranks_with(ranks, name):
+    ys, compiled = ranks[2][0][name]
+    assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
+    assert compiled == (name == "compiled")
+
+
+def test_a_killed_rank_ends_the_others_and_the_run_resumes_on_another_number(tmp_path):
+    ended = start("killed", 2, tmp_path)
+    assert ended[1][0] == 9
+    code, said = ended[0]
+    assert code == 3, said
+    assert "distributed: rank 0 of 2 has lost another rank" in said.splitlines()[-1]
+    kept = torch.load(tmp_path / "run.pt")
+    assert 15 <= kept["aux"]["index"] <= 23  # no more than one interval between checkpoints is lost
+    (tmp_path / "whole").mkdir()
+    whole = long_run(tmp_path / "whole").ys
+    for ys in succeeded("resumed", 4, tmp_path):
+        assert torch.allclose(ys, whole, rtol=0, atol=1e-10)
+    assert torch.equal(long_run(tmp_path).ys, ys)  # finished: one process gets the four's
+
+
+def test_an_interruption_of_one_rank_ends_all_after_the_same_interval(tmp_path):
+    first, second = succeeded("interrupted", 2, tmp_path)
+    assert first == second
+    assert first[0] == "interrupted"
+    (tmp_path / "whole").mkdir()
+    assert torch.allclose(long_run(tmp_path).ys, long_run(tmp_path / "whole").ys, rtol=0, atol=1e-10)
+
+
+def test_refusals(tmp_path):
+    (tmp_path / "foreign.pt").write_bytes(b"not a checkpoint")
+    first, second = succeeded("refused", 2, tmp_path)
+    assert first == second
+    sentences = [
+        "y0: got 'different values on different ranks'; it must be the same on all of them",
+        "batch_size: got 7; it must be a multiple of the 2 processes that share it",
+        "distributed: got True; it must be False where something requires a gradient",
+        "chunks: got 2; it must be a multiple of the 4 parts",
+        "distributed: got True with scipy_solver",
+        "foreign.pt', which cannot be read",
+    ]
+    for said, expected in zip(first, sentences, strict=True):
+        assert expected in said
