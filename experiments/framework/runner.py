@@ -39,8 +39,9 @@ from odegan import ArgumentError, Solution
 from odegan.utils.checks import fail, whole
 from odegan.utils.distributed import LostRankError
 
-__all__ = ["Folder", "Options", "SolverOptions", "finished", "main"]
+__all__ = ["Diverged", "Folder", "Options", "SolverOptions", "finished", "main"]
 
+DIVERGED = 3
 INTERRUPTED = 130  # the shell's exit code of a program ended by Ctrl-C
 
 
@@ -85,6 +86,14 @@ class Interrupted(Exception):
     """Ctrl-C ended a solution; what was reached is in its checkpoint."""
 
 
+class Diverged(Exception):
+    """A run turned non-finite. ``rows`` are its summary all the same, which the runner writes before it says so."""
+
+    def __init__(self, message: str, rows: list[Row]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
 def finished(solution: Solution) -> Solution:
     """The solution, unless Ctrl-C ended it: then the experiment ends here, and the runner says how to resume."""
     if solution.status == "interrupted":
@@ -100,8 +109,8 @@ def main(
 ) -> int:
     """Run an experiment from the command line; returns the exit code.
 
-    0: done; 1: the disk, or another process of the run, failed; 2: a wrong option; 130: interrupted. Each but the first is
-    said in one line on stderr, with how to resume where there is a checkpoint.
+    0: done; 1: the disk, or another process of the run, failed; 2: a wrong option; 3: the run diverged; 130: interrupted.
+    Each but the first is said in one line on stderr, with how to resume where there is a checkpoint.
 
     Args:
         options_type: the experiment's options, or a union of several, tyro's subcommands.
@@ -121,7 +130,7 @@ def main(
         whole("seed", options.seed)
         options.check()
         folder = Folder.open(options, options.name(name.rpartition(".")[2]), command, writes)
-        rows = run(options, folder)
+        rows, diverged = _run(run, options, folder)
         if not writes:
             return 0
         folder.finish(rows)
@@ -139,7 +148,17 @@ def main(
             print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
         return INTERRUPTED
     print(f"\n{aligned(rows)}\n\nfigures: {folder.figures}")
-    return 0
+    if diverged:
+        print(f"{program}: {diverged}", file=sys.stderr)
+    return DIVERGED if diverged else 0
+
+
+def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Folder) -> tuple[list[Row], str]:
+    """The rows, and how the run diverged; an empty text where it did not."""
+    try:
+        return run(options, folder), ""
+    except Diverged as error:
+        return error.rows, str(error)
 
 
 def _check_device(name: str) -> None:
