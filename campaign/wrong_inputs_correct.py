@@ -105,9 +105,9 @@ def step(batch: Any = (DATA, LATENT), **given: Any) -> Any:
 
 
 def move(**given: Any) -> odegan.Solution:
-    """A correct minimising movement, but for what is given."""
+    """A correct minimizing movement, but for what is given."""
     known = {"game": games.bilinear(), "y0": torch.ones(2, dtype=torch.float64), "tau": 0.1, "steps": 1}
-    return flows.minimising_movement(**known | given)
+    return flows.minimizing_movement(**known | given)
 
 
 def sampler(n: int, seed: int) -> torch.Tensor:
@@ -117,7 +117,7 @@ def sampler(n: int, seed: int) -> torch.Tensor:
 
 def scores(draw: Any = sampler, dataset: Any = IMAGES, names: Any = ("fid",), **given: Any) -> Any:
     """Correct scores of a few images, but for what is given."""
-    known = {"extractor": nn.Flatten(), "n": 4, "batch_size": 4, "normalisation": "none", "progress": False}
+    known = {"extractor": nn.Flatten(), "n": 4, "batch_size": 4, "normalization": "none", "progress": False}
     return metrics.scores(draw, dataset, names, **known | given)
 
 

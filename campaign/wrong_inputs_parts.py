@@ -277,7 +277,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("names", 'scores(names="fid")', "'fid'", "a list of names of fid, kid,"),
         ("names", 'scores(names=("fids",))', "'fids'", "did you mean 'fid'"),
         ("names", 'scores(names=("inception_score",))', "'inception_score'", "left out, or extractor one that returns"),
-        ("normalisation", 'scores(normalisation="batches")', "'batches'", "did you mean 'batch'"),
+        ("normalization", 'scores(normalization="batches")', "'batches'", "did you mean 'batch'"),
         ("n", "scores(n=1)", "1", "a whole number >= 2"),
         ("batch_size", "scores(batch_size=0)", "0", "a whole number >= 1"),
         ("n_real", "scores(n_real=9)", "9", "at most 4, the images there are"),

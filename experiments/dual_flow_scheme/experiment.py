@@ -23,7 +23,7 @@ from experiments.dual_flow import targets
 from experiments.framework import runner
 from experiments.framework.runner import Folder, Options, finished
 from odegan import odeint_gan, plots
-from odegan.flows import ParticleGame, minimising_movement, particle_game
+from odegan.flows import ParticleGame, minimizing_movement, particle_game
 from odegan.metrics import wasserstein2
 from odegan.utils.checks import fail, number, whole
 
@@ -80,7 +80,7 @@ def compare(game: ParticleGame, order: str, options: Scheme, reference: torch.Te
     found = []
     for tau in options.taus:
         steps = round(options.times[-1] / tau)
-        scheme = minimising_movement(game, start, tau, steps, order=order, tolerance=options.tolerance).ys
+        scheme = minimizing_movement(game, start, tau, steps, order=order, tolerance=options.tolerance).ys
         states = scheme[[round(t / tau) for t in options.times]]
         pairs = list(zip(states, reference, strict=True))
         w2 = [wasserstein2(game.particles(y), game.particles(z)) for y, z in pairs]

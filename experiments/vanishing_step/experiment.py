@@ -1,6 +1,6 @@
 """The vanishing step: how training sequences tend to the flow as the step goes to zero, without and with minibatch noise.
 
-Sup distances to a reference flow against the step, for Runge-Kutta methods and minimising movements, on an exact game and on a
+Sup distances to a reference flow against the step, for Runge-Kutta methods and minimizing movements, on an exact game and on a
 small network GAN with fixed data; mean square deviations of minibatch ensembles from the noiseless sequence and from the flow,
 against the step and the batch size; the shift of the field that a penalty on minibatch norms makes.
 """
@@ -32,11 +32,11 @@ from experiments.vanishing_step.noise import (
 )
 from experiments.vanishing_step.problems import Problem, gaussian, network
 from odegan import odeint_gan, solvers
-from odegan.flows import minimising_movement
+from odegan.flows import minimizing_movement
 from odegan.utils.checks import fail, number, whole
 
 RUNGE_KUTTA = ("euler", "heun2", "rk4", "rk4_classic")
-MOVEMENTS = {"minimising movement": "simultaneous", "minimising, alternating": "discriminator_first"}
+MOVEMENTS = {"minimizing movement": "simultaneous", "minimising, alternating": "discriminator_first"}
 # Solver -> sum b_i^2 of its weights: how much of the noise is left when every stage has a minibatch of its own.
 FRESH_STAGES = {"heun2": 1 / 2, "rk4": 5 / 16, "rk4_classic": 5 / 18}
 STEP, BATCH, SUP, SQUARE = "step h", "batch size B", "sup distance to the flow", "mean square deviation"
@@ -134,7 +134,7 @@ def sequence(problem: Problem, method: str, steps: int, options: VanishingStep) 
     if method not in MOVEMENTS:
         return noiseless(problem, method, steps, options)
     tau, label = options.time / steps, f"{problem.name}, {method}, {steps} steps" if options.progress else False
-    return minimising_movement(
+    return minimizing_movement(
         problem.game, problem.y0, tau, steps, order=MOVEMENTS[method], batch=problem.batch, progress=label
     ).ys
 

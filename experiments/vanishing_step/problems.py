@@ -19,7 +19,7 @@ V, SIGMA = (0.0, 2.0), 0.7  # of the Gaussian
 @dataclass(frozen=True)
 class Problem:
     """A game twice: ``game`` with ``fixed`` as ``odeint_gan``'s data is the mean over all minibatches of ``sampled`` with
-    ``data`` and ``latent``, whose samples are independent. ``batch`` is what a minimising movement of ``game`` sees.
+    ``data`` and ``latent``, whose samples are independent. ``batch`` is what a minimizing movement of ``game`` sees.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Flows in metric spaces: minimising movements in parameters, and the particle flow in a space of laws."""
+"""Flows in metric spaces: minimizing movements in parameters, and the particle flow in a space of laws."""
 
 from odegan.flows.kernels import Features, energy_features, energy_kernel, fourier_features, gaussian_kernel
-from odegan.flows.minimizing import InnerProblemError, minimising_movement
+from odegan.flows.minimizing import InnerProblemError, minimizing_movement
 from odegan.flows.particles import ParticleGame, particle_game
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     "energy_kernel",
     "fourier_features",
     "gaussian_kernel",
-    "minimising_movement",
+    "minimizing_movement",
     "particle_game",
 ]

@@ -1,4 +1,4 @@
-"""Minimising movements: each player takes proximal steps on its own loss."""
+"""Minimizing movements: each player takes proximal steps on its own loss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InnerProblemError(RuntimeError):
         self.solution = solution
 
 
-def minimising_movement(
+def minimizing_movement(
     game: Game,
     y0: torch.Tensor,
     tau: float,
@@ -51,7 +51,7 @@ def minimising_movement(
     tolerance: float = 1e-10,
     progress: bool | str = False,
 ) -> Solution:
-    """The minimising-movement scheme with step tau: each player goes to
+    """The minimizing-movement scheme with step tau: each player goes to
 
         argmin_u d(u, u_k)^2 / (2 tau) + loss_p(u; opponent),    d(u, v)^2 = sum_i w_i (u_i - v_i)^2,
 
@@ -89,7 +89,7 @@ def minimising_movement(
 
     Examples:
         >>> from odegan.games import bilinear
-        >>> sol = minimising_movement(bilinear(), torch.tensor([1.0, 0.0]).double(), tau=0.5, steps=3)
+        >>> sol = minimizing_movement(bilinear(), torch.tensor([1.0, 0.0]).double(), tau=0.5, steps=3)
         >>> (sol.ys**2).sum(1)  # explicit Euler: (1 + tau^2)^k
         tensor([1.0000, 1.2500, 1.5625, 1.9531], dtype=torch.float64)
     """
@@ -100,7 +100,7 @@ def minimising_movement(
     tolerance = number("tolerance", tolerance, low=0.0, strict=True)
     choose("order", order, _ORDERS)
     scale, draw = (tau / _checked_metric(metric, y0)).sqrt(), _checked_batch(batch)
-    losses, states = _penalised(game, penalties), [y0.detach().clone()]
+    losses, states = _penalized(game, penalties), [y0.detach().clone()]
     solved: list[list[Proximal]] = []
     with torch.no_grad():
         game.check(states[0], draw(0))
@@ -144,7 +144,7 @@ def _step(
     return torch.cat(new), [solved[0], solved[1]]
 
 
-def _penalised(game: Game, penalties: Sequence[Any]) -> Losses:
+def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
     """Both players' losses of (theta_d, theta_g, batch, t), with what the penalties add to them."""
     for penalty in penalties if isinstance(penalties, tuple | list) else ():
         if getattr(penalty, "replay", None) is not None:
@@ -154,7 +154,7 @@ def _penalised(game: Game, penalties: Sequence[Any]) -> Losses:
         fail(
             "penalties",
             list(penalties),
-            "extra losses: one of these holds a part constant, so there is nothing to minimise",
+            "extra losses: one of these holds a part constant, so there is nothing to minimize",
         )
 
     def with_extras(loss: PlayerLoss, extras: Sequence[Any]) -> Loss:
@@ -180,7 +180,7 @@ def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
         fail(
             "game",
             game,
-            "one whose gradients are those of its losses, for these are what a minimising movement minimises",
+            "one whose gradients are those of its losses, for these are what a minimizing movement minimizes",
         )
 
 

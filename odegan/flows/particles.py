@@ -125,10 +125,10 @@ def particle_game(
     if start is not None and not callable(start):
         fail("start", start, "None, or a function (n, generator) -> points")
     decay = number("decay", decay, low=0.0)
-    return ParticleGame(data, features, n_particles, decay, start or (lambda n, draw: _neighbours(data, n, draw)))
+    return ParticleGame(data, features, n_particles, decay, start or (lambda n, draw: _neighbors(data, n, draw)))
 
 
-def _neighbours(data: torch.Tensor, n: int, draw: torch.Generator) -> torch.Tensor:
+def _neighbors(data: torch.Tensor, n: int, draw: torch.Generator) -> torch.Tensor:
     """The n data points nearest to a random one."""
     chosen = data[int(torch.randint(len(data), (), generator=draw))]
     nearest = torch.linalg.vector_norm(data - chosen, dim=1).argsort(stable=True)[:n]

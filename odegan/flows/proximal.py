@@ -1,4 +1,4 @@
-"""The proximal step: the inner problem of a minimising movement, solved by scipy to a tolerance."""
+"""The proximal step: the inner problem of a minimizing movement, solved by scipy to a tolerance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import NoConvergence, minimize, newton_krylov
 
 from odegan.utils.autodiff import gradient_and_value
 
@@ -20,7 +19,7 @@ ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
 class Proximal(NamedTuple):
-    """A solved inner problem: the minimiser u (n,), |gradient| over that at the start, how many gradients were evaluated,
+    """A solved inner problem: the minimizer u (n,), |gradient| over that at the start, how many gradients were evaluated,
     and whether the tolerance was reached.
     """
 
@@ -43,7 +42,7 @@ def proximal(
     x + (scale / rho) grad loss: of norm 1 at the start x = 0, with a Hessian near the identity for small scales.
 
     L-BFGS-B descends until that norm is 1e-3, so that what is found is a minimum and not a saddle; ``newton_krylov`` then
-    brings it to the tolerance. No minimiser alone does: it compares values of the loss, and their rounding hides
+    brings it to the tolerance. No minimizer alone does: it compares values of the loss, and their rounding hides
     every gradient below about 1e-8.
 
     Args:
@@ -58,6 +57,9 @@ def proximal(
         >>> proximal(lambda u: (u**2).sum() / 2, v, scale, 1e-10).u.round(decimals=9)  # v / (1 + scale^2)
         tensor([2.], dtype=torch.float64)
     """
+    # scipy.optimize takes half a second to import, and only this needs it.
+    from scipy.optimize import NoConvergence, minimize, newton_krylov
+
     evaluations = 0
 
     def scaled_gradient(u: torch.Tensor) -> tuple[torch.Tensor, float]:

@@ -1,4 +1,4 @@
-"""A game's generator as a function (n, seed) -> samples, that says which batch-normalisation statistics it uses."""
+"""A game's generator as a function (n, seed) -> samples, that says which batch-normalization statistics it uses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class GameSampler:
     """``sampler(n, seed)``: n samples of the generator of ``game`` at y (P,), the same ones whenever seed and y are the same.
 
     Attributes:
-        normalisation: "batch" or "running" statistics, or "none" where there are no normalisation layers; for scores.
+        normalization: "batch" or "running" statistics, or "none" where there are no normalization layers; for scores.
         generator: the generator as a module in evaluation mode; None of a game that is not made by ``gan``.
 
     Args:
         game: made by ``gan``, or any that draws samples.
         y: (P,), which may be an average of states; samples come from its device.
-        batches: an iterable of (real, latent): batch normalisation then uses running statistics, estimated at this y over
+        batches: an iterable of (real, latent): batch normalization then uses running statistics, estimated at this y over
             these batches. None: it uses those of the batch that is drawn.
         piece: samples drawn at once; None: all. Where batch statistics are used, every piece has this size, and what is over
             is cut off.
@@ -33,7 +33,7 @@ class GameSampler:
         >>> from odegan.network import gan
         >>> game = gan(nn.Linear(2, 3), nn.Linear(3, 1))
         >>> sampler = GameSampler(game, game.init())
-        >>> sampler(5, seed=0).shape, sampler.normalisation
+        >>> sampler(5, seed=0).shape, sampler.normalization
         (torch.Size([5, 3]), 'none')
     """
 
@@ -43,18 +43,18 @@ class GameSampler:
         self._game, self._y = game, y.detach()
         self._piece = None if piece is None else whole("piece", piece, low=1)
         self.generator: nn.Module | None = None
-        self.normalisation = "none"
+        self.normalization = "none"
         if isinstance(game, NetworkGame):
             self.generator = game.modules(self._y, batches)[0].eval()
             if any(isinstance(part, _BatchNorm) for part in self.generator.modules()):
-                self.normalisation = "batch" if batches is None else "running"
+                self.normalization = "batch" if batches is None else "running"
 
     def __call__(self, n: int, seed: int) -> Tensor:
         """Samples (n, C, H, W)."""
         n = whole("n", n, low=1)
         if self.generator is None:
             return self._game.sample(self._y, n, seed)
-        piece = self._piece if self._piece and self.normalisation == "batch" else n
+        piece = self._piece if self._piece and self.normalization == "batch" else n
         return self.images(self.latents(-(-n // piece) * piece, seed))[:n]
 
     def latents(self, n: int, seed: int) -> Tensor:

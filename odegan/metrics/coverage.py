@@ -1,4 +1,4 @@
-"""Which part of the real data, class by class, has generated neighbours."""
+"""Which part of the real data, class by class, has generated neighbors."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Coverage(NamedTuple):
 def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: int = 5, chunk: int = 1024) -> Coverage:
     """Coverage of Naeem et al., split by the class of the real sample.
 
-    Real sample x_i has the radius r_i of its k-th nearest neighbour among all other real samples, of whatever
+    Real sample x_i has the radius r_i of its k-th nearest neighbor among all other real samples, of whatever
     class, and is *covered* when some generated sample lies within r_i of it (distance <= r_i, so that a real
     sample copied exactly is covered even where duplicates make r_i zero). Balls sit around real samples, so
     generated outliers and noise cover nothing. Fake = real gives 1 everywhere; for m generated samples of the
@@ -31,7 +31,7 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
         real_features: (n, d).
         fake_features: (m, d); rows that are not finite cover nothing.
         labels: (n,) integers 0..C-1, the real samples' classes, each present.
-        k: which neighbour sets the radius.
+        k: which neighbor sets the radius.
         chunk: real samples whose distances to all others are held at once.
 
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".

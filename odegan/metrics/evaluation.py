@@ -27,8 +27,8 @@ from odegan.utils.checks import ArgumentError, choose, fail, one_line, whole
 from odegan.utils.fingerprint import describe
 from odegan.utils.seeds import generator, stream_seed
 
-NORMALISATIONS = ("none", "batch", "running")
-_NEIGHBOUR = 3  # whose distance is the radius of a ball, in precision and recall
+NORMALIZATIONS = ("none", "batch", "running")
+_NEIGHBOR = 3  # whose distance is the radius of a ball, in precision and recall
 _PROBES = 64  # items that stand for a data set which does not say what it is
 
 Draw = Callable[[int, int], Tensor]  # (n, seed) -> images (n, C, H, W) in [-1, 1]
@@ -77,12 +77,12 @@ def _inception_score(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
 
 def _precision(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
     assert real.features is not None
-    return {"value": share_inside(fake.features, real.features, _NEIGHBOUR), "k": _NEIGHBOUR}
+    return {"value": share_inside(fake.features, real.features, _NEIGHBOR), "k": _NEIGHBOR}
 
 
 def _recall(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
     assert real.features is not None
-    return {"value": share_inside(real.features, fake.features, _NEIGHBOUR), "k": _NEIGHBOUR}
+    return {"value": share_inside(real.features, fake.features, _NEIGHBOR), "k": _NEIGHBOR}
 
 
 SCORES = {
@@ -103,7 +103,7 @@ def scores(
     n: int = 50_000,
     n_real: int | None = None,
     split: str | None = None,
-    normalisation: str | None = None,
+    normalization: str | None = None,
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
     batch_size: int = 128,
@@ -124,18 +124,18 @@ def scores(
         n: generated samples.
         n_real: real samples, drawn without replacement, the same ones for every seed; None: all.
         split: what the data are; default: that of an ``odegan.data.images``, else "all".
-        normalisation: what the sampler's normalisation layers use: "batch" statistics, "running" ones, or "none" where there
-            are no such layers; default: the sampler's own ``normalisation``.
+        normalization: what the sampler's normalization layers use: "batch" statistics, "running" ones, or "none" where there
+            are no such layers; default: the sampler's own ``normalization``.
         seed: of the samples.
         cache: a folder for the statistics of the real data: computed once for every data set, extractor and n_real.
         batch_size: images a forward pass; also the sampler's n, always (a rest is cut off), so it matters where
-            normalisation is "batch".
+            normalization is "batch".
         device: where the extractor runs; default: where its parameters are, else the CPU.
         workers: processes that read the data set.
         progress: show bars.
 
     Returns:
-        name -> {"value", "std" where the score has one, "extractor", "resize", "n", "n_real", "split", "normalisation",
+        name -> {"value", "std" where the score has one, "extractor", "resize", "n", "n_real", "split", "normalization",
         "batch_size", "seed", "data" (a digest), and the score's own settings}: plain values, for JSON.
 
     Raises:
@@ -144,7 +144,7 @@ def scores(
     Examples:
         >>> real = torch.linspace(-1, 1, 64).reshape(16, 1, 2, 2)
         >>> found = scores(lambda n, seed: real[torch.arange(n) % 16], real, extractor=lambda x: x.flatten(1), n=16,
-        ...     normalisation="none", batch_size=16, progress=False)
+        ...     normalization="none", batch_size=16, progress=False)
         >>> abs(found["fid"]["value"]) < 1e-12, found["fid"]["n_real"], found["fid"]["resize"]
         (True, 16, 'none')
     """
@@ -153,7 +153,7 @@ def scores(
     names = [choose("names", name, SCORES) for name in names]
     if not callable(sampler):
         fail("sampler", sampler, "a function (n, seed) to images")
-    mode = choose("normalisation", _own(sampler, "normalisation", normalisation), NORMALISATIONS)
+    mode = choose("normalization", _own(sampler, "normalization", normalization), NORMALIZATIONS)
     whole("n", n, low=2)
     whole("batch_size", batch_size, low=1)
     whole("seed", seed)
@@ -176,7 +176,7 @@ def scores(
         "n": n,
         "n_real": data.n,
         "split": split or (dataset.split if isinstance(dataset, ImageDataset) else "all"),
-        "normalisation": mode,
+        "normalization": mode,
         "batch_size": batch_size,
         "seed": seed,
         "data": _digest(data.fingerprint()),

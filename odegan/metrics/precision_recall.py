@@ -1,4 +1,4 @@
-"""Precision and recall of generated samples, from the nearest neighbours of either set."""
+"""Precision and recall of generated samples, from the nearest neighbors of either set."""
 
 import math
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -> PrecisionRecall:
     """Improved precision and recall.
 
-    A set's manifold is the union of balls around its samples, each with the distance to the sample's k-th nearest neighbour
+    A set's manifold is the union of balls around its samples, each with the distance to the sample's k-th nearest neighbor
     in the set as its radius. Precision is the share of the generated samples inside the real manifold, recall the share of
     the real samples inside the generated one. Distances are taken in float64 and exactly, so that copies count as inside.
     The work is O((n + m)^2 d): for tens of thousands of samples take a GPU, or fewer samples.
@@ -29,7 +29,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -
     Args:
         real: features (n, d), n > k.
         fake: features (m, d), m > k. Rows that are not finite are in no manifold and have no ball.
-        k: which neighbour sets the radius.
+        k: which neighbor sets the radius.
         chunk: rows whose distances to a whole set are held at once.
 
     Source: Kynkaanniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative Models", eqs. 1 and 2.
@@ -50,9 +50,9 @@ def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) 
     whole("chunk", chunk, low=1)
     if not 1 <= whole("k", k) < len(samples):
         fail("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
-    points, centres = points.double(), samples.double()
+    points, centers = points.double(), samples.double()
     # The smallest distance of all is a sample's to itself.
-    radii = torch.cat([distances(rows, centres).kthvalue(k + 1, dim=1).values for rows in centres.split(chunk)])
-    radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite where too few neighbours are finite
-    inside = [(distances(rows, centres) <= radii).any(1) for rows in points.split(chunk)]
+    radii = torch.cat([distances(rows, centers).kthvalue(k + 1, dim=1).values for rows in centers.split(chunk)])
+    radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite where too few neighbors are finite
+    inside = [(distances(rows, centers) <= radii).any(1) for rows in points.split(chunk)]
     return float(torch.cat(inside).double().mean())

@@ -1,8 +1,8 @@
 """Networks that the experiments share, as plain ``nn.Module`` classes that need only torch.
 
-A module whose initialisation is not torch's default defines ``reset_parameters()`` on its top class, which
+A module whose initialization is not torch's default defines ``reset_parameters()`` on its top class, which
 draws every parameter and buffer afresh. Calling ``reset_parameters()`` of the children first and of the
-parents last therefore initialises any of them.
+parents last therefore initializes any of them.
 """
 
 from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan

@@ -1,4 +1,4 @@
-"""Parts that several image networks share: residual blocks, TensorFlow's SAME padding, spectral normalisation."""
+"""Parts that several image networks share: residual blocks, TensorFlow's SAME padding, spectral normalization."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from odegan.nets.init import glorot_uniform_
 
 
 class GlorotSequential(nn.Sequential):
-    """Layers in sequence, initialised as TensorFlow's ``slim`` does; see ``glorot_uniform_``."""
+    """Layers in sequence, initialized as TensorFlow's ``slim`` does; see ``glorot_uniform_``."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -72,7 +72,7 @@ def conv4(n_in: int, n_out: int) -> nn.Conv2d:
     return nn.Conv2d(n_in, n_out, kernel_size=4, stride=2, padding=1)
 
 
-def normalise_spectrally(network: nn.Module) -> nn.Module:
+def normalize_spectrally(network: nn.Module) -> nn.Module:
     """Divide the weight of every linear and convolutional layer by its largest singular value, in place.
 
     A convolution's weight counts as the matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral

@@ -1,11 +1,11 @@
-"""JARE's conv4 pair for 32x32 colour images, with and without batch normalisation.
+"""JARE's conv4 pair for 32x32 color images, with and without batch normalization.
 
-Batch normalisation here is the public code's (TensorFlow's ``slim`` with its defaults): a shift but no scale, eps 1e-3, in the
+Batch normalization here is the public code's (TensorFlow's ``slim`` with its defaults): a shift but no scale, eps 1e-3, in the
 place of the bias, and batch statistics also at test time. After the linear layer it acts on the flat vector, so every one
 of its 8,192 features has statistics and a shift of its own. The biases it replaces are as many as its shifts, so that both
 generators have 3,811,459 trainable parameters.
 
-Initialisation: Glorot's uniform, biases 0. The discriminator's architecture is that of ODE-GAN's pair.
+Initialization: Glorot's uniform, biases 0. The discriminator's architecture is that of ODE-GAN's pair.
 
 Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
 """
@@ -19,7 +19,7 @@ from odegan.utils.checks import whole
 
 
 def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:
-    """Batch normalisation whose scale stays 1: a constant, not a parameter to train."""
+    """Batch normalization whose scale stays 1: a constant, not a parameter to train."""
     norm = kind(features, eps=1e-3, momentum=0.001)
     norm.weight.requires_grad_(False)
     return norm
@@ -29,7 +29,7 @@ class Generator(GlorotSequential):
     """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 3,811,459 trainable parameters.
 
     Linear to 512x4x4, 4x4 stride-2 transposed convolutions to 256, 128 and 64 channels, each of these four with batch
-    normalisation and ReLU, then a 3x3 convolution to 3 channels with batch normalisation, and tanh.
+    normalization and ReLU, then a 3x3 convolution to 3 channels with batch normalization, and tanh.
 
     Args:
         latent: width of the latent vector; its distribution is N(0, I).

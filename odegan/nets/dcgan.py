@@ -1,4 +1,4 @@
-"""ODE-GAN's DCGAN pair for 32x32 colour images (CIFAR-10), as in the authors' public program.
+"""ODE-GAN's DCGAN pair for 32x32 color images (CIFAR-10), as in the authors' public program.
 
 TensorFlow's SAME padding is 1 here for every kernel: 3x3 stride 1 and 4x4 stride 2 alike.
 
@@ -53,10 +53,10 @@ class Discriminator(nn.Module):
     """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 2,935,873 parameters.
 
     Seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, to 64, 64, 128, 128, 256, 256 and 512 channels,
-    each with LeakyReLU 0.1, then a linear layer. No normalisation.
+    each with LeakyReLU 0.1, then a linear layer. No normalization.
 
     Args:
-        logits: 1, or 2 for the authors' parametrisation with 2,944,066 parameters: two outputs (real, fake)
+        logits: 1, or 2 for the authors' parametrization with 2,944,066 parameters: two outputs (real, fake)
             under softmax cross-entropy. That is the logistic loss of their difference, which is what
             ``forward`` returns.
     """

@@ -1,6 +1,6 @@
-"""JARE's dcgan4 pair for 32x32 colour images: constant width, 5x5 kernels of stride 2, no normalisation.
+"""JARE's dcgan4 pair for 32x32 color images: constant width, 5x5 kernels of stride 2, no normalization.
 
-Initialisation: Glorot's uniform, biases 0.
+Initialization: Glorot's uniform, biases 0.
 
 Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
 """

@@ -1,4 +1,4 @@
-"""A small convolutional pair for 8x8 grey images (scikit-learn's digits), cheap enough for one CPU thread."""
+"""A small convolutional pair for 8x8 gray images (scikit-learn's digits), cheap enough for one CPU thread."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ class Generator(nn.Module):
     """Latents (B, latent) -> images (B, 1, 8, 8) in [-1, 1]; 37,665 parameters with the defaults.
 
     Linear to 2c x 2 x 2, a 4x4 stride-2 transposed convolution to c x 4 x 4, another to 1 x 8 x 8, tanh. No
-    normalisation.
+    normalization.
 
     Args:
         latent: width of the latent vector; its distribution is N(0, I).
@@ -52,7 +52,7 @@ def _leaky_relu() -> nn.Module:
 class Discriminator(nn.Module):
     """Images (B, 1, 8, 8) -> logits (B, 1), positive for real; 33,633 parameters with the defaults.
 
-    4x4 stride-2 convolutions to c x 4 x 4 and 2c x 2 x 2, then a linear layer. No normalisation.
+    4x4 stride-2 convolutions to c x 4 x 4 and 2c x 2 x 2, then a linear layer. No normalization.
 
     Args:
         channels: c.

@@ -1,4 +1,4 @@
-"""The papers' initialisations: ODE-GAN's truncated normal, as in Sonnet, and Glorot's uniform, as in slim and Chainer."""
+"""The papers' initializations: ODE-GAN's truncated normal, as in Sonnet, and Glorot's uniform, as in slim and Chainer."""
 
 import math
 
@@ -25,17 +25,17 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
     s is the parameter of the normal *before* it is cut, so the weights' own standard deviation is 0.8796 s.
     The fan-in is that of Sonnet: in_features for a linear layer, input channels x kernel area for a
     convolution and also for a transposed one (whose outputs see fewer inputs when the stride exceeds 1).
-    Batch normalisation gets scale 1, shift 0 and fresh running statistics. Draws come from torch's global
+    Batch normalization gets scale 1, shift 0 and fresh running statistics. Draws come from torch's global
     generator, in ``module.modules()`` order.
 
     Args:
-        module: of linear, convolutional, transposed convolutional and batch normalisation layers, and any
-            layers without parameters. Others (also reparametrised ones, as with spectral norm) are refused.
+        module: of linear, convolutional, transposed convolutional and batch normalization layers, and any
+            layers without parameters. Others (also reparametrized ones, as with spectral norm) are refused.
 
     Returns:
         ``module`` itself, changed in place.
 
-    Source: Qin et al. 2020 (ODE-GAN), the authors' public programs; Sonnet's default initialisers.
+    Source: Qin et al. 2020 (ODE-GAN), the authors' public programs; Sonnet's default initializers.
     """
     _check_module(module)
     for name, layer in module.named_modules():
@@ -58,12 +58,12 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     """Draw every weight in ``module`` from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)); biases become 0.
 
     fan_in and fan_out are input and output channels times the kernel's area, at any stride, so that a transposed
-    convolution has the a of its adjoint. Batch normalisation gets scale 1, shift 0 and fresh running statistics. Draws
+    convolution has the a of its adjoint. Batch normalization gets scale 1, shift 0 and fresh running statistics. Draws
     come from torch's global generator, in ``module.modules()`` order.
 
     Args:
-        module: of linear, convolutional, transposed convolutional and batch normalisation layers, and any layers without
-            parameters. Where a weight is normalised spectrally, the weight before that is drawn.
+        module: of linear, convolutional, transposed convolutional and batch normalization layers, and any layers without
+            parameters. Where a weight is normalized spectrally, the weight before that is drawn.
         gain: 1; sqrt(2) in SN-GAN's residual branches.
 
     Returns:
@@ -75,8 +75,8 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     number("gain", gain, low=0.0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | _ConvNd):
-            normalised = parametrize.is_parametrized(layer, "weight")
-            weight = layer.parametrizations.weight.original if normalised else layer.weight  # type: ignore[union-attr]
+            normalized = parametrize.is_parametrized(layer, "weight")
+            weight = layer.parametrizations.weight.original if normalized else layer.weight  # type: ignore[union-attr]
             nn.init.xavier_uniform_(weight, gain)  # type: ignore[arg-type]
             if layer.bias is not None:
                 layer.bias.zero_()

@@ -1,9 +1,9 @@
-"""SN-GAN's residual pairs for colour images of 32 and 128 pixels, with spectral normalisation as a switch.
+"""SN-GAN's residual pairs for color images of 32 and 128 pixels, with spectral normalization as a switch.
 
 A generator's block is conv3(ReLU(BN(conv3(up(ReLU(BN x)))))) beside conv1(up x), where up doubles pixels; a
 discriminator's is down(conv3(ReLU(conv3(ReLU x)))) beside down(conv1 x), where down averages 2x2 pixels; its first
 one lacks the first ReLU and has conv1(down x) beside it. Where a block keeps size and width the shortcut is x itself.
-Batch normalisation has scale and shift, eps 2e-5 and decay 0.9 (torch's momentum 0.1). Initialisation: Glorot's
+Batch normalization has scale and shift, eps 2e-5 and decay 0.9 (torch's momentum 0.1). Initialization: Glorot's
 uniform with gain sqrt(2) in the branches' convolutions and 1 elsewhere, biases 0.
 
 Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks"; all details from the authors'
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from odegan.nets.blocks import Residual, conv3, normalise_spectrally
+from odegan.nets.blocks import Residual, conv3, normalize_spectrally
 from odegan.nets.init import glorot_uniform_
 from odegan.utils.checks import choose, fail, whole
 
@@ -135,4 +135,4 @@ class Discriminator(_Network):
         last = nn.Linear(channels[-1], 1, bias=bias)
         super().__init__(_first(channels[0]), *later, nn.ReLU(), Pool(pool), last)
         if spectral_norm:
-            normalise_spectrally(self)
+            normalize_spectrally(self)

@@ -38,7 +38,7 @@ def density_frames(
 ) -> Figure:
     """The density of samples under contours of the discriminator, one panel a frame.
 
-    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Colours run to each
+    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Colors run to each
     panel's own maximum, by square root, so that faint parts show. Contours are quantiles of the
     discriminator's values; the thick line is where it is 0, undecided.
 

@@ -40,7 +40,7 @@ def image_grid_over_time(frames: Sequence[tuple[str, ArrayLike]], columns: int |
 def _tile(images: ArrayLike, columns: int | None) -> NDArray[np.float64]:
     """(n, c, H, W) in [-1, 1] -> (rows (H+p) + p, columns (W+p) + p, c) in [0, 1].
 
-    The ground is white and so are the p pixels between images. Pixels that are not finite become mid-grey.
+    The ground is white and so are the p pixels between images. Pixels that are not finite become mid-gray.
     """
     pixels = array(images)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or len(pixels) == 0:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from odegan.utils.checks import whole
 
-# Okabe and Ito's colour-blind safe palette, without its yellow, which is too light for lines
+# Okabe and Ito's color-blind safe palette, without its yellow, which is too light for lines
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#333333"  # text, axes, marks that are not data
 PALE = "#E4E4E4"  # grid lines

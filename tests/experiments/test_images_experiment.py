@@ -98,7 +98,7 @@ def test_scores_say_what_they_depend_on(quick):
     score = rows(quick)[-1]["fid"]
     assert score["value"] > 0
     assert score["extractor"] == "digit classifier, seed 0"
-    assert (score["n"], score["n_real"], score["normalisation"], score["seed"]) == (64, 1797, "none", 0)
+    assert (score["n"], score["n_real"], score["normalization"], score["seed"]) == (64, 1797, "none", 0)
 
 
 def test_the_exponential_average_is_what_is_scored(quick):
@@ -375,7 +375,7 @@ def test_batch_statistics_of_samples(monkeypatch):
     y = game.init(seed=0)
     running = sampler(game, y, presets.changed(preset, {"batch_statistics": False}))
     batch = sampler(game, y, preset)
-    assert (running.normalisation, batch.normalisation) == ("running", "batch")
+    assert (running.normalization, batch.normalization) == ("running", "batch")
     z = running.latents(8, 0)
     torch.testing.assert_close(running.images(z)[:2], running.images(z[:2]), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(batch.images(z)[:2], batch.images(z[:2]), atol=1e-3)

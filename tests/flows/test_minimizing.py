@@ -1,4 +1,4 @@
-"""Minimising movements against closed forms, stationarity computed apart from them, and what they refuse."""
+"""Minimizing movements against closed forms, stationarity computed apart from them, and what they refuse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 import odegan
 from odegan import ArgumentError, Batch, Game, games, odeint_gan, penalties
 from odegan.data.minibatches import Minibatches
-from odegan.flows import InnerProblemError, minimising_movement
+from odegan.flows import InnerProblemError, minimizing_movement
 from odegan.flows.proximal import proximal
 from tests.peers import START, draw, networks, smooth_game
 
@@ -44,7 +44,7 @@ def test_flow_of_the_monotone_game_decays_at_its_rate(solver: str) -> None:
 
 @pytest.mark.parametrize("tau", [0.01, 0.1, 0.5])
 def test_simultaneous_is_euler_on_the_bilinear_game(tau: float) -> None:
-    found = minimising_movement(games.bilinear(), Y0, tau, 100)
+    found = minimizing_movement(games.bilinear(), Y0, tau, 100)
     euler = odeint_gan(games.bilinear(), Y0, found.ts, solver="euler", step_size=tau).ys
     growth = (found.ys**2).sum(1)[1:] / (found.ys**2).sum(1)[:-1]
     assert float(((found.ys - euler) / euler.norm(dim=1)[:, None]).abs().max()) < 1e-10
@@ -54,7 +54,7 @@ def test_simultaneous_is_euler_on_the_bilinear_game(tau: float) -> None:
 @pytest.mark.parametrize("tau", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("order, sign", [("discriminator_first", -1), ("generator_first", 1)])
 def test_alternating_keeps_its_quadratic_form_on_the_bilinear_game(order: str, sign: int, tau: float) -> None:
-    x, y = minimising_movement(games.bilinear(), Y0, tau, 100, order=order).ys.T
+    x, y = minimizing_movement(games.bilinear(), Y0, tau, 100, order=order).ys.T
     kept, other = (x**2 + y**2 + s * tau * x * y for s in (sign, -sign))
     assert float((kept - kept[0]).abs().max()) < 1e-10
     assert float((other - other[0]).abs().max()) > tau / 10
@@ -63,7 +63,7 @@ def test_alternating_keeps_its_quadratic_form_on_the_bilinear_game(order: str, s
 @pytest.mark.parametrize("tau", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("m", [0.5, 2.0])
 def test_simultaneous_contracts_the_monotone_game_by_its_factor(m: float, tau: float) -> None:
-    distance = minimising_movement(monotone(m), Y0, tau, 20).ys.norm(dim=1)
+    distance = minimizing_movement(monotone(m), Y0, tau, 20).ys.norm(dim=1)
     factor = math.sqrt(1 + tau**2) / (1 + m * tau)
     assert float((distance[1:] / distance[:-1] - factor).abs().max()) < 1e-10
 
@@ -74,7 +74,7 @@ def test_weighted_metric_solves_the_weighted_linear_system() -> None:
     curvature, tau = root @ root.T, 0.7
     matrix = torch.cat([torch.cat([-curvature, -coupling], 1), torch.cat([coupling.T, -torch.eye(3)], 1)]).double()
     w, y0 = torch.tensor([1.0, 4.0, 0.25, 2.0, 1.0, 0.5]).double(), torch.randn(6, generator=source).double()
-    found = minimising_movement(games.quadratic(matrix), y0, tau, 1, metric=w, tolerance=1e-12).y
+    found = minimizing_movement(games.quadratic(matrix), y0, tau, 1, metric=w, tolerance=1e-12).y
     disc = torch.linalg.solve(torch.diag(w[:3]) + tau * curvature, w[:3] * y0[:3] - tau * coupling @ y0[3:])
     gen = (w[3:] * y0[3:] + tau * coupling.T @ y0[:3]) / (w[3:] + tau)
     torch.testing.assert_close(found, torch.cat([disc, gen]), rtol=1e-10, atol=1e-11)
@@ -88,7 +88,7 @@ def test_first_order_to_the_flow_with_rates(order: str) -> None:
     flow = odeint_gan(game, START, t, solver="dopri8", rates=rates, rtol=1e-10, atol=1e-10).y
     metric = [1 / rates[0]] * 2 + [1 / rates[1]] * 2
     gaps = [
-        float((minimising_movement(game, START, 1 / n, n, order=order, metric=metric).y - flow).norm())
+        float((minimizing_movement(game, START, 1 / n, n, order=order, metric=metric).y - flow).norm())
         for n in (40, 80)
     ]
     assert math.log2(gaps[0] / gaps[1]) == pytest.approx(1, abs=0.1)
@@ -106,17 +106,17 @@ def gradient(loss, u: torch.Tensor) -> torch.Tensor:
 )
 def test_steps_are_stationary(order: str, made: list) -> None:
     game, tau, tolerance = smooth_game(), 0.2, 1e-11
-    found = minimising_movement(game, START, tau, 3, order=order, penalties=made, tolerance=tolerance)
+    found = minimizing_movement(game, START, tau, 3, order=order, penalties=made, tolerance=tolerance)
     extras = [penalty(game) for penalty in made]
 
-    def penalised(player: int, d: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    def penalized(player: int, d: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         loss = (game.disc_loss, game.gen_loss)[player](d, g, None)
         return loss + sum(pair[player](d, g, None, 0.0) for pair in extras if pair[player] is not None)
 
     for old, new in zip(found.ys, found.ys[1:], strict=False):
         (d0, g0), (d1, g1) = game.split(old), game.split(new)
         seen_g, seen_d = (g1 if order == "generator_first" else g0), (d1 if order == "discriminator_first" else d0)
-        of_d, of_g = (lambda d, g=seen_g: penalised(0, d, g)), (lambda g, d=seen_d: penalised(1, d, g))
+        of_d, of_g = (lambda d, g=seen_g: penalized(0, d, g)), (lambda g, d=seen_d: penalized(1, d, g))
         for loss, u0, u1 in ((of_d, d0, d1), (of_g, g0, g1)):
             assert float(((u1 - u0) / tau + gradient(loss, u1)).norm()) <= 2 * tolerance * float(
                 gradient(loss, u0).norm()
@@ -150,9 +150,9 @@ def test_stiff_inner_problems_reach_the_tolerance(spread: float) -> None:
 
 def test_rests_at_an_equilibrium() -> None:
     game, y0 = games.gaussian([0.0, 2.0], 0.7), torch.tensor([0.0, 0.0, 0.0, 2.0], dtype=torch.float64)
-    found = minimising_movement(game, y0, 0.5, 3)
+    found = minimizing_movement(game, y0, 0.5, 3)
     assert float((found.ys - y0).abs().max()) < 1e-15
-    shifted = minimising_movement(game, y0 + 1e-9, 0.5, 3)
+    shifted = minimizing_movement(game, y0 + 1e-9, 0.5, 3)
     assert float((shifted.y - y0).abs().max()) < 3e-9
 
 
@@ -164,12 +164,12 @@ def network() -> Game:
 def test_batch_of_every_step() -> None:
     game, (real, _) = network(), draw(12)
     minibatches = Minibatches(real, 3, 4, 0, game.init())
-    found = minimising_movement(game, game.init(), 0.1, 3, batch=minibatches)
+    found = minimizing_movement(game, game.init(), 0.1, 3, batch=minibatches)
     y = game.init()
     for k in range(3):
-        y = minimising_movement(game, y, 0.1, 1, batch=minibatches(k)).y
+        y = minimizing_movement(game, y, 0.1, 1, batch=minibatches(k)).y
     assert torch.equal(found.y, y)
-    fixed = minimising_movement(game, game.init(), 0.1, 3, batch=minibatches(0)).y
+    fixed = minimizing_movement(game, game.init(), 0.1, 3, batch=minibatches(0)).y
     assert float((fixed - y).norm()) > 1e-3
 
 
@@ -178,15 +178,15 @@ def test_module_buffers_move_between_steps() -> None:
     nn.utils.parametrizations.spectral_norm(discriminator[0])
     game = odegan.gan(generator, discriminator, latent=3)
     batch, y, buffers = draw(), game.init(), game.initial_buffers(game.init())
-    found = minimising_movement(game, y, 0.3, 3, batch=batch)
+    found = minimizing_movement(game, y, 0.3, 3, batch=batch)
     for state in found.ys[1:]:
         with torch.no_grad():
-            y = minimising_movement_once(game, y, Batch(*batch).with_buffers(buffers))
+            y = minimizing_movement_once(game, y, Batch(*batch).with_buffers(buffers))
         torch.testing.assert_close(state, y, rtol=0, atol=1e-10)
         buffers = game.update_buffers(buffers, y)
 
 
-def minimising_movement_once(game: Game, y: torch.Tensor, batch: Batch) -> torch.Tensor:
+def minimizing_movement_once(game: Game, y: torch.Tensor, batch: Batch) -> torch.Tensor:
     theta_d, theta_g = game.split(y)
     step = torch.full((1,), 0.3**0.5, dtype=torch.float64)
     disc = proximal(lambda d: game.disc_loss(d, theta_g, batch), theta_d, step.expand(game.n_disc), 1e-10)
@@ -195,7 +195,7 @@ def minimising_movement_once(game: Game, y: torch.Tensor, batch: Batch) -> torch
 
 
 def test_statistics() -> None:
-    found = minimising_movement(smooth_game(), START, 0.1, 5)
+    found = minimizing_movement(smooth_game(), START, 0.1, 5)
     assert found.status == "finished"
     assert found.ys.shape == (6, 4)
     torch.testing.assert_close(found.ts, 0.1 * torch.arange(6, dtype=torch.float64))
@@ -206,7 +206,7 @@ def test_statistics() -> None:
 
 
 def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    minimising_movement(games.bilinear(), Y0, 0.1, 2, progress="movement")
+    minimizing_movement(games.bilinear(), Y0, 0.1, 2, progress="movement")
     assert "movement: 100%" in capsys.readouterr().err
 
 
@@ -214,9 +214,9 @@ def test_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
 def test_inner_problem_without_a_minimum() -> None:
     # The generator's loss: -3/2 y^2.
     game = games.quadratic(torch.tensor([[-1.0, 0.0], [0.0, 3.0]], dtype=torch.float64))
-    assert minimising_movement(game, Y0, 0.3, 2).status == "finished"
+    assert minimizing_movement(game, Y0, 0.3, 2).status == "finished"
     with pytest.raises(InnerProblemError, match=r"^tau: got a step .* generator .* .step 0, .* smaller tau") as caught:
-        minimising_movement(game, Y0, 0.4, 2)
+        minimizing_movement(game, Y0, 0.4, 2)
     assert "\n" not in str(caught.value)
     assert caught.value.solution.status == "stopped"
     assert torch.equal(caught.value.solution.ys, Y0[None])
@@ -225,7 +225,7 @@ def test_inner_problem_without_a_minimum() -> None:
 def test_loss_that_turns_nan_keeps_the_steps_before() -> None:
     game = Game(lambda d, g, batch: torch.where(d < 0.5, math.nan, d).sum(), lambda d, g, batch: (g**2).sum(), 1, 1)
     with pytest.raises(InnerProblemError, match=r"\(step 2") as caught:
-        minimising_movement(game, torch.tensor([1.0, 1.0], dtype=torch.float64), 0.2, 50)
+        minimizing_movement(game, torch.tensor([1.0, 1.0], dtype=torch.float64), 0.2, 50)
     torch.testing.assert_close(caught.value.solution.ys[:, 0], torch.tensor([1.0, 0.8, 0.6], dtype=torch.float64))
 
 
@@ -253,5 +253,5 @@ WRONG = {
 def test_wrong_arguments_are_one_line(message: str) -> None:
     given = {"game": games.bilinear(), "y0": Y0, "tau": 0.1, "steps": 2} | WRONG[message]
     with pytest.raises(ArgumentError, match=f"^{message}") as caught:
-        minimising_movement(given.pop("game"), given.pop("y0"), given.pop("tau"), given.pop("steps"), **given)
+        minimizing_movement(given.pop("game"), given.pop("y0"), given.pop("tau"), given.pop("steps"), **given)
     assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ from odegan.flows import (
     energy_kernel,
     fourier_features,
     gaussian_kernel,
-    minimising_movement,
+    minimizing_movement,
     particle_game,
 )
 from odegan.metrics import energy_distance, mmd, wasserstein2
@@ -410,7 +410,7 @@ def test_scheme_is_the_proximal_step_by_hand(name: str) -> None:
     game = game_of(name)
     y = torch.cat([0.3 * normal(game.n_disc, seed=5), normal(game.n_gen, seed=6)])
     expected = y
-    found = minimising_movement(game, y, 0.1, 3, tolerance=1e-12).ys
+    found = minimizing_movement(game, y, 0.1, 3, tolerance=1e-12).ys
     for k in range(1, 4):
         expected = by_hand(name, expected, 0.1, game)
         torch.testing.assert_close(found[k], expected, rtol=0, atol=1e-10)
@@ -418,11 +418,11 @@ def test_scheme_is_the_proximal_step_by_hand(name: str) -> None:
 
 @both
 def test_identity_is_the_optimal_coupling_of_a_step(name: str) -> None:
-    """So that the step is proximal in Wasserstein-2 too; between clouds without labels the minimisers are the same."""
+    """So that the step is proximal in Wasserstein-2 too; between clouds without labels the minimizers are the same."""
     game = game_of(name, n=12)
     y = torch.cat([normal(game.n_disc, seed=5), normal(game.n_gen, seed=6)])
     for tau in (0.02, 0.2):
-        x, u = (game.particles(z) for z in minimising_movement(game, y, tau, 1).ys)
+        x, u = (game.particles(z) for z in minimizing_movement(game, y, tau, 1).ys)
         assert wasserstein2(x, u) == pytest.approx(float((x - u).square().sum(1).mean().sqrt()), rel=1e-12)
 
 
@@ -434,6 +434,6 @@ def test_scheme_tends_to_the_flow_in_first_order(name: str) -> None:
     taus = [0.1, 0.05, 0.025]
     errors = []
     for tau in taus:
-        y = minimising_movement(game, y0, tau, round(1 / tau)).y
+        y = minimizing_movement(game, y0, tau, round(1 / tau)).y
         errors.append(wasserstein2(game.particles(y), game.particles(end)))
     assert np.polyfit(np.log(taus), np.log(errors), 1)[0] == pytest.approx(1.0, abs=0.1)

@@ -88,11 +88,11 @@ def test_fewer_samples_than_features():
     assert abs(frechet_distance(moments(rows), moments(rows))) < 1e-11
     assert frechet_distance(moments(rows), moments(rows + 0.1)) == pytest.approx(2.0, rel=1e-10)
     other = normal(25, 200, seed=1)
-    # tr (S_r S_f)^(1/2) is the nuclear norm of the product of the centred samples
-    centred = [(x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (rows, other)]
-    nuclear = torch.linalg.svdvals(centred[0] @ centred[1].T).sum()
+    # tr (S_r S_f)^(1/2) is the nuclear norm of the product of the centered samples
+    centered = [(x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (rows, other)]
+    nuclear = torch.linalg.svdvals(centered[0] @ centered[1].T).sum()
     apart = (rows.mean(0) - other.mean(0)).square().sum()
-    expected = float(apart + centred[0].square().sum() + centred[1].square().sum() - 2 * nuclear)
+    expected = float(apart + centered[0].square().sum() + centered[1].square().sum() - 2 * nuclear)
     assert frechet_distance(moments(rows), moments(other)) == pytest.approx(expected, rel=1e-6)
 
 
@@ -193,11 +193,11 @@ def test_inception_score_is_its_definition():
 
 # Precision and recall.
 def brute_force(real, fake, k):
-    def share(points, centres):
-        distance = [[math.dist(p, c) for c in centres.tolist()] for p in centres.tolist()]
+    def share(points, centers):
+        distance = [[math.dist(p, c) for c in centers.tolist()] for p in centers.tolist()]
         radii = [sorted(row)[k] for row in distance]
         inside = [
-            any(math.dist(p, c) <= r for c, r in zip(centres.tolist(), radii, strict=True)) for p in points.tolist()
+            any(math.dist(p, c) <= r for c, r in zip(centers.tolist(), radii, strict=True)) for p in points.tolist()
         ]
         return sum(inside) / len(inside)
 
@@ -233,7 +233,7 @@ def test_duplicates_and_samples_that_are_not_finite():
     fake[1::4, 0] = math.nan
     assert precision_recall(real, fake) == (0.25, 1)  # two of every eight are left, with balls that reach other points
     fake[4:] = math.nan
-    assert precision_recall(real, fake) == (1 / 64, 0)  # one is left: it has no third neighbour, and so no ball
+    assert precision_recall(real, fake) == (1 / 64, 0)  # one is left: it has no third neighbor, and so no ball
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_inception_as_an_extractor(weights_file):
         ("fid", "inception_score"),
         extractor=weights_file,
         n=3,
-        normalisation="none",
+        normalization="none",
         progress=False,
     )
     assert found["fid"]["extractor"] == "Inception 2015-12-05"
@@ -392,7 +392,7 @@ def evaluate(names=tuple(evaluation.SCORES), sampler=uniform, data=REAL, **given
     known = {
         "extractor": given.get("extractor") or Net(),
         "n": 70,
-        "normalisation": "none",
+        "normalization": "none",
         "batch_size": 32,
         "progress": False,
     }
@@ -409,7 +409,7 @@ def test_all_that_a_score_depends_on_is_stored_beside_it():
         "n": 70,
         "n_real": 90,
         "split": "train",
-        "normalisation": "none",
+        "normalization": "none",
         "batch_size": 32,
         "seed": 3,
         "data": found["fid"]["data"],
@@ -545,7 +545,7 @@ def test_samples_that_are_not_finite():
     [
         ({"names": ("FDI",)}, r"^names: got 'FDI'; it must be one of fid, kid, inception_score, precision, recall"),
         ({"names": ("fidd",)}, r"^names: .*did you mean 'fid'"),
-        ({"normalisation": None}, r"^normalisation: got None; it must be one of none, batch, running"),
+        ({"normalization": None}, r"^normalization: got None; it must be one of none, batch, running"),
         ({"n": 1}, r"^n: got 1"),
         ({"n_real": 91}, r"^n_real: got 91; it must be at most 90, the images there are"),
         ({"batch_size": 0}, r"^batch_size: got 0"),
@@ -581,8 +581,8 @@ def test_image_data_are_evaluated_without_their_random_parts(tmp_path):
     assert found[0]["fid"]["split"] == "train"
 
 
-# Samples of games, and batch normalisation.
-def normalised_run(average):
+# Samples of games, and batch normalization.
+def normalized_run(average):
     torch.manual_seed(0)
     generator = nn.Sequential(
         nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 16), nn.Unflatten(1, (1, 4, 4))
@@ -596,11 +596,11 @@ def normalised_run(average):
 @pytest.mark.parametrize("make", [lambda: ExponentialAverage(0.9), UniformAverage])
 def test_an_averaged_generator_is_exported_with_statistics_of_its_own(make):
     average = make()
-    game, original, solution = normalised_run(average)
+    game, original, solution = normalized_run(average)
     batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
     exported, _ = game.modules(average.y, batches)
     assert torch.equal(torch.cat([p.flatten() for p in exported.parameters()]), game.split(average.y)[1])
-    seen = [exported[0](z).detach() for _, z in batches]  # what its normalisation is fed, by its own parameters
+    seen = [exported[0](z).detach() for _, z in batches]  # what its normalization is fed, by its own parameters
     mean, variance = (torch.stack(x).mean(0) for x in ([h.mean(0) for h in seen], [h.var(0) for h in seen]))
     torch.testing.assert_close(exported[1].running_mean, mean)
     torch.testing.assert_close(exported[1].running_var, variance)
@@ -616,10 +616,10 @@ def test_an_averaged_generator_is_exported_with_statistics_of_its_own(make):
 
 def test_samplers_say_which_statistics_they_use():
     average = ExponentialAverage(0.9)
-    game, _, _ = normalised_run(average)
+    game, _, _ = normalized_run(average)
     batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
     batch, running = GameSampler(game, average.y), GameSampler(game, average.y, batches)
-    assert (batch.normalisation, running.normalisation) == ("batch", "running")
+    assert (batch.normalization, running.normalization) == ("batch", "running")
     assert torch.equal(batch(32, 4), game.sample(average.y, 32, 4))
     # a sample depends on the others of its batch, or does not
     module = game.modules(average.y, batches)[0].eval()
@@ -627,10 +627,10 @@ def test_samplers_say_which_statistics_they_use():
     assert torch.equal(running(32, 4), module(z))
     torch.testing.assert_close(running(16, 4), running(32, 4)[:16])
     assert (batch(16, 4) - batch(32, 4)[:16]).abs().max() > 0.01
-    found = [evaluate(("fid",), sampler, normalisation=None)["fid"] for sampler in (batch, running)]
-    assert [score["normalisation"] for score in found] == ["batch", "running"]
+    found = [evaluate(("fid",), sampler, normalization=None)["fid"] for sampler in (batch, running)]
+    assert [score["normalization"] for score in found] == ["batch", "running"]
     assert found[0]["value"] != found[1]["value"]
     plain = odegan.gan(
         nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4))), nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
     )
-    assert GameSampler(plain, plain.init(), batches).normalisation == "none"
+    assert GameSampler(plain, plain.init(), batches).normalization == "none"

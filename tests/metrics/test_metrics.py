@@ -225,9 +225,9 @@ def clusters(n: int, seed: int, classes: int = 10) -> tuple[torch.Tensor, torch.
     """n points in each of some far apart unit Gaussians in 3-D, and their classes."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(classes).repeat_interleave(n)
-    centres = torch.zeros(classes, 3)
-    centres[:, 0] = 100.0 * torch.arange(classes)
-    return centres[labels] + torch.randn(len(labels), 3, generator=generator), labels
+    centers = torch.zeros(classes, 3)
+    centers[:, 0] = 100.0 * torch.arange(classes)
+    return centers[labels] + torch.randn(len(labels), 3, generator=generator), labels
 
 
 def test_coverage_of_copies_of_far_points_and_of_one_class():
@@ -253,7 +253,7 @@ def test_copies_cover_duplicates():
 
 
 def test_coverage_is_hand_computable_on_a_line():
-    real = torch.tensor([[0.0], [1.0], [3.0], [10.0]])  # 2nd-neighbour distances 3, 2, 3, 9
+    real = torch.tensor([[0.0], [1.0], [3.0], [10.0]])  # 2nd-neighbor distances 3, 2, 3, 9
     labels = torch.tensor([0, 0, 1, 1])
     result = coverage(real, torch.tensor([[-2.5]]), labels, k=2)
     assert result.per_class.tolist() == [0.5, 0.0]

@@ -1,4 +1,4 @@
-"""The published image networks: parameter counts, shapes, padding, blocks, initialisation, spectral normalisation."""
+"""The published image networks: parameter counts, shapes, padding, blocks, initialization, spectral normalization."""
 
 import math
 
@@ -75,18 +75,18 @@ def test_counts_of_sn_gans_networks_by_hand():
     def up(n_in, n_out):
         return 2 * n_in + conv(n_in, n_out, 3) + 2 * n_out + conv(n_out, n_out, 3) + conv(n_in, n_out, 1)
 
-    def down(n_in, n_out, learnt=True):
-        return conv(n_in, n_in, 3) + conv(n_in, n_out, 3) + learnt * conv(n_in, n_out, 1)
+    def down(n_in, n_out, learned=True):
+        return conv(n_in, n_in, 3) + conv(n_in, n_out, 3) + learned * conv(n_in, n_out, 1)
 
     def first(n):
         return conv(3, n, 3) + conv(n, n, 3) + conv(3, n, 1)
 
     small = conv(128, 256 * 16, 1) + 3 * up(256, 256) + 2 * 256 + conv(256, 3, 3)
-    judge = first(128) + down(128, 128) + 2 * down(128, 128, learnt=False) + 128
+    judge = first(128) + down(128, 128) + 2 * down(128, 128, learned=False) + 128
     widths = (1024, 1024, 512, 256, 128, 64)
     large = conv(128, 1024 * 16, 1) + sum(map(up, widths, widths[1:])) + 2 * 64 + conv(64, 3, 3)
     judges = (64, 128, 256, 512, 1024)
-    large_judge = first(64) + sum(map(down, judges, judges[1:])) + down(1024, 1024, learnt=False) + conv(1024, 1, 1)
+    large_judge = first(64) + sum(map(down, judges, judges[1:])) + down(1024, 1024, learned=False) + conv(1024, 1, 1)
     for name in ("sngan32", "sngan32_no_sn", "odegan_resnet32"):
         assert tuple(map(count, on_meta(name))) == (small, judge)
     for name in ("sngan128", "sngan128_no_sn", "odegan_resnet128"):

@@ -1,4 +1,4 @@
-"""The shared networks: parameter counts, shapes, ranges and initialisation."""
+"""The shared networks: parameter counts, shapes, ranges and initialization."""
 
 import math
 import subprocess
@@ -146,7 +146,7 @@ def test_reset_parameters_draws_everything_afresh(make):
         assert all(torch.equal(first[name], p) for name, p in module.named_parameters())
 
 
-def test_construction_already_uses_the_initialisation():
+def test_construction_already_uses_the_initialization():
     for module in (
         *mog16(),
         dcgan.Generator(),

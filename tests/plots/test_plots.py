@@ -93,8 +93,8 @@ def test_plane_is_the_grid_that_density_frames_shows():
 
 def test_density_frames(tmp_path):
     torch.manual_seed(0)
-    centre = torch.tensor([1.0, -0.5])
-    samples = centre + 0.1 * torch.randn(3000, 2)
+    center = torch.tensor([1.0, -0.5])
+    samples = center + 0.1 * torch.randn(3000, 2)
     critic = torch.sin(3 * plots.plane(2.0, 40)[:, 0]).reshape(40, 40)
     frames = [(f"step {k}", samples, critic if k else None) for k in range(6)]
     figure = plots.density_frames(frames, modes=torch.tensor([[1.0, -0.5], [0.0, 0.0]]), bandwidth=0.04)
@@ -141,7 +141,7 @@ def test_image_grid_places_images_row_by_row(tmp_path):
     assert inked(figure, tmp_path) > 0.4
 
 
-def test_image_grid_in_colour_clips_and_is_square_by_default():
+def test_image_grid_in_color_clips_and_is_square_by_default():
     images = torch.zeros(9, 3, 32, 32)
     images[0, 0], images[0, 1], images[0, 2] = 5.0, -5.0, 0.5
     tiles = plots.image_grid(images).axes[0].images[0].get_array()
@@ -180,7 +180,7 @@ def test_trajectories(tmp_path):
     assert axes.get_xlim() == axes.get_ylim() == (-1.5, 1.5)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "y")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Heun", "Euler"]
-    # every stream line of the rotation keeps its distance from the centre
+    # every stream line of the rotation keeps its distance from the center
     (streams,) = (c for c in axes.collections if hasattr(c, "get_segments"))
     ends = np.array([np.hypot(*segment.T)[[0, -1]] for segment in streams.get_segments()])
     assert len(ends) > 50

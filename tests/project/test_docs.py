@@ -25,7 +25,6 @@ def test_doctests(name):
     if name.startswith(("odegan.plots", "odegan.metrics")):
         pytest.importorskip("matplotlib")
         pytest.importorskip("sklearn")
-        pytest.importorskip("torchmetrics")
     failures, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failures == 0
 
@@ -69,7 +68,6 @@ def test_pages_have_blocks():
 @pytest.mark.parametrize("package", ["penalties", "games", "data", "metrics", "flows"])
 def test_the_api_has_functions_that_are_named_as_their_module(package):
     """Of two things with one name the page's tool takes the module, and leaves out the function without a word."""
-    pytest.importorskip("torchmetrics")
     shown = (ROOT / "docs/api.md").read_text().splitlines()
     home = importlib.import_module(f"odegan.{package}")
     found = {m.name: getattr(home, m.name, None) for m in pkgutil.iter_modules(home.__path__)}

@@ -37,7 +37,7 @@ def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order:
         k: components of the generator and intervals of the discriminator; default n, never fewer. F changes sign at most
             n + k - 1 times, so that k intervals suffice for the optimal discriminator.
         order: of the endpoints, l_1 <= r_1 <= l_2 <= ..., restored after every step. "project": by the nearest such point
-            (isotonic regression, which pools violating neighbours to their mean); "sort": by sorting; "none": not at all,
+            (isotonic regression, which pools violating neighbors to their mean); "sort": by sorting; "none": not at all,
             lengths are signed then.
 
     Returns:

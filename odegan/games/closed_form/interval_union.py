@@ -38,7 +38,7 @@ def mass(ends: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
 def isotonic(y: torch.Tensor) -> torch.Tensor:
     """The point nearest to y (..., n) with y_1 <= ... <= y_n, for finite y.
 
-    The minimax formula of isotonic regression, max_{i <= j} min_{k >= j} mean(y_i, ..., y_k): violating neighbours are
+    The minimax formula of isotonic regression, max_{i <= j} min_{k >= j} mean(y_i, ..., y_k): violating neighbors are
     pooled to their mean. O(n^2) means, no branch: it maps over ensembles, compiles, and is differentiable almost everywhere.
 
     Examples:
@@ -112,7 +112,7 @@ def _roots(means: torch.Tensor, weights: torch.Tensor, low: torch.Tensor, high: 
 def positive_intervals(points: torch.Tensor, gains: torch.Tensor, k: int) -> torch.Tensor:
     """Endpoints (..., 2 k) of the union of the regions between points (..., N - 1) whose gains (..., N) are positive.
 
-    Neighbouring regions become one interval; intervals that are not needed are empty, at inf.
+    Neighboring regions become one interval; intervals that are not needed are empty, at inf.
     """
     ends = torch.full_like(points[..., :1], torch.inf)
     left, right = torch.cat([-ends, points], dim=-1), torch.cat([points, ends], dim=-1)
