@@ -66,7 +66,7 @@ def network_start(target: Target, z: torch.Tensor, seed: int) -> torch.Tensor:
         fresh = generator().double()
     with torch.no_grad():
         image = fresh(z)
-        last = fresh.layers[-1]
+        last = fresh[-1]
         assert isinstance(last, torch.nn.Linear)
         last.weight.mul_(SPREAD / image.std(0)[:, None])
         last.bias.copy_(target.origin - fresh(z).mean(0) + last.bias)

@@ -1,23 +1,9 @@
-"""Parts that several image networks share: residual blocks, TensorFlow's SAME padding, spectral normalization."""
+"""Parts that several image networks share: residual blocks, convolutions by kernel and stride, spectral normalization."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-
-from odegan.nets.init import glorot_uniform_
-
-
-class GlorotSequential(nn.Sequential):
-    """Layers in sequence, initialized as TensorFlow's ``slim`` does; see ``glorot_uniform_``."""
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__(*layers)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
-        glorot_uniform_(self)
 
 
 class Residual(nn.Module):
@@ -25,21 +11,22 @@ class Residual(nn.Module):
 
     Args:
         branch: the layers beside the shortcut.
-        shortcut: None: x itself.
+        shortcut: what the branch is added to; None: x itself.
         scale: weight of the branch.
     """
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None, scale: float = 1.0) -> None:
         super().__init__()
-        self.branch, self.shortcut, self.scale = branch, shortcut or nn.Identity(), scale
+        self.branch = branch
+        self.shortcut = shortcut or nn.Identity()
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> what branch and shortcut make of it."""
+        """(B, C, H, W) -> (B, C', H', W'), the shape that branch and shortcut agree on."""
         out: Tensor = self.shortcut(x) + self.scale * self.branch(x)
         return out
 
     def extra_repr(self) -> str:
-        """The scale, which is no layer."""
         return f"scale={self.scale}"
 
 
@@ -49,8 +36,9 @@ def conv5(n_in: int, n_out: int) -> nn.Sequential:
 
 
 def deconv5(n_in: int, n_out: int) -> nn.Sequential:
-    """A 5x5 stride-2 transposed convolution that doubles the size, the adjoint of ``conv5``: its full output of size
-    2 n + 3 loses 1 before (torch's padding, which also takes 1 after) and 2 after.
+    """A 5x5 stride-2 transposed convolution that doubles the size, the adjoint of ``conv5``.
+
+    Its full output has size 2 n + 3, of which 1 goes before and 2 after. torch's padding takes 1 on either side.
     """
     return nn.Sequential(
         nn.ConvTranspose2d(n_in, n_out, kernel_size=5, stride=2, padding=1), nn.ZeroPad2d((0, -1, 0, -1))
@@ -76,7 +64,7 @@ def normalize_spectrally(network: nn.Module) -> nn.Module:
     """Divide the weight of every linear and convolutional layer by its largest singular value, in place.
 
     A convolution's weight counts as the matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
-    Normalization for Generative Adversarial Networks".
+    Normalization for Generative Adversarial Networks", eq. 8.
     """
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d):

@@ -1,12 +1,12 @@
 """CLC-GAN's residual pair for color images of 32, 64 or 128 pixels, without normalization.
 
-A block is x_s + conv3(ReLU(conv3(ReLU x))), with as many hidden channels as the narrower of its ends, and x_s = x or,
+A block is x_s + conv3(ReLU(conv3(ReLU x))), with as many hidden channels as the narrower of input and output, and x_s = x or,
 where the width changes, a 1x1 convolution of x without bias. Upsampling doubles pixels, and comes after its block;
 downsampling is an average over 3x3 pixels (the padding counts as zeros) at stride 2, before its block.
 Initialization: torch's own.
 
-The public code conditions the generator on a label. Without labels that is a constant, learned unit vector beside the
-latent, which acts as a bias of the first layer and is left out.
+The public code conditions the generator on a label. Without labels that leaves a constant, learned unit vector beside the
+latent; it acts as a bias of the first layer and is left out.
 
 Source: Xu et al. 2020, "Understanding and Stabilizing GANs' Training Dynamics Using Control Theory", the public code;
 the blocks are those of Mescheder et al. 2018 with other activations.

@@ -10,11 +10,16 @@ Initialization: Glorot's uniform, biases 0. The discriminator's architecture is 
 Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
 """
 
+from __future__ import annotations
+
+from itertools import pairwise
+
 from torch import nn
 
 import odegan.nets.dcgan as dcgan
-from odegan.nets.blocks import GlorotSequential, conv3, deconv4
+from odegan.nets.blocks import conv3, deconv4
 from odegan.nets.init import glorot_uniform_
+from odegan.nets.network import Network
 from odegan.utils.checks import whole
 
 
@@ -25,7 +30,7 @@ def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int)
     return norm
 
 
-class Generator(GlorotSequential):
+class Generator(Network):
     """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 3,811,459 trainable parameters.
 
     Linear to 512x4x4, 4x4 stride-2 transposed convolutions to 256, 128 and 64 channels, each of these four with batch
@@ -41,6 +46,8 @@ class Generator(GlorotSequential):
         torch.Size([2, 3, 32, 32])
     """
 
+    initialize = staticmethod(glorot_uniform_)
+
     def __init__(self, latent: int = 128, batch_norm: bool = True) -> None:
         def norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> list[nn.Module]:
             return [shift_norm(kind, features)] if batch_norm else []
@@ -49,7 +56,7 @@ class Generator(GlorotSequential):
         biased = not batch_norm
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4, bias=biased), *norm(nn.BatchNorm1d, 512 * 4 * 4)]
         layers += [nn.ReLU(), nn.Unflatten(1, (512, 4, 4))]
-        for n_in, n_out in ((512, 256), (256, 128), (128, 64)):
+        for n_in, n_out in pairwise((512, 256, 128, 64)):
             layers += [deconv4(n_in, n_out, bias=biased), *norm(nn.BatchNorm2d, n_out), nn.ReLU()]
         super().__init__(*layers, conv3(64, 3, bias=biased), *norm(nn.BatchNorm2d, 3), nn.Tanh())
 
@@ -57,9 +64,7 @@ class Generator(GlorotSequential):
 class Discriminator(dcgan.Discriminator):
     """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 2,935,873 parameters."""
 
+    initialize = staticmethod(glorot_uniform_)
+
     def __init__(self) -> None:
         super().__init__(logits=1)
-
-    def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
-        glorot_uniform_(self)

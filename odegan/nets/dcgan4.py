@@ -5,13 +5,17 @@ Initialization: Glorot's uniform, biases 0.
 Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.
 """
 
+from __future__ import annotations
+
 from torch import nn
 
-from odegan.nets.blocks import GlorotSequential, conv5, deconv5
+from odegan.nets.blocks import conv5, deconv5
+from odegan.nets.init import glorot_uniform_
+from odegan.nets.network import Network
 from odegan.utils.checks import whole
 
 
-class Generator(GlorotSequential):
+class Generator(Network):
     """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 345,219 parameters.
 
     Linear to 64x2x2 and ReLU, three 5x5 stride-2 transposed convolutions to 64 channels with ReLU, one to 3 channels, tanh.
@@ -26,6 +30,8 @@ class Generator(GlorotSequential):
         torch.Size([2, 3, 32, 32])
     """
 
+    initialize = staticmethod(glorot_uniform_)
+
     def __init__(self, latent: int = 128, width: int = 64) -> None:
         whole("latent", latent, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, width * 2 * 2), nn.ReLU(), nn.Unflatten(1, (width, 2, 2))]
@@ -34,7 +40,7 @@ class Generator(GlorotSequential):
         super().__init__(*layers, deconv5(width, 3), nn.Tanh())
 
 
-class Discriminator(GlorotSequential):
+class Discriminator(Network):
     """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 312,513 parameters.
 
     Four 5x5 stride-2 convolutions to 64 channels with LeakyReLU 0.1, then a linear layer.
@@ -42,6 +48,8 @@ class Discriminator(GlorotSequential):
     Args:
         width: channels, 64.
     """
+
+    initialize = staticmethod(glorot_uniform_)
 
     def __init__(self, width: int = 64) -> None:
         layers: list[nn.Module] = []

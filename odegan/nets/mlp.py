@@ -1,15 +1,17 @@
 """Fully connected networks, and ODE-GAN's pair for the mixture of 16 Gaussians."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from odegan.nets.init import truncated_normal_
+from odegan.nets.network import Network
 from odegan.utils.checks import fail
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """x -> W_L a(... a(W_1 x + b_1) ...) + b_L: linear layers with an activation after all but the last.
 
     Args:
@@ -25,27 +27,17 @@ class MLP(nn.Module):
     """
 
     def __init__(self, sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> None:
-        super().__init__()
+        allowed = "at least two positive widths, the input's first"
         if not isinstance(sizes, Sequence) or len(sizes) < 2:
-            fail("sizes", sizes, "at least two positive widths, the input's first")
+            fail("sizes", sizes, allowed)
         if not all(isinstance(n, int) and n > 0 for n in sizes):
-            fail("sizes", tuple(sizes), "at least two positive widths, the input's first")
+            fail("sizes", tuple(sizes), allowed)
         if not callable(activation):
             fail("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation()]
-        self.layers = nn.Sequential(*layers[:-1])
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
-        truncated_normal_(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., n_0) -> (..., n_L)."""
-        out: Tensor = self.layers(x)
-        return out
+        super().__init__(*layers[:-1])
 
 
 def mog16() -> tuple[MLP, MLP]:

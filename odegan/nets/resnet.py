@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from odegan.nets.blocks import GlorotSequential, Residual, conv3, conv4, deconv4
+from odegan.nets.blocks import Residual, conv3, conv4, deconv4
+from odegan.nets.init import glorot_uniform_
+from odegan.nets.network import Network
 from odegan.utils.checks import fail, whole
 
 WIDTH = 64
@@ -22,7 +24,7 @@ def residual(hidden: int) -> Residual:
     return Residual(nn.Sequential(conv3(WIDTH, hidden), nn.ReLU(), conv3(hidden, WIDTH), nn.ReLU()), scale=0.1)
 
 
-class Generator(GlorotSequential):
+class Generator(Network):
     """Latents (B, latent) -> images (B, 3, 32, 32) in [-1, 1]; 343,779 (version 1) and 441,507 (version 2) parameters.
 
     Linear to 64 channels and ReLU; three times a 4x4 stride-2 transposed convolution, ReLU and a residual block; tanh.
@@ -39,11 +41,14 @@ class Generator(GlorotSequential):
         torch.Size([2, 3, 32, 32])
     """
 
+    initialize = staticmethod(glorot_uniform_)
+
     def __init__(self, latent: int = 128, version: int = 1) -> None:
         whole("latent", latent, low=1)
         if version not in (1, 2):
             fail("version", version, "1 or 2")
-        start, last = {1: (2, deconv4(WIDTH, 3)), 2: (4, conv3(WIDTH, 3))}[version]
+        start = {1: 2, 2: 4}[version]
+        last = {1: deconv4, 2: conv3}[version](WIDTH, 3)
         layers: list[nn.Module] = [
             nn.Linear(latent, WIDTH * start**2),
             nn.ReLU(),
@@ -54,11 +59,13 @@ class Generator(GlorotSequential):
         super().__init__(*layers, last, nn.Tanh())
 
 
-class Discriminator(GlorotSequential):
+class Discriminator(Network):
     """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 384,929 parameters, in both versions.
 
     Four times a 4x4 stride-2 convolution to 64 channels, ReLU and a residual block; then a linear layer.
     """
+
+    initialize = staticmethod(glorot_uniform_)
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []

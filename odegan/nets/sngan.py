@@ -14,22 +14,36 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from odegan.nets.blocks import Residual, conv3, normalize_spectrally
 from odegan.nets.init import glorot_uniform_
+from odegan.nets.network import Network
 from odegan.utils.checks import choose, fail, whole
 
-# Channels of the generator from 4x4 pixels on, one doubling from each to the next; of the discriminator from the image on, and
-# how many of its blocks halve the size; whether its last layer has a bias.
+T = TypeVar("T")
+
+
+class _Critic(NamedTuple):
+    """A discriminator: channels from the image on, how many blocks halve the size, whether the last layer has a bias."""
+
+    channels: tuple[int, ...]
+    halvings: int
+    bias: bool
+
+
+# Channels of the generator from 4x4 pixels on; the size doubles from each to the next.
 _GENERATOR = {32: (256, 256, 256, 256), 128: (1024, 1024, 512, 256, 128, 64)}
-_DISCRIMINATOR = {32: ((128, 128, 128, 128), 2, False), 128: ((64, 128, 256, 512, 1024, 1024), 5, True)}
+_DISCRIMINATOR = {
+    32: _Critic((128, 128, 128, 128), halvings=2, bias=False),
+    128: _Critic((64, 128, 256, 512, 1024, 1024), halvings=5, bias=True),
+}
 
 
-def _of_size(table: dict[int, Any], size: Any) -> Any:
+def _of_size(table: dict[int, T], size: int) -> T:
     if size not in tuple(table):
         fail("size", size, "32 or 128")
     return table[size]
@@ -43,11 +57,10 @@ class Pool(nn.Module):
         self.kind = choose("pool", kind, ("sum", "mean"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Sum or average."""
+        """(B, C, H, W) -> (B, C)."""
         return x.sum((2, 3)) if self.kind == "sum" else x.mean((2, 3))
 
     def extra_repr(self) -> str:
-        """Which of the two."""
         return self.kind
 
 
@@ -87,20 +100,16 @@ def _down(n_in: int, n_out: int, halve: bool) -> Residual:
     return Residual(branch, shortcut)
 
 
-class _Network(nn.Sequential):
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__(*layers)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
-        glorot_uniform_(self)
-        for part in self:
-            if isinstance(part, Residual):
-                glorot_uniform_(part.branch, gain=math.sqrt(2))
+def glorot_uniform_with_gain_(network: nn.Module) -> nn.Module:
+    """Glorot's uniform, with gain sqrt(2) in the branches of residual blocks; see ``glorot_uniform_``."""
+    glorot_uniform_(network)
+    for part in network.children():
+        if isinstance(part, Residual):
+            glorot_uniform_(part.branch, gain=math.sqrt(2))
+    return network
 
 
-class Generator(_Network):
+class Generator(Network):
     """Latents (B, latent) -> images (B, 3, size, size) in [-1, 1]; 4,276,739 parameters for 32 pixels, 32,150,787 for 128.
 
     Linear to 4x4, blocks that double the size, BN, ReLU, a 3x3 convolution, tanh.
@@ -110,6 +119,8 @@ class Generator(_Network):
         size: 32 or 128.
     """
 
+    initialize = staticmethod(glorot_uniform_with_gain_)
+
     def __init__(self, latent: int = 128, size: int = 32) -> None:
         whole("latent", latent, low=1)
         channels = _of_size(_GENERATOR, size)
@@ -118,7 +129,7 @@ class Generator(_Network):
         super().__init__(*start, *blocks, _norm(channels[-1]), nn.ReLU(), conv3(channels[-1], 3), nn.Tanh())
 
 
-class Discriminator(_Network):
+class Discriminator(Network):
     """Images (B, 3, size, size) -> logits (B, 1), positive for real; 1,053,824 parameters for 32 pixels, 29,017,857 for 128.
 
     Blocks that halve the size, one or two that keep it, ReLU, the sum over the pixels, a linear layer.
@@ -129,9 +140,12 @@ class Discriminator(_Network):
         pool: "sum", or "mean" over the pixels.
     """
 
+    initialize = staticmethod(glorot_uniform_with_gain_)
+
     def __init__(self, size: int = 32, spectral_norm: bool = True, pool: str = "sum") -> None:
         channels, halvings, bias = _of_size(_DISCRIMINATOR, size)
-        later = [_down(n_in, n_out, i + 1 < halvings) for i, (n_in, n_out) in enumerate(pairwise(channels))]
+        # The first block halves the size too.
+        later = [_down(n_in, n_out, i < halvings) for i, (n_in, n_out) in enumerate(pairwise(channels), start=1)]
         last = nn.Linear(channels[-1], 1, bias=bias)
         super().__init__(_first(channels[0]), *later, nn.ReLU(), Pool(pool), last)
         if spectral_norm:

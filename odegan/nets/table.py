@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
@@ -33,11 +33,11 @@ class Pair(NamedTuple):
 
 
 def _clc(size: int, width: int, most: int) -> Pair:
-    settings = {"size": size, "width": width, "most": most}
-    return Pair(partial(clc_resnet.Generator, **settings), partial(clc_resnet.Discriminator, **settings), size)
+    generator = partial(clc_resnet.Generator, size=size, width=width, most=most)
+    return Pair(generator, partial(clc_resnet.Discriminator, size=size, width=width, most=most), size)
 
 
-def _sized(module: ModuleType, size: int, **discriminator: Any) -> Pair:
+def _sized(module: ModuleType, size: int, **discriminator: bool) -> Pair:
     generator = partial(module.Generator, size=size)
     return Pair(generator, partial(module.Discriminator, size=size, **discriminator), size)
 
@@ -74,9 +74,9 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Pair:
-    """The pair of that name.
+    """The pair called ``name``.
 
-    Raises ``ArgumentError`` for an unknown one.
+    Raises ``ArgumentError`` for an unknown name.
 
     Examples:
         >>> pair = get("conv4")

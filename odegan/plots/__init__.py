@@ -1,7 +1,7 @@
-"""Figures of the experiments: data in, matplotlib ``Figure`` out, without pyplot's global state.
+"""Figures: data in, a matplotlib ``Figure`` out, without pyplot's global state. A notebook shows it as a cell's last line.
 
-Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a figure as PNG; ``style`` gives
-figures of one's own the same looks. Needs matplotlib (``pip install 'odegan[experiments]'``).
+Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a figure as PNG; ``style`` gives your own
+figures the same look. Needs matplotlib (``pip install 'odegan[experiments]'``).
 """
 
 try:
@@ -11,13 +11,14 @@ except ImportError as error:
 
 from odegan.plots.animation import clouds, save_animation
 from odegan.plots.density import density_frames, plane
-from odegan.plots.images import image_grid, image_grid_over_time
+from odegan.plots.images import image_grid, image_grid_over_time, tile
 from odegan.plots.lines import bars, curves
 from odegan.plots.phase import portraits, trajectories
-from odegan.plots.style import PALETTE, save, style
+from odegan.plots.style import PALETTE, Figure, save, style
 
 __all__ = [
     "PALETTE",
+    "Figure",
     "bars",
     "clouds",
     "curves",
@@ -29,5 +30,6 @@ __all__ = [
     "save",
     "save_animation",
     "style",
+    "tile",
     "trajectories",
 ]

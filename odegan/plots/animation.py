@@ -1,4 +1,4 @@
-"""Figures one after the other as an animated GIF, and clouds over a potential, which it is made for."""
+"""Figures one after the other as an animated GIF, and the clouds over a potential that it was made for."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -7,24 +7,26 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as MplFigure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.plots.style import DOTS, INK, PALETTE, Figure, array, panels, style
 from odegan.utils.checks import fail, number
 
-# Few and pale, so that points stand out and the file stays small.
+# Few pale colors, so that points stand out and the file stays small. Blue and orange differ for color-blind readers too.
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#9DB8D9", "#F7F7F7", "#F2B8A0"])
 _LEVELS = 9
 _COLORS = 48
 
 
-def save_animation(frames: Iterable[Figure], path: str | os.PathLike[str], seconds: float = 6.0, dpi: int = 90) -> Path:
-    """Write figures of one size as a GIF that repeats, making the folder, and clear them. Returns the path.
+def save_animation(
+    frames: Iterable[MplFigure], path: str | os.PathLike[str], seconds: float = 6.0, dpi: int = 90
+) -> Path:
+    """Write figures of one size as a GIF that repeats. Makes the folder, and returns the path.
 
     Args:
-        frames: at least one; made and drawn one at a time.
+        frames: at least one. Each is cleared once it is drawn, so that a generator needs the memory of one figure.
         path: ends in .gif.
         seconds: of the whole; the last frame then stays for one second more.
         dpi: dots an inch.
@@ -53,14 +55,14 @@ def clouds(
 ) -> Figure:
     """Planar clouds over the level sets of a function, one panel a frame.
 
-    Levels run from minus to plus the function's largest modulus on the grid, blue below zero and red above.
+    Levels run from minus to plus the function's largest modulus on the grid, blue below zero and orange above.
 
     Args:
         frames: (title, points (n, 2), values (r, r)); the grid as from ``plane``.
         extent: panels show [-extent, extent]^2.
-        data: (m, 2), dotted beneath the cloud.
+        data: (m, 2), drawn as dots beneath the cloud.
         title: of the whole figure.
-        columns: panels a row; by default at most 5, the rows filled evenly.
+        columns: panels in a row; by default at most 5, the rows filled evenly.
     """
     if not frames:
         fail("frames", frames, "at least one (title, points, values)")
@@ -72,7 +74,7 @@ def clouds(
             top = max(float(np.abs(grid).max()), 1e-12)
             panel.contourf(line, line, grid, np.linspace(-top, top, _LEVELS + 1), cmap=_SIGNED)
             if data is not None:
-                panel.plot(*array(data).T, ".", color="#A8A8A8", markersize=1.2)
+                panel.plot(*array(data).T, ".", color=DOTS, markersize=1.2)
             panel.plot(
                 *array(points).T, "o", color=PALETTE[0], markersize=3.4, markeredgewidth=0.3, markeredgecolor="white"
             )
@@ -83,7 +85,7 @@ def clouds(
     return figure
 
 
-def _drawn(figure: Figure, dpi: int) -> Image.Image:
+def _drawn(figure: MplFigure, dpi: int) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
     canvas.draw()

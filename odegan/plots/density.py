@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from einops import rearrange
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.plots.style import INK, PALETTE, Figure, array, panels, style
 from odegan.utils.checks import fail, number, whole
 
 _COLORS = LinearSegmentedColormap.from_list("density", ["#FFFFFF", "#9ECAE1", "#2171B5", "#08306B"])
@@ -21,12 +21,19 @@ def plane(extent: float = 2.0, resolution: int = 100) -> Tensor:
     """Points (resolution^2, 2) of a regular grid on [-extent, extent]^2, first coordinate running fastest.
 
     ``critic(plane(extent, r)).reshape(r, r)`` is the critic grid that ``density_frames`` takes.
+
+    Examples:
+        >>> plane(1.0, 2)
+        tensor([[-1., -1.],
+                [ 1., -1.],
+                [-1.,  1.],
+                [ 1.,  1.]])
     """
     number("extent", extent, low=0.0, strict=True)
     whole("resolution", resolution, low=2)
     line = torch.linspace(-extent, extent, resolution)
     second, first = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([first.flatten(), second.flatten()], 1)
+    return rearrange([first, second], "coordinate row column -> (row column) coordinate")
 
 
 def density_frames(
@@ -38,15 +45,15 @@ def density_frames(
 ) -> Figure:
     """The density of samples under contours of the discriminator, one panel a frame.
 
-    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Colors run to each
-    panel's own maximum, by square root, so that faint parts show. Contours are quantiles of the
+    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Its color scale ends at each
+    panel's own maximum and goes by the square root, so that faint parts show. Contours are quantiles of the
     discriminator's values; the thick line is where it is 0, undecided.
 
     Args:
         frames: (title, samples (n, 2), critic grid (r, r) or None); the grid as from ``plane``.
         extent: panels show [-extent, extent]^2.
         modes: (K, 2), marked by circles.
-        columns: panels a row; by default at most 5, the rows filled evenly.
+        columns: panels in a row; by default at most 5, the rows filled evenly.
         bandwidth: standard deviation of the kernel, in the samples' units.
     """
     if not frames:
@@ -81,7 +88,7 @@ def _density(points: NDArray[np.float64], extent: float, bandwidth: float) -> ND
 
 
 def _contours(axes: Axes, critic: NDArray[np.float64], extent: float) -> None:
-    """Contours of a grid (r, r), rows by the second coordinate; none where it is not finite or constant."""
+    """Contours of a grid (r, r), rows by the second coordinate; none if the grid is constant or not finite."""
     if critic.ndim != 2 or critic.shape[0] != critic.shape[1]:
         fail("frames", f"a critic grid of shape {critic.shape}", "a grid of shape (r, r)")
     if not np.isfinite(critic).all():

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odegan.plots.style import INK, PALETTE, array, style
+from odegan.plots.style import INK, PALETTE, Figure, array, style
 from odegan.utils.checks import fail
 
 
@@ -17,7 +16,7 @@ def curves(
     log: bool = False,
     band: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> Figure:
-    """One line a series, named in the legend; values that are not finite leave gaps.
+    """One line for each series, named in the legend. Values that are not finite leave gaps.
 
     Args:
         series: name -> (x (T,), y (T,)).
@@ -38,7 +37,9 @@ def curves(
             x, y = map(array, xy)
             if x.ndim != 1 or x.shape != y.shape:
                 fail("series", f"x of shape {x.shape} and y of shape {y.shape} for {name!r}", "both of shape (T,)")
-            color, dashes = PALETTE[i % len(PALETTE)], ("-", "--", ":")[i // len(PALETTE) % 3]
+            color = PALETTE[i % len(PALETTE)]
+            # Dashes tell lines of one color apart.
+            dashes = ("-", "--", ":")[i // len(PALETTE) % 3]
             axes.plot(x, y, dashes, color=color, label=name)
             if name in band:
                 low, high = map(array, band[name])
@@ -54,13 +55,12 @@ def curves(
 def bars(
     names: Sequence[str], values: ArrayLike, errors: ArrayLike | None = None, xlabel: str = "", digits: int = 3
 ) -> Figure:
-    """Horizontal bars, the first name on top, each with its value printed to ``digits`` significant digits.
+    """Horizontal bars, the first name on top, each with its value to ``digits`` significant digits.
 
     Args:
-        names: (N,), one a bar.
+        names: (N,), one for each bar.
         values: (N,); a value that is not finite has no bar, only its text.
-        errors: (N,) half-widths of the error bars, or (2, N) for lower and upper, printed as +- where
-            symmetric.
+        errors: (N,) half-widths of the error bars, which are printed as well, or (2, N) lower and upper ones.
         xlabel: what the values are.
         digits: significant digits of the printed values.
     """

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from einops import rearrange
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from odegan.plots.density import plane
-from odegan.plots.style import INK, PALETTE, array, panels, style
+from odegan.plots.style import FAINT, INK, PALETTE, Figure, array, panels, style
 from odegan.utils.checks import fail
 
 
@@ -21,12 +21,12 @@ def trajectories(
 ) -> Figure:
     """Paths in the plane over the stream lines of a field.
 
-    A hollow circle marks where a path starts, a full one where it ends; a path that ends outside the picture
-    (or stops being finite) has a cross where it was last seen inside.
+    A hollow circle marks where a path starts, a full one where it ends. A path that leaves the picture, or stops being
+    finite, has a cross at its last point inside.
 
     Args:
         paths: name -> (T, 2).
-        field: points (n, 2) -> vectors (n, 2), both as tensors; None draws no stream lines.
+        field: points (n, 2) -> vectors (n, 2); None draws no stream lines.
         extent: the picture shows [-extent, extent]^2.
         labels: names of the two axes.
     """
@@ -56,18 +56,19 @@ def portraits(
         frames: title -> (paths, field), as ``trajectories`` takes them.
         extent: the panels show [-extent, extent]^2.
         labels: names of the two axes.
-        marks: (n, 2) points marked by a plus in every panel, such as equilibria.
-        columns: panels a row; by default at most 5, the rows filled evenly.
+        marks: (n, 2) points, such as equilibria, marked by a plus in every panel.
+        columns: panels in a row; by default at most 5, the rows filled evenly.
     """
     if not frames:
         fail("frames", dict(frames), "at least one title -> (paths, field)")
+    points = np.atleast_2d(array(marks))
     with style():
         figure, axes = panels(len(frames), columns, share=True)
         for panel, (title, (paths, field)) in zip(axes, frames.items(), strict=True):
             _stream(panel, field, extent, density=0.6)
             _paths(panel, paths, extent, size=0.7)
-            for mark in array(marks).reshape(-1, 2):
-                panel.plot(*mark, "+", color=INK, markersize=8, markeredgewidth=1.4, zorder=4)
+            if points.size:
+                panel.plot(*points.T, "+", color=INK, markersize=8, markeredgewidth=1.4, zorder=4)
             panel.set(title=title, xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
         figure.supxlabel(labels[0], fontsize="medium")
         figure.supylabel(labels[1], fontsize="medium")
@@ -87,8 +88,8 @@ def _paths(axes: Axes, paths: Mapping[str, ArrayLike], extent: float, size: floa
 def _stream(axes: Axes, field: Callable[[Tensor], ArrayLike], extent: float, density: float = 1.1) -> None:
     n = 30
     line = np.linspace(-extent, extent, n)
-    u, v = array(field(plane(extent, n))).reshape(n, n, 2).transpose(2, 0, 1)
-    axes.streamplot(line, line, u, v, color="#C4C4C4", linewidth=0.7, arrowsize=0.8, density=density)
+    u, v = rearrange(array(field(plane(extent, n))), "(row column) coordinate -> coordinate row column", row=n)
+    axes.streamplot(line, line, u, v, color=FAINT, linewidth=0.7, arrowsize=0.8, density=density)
 
 
 def _path(axes: Axes, path: NDArray[np.float64], name: str, color: str, extent: float, size: float) -> None:

@@ -1,24 +1,43 @@
-"""The looks that all figures share."""
+"""The look that all figures share."""
 
+from __future__ import annotations
+
+import io
 import math
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.figure
 import numpy as np
 import torch
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from odegan.utils.checks import whole
 
-# Okabe and Ito's color-blind safe palette, without its yellow, which is too light for lines
+# Okabe and Ito's palette, safe for color-blind readers, without its yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#333333"  # text, axes, marks that are not data
 PALE = "#E4E4E4"  # grid lines
+FAINT = "#C4C4C4"  # stream lines
+DOTS = "#A8A8A8"  # data beneath what is compared with them
+SCREEN_DPI = 100
+FILE_DPI = 150
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib figure that a notebook shows as a cell's last line.
+
+    matplotlib's own figures are shown only where pyplot knows them, and pyplot keeps every figure that it knows.
+    """
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=SCREEN_DPI)
+        return content.getvalue()
 
 
 def style() -> AbstractContextManager[None]:
@@ -48,24 +67,23 @@ def style() -> AbstractContextManager[None]:
     )
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write ``figure`` as PNG at 150 dots an inch, making the folder, and clear it. Returns the path."""
+def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path:
+    """Write ``figure`` as PNG at 150 dots an inch. Makes the folder, and returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=150)
-    figure.clear()
+    figure.savefig(path, format="png", dpi=FILE_DPI)
     return path
 
 
 def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: int = 5) -> tuple[Figure, list[Axes]]:
     """A figure of n square panels of ``size`` inches, row by row; ``share`` gives them the same axes.
 
-    ``columns`` None means as few rows as ``most`` columns allow, as evenly filled as can be.
+    With ``columns`` None there are as few rows as ``most`` columns allow, filled as evenly as possible.
     """
     columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(whole("columns", columns, low=1), n)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(size * columns, (size + 0.25) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flatten().tolist()
+    axes = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)
     for unused in axes[n:]:
         unused.remove()
     for last in axes[max(n - columns, 0) : n]:
@@ -74,7 +92,7 @@ def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: in
 
 
 def array(data: ArrayLike | torch.Tensor) -> NDArray[np.float64]:
-    """A tensor on any device, an array or nested lists -> a float64 numpy array."""
+    """A tensor on any device, an array or nested lists -> a float64 numpy array of the same shape."""
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu().numpy()
     return np.asarray(data, dtype=np.float64)

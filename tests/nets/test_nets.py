@@ -64,7 +64,7 @@ def test_dcgan_batch_norm_is_tensorflows():
 def test_two_logits_are_softmax_cross_entropy():
     discriminator = dcgan.Discriminator(logits=2)
     x = torch.rand(3, 3, 32, 32) * 2 - 1
-    two, logit = discriminator.layers(x), discriminator(x)[:, 0]
+    two, logit = nn.Sequential(*list(discriminator)[:-1])(x), discriminator(x)[:, 0]
     softplus = nn.functional.softplus
     torch.testing.assert_close(-two.log_softmax(1)[:, 0], softplus(-logit))
     torch.testing.assert_close(-two.log_softmax(1)[:, 1], softplus(logit))
@@ -159,10 +159,10 @@ def test_construction_already_uses_the_initialization():
 
 def test_mlp_layers_and_activation():
     mlp = MLP((2, 3, 4), activation=nn.Tanh)
-    assert [type(m) for m in mlp.layers] == [nn.Linear, nn.Tanh, nn.Linear]
+    assert [type(m) for m in mlp] == [nn.Linear, nn.Tanh, nn.Linear]
     x = torch.randn(5, 2)
-    expected = torch.tanh(x @ mlp.layers[0].weight.T + mlp.layers[0].bias) @ mlp.layers[2].weight.T
-    torch.testing.assert_close(mlp(x), expected + mlp.layers[2].bias)
+    expected = torch.tanh(x @ mlp[0].weight.T + mlp[0].bias) @ mlp[2].weight.T
+    torch.testing.assert_close(mlp(x), expected + mlp[2].bias)
 
 
 @pytest.mark.parametrize("sizes", [(), (3,), (3, 0, 1), (3, -2)])
