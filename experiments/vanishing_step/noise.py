@@ -12,7 +12,7 @@ from experiments.framework.runner import Folder, finished
 from experiments.vanishing_step.problems import SIGMA, Problem
 from odegan import odeint_gan, penalties, vector_field
 from odegan.games.closed_form.gaussian_expectation import NODES_EACH_OF_TWO, normal_rule
-from odegan.utils.seeds import stream_seed
+from odegan.utils.random_streams import stream_seed
 
 if TYPE_CHECKING:
     from experiments.vanishing_step.experiment import VanishingStep

@@ -2,102 +2,117 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from types import TracebackType
 
 import torch
-from torch.utils.data import Dataset, IterableDataset
+import torch.utils._pytree as pytree
+from torch import Tensor
 
-from odegan.data.workers import Prefetched
+from odegan.data.given import Data, Labels, Latent, checked_latent, opened
+from odegan.data.samplers import Share, sampler
 from odegan.games.batch import Batch
-from odegan.utils.checks import ArgumentError, fail, whole
+from odegan.utils.checks import choose, fail, flag
 from odegan.utils.distributed import Ranks
-from odegan.utils.seeds import BLOCK, generator, stream_seed
+from odegan.utils.random_streams import Seeds
 
-Sampler = Callable[[int, int], torch.Tensor]  # (seed, index) -> (B, ...)
+FAKE_LABELS = ("independent", "same")
 
 
 class Minibatches:
-    """``minibatches(index) -> Batch`` for one run, or for an ensemble (member dimension first).
+    """``minibatches.block(start, n) -> Batch`` of n consecutive minibatches, and ``minibatches(index) -> Batch`` of one.
+
+    Both are the same numbers: block(start, n) holds minibatches start, ..., start + n - 1 with n as its first dimension, then
+    the members' in an ensemble, then B. They are a function of (seed, index) alone, so a member has the minibatches of the
+    single run with its seed, and a resumed run those of the whole one.
 
     Args:
-        data: Tensor (N, ...) or map-style Dataset, drawn without replacement within an epoch (the epochs' permutations
-            follow one another, so that every sample is used whatever the batch size); or a callable
-            (n, generator) -> (n, ...), called once a minibatch.
-        latent: int or shape for N(0, I), or a callable (n, generator) -> (n, ...).
-        batch_size: B; None: all of a Tensor or Dataset.
+        data: one of
+            - Tensor or numpy array (N, ...), held once on the device and drawn without replacement within an epoch (the epochs'
+              permutations follow one another, so that every sample is used whatever the batch size). Levels in uint8 are
+              held as such, and become v / 127.5 - 1 in the minibatch;
+            - map-style Dataset, drawn likewise. An item is a sample or begins with one, (sample, label);
+            - DataLoader, of which the data set, the batch size and the number of workers are taken;
+            - function (n, generator) -> (n, ...), called once a minibatch; with labels -> ((n, ...), (n,)).
+        latent: int or shape for N(0, I), or a function (n, generator) -> (n, ...), whose integers stay integers.
+        batch_size: B; None: the loader's, or all of the data.
         seeds: one seed, or one for each member of an ensemble.
-        like: a tensor whose device and dtype the minibatches take. Draws are made in float32 on that device, so a run in
-            float64 sees the same numbers.
+        like: a tensor whose device and dtype the minibatches take. Draws are made in float32, so a run in float64 sees the same
+            numbers.
         ranks: the processes that share each minibatch; this one gets its own equal part of it.
         workers: processes that load a Dataset's items ahead of time, the same ones to the bit; they end with the ``with`` block
             that the minibatches are used in.
+        labels: whether each sample comes with its class, in ``Batch.label`` (B,) int64.
+        fake_labels: where those of generated samples come from: "independent" draws from the data's labels, in
+            ``Batch.fake_label``; or "same", the real samples' own, where ``Batch.fake_label`` is None.
+
+    Datasets and functions are called with the global generators of torch, numpy and ``random`` seeded for the item or the
+    minibatch, and in the grad mode in which the minibatches were made.
+
+    Raises:
+        ArgumentError: what cannot be drawn from, in one line.
 
     Examples:
         >>> x = torch.arange(6.0).reshape(6, 1)
-        >>> epoch = [Minibatches(x, 2, 3, [0], torch.empty(0))(i).real for i in (0, 1)]
-        >>> sorted(torch.cat(epoch).flatten().tolist())
-        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+        >>> epoch = Minibatches(x, 2, 3, [0], torch.empty(0)).block(0, 2)
+        >>> epoch.real.shape, sorted(epoch.real.flatten().tolist())
+        (torch.Size([2, 1, 3, 1]), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     """
 
     def __init__(
         self,
-        data: Any,
-        latent: Any,
+        data: Data,
+        latent: Latent,
         batch_size: int | None,
         seeds: int | Sequence[int],
-        like: torch.Tensor,
+        like: Tensor,
         ranks: Ranks | None = None,
         workers: int = 0,
+        labels: bool = False,
+        fake_labels: str = "independent",
     ) -> None:
-        self.seeds = seeds
+        self.seeds: Seeds = seeds if isinstance(seeds, int) else list(seeds)
         self.like = like
-        size = _batch_size(data, batch_size)
-        part = _part(size, ranks)
-        real = _data_sampler(data, size, part, like.device)
-        if whole("workers", workers) and not isinstance(real, functools.partial):
-            fail("workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset")
-        self.real = Prefetched(functools.partial(_of_members, real, seeds), workers, pin=like.is_cuda)
-        members = 1 if isinstance(seeds, int) else len(seeds)
-        self.latent = _latent_sampler(latent, size, part, like.device, members)
+        flag("labels", labels)
+        choose("fake_labels", fake_labels, FAKE_LABELS)
+        wanted = Labels(labels, labels and fake_labels == "independent")
+        given = opened(data, batch_size, workers, wanted)
+        share = Share(given.size, _part(given.size, ranks), self.seeds, like.device, torch.is_grad_enabled())
+        self._real = sampler("data", given.source, share, wanted, given.workers)
+        self._latent = sampler("latent", checked_latent(latent), share, Labels(), 0)
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
-        real = self._placed(self.real(index), "data")
-        return Batch(real, self._placed(_of_members(self.latent, self.seeds, index), "latent"))
+        return pytree.tree_map(lambda x: x[0], self.block(index, 1))
+
+    def block(self, start: int, n: int) -> Batch:
+        """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""
+        parts = self._real.block(start, n)
+        parts |= {"latent": self._latent.block(start, n)["latent"]}
+        return Batch(**{name: self._placed(name, part) for name, part in parts.items()})
 
     def __enter__(self) -> Minibatches:
-        """Itself."""
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the workers."""
-        self.real.close()
+        self._real.close()
 
-    def _placed(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        if not isinstance(x, torch.Tensor):
-            fail(name, type(x).__name__, "a source of tensors")
-        if name == "data" and not x.is_floating_point():
-            fail("data", x, "floating point (convert and scale integers first)")
-        dtype = self.like.dtype if x.is_floating_point() else x.dtype
-        return x.to(self.like.device, dtype, non_blocking=self.like.is_cuda)
-
-
-def _of_members(sample: Sampler, seeds: int | Sequence[int], index: int) -> torch.Tensor:
-    """One seed's samples (B, ...), or (E, B, ...) of the seeds of an ensemble."""
-    if isinstance(seeds, int):
-        return sample(seeds, index)
-    return torch.stack([sample(seed, index) for seed in seeds])
+    def _placed(self, name: str, x: Tensor) -> Tensor:
+        """On the device, floating-point numbers in the run's dtype."""
+        x = x.to(self.like.device, non_blocking=self.like.is_cuda)
+        if name == "real":
+            x = _scaled(x)
+        return x.to(self.like.dtype) if x.is_floating_point() else x
 
 
-def _batch_size(data: Any, batch_size: int | None) -> int:
-    if batch_size is not None:
-        return whole("batch_size", batch_size, low=1)
-    if not hasattr(data, "__len__") or isinstance(data, IterableDataset):
-        fail("batch_size", None, "a whole number >= 1 where data are drawn by a function")
-    return len(data)
+def _scaled(x: Tensor) -> Tensor:
+    """Levels v = 0, ..., 255 as v / 127.5 - 1; floating-point numbers as they are."""
+    if x.dtype == torch.uint8:
+        return x.float() / 127.5 - 1
+    return x if x.is_floating_point() else fail("data", x, "floating point, or levels in uint8")
 
 
 def _part(size: int, ranks: Ranks | None) -> slice:
@@ -108,119 +123,3 @@ def _part(size: int, ranks: Ranks | None) -> slice:
         fail("batch_size", size, f"a multiple of the {ranks.size} processes that share it")
     each = size // ranks.size
     return slice(ranks.rank * each, (ranks.rank + 1) * each)
-
-
-def _data_sampler(data: Any, size: int, part: slice, device: torch.device) -> Sampler:
-    if isinstance(data, torch.Tensor):
-        if data.ndim == 0 or len(data) == 0:
-            fail("data", data, "a tensor (N, ...) of at least one sample")
-        held = data.to(device)
-        return lambda seed, index: held[_positions(seed, index, size, len(held))[part].to(device)]
-    if callable(data) and not isinstance(data, Dataset):
-        return _called("data", data, size, part)
-    if isinstance(data, dict | IterableDataset):
-        fail("data", type(data).__name__, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
-    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        if len(data) == 0:
-            fail("data", data, "a data set of at least one sample")
-        return functools.partial(_items, data, size, part)  # no lambda: it travels to workers
-    fail("data", data, "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor")
-
-
-def _latent_sampler(latent: Any, size: int, part: slice, device: torch.device, members: int) -> Sampler:
-    if callable(latent):
-        return _called("latent", latent, size, part)
-    if latent is None:
-        fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
-    shape = tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
-
-    @functools.lru_cache(maxsize=members)  # a block may be megabytes: keep each member's present one only
-    def block(seed: int, which: int) -> torch.Tensor:
-        draw = generator(seed, "latent", which, device)
-        return torch.randn(BLOCK, size, *shape, generator=draw, device=device)
-
-    return lambda seed, index: block(seed, index // BLOCK)[index % BLOCK, part]
-
-
-def _called(name: str, draw: Callable[[int, torch.Generator], torch.Tensor], size: int, part: slice) -> Sampler:
-    _check_signature(name, draw)
-
-    def sample(seed: int, index: int) -> torch.Tensor:
-        with torch.random.fork_rng(devices=[]):
-            _reseed(seed, f"{name} function", index)
-            x = draw(size, generator(seed, name, index))
-        if not isinstance(x, torch.Tensor) or x.shape[:1] != (size,):
-            got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
-            raise ArgumentError(f"{name}: got {got} from the function; it must return a tensor of shape ({size}, ...)")
-        return x[part]
-
-    return sample
-
-
-def _check_signature(name: str, draw: Any) -> None:
-    """Refuse a function that cannot be called with (n, generator); one that does not tell its signature is let through."""
-    try:
-        signature = inspect.signature(draw)
-    except ValueError:
-        return
-    try:
-        signature.bind(1, None)
-    except TypeError:
-        fail(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
-
-
-def _positions(seed: int, index: int, size: int, n: int) -> torch.Tensor:
-    """Rows of the index-th minibatch in the infinite sequence of the epochs' permutations."""
-    start, stop = index * size, (index + 1) * size
-    pieces = []
-    for epoch in range(start // n, (stop - 1) // n + 1):
-        order = _permutation(seed, epoch, n)
-        pieces.append(order[max(start - epoch * n, 0) : stop - epoch * n])
-    return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
-
-
-def _permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
-    """The order of an epoch. The last ones of each seed are kept: a minibatch may reach into two, and those of a large data set
-    are large.
-    """
-    kept = _last_permutations(seed, n)
-    if epoch not in kept:
-        while len(kept) > 1:
-            del kept[min(kept)]
-        kept[epoch] = torch.randperm(n, generator=generator(seed, "data", epoch))
-    return kept[epoch]
-
-
-@functools.lru_cache(maxsize=1024)
-def _last_permutations(seed: int, n: int) -> dict[int, torch.Tensor]:
-    return {}
-
-
-def _items(data: Any, size: int, part: slice, seed: int, index: int) -> torch.Tensor:
-    positions = _positions(seed, index, size, len(data)).tolist()
-    items = []
-    with torch.random.fork_rng(devices=[]):
-        for place in range(size)[part]:
-            _reseed(seed, "item", index * size + place)  # each its own: another process may have the one before
-            items.append(_item(data, positions[place]))
-    if len({item.shape for item in items}) > 1:
-        shapes = sorted({tuple(item.shape) for item in items})[:2]
-        raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")
-    return torch.stack(items)
-
-
-def _reseed(seed: int, stream: str, index: int) -> None:
-    """Seed torch's global generator for one draw, so that random transforms are a function of (seed, index) too. The CPU's
-    alone: ``torch.manual_seed`` would move the accelerators' as well.
-    """
-    torch.default_generator.manual_seed(stream_seed(seed, stream, index))
-
-
-def _item(data: Any, i: int) -> torch.Tensor:
-    """The sample itself, where a data set gives (sample, label)."""
-    item = data[i]
-    sample = item[0] if isinstance(item, tuple | list) else item
-    try:
-        return torch.as_tensor(sample)
-    except (TypeError, ValueError, RuntimeError):
-        fail("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")

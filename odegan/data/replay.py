@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import Ranks
-from odegan.utils.seeds import Seeds, generator
+from odegan.utils.random_streams import PERMUTATION, Seeds, Stream
 
 Store = dict[str, torch.Tensor]
 
@@ -42,7 +42,7 @@ class Replay:
         game: Game,
         store: Store,
         y: torch.Tensor,
-        batch: Any,
+        batch: Batch | None,
         seeds: Seeds,
         index: int,
         ranks: Ranks | None = None,
@@ -83,38 +83,34 @@ class Replay:
                     f"batch: got {size} samples; it must have {stored // self.capacity}, as the first one with these replay "
                     "buffers had"
                 )
-            draws = self._draws(seeds, index, size, y.device)
+            slots = self.slots(seeds, index, size, y.device)
+            draws = dict(zip(("real", "fake"), slots, strict=True))
             store = {name: over_members(_overwrite)(store[name], x, draws[name][0]) for name, x in fresh.items()}
             real, fake = (over_members(_take)(store[name], draws[name][1]) for name in ("real", "fake"))
         return store, (real, fake) if ranks is None else (ranks.share(real, axis), ranks.share(fake, axis))
 
-    def _draws(self, seeds: Seeds, index: int, size: int, device: Any) -> dict[str, torch.Tensor]:
-        """By name (2, B): slots to overwrite, slots to read; (2, E, B) in an ensemble."""
-        if isinstance(seeds, int):
-            slots = self.slots(seeds, index, size)
-        else:
-            slots = torch.stack([self.slots(seed, index, size) for seed in seeds], dim=2)
-        real, fake = slots.to(device)
-        return {"real": real, "fake": fake}
+    def slots(self, seeds: Seeds, index: int, size: int, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The slots that interval ``index`` writes and those it reads, for real and for generated samples.
 
-    def slots(self, seed: int, index: int, size: int) -> torch.Tensor:
-        """(2, 2, B): for real and for generated samples, the slots that interval ``index`` writes and those it reads.
+        Returns:
+            (2, 2, B): real and generated, written and read; (2, 2, E, B) for a list of seeds.
 
         Examples:
             >>> Replay(3).slots(0, 1, 2)[:, 0].tolist()  # still filling
             [[2, 3], [2, 3]]
         """
-        source = generator(seed, self.key, index)
         filled = min(index + 1, self.capacity) * size
-        fill = torch.arange(index * size, (index + 1) * size) if index < self.capacity else None
-        write = [_distinct(filled, size, source) if fill is None else fill for _ in range(2)]
-        read = [_distinct(filled, size, source) for _ in range(2)]
-        return torch.stack([torch.stack(pair) for pair in zip(write, read, strict=True)])
 
+        def distinct(name: str) -> torch.Tensor:
+            stream = Stream(PERMUTATION, seeds, f"{self.key} {name}", (filled,), torch.device(device), ahead=1)
+            return stream.block(index, 1)[0, ..., :size]
 
-def _distinct(n: int, size: int, source: torch.Generator) -> torch.Tensor:
-    """``size`` distinct numbers below n."""
-    return torch.randperm(n, generator=source)[:size]
+        read = torch.stack([distinct("real read"), distinct("fake read")])
+        if index < self.capacity:
+            written = torch.arange(index * size, filled, device=device).expand_as(read)
+        else:
+            written = torch.stack([distinct("real written"), distinct("fake written")])
+        return torch.stack([written, read], 1)
 
 
 def _empty(fresh: torch.Tensor, capacity: int, mapped: bool) -> torch.Tensor:

@@ -7,7 +7,7 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -15,17 +15,18 @@ from torch.utils.data._utils import signal_handling
 
 from odegan.utils.checks import one_line
 
-Make = Callable[[int], torch.Tensor]  # a pure function of the index
+Made = TypeVar("Made")
 
 
-class Prefetched:
+class Prefetched(Generic[Made]):
     """``prefetched(index) -> make(index)``, with the indices after it already under way in worker processes.
 
     Asked for one index after the other it only hands on what the workers have; any other index starts them anew from there,
     so that resuming replays nothing. Use it as a context manager, or call ``close``: the workers end there.
 
     Args:
-        make: pure function of the index to a tensor on the CPU. Where processes are not forked it must be picklable.
+        make: pure function of the index to a tensor on the CPU, or a dict of them. Where processes are not forked it must be
+            picklable.
         workers: how many processes; 0: none, ``make`` is called here.
         pin: put batches into pinned memory, from which a device copies without waiting.
 
@@ -35,12 +36,12 @@ class Prefetched:
         tensor([4., 9.])
     """
 
-    def __init__(self, make: Make, workers: int, pin: bool = False) -> None:
+    def __init__(self, make: Callable[[int], Made], workers: int, pin: bool = False) -> None:
         self._make, self._workers, self._pin = make, workers, pin
         self._ahead: Iterator[Any] | None = None
         self._last: tuple[int | None, Any] = (None, None)
 
-    def __call__(self, index: int) -> torch.Tensor:
+    def __call__(self, index: int) -> Made:
         """What ``make(index)`` gives, or raises."""
         if not self._workers:
             return self._make(index)
@@ -55,7 +56,7 @@ class Prefetched:
             self._last = index, made
         return made
 
-    def _next(self, index: int, restart: bool) -> torch.Tensor:
+    def _next(self, index: int, restart: bool) -> Made:
         if restart:
             self.close()
         try:
@@ -68,7 +69,7 @@ class Prefetched:
             made.raise_again()
         return made
 
-    def _loader(self, start: int) -> DataLoader[torch.Tensor]:
+    def _loader(self, start: int) -> DataLoader[Made]:
         return DataLoader(
             _View(self._make),
             batch_size=None,
@@ -107,7 +108,7 @@ def _tells_when_asked(ahead: Any) -> Any:
 class _View(Dataset[Any]):
     """The function as a data set; what it raises travels as a value."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Callable[[int], Any]) -> None:
         self.make = make
 
     def __getitem__(self, index: int) -> Any:

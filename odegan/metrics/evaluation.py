@@ -25,7 +25,7 @@ from odegan.metrics.precision_recall import share_inside
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, choose, fail, one_line, whole
 from odegan.utils.fingerprint import describe
-from odegan.utils.seeds import generator, stream_seed
+from odegan.utils.random_streams import generator, stream_seed
 
 NORMALIZATIONS = ("none", "batch", "running")
 _NEIGHBOR = 3  # whose distance is the radius of a ball, in precision and recall

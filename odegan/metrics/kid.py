@@ -7,7 +7,7 @@ from torch import Tensor
 
 from odegan.metrics.pairs import check_pair
 from odegan.utils.checks import fail, whole
-from odegan.utils.seeds import generator
+from odegan.utils.random_streams import generator
 
 
 class Mean(NamedTuple):

@@ -22,7 +22,7 @@ from odegan.training.stepper import Stepper
 from odegan.utils.checks import ArgumentError, choose, fail, number
 from odegan.utils.distributed import Ranks
 from odegan.utils.fingerprint import describe
-from odegan.utils.seeds import of_members
+from odegan.utils.random_streams import member_seeds
 
 
 def odeint_gan(
@@ -143,7 +143,7 @@ def odeint_gan(
     if not isinstance(progress, bool | str):
         fail("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
-    seeds = of_members(seed, members)
+    seeds = member_seeds(seed, members)
     arguments.check_run(data is not None, members)
     if arguments.solver.name == "scipy_solver":
         _check_scipy(callback, needs_graph(arguments, y0, data))

@@ -21,7 +21,7 @@ from odegan.training.time_grid import SNAP, Clock
 from odegan.training.walks import AdaptiveWalk, FixedWalk, Reports, Walk, Walked
 from odegan.utils.checks import ArgumentError, choose, fail, number
 from odegan.utils.compilation import Compiler
-from odegan.utils.seeds import of_members, uniform
+from odegan.utils.random_streams import UNIFORM, Seeds, Stream, member_seeds
 
 
 class Stepper:
@@ -72,6 +72,7 @@ class Stepper:
         self._replays = {p.replay.key: p.replay for p in arguments.penalties if getattr(p, "replay", None)}
         self._unchecked = True
         self._noise = any(getattr(p, "noise", False) for p in arguments.penalties)
+        self._kept_noise: Stream | None = None
 
     @functools.cached_property
     def _walk(self) -> Walk:
@@ -93,7 +94,7 @@ class Stepper:
         aux = {
             "index": 0,
             "start": float(t0),
-            "seeds": of_members(seed, len(y0) if y0.ndim == 2 else None),
+            "seeds": member_seeds(seed, len(y0) if y0.ndim == 2 else None),
             "replay": {key: replay.init() for key, replay in self._replays.items()},
             "clock": Clock(float(t0), 0, math.nan),
             "memory": baselines.initial_memory(name, options, y0.detach(), self.game.n_disc),
@@ -154,9 +155,16 @@ class Stepper:
             which = 0 if self.arguments.refresh == math.inf else state.aux["index"] * self.arguments.stages + stage
             axis, ranks = state.y.ndim - 1, self.arguments.ranks
             size = batch.real.shape[axis] * (ranks.size if ranks else 1)
-            noise = uniform(state.aux["seeds"], "noise", which, size, state.y.detach())
+            noise = self._noise_stream(state.aux["seeds"], size, state.y.device).block(which, 1)[0].to(state.y.dtype)
             batch = batch.with_noise(ranks.share(noise, axis) if ranks else noise)
         return batch
+
+    def _noise_stream(self, seeds: Seeds, size: int, device: torch.device) -> Stream:
+        """That of the last call where it is the same, since it keeps what it drew ahead."""
+        kept = self._kept_noise
+        if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, (size,), device):
+            self._kept_noise = kept = Stream(UNIFORM, seeds, "noise", (size,), device)
+        return kept
 
     def _replayed(self, batches: tuple[Any, ...], state: State) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """The replay buffers after this interval's first batch, and the batches with what is drawn from them."""

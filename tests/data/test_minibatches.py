@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 import odegan
 from odegan import Batch
 from odegan.data.minibatches import Minibatches
-from odegan.utils.seeds import stream_seed
+from odegan.utils.random_streams import stream_seed
 
 torch.set_num_threads(1)
 LIKE = torch.empty(0)

@@ -142,9 +142,9 @@ def test_a_resumed_run_replays_nothing(tmp_path):
 
 def test_what_workers_get_is_picklable():
     minibatches = Minibatches(Noisy(), 3, 5, [1, 2], torch.empty(0), workers=1)
-    make = pickle.loads(pickle.dumps(minibatches.real._make))
-    assert torch.equal(make(6), minibatches(6).real)
-    minibatches.real.close()
+    make = pickle.loads(pickle.dumps(minibatches._real._made._make))
+    assert torch.equal(make(6)["real"], minibatches(6).real)
+    minibatches._real.close()
 
 
 @pytest.mark.parametrize(
@@ -203,20 +203,19 @@ def test_refused_without_data():
 
 SCRIPT = """
 import sys, time
-sys.path.insert(0, sys.argv[1] + "/tests")
-from test_prefetch import run
+from tests.data.test_workers import run
 
 def step(state, info):
     print("step", flush=True)
     time.sleep(0.01)
 
-solution = run(2, step_size=0.001, callback=step, checkpoint=sys.argv[2])
+solution = run(2, step_size=0.001, callback=step, checkpoint=sys.argv[1])
 print("status", solution.status, flush=True)
 """
 
 
 def start(folder):
-    command = [sys.executable, "-c", SCRIPT, str(ROOT), str(folder / "run.pt")]
+    command = [sys.executable, "-c", SCRIPT, str(folder / "run.pt")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
@@ -261,7 +260,7 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path):
 def test_batches_come_pinned_and_land_on_the_device():
     with Minibatches(Noisy(), 3, 5, 0, torch.empty(0, device="cuda"), workers=2) as minibatches:
         made = [minibatches(i) for i in range(4)]
-        assert minibatches.real(3).is_pinned()
+        assert minibatches._real._made(3)["real"].is_pinned()
         assert all(batch.real.is_cuda for batch in made)
     plain = Minibatches(Noisy(), 3, 5, 0, torch.empty(0))
     assert all(torch.equal(batch.real.cpu(), plain(i).real) for i, batch in enumerate(made))

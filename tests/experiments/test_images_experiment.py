@@ -27,7 +27,7 @@ from experiments.images.sampling import sampler
 from odegan import ArgumentError, nets
 from odegan.metrics.features import find_extractor
 from odegan.utils import checkpoint
-from odegan.utils.seeds import generator
+from odegan.utils.random_streams import generator
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -1,0 +1,190 @@
+"""What users give as ``data`` and ``latent``, taken apart and checked: a table, a data set or a function."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import default_collate as _default_collate
+
+from odegan.data.labeled_images import LabeledImages
+from odegan.utils.checks import ArgumentError, fail, whole
+
+Function = Callable[[int, torch.Generator], Any]  # (n, generator) -> (n, ...), or with labels a pair
+Data = Tensor | np.ndarray | Dataset[Any] | DataLoader[Any] | Sequence[Any] | Function
+Latent = int | Sequence[int] | Function | None
+
+_ALLOWED = "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor"
+
+
+class Labels(NamedTuple):
+    """Which labels are asked for: the real samples', and independent ones for the generated samples."""
+
+    real: bool = False
+    fake: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Samples that are held as one tensor (N, ...), and their labels (N,) int64 where there are any."""
+
+    samples: Tensor
+    labels: Tensor | None = None
+
+
+Source = Table | Dataset[Any] | Sequence[Any] | Function | tuple[int, ...]  # the last: a shape of normal numbers
+
+
+class Opened(NamedTuple):
+    """A source, the whole minibatch's size, and how many worker processes load it."""
+
+    source: Source
+    size: int
+    workers: int
+
+
+def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> Opened:
+    """The source in what was given as ``data``, with what a DataLoader says of batch size and workers.
+
+    Raises:
+        ArgumentError: what cannot be drawn from, with what to give instead.
+    """
+    workers = whole("workers", workers)
+    if isinstance(data, DataLoader):
+        data, batch_size, workers = _taken_apart(data, batch_size, workers)
+    source: Source = _table(data, workers) or _checked(data)
+    if workers and not is_data_set(source):
+        fail("workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset")
+    if labels.real and isinstance(source, Table) and source.labels is None:
+        fail("data", "samples alone", "pairs (sample, label): the game takes labels")
+    return Opened(source, _batch_size(source, batch_size), workers)
+
+
+def is_data_set(source: object) -> bool:
+    """Whether its items are asked for one at a time."""
+    return not isinstance(source, Table) and hasattr(source, "__getitem__")
+
+
+def checked_latent(latent: Latent) -> Source:
+    """A shape, or a function."""
+    if callable(latent):
+        check_signature("latent", latent)
+        return latent
+    if latent is None:
+        fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
+    return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+
+
+def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int]:
+    """The data set, batch size and workers of a loader; its order is not needed, since minibatches are shuffled here."""
+    _check_no_stream(loader.dataset)
+    replaces = getattr(loader.sampler, "replacement", False)
+    if type(loader.sampler) not in (RandomSampler, SequentialSampler) or replaces or loader.batch_size is None:
+        fail("data", "a DataLoader with a sampler of its own", "its data set, or a function (n, generator) -> Tensor")
+    if loader.collate_fn is not _default_collate:
+        fail("data", "a DataLoader with a collate_fn", "a Dataset whose items are what a minibatch stacks")
+    if batch_size is not None and batch_size != loader.batch_size:
+        fail("batch_size", batch_size, f"the DataLoader's, {loader.batch_size}, or left out")
+    # A loader's workers make a table no faster.
+    own = loader.num_workers if _table(loader.dataset, 0) is None else 0
+    return loader.dataset, loader.batch_size, workers or own
+
+
+def _table(data: Any, workers: int) -> Table | None:
+    """Data that are held as one tensor: a Tensor or array, a pair of them (samples, labels), or a data set of tensors."""
+    if isinstance(data, LabeledImages):
+        return Table(data.levels, data.labels)
+    if type(data) is TensorDataset and not workers:
+        labels = data.tensors[1] if len(data.tensors) > 1 else None
+        return Table(data.tensors[0], labels if labels is not None and are_labels(labels) else None)
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(x, Tensor | np.ndarray) for x in data):
+        samples, labels = (as_tensor(x) for x in data)
+        if samples.ndim and are_labels(labels) and len(samples) == len(labels):
+            return Table(samples, labels)
+    if isinstance(data, Tensor | np.ndarray):
+        samples = as_tensor(data)
+        if samples.ndim == 0 or len(samples) == 0:
+            fail("data", samples, "a tensor (N, ...) of at least one sample")
+        if not samples.is_floating_point() and samples.dtype != torch.uint8:
+            fail("data", samples, "floating point (convert and scale integers first), or levels in uint8")
+        return Table(samples)
+    return None
+
+
+def as_tensor(x: Tensor | np.ndarray) -> Tensor:
+    """An array as the tensor that shares its memory."""
+    if isinstance(x, Tensor):
+        return x
+    with warnings.catch_warnings():  # of arrays that cannot be written, which nobody does here
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        try:
+            return torch.from_numpy(x)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"data: got a numpy array that is no tensor ({error})") from error
+
+
+def are_labels(x: Tensor) -> bool:
+    """Whether a tensor holds classes, one a sample."""
+    return x.ndim == 1 and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool
+
+
+def _checked(data: Any) -> Source:
+    """A data set or a function."""
+    _check_no_stream(data)
+    if isinstance(data, dict | str | bytes | set):
+        fail("data", type(data).__name__, _ALLOWED)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        if len(data) == 0:
+            fail("data", data, "a data set of at least one sample")
+    elif callable(data) and not isinstance(data, Dataset | torch.nn.Module | type):
+        check_signature("data", data)
+    else:
+        fail("data", type(data).__name__ if isinstance(data, Dataset | torch.nn.Module) else data, _ALLOWED)
+    return data
+
+
+def _check_no_stream(data: Any) -> None:
+    if isinstance(data, IterableDataset):
+        fail(
+            "data",
+            f"{type(data).__name__}, an IterableDataset",
+            "a map-style Dataset, or a function (n, generator) -> Tensor: a run asks for any minibatch, not for the next",
+        )
+
+
+def check_signature(name: str, function: Function) -> None:
+    """Refuse a function that cannot be called with (n, generator); one that does not tell its signature is let through."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return
+    try:
+        signature.bind(1, None)
+    except TypeError:
+        fail(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
+
+
+def _batch_size(source: Source, batch_size: int | None) -> int:
+    rows = _length(source)
+    if batch_size is None:
+        return rows or fail("batch_size", None, "a whole number >= 1 where data are drawn by a function")
+    size = whole("batch_size", batch_size, low=1)
+    if rows is not None and size > rows:
+        warnings.warn(
+            f"batch_size: got {size}, more than the {rows} samples of data, which a minibatch then has several times",
+            stacklevel=4,
+        )
+    return size
+
+
+def _length(source: Any) -> int | None:
+    if isinstance(source, Table):
+        return len(source.samples)
+    return len(source) if hasattr(source, "__len__") else None

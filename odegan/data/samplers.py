@@ -1,0 +1,233 @@
+"""How a table, a data set, a function and normal numbers give blocks of n consecutive minibatches."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from odegan.data.given import Function, Labels, Source, Table, are_labels, is_data_set
+from odegan.data.global_generators import Reseed, reseeded_generators
+from odegan.data.positions import Positions
+from odegan.data.workers import Prefetched
+from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.random_streams import NORMAL, Seeds, Stream, generator, stream_seed
+
+Parts = dict[str, Tensor]  # of a batch, by name
+
+
+class Share(NamedTuple):
+    """What all samplers of a run share.
+
+    Attributes:
+        size: of a whole minibatch.
+        part: the samples of it that are wanted here.
+        seeds: one, or the members'.
+        device: where minibatches go.
+        grad: the grad mode in which code of others is called.
+    """
+
+    size: int
+    part: slice
+    seeds: Seeds
+    device: torch.device
+    grad: bool
+
+    def positions(self, rows: int, name: str, device: torch.device) -> Positions:
+        """Which of so many rows the minibatches take."""
+        return Positions(rows, self.size, self.part, self.seeds, name, device)
+
+
+class Sampler(Protocol):
+    """A source of minibatches."""
+
+    def block(self, start: int, n: int) -> Parts:
+        """Parts (n, B, ...), or (n, E, B, ...), of minibatches start, ..., start + n - 1."""
+
+    def close(self) -> None:
+        """End what loads ahead of time."""
+
+
+def sampler(name: str, source: Source, share: Share, labels: Labels, workers: int) -> Sampler:
+    """The sampler of a source of data or latents (name)."""
+    if isinstance(source, Table):
+        return TableSampler(source, share, labels)
+    if name == "latent" and isinstance(source, tuple):
+        return NormalSampler(source, share)
+    if is_data_set(source):
+        return DatasetSampler(source, share, labels, workers)
+    assert callable(source)
+    return FunctionSampler(name, source, share, labels)
+
+
+class _InProcess:
+    def close(self) -> None:
+        """Nothing runs beside this process."""
+
+
+class TableSampler(_InProcess):
+    """Rows of tensors on the device."""
+
+    def __init__(self, table: Table, share: Share, labels: Labels) -> None:
+        self._samples = table.samples.to(share.device)
+        self._rows = share.positions(len(self._samples), "data", share.device)
+        self._labels = table.labels.to(share.device, torch.int64) if labels.real and table.labels is not None else None
+        self._fake = share.positions(len(self._samples), "fake label", share.device) if labels.fake else None
+
+    def block(self, start: int, n: int) -> Parts:
+        rows = self._rows.block(start, n)
+        parts = {"real": self._samples[rows]}
+        if self._labels is not None:
+            parts["label"] = self._labels[rows]
+            if self._fake is not None:
+                parts["fake_label"] = self._labels[self._fake.block(start, n)]
+        return parts
+
+
+class NormalSampler(_InProcess):
+    """Standard normal latents."""
+
+    def __init__(self, shape: tuple[int, ...], share: Share) -> None:
+        self._part = share.part
+        self._single = isinstance(share.seeds, int)
+        self._stream = Stream(NORMAL, share.seeds, "latent", (share.size, *shape), share.device)
+
+    def block(self, start: int, n: int) -> Parts:
+        drawn = self._stream.block(start, n)
+        return {"latent": drawn[:, self._part] if self._single else drawn[:, :, self._part]}
+
+
+class FunctionSampler(_InProcess):
+    """Whatever a user's function draws, called once a minibatch and member."""
+
+    def __init__(self, name: str, function: Function, share: Share, labels: Labels) -> None:
+        self._name, self._function, self._share, self._labels = name, function, share, labels
+        self._key = "real" if name == "data" else name
+
+    def block(self, start: int, n: int) -> Parts:
+        seeds = self._share.seeds
+        with reseeded_generators() as reseed:
+            if isinstance(seeds, int):
+                return _stacked([self._drawn(seeds, index, reseed) for index in range(start, start + n)])
+            indices = range(start, start + n)
+            return _stacked([_stacked([self._drawn(seed, index, reseed) for seed in seeds]) for index in indices])
+
+    def _drawn(self, seed: int, index: int, reseed: Reseed) -> Parts:
+        parts = self._called(seed, self._name, index, reseed)
+        if self._labels.fake:
+            parts["fake_label"] = self._called(seed, "fake label", index, reseed)["label"]
+        return parts
+
+    def _called(self, seed: int, stream: str, index: int, reseed: Reseed) -> Parts:
+        """What the function returns for one draw of a stream."""
+        reseed(stream_seed(seed, f"{stream} function", index))
+        with torch.set_grad_enabled(self._share.grad):
+            drawn = self._function(self._share.size, generator(seed, stream, index))
+        if not self._labels.real:
+            return {self._key: self._kept(drawn)}
+        if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+            fail("data", type(drawn).__name__, "a function that returns (samples, labels): the game takes labels")
+        samples, label = drawn
+        if not isinstance(label, Tensor) or not are_labels(label):
+            fail("data", label, "a function that returns samples and their labels (n,), integers")
+        return {self._key: self._kept(samples), "label": self._kept(label).long()}
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """This process's part; with its graph only where a run keeps one."""
+        size = self._share.size
+        if not isinstance(x, Tensor) or x.shape[:1] != (size,):
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ArgumentError(
+                f"{self._name}: got {got} from the function; it must return a tensor of shape ({size}, ...)"
+            )
+        part = x[self._share.part]
+        return part if torch.is_grad_enabled() else part.detach()
+
+
+class DatasetSampler:
+    """Items of a map-style data set, made here or ahead of time by worker processes."""
+
+    def __init__(self, data: Any, share: Share, labels: Labels, workers: int) -> None:
+        make = functools.partial(_minibatch, _Items(data, share, labels), share.seeds)  # it travels to workers
+        self._made = Prefetched(make, workers, pin=share.device.type == "cuda")
+
+    def block(self, start: int, n: int) -> Parts:
+        return _stacked([self._made(index) for index in range(start, start + n)])
+
+    def close(self) -> None:
+        self._made.close()
+
+
+def _minibatch(items: _Items, seeds: Seeds, index: int) -> Parts:
+    members = [items(member, index) for member in range(1 if isinstance(seeds, int) else len(seeds))]
+    return members[0] if isinstance(seeds, int) else _stacked(members)
+
+
+class _Items:
+    """(member, index) -> the items of one minibatch of one member, each made under a seed of its own, since another process
+    may have made the one before.
+    """
+
+    def __init__(self, data: Any, share: Share, labels: Labels) -> None:
+        cpu = torch.device("cpu")
+        self._data, self._share, self._labels = data, share, labels
+        self._seeds = [share.seeds] if isinstance(share.seeds, int) else share.seeds
+        self._rows = [Positions(len(data), share.size, share.part, seed, "data", cpu) for seed in self._seeds]
+        self._fake = [Positions(len(data), share.size, share.part, seed, "fake label", cpu) for seed in self._seeds]
+
+    def __call__(self, member: int, index: int) -> Parts:
+        items = self._made(member, index, "item", self._rows)
+        if len({sample.shape for sample, _ in items}) > 1:
+            shapes = sorted({tuple(sample.shape) for sample, _ in items})[:2]
+            raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")
+        parts = {"real": torch.stack([sample for sample, _ in items])}
+        if self._labels.real:
+            parts["label"] = torch.tensor([label for _, label in items])
+        if self._labels.fake:
+            parts["fake_label"] = torch.tensor(self._fake_labels(member, index))
+        return parts
+
+    def _made(self, member: int, index: int, stream: str, rows: Sequence[Positions]) -> list[tuple[Tensor, int]]:
+        places = range(self._share.size)[self._share.part]
+        with reseeded_generators() as reseed, torch.set_grad_enabled(self._share.grad):
+            made = []
+            for place, row in zip(places, rows[member].block(index, 1)[0].tolist(), strict=True):
+                reseed(stream_seed(self._seeds[member], stream, index * self._share.size + place))
+                made.append(_item(self._data, row, self._labels.real))
+        return made
+
+    def _fake_labels(self, member: int, index: int) -> list[int]:
+        """From the data set's list of labels, which torchvision's have, or else from items that are made for them."""
+        known = getattr(self._data, "targets", None)
+        if known is None or len(known) != len(self._data):
+            return [label for _, label in self._made(member, index, "fake item", self._fake)]
+        return [_label(known[row]) for row in self._fake[member].block(index, 1)[0].tolist()]
+
+
+def _item(data: Any, row: int, labeled: bool) -> tuple[Tensor, int]:
+    """An item's sample and label (0 where none is asked for)."""
+    item = data[row]
+    several = isinstance(item, tuple | list)
+    if labeled and (not several or len(item) < 2):
+        fail("data", f"items of {type(item).__name__}", "pairs (sample, label): the game takes labels")
+    sample = item[0] if several else item
+    try:
+        made = torch.as_tensor(sample).detach()
+    except (TypeError, ValueError, RuntimeError):
+        fail("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")
+    return made, _label(item[1]) if labeled else 0
+
+
+def _label(value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        fail("data", value, "pairs of a sample and its label, a whole number")
+
+
+def _stacked(parts: Sequence[Parts]) -> Parts:
+    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}

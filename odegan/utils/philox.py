@@ -1,0 +1,76 @@
+"""Philox4x32-10: random numbers as a pure function of a key and a counter, so that any of them is made without the others.
+
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A bijection of 128-bit
+counters for each 64-bit key. It is written in integer tensor operations, hence for all counters and keys at once, on any
+device, and compiles. 32-bit numbers stand in int64 tensors, whose products hold 64 bits; a mask takes the place of
+unsigned shifts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+ROUNDS = 10
+MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
+
+Counter = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def philox(counter: Counter, key: tuple[Tensor, Tensor]) -> Counter:
+    """Four random numbers in [0, 2^32) of each counter under each key, int64; all are broadcast against each other."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        product0, product2 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0 = ((product2 >> 32) & MASK) ^ c1 ^ k0
+        c2 = ((product0 >> 32) & MASK) ^ c3 ^ k1
+        c1 = product2 & MASK
+        c3 = product0 & MASK
+        k0 = (k0 + _KEY_INCREMENTS[0]) & MASK
+        k1 = (k1 + _KEY_INCREMENTS[1]) & MASK
+    return c0, c1, c2, c3
+
+
+def random_numbers(seeds: Tensor, stream: int, start: int, n: int, count: int) -> Tensor:
+    """``count`` numbers for each of the draws start, ..., start + n - 1 of a stream, under each seed.
+
+    The key is the seed; the counter is the number of the draw's block of four (word 0), of the draw (word 1) and of the stream
+    (words 2 and 3).
+
+    Args:
+        seeds: (E,) int64, below 2^63; numbers are made on their device.
+        stream: below 2^63; start + n: below 2^32.
+
+    Returns:
+        (n, E, count) int64 in [0, 2^32).
+
+    Examples:
+        >>> both = random_numbers(torch.tensor([3, 4]), 1, start=5, n=2, count=6)
+        >>> torch.equal(both[1, 1], random_numbers(torch.tensor([4]), 1, start=6, n=1, count=6)[0, 0])
+        True
+    """
+    blocks = torch.arange(-(-count // 4), device=seeds.device)
+    draws = torch.arange(start, start + n, device=seeds.device)
+    made = _compiled_on_cuda(seeds.device.type)(seeds, torch.tensor(stream, device=seeds.device), draws, blocks)
+    return made[..., :count]
+
+
+def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Tensor:
+    """(n, E, 4 blocks)."""
+    counter = blocks, draws[:, None, None], stream & MASK, stream >> 32
+    key = seeds[:, None] & MASK, seeds[:, None] >> 32
+    words = torch.stack(torch.broadcast_tensors(*philox(counter, key)))
+    return rearrange(words, "word draw member block -> draw member (block word)")
+
+
+@functools.cache
+def _compiled_on_cuda(device: str) -> Callable[..., Tensor]:
+    """One kernel there in the place of a hundred, whose time would be that of their traffic with memory."""
+    return torch.compile(_numbers, dynamic=True) if device == "cuda" else _numbers

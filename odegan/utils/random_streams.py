@@ -1,0 +1,210 @@
+"""Random numbers as pure functions of (seed, stream, index), and the seeds of an ensemble's members.
+
+The index-th draw of a stream is made without those before it, and of all members at once: a member draws alone what it draws
+within an ensemble, and a run goes on from any index. Draws are in float32 whatever a run's dtype, so that a run in float64
+sees the same numbers. A CPU draws by torch's own generator, seeded for some draws at a time, which is twice as fast there as
+any counter-based one; other devices by Philox, for all members and indices in one go.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from odegan.utils.checks import fail, whole
+from odegan.utils.philox import random_numbers
+
+Seeds = int | list[int]
+Shape = tuple[int, ...]
+
+LARGEST_SEED = 2**63 - 1
+_AHEAD = 2**18  # numbers at most that one seeding of a CPU generator draws; it takes the time of 5,000
+_TWISTER = slice(24, 24 + 8 * 624)  # the bytes of a CPU generator's state that hold the Mersenne Twister's 624 words
+
+
+def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
+    """The seed of a single run (members None), or of each member: seed + e, or the given sequence's.
+
+    Examples:
+        >>> member_seeds(3, None), member_seeds(3, 2), member_seeds([5, 7], 2)
+        (3, [3, 4], [5, 7])
+    """
+    if isinstance(seed, Sequence) and not isinstance(seed, str):
+        if len(seed) != members:
+            fail(
+                "seed",
+                seed,
+                f"a whole number, or a sequence of {members} of them" if members else "a whole number >= 0",
+            )
+        return [_checked(s) for s in seed]
+    first = _checked(seed)
+    if members is None:
+        return first
+    _checked(first + members - 1)
+    return [first + e for e in range(members)]
+
+
+def _checked(value: int) -> int:
+    seed = whole("seed", value)
+    if seed > LARGEST_SEED:
+        fail("seed", value, "a whole number below 2**63")
+    return seed
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A law of draws: from a CPU generator, n draws of a shape at once; or from random numbers (n, E, count) in [0, 2^32).
+
+    Streams travel to worker processes, so these are functions of this module.
+    """
+
+    generated: Callable[[torch.Generator, int, Shape], Tensor]
+    transformed: Callable[[Tensor, Shape], Tensor]
+    count: Callable[[Shape], int] = math.prod
+    kept: bool = False  # draws are used over several indices, so that devices keep them too
+
+
+def _normal(numbers: Tensor, shape: Shape) -> Tensor:
+    """By the inverse distribution function at 2^24 levels, all odd multiples of 2^-24, so that none is +-1."""
+    levels = ((numbers >> 8) - 2**23).float().add_(0.5).mul_(2.0**-23)
+    return levels.erfinv_().mul_(math.sqrt(2)).reshape(*numbers.shape[:2], *shape)
+
+
+def _uniform(numbers: Tensor, shape: Shape) -> Tensor:
+    return (numbers >> 8).float().mul_(2.0**-24).reshape(*numbers.shape[:2], *shape)
+
+
+def _permutation(numbers: Tensor, shape: Shape) -> Tensor:
+    """The order of random keys of 63 bits less those of a position, which stands in a key's last bits: a sort gives it."""
+    bits = max(shape[0] - 1, 1).bit_length()
+    high, low = rearrange(numbers, "n member (half position) -> half n member position", half=2)
+    keys = ((high << 31 | low >> 1) >> bits << bits) | torch.arange(shape[0], device=numbers.device)
+    return keys.sort().values & (1 << bits) - 1
+
+
+def _randn(source: torch.Generator, n: int, shape: Shape) -> Tensor:
+    return torch.randn(n, *shape, generator=source)
+
+
+def _rand(source: torch.Generator, n: int, shape: Shape) -> Tensor:
+    return torch.rand(n, *shape, generator=source)
+
+
+def _randperm(source: torch.Generator, n: int, shape: Shape) -> Tensor:
+    return torch.stack([torch.randperm(shape[0], generator=source) for _ in range(n)])
+
+
+def _two_each(shape: Shape) -> int:
+    return 2 * shape[0]
+
+
+NORMAL = Kind(_randn, _normal)
+UNIFORM = Kind(_rand, _uniform)
+PERMUTATION = Kind(_randperm, _permutation, count=_two_each, kept=True)
+
+
+class Stream:
+    """Draws of one shape for a run or for all members of an ensemble: ``stream.block(start, n)``.
+
+    Args:
+        kind: NORMAL, standard normal; UNIFORM in [0, 1), multiples of 2^-24; PERMUTATION of 0, ..., shape[0] - 1.
+        seeds: one seed, or a list of the members'.
+        name: streams of different names are independent.
+        shape: of one draw.
+        device: where draws are made.
+        ahead: draws that a CPU makes at one seeding, at most; fewer where they are large.
+
+    Examples:
+        >>> cpu = torch.device("cpu")
+        >>> pair = Stream(NORMAL, [3, 4], "latent", (5,), cpu).block(10, 2)
+        >>> pair.shape, torch.equal(pair[1, 1], Stream(NORMAL, 4, "latent", (5,), cpu).block(11, 1)[0])
+        (torch.Size([2, 2, 5]), True)
+    """
+
+    def __init__(
+        self, kind: Kind, seeds: Seeds, name: str, shape: Shape, device: torch.device, ahead: int = 16
+    ) -> None:
+        self.kind, self.name, self.shape, self.device = kind, name, shape, device
+        self.seeds = seeds
+        self._members = [seeds] if isinstance(seeds, int) else seeds
+        self._draws = min(max(_AHEAD // max(kind.count(shape), 1), 1), ahead)
+        self._kept: tuple[int, Tensor] | None = None  # the last unit, for the next block may begin within it
+
+    def block(self, start: int, n: int) -> Tensor:
+        """Draws start, ..., start + n - 1: (n, *shape), or (n, E, *shape) for a list of seeds."""
+        if self.device.type == "cpu" or self.kind.kept:
+            first, last = start // self._draws, (start + n - 1) // self._draws
+            units = [self._unit(which) for which in range(first, last + 1)]
+            joined = units[0] if len(units) == 1 else torch.cat(units)
+            drawn = joined.narrow(0, start - first * self._draws, n)
+        else:
+            drawn = self._counted(start, n)
+        return drawn[:, 0] if isinstance(self.seeds, int) else drawn
+
+    def _unit(self, which: int) -> Tensor:
+        """(U, E, *shape)."""
+        if self._kept is None or self._kept[0] != which:
+            make = self._generated if self.device.type == "cpu" else lambda unit: self._counted(*unit)
+            self._kept = which, make((which * self._draws, self._draws))
+        return self._kept[1]
+
+    def _generated(self, unit: tuple[int, int]) -> Tensor:
+        start, n = unit
+        sources = (generator(seed, self.name, start) for seed in self._members)
+        parts = (self.kind.generated(source, n, self.shape) for source in sources)
+        first = next(parts)[:, None]
+        if len(self._members) == 1:
+            return first
+        drawn = first.new_empty(n, len(self._members), *self.shape)
+        drawn[:, :1] = first
+        for member, part in enumerate(parts, 1):
+            drawn[:, member] = part
+        return drawn
+
+    def _counted(self, start: int, n: int) -> Tensor:
+        seeds = torch.tensor(self._members, device=self.device)
+        numbers = random_numbers(seeds, _stream_key(self.name), start, n, self.kind.count(self.shape))
+        return self.kind.transformed(numbers, self.shape)
+
+
+def _stream_key(stream: str) -> int:
+    return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little") >> 1
+
+
+# Seeds and generators for code of others.
+def stream_seed(seed: int, stream: str, index: int) -> int:
+    """A 63-bit seed for the index-th draw of one stream of a run; distinct streams and indices are independent."""
+    return _stream_key(f"{seed}/{stream}/{index}")
+
+
+def generator(seed: int, stream: str, index: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on ``device``, seeded for the index-th draw of one stream."""
+    return reseed(torch.Generator(device=device), stream_seed(seed, stream, index))
+
+
+def reseed(source: torch.Generator, seed: int) -> torch.Generator:
+    """``source.manual_seed(seed)`` that tells all 63 bits of a seed apart, on the CPU too.
+
+    There torch reads the last 32 bits alone, and of a hundred thousand seeds two would draw the same numbers. From 2^32 on
+    a generator of numpy makes the 624 words of the state; below it they are torch's own.
+    """
+    if seed < 2**32 or source.device.type != "cpu":
+        return source.manual_seed(seed)
+    words = np.random.PCG64(seed).random_raw(312).view(np.uint32)
+    state = _fresh_state().copy()
+    state[_TWISTER] = words.astype(np.uint64).view(np.uint8)
+    return source.set_state(torch.from_numpy(state))
+
+
+@functools.cache
+def _fresh_state() -> np.ndarray:
+    """The 5 kB of a state before its first draw."""
+    return torch.Generator().manual_seed(0).get_state().numpy()
