@@ -308,7 +308,9 @@ def test_noise_is_pure_in_seed_and_index():
 def test_a_fixed_minibatch_keeps_its_noise():
     """refresh=inf: one smooth field, so that one call of torchdiffeq integrates it."""
     arguments = RUN | {"penalties": [penalties.wgan_gp(1.0)], "refresh": math.inf, "solver": "rk4"}
-    fine = [odegan.odeint_gan(game(), game().init(), [0.0, 0.8], **arguments | {"step_size": h}).y for h in (0.05, 0.025)]
+    fine = [
+        odegan.odeint_gan(game(), game().init(), [0.0, 0.8], **arguments | {"step_size": h}).y for h in (0.05, 0.025)
+    ]
     torch.testing.assert_close(*fine, rtol=1e-5, atol=1e-5)
     after = odegan.odeint_gan(
         game(), game().init(), [0.0, 0.8], **arguments | {"placement": "after_step", "step_size": 0.001}
