@@ -97,7 +97,7 @@ class Unrolled(Game):
         """U_k(theta_d; theta_g) (n_disc,)."""
         h: Any = self.step_size
         for _ in range(self.steps):
-            theta_d = self._one_step(lambda t, d: -self.base.disc_gradient(d, theta_g, batch), 0.0, h, theta_d)  # type: ignore[arg-type]
+            theta_d = self._one_step(lambda t, d: -self.base.disc_gradient(d, theta_g, batch), 0.0, h, theta_d)
             if self.project is not None:
                 theta_d = self.project(torch.cat([theta_d, theta_g]))[: self.n_disc]
         return theta_d

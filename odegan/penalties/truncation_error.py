@@ -14,7 +14,7 @@ from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
 from odegan.utils.checks import choose
 
 # Heun with Euler inside is the tableau of torchdiffeq's adaptive_heun, taken here as one step from y.
-_PAIRS = {"heun_euler": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
+_ALIASES = {"heun_euler": "adaptive_heun"}
 _PLAYERS = {"both": (True, True), "disc": (True, False), "gen": (False, True)}
 
 
@@ -34,7 +34,7 @@ def truncation_error(
     Args:
         weight: of R.
         step_size: h: a number, a tensor (differentiable) or a function of time; usually the solver's own step.
-        pair: embedded pair, with torchdiffeq's tableau: "heun_euler", "bosh3", "dopri5".
+        pair: an embedded pair: "heun_euler", or a name of ``odegan.solvers.embedded_pairs()``, as "bosh3" or "dopri5".
         player: who pays: "both", "disc" or "gen".
         rates: the players' time scales, where the run has any.
 
@@ -46,7 +46,10 @@ def truncation_error(
         >>> disc(torch.tensor([3.0]), torch.tensor([4.0]), None, 0.0)  # 0.5^4 / 8 * (3^2 + 4^2)
         tensor(0.1953)
     """
-    tableau = solvers.tableau(_PAIRS[choose("pair", pair, _PAIRS)])
+    choose("pair", pair, [*_ALIASES, *solvers.embedded_pairs()])
+    tableau = solvers.tableau(_ALIASES.get(pair, pair))
+    assert tableau.error is not None
+    error = tableau.error
     checked_weight(step_size, "step_size", strict=True)
     charged = _PLAYERS[choose("player", player, _PLAYERS)]
     rate_d, rate_g = checked_rates(rates)
@@ -61,9 +64,9 @@ def truncation_error(
             y = torch.cat([theta_d, theta_g])
             h = at_time(step_size, t)
             stages = [field(y, batch)]
-            for row in tableau.beta:
+            for row in tableau.a[1:]:
                 stages.append(field(y + h * _combined(row, stages), batch))
-            return ((h * _combined(tableau.error, stages)) ** 2).sum() / 2
+            return ((h * _combined(error, stages)) ** 2).sum() / 2
 
         return tuple(term if pays else None for pays in charged)  # type: ignore[return-value]
 

@@ -1,21 +1,14 @@
-"""Solvers by name: Runge-Kutta and Adams methods of torchdiffeq, and the optimizers that GANs are usually trained with."""
+"""Solvers by name: Runge-Kutta and Adams methods of torchdiffeq, solvers of your own, and the optimizers that GANs are usually
+trained with.
+"""
 
-from odegan.solvers.table import (
-    BASELINES,
-    AdaptiveResult,
-    Solver,
-    Tableau,
-    adaptive_solve,
-    cubic_interpolation,
-    describe,
-    explain_failure,
-    first_stage_weight,
-    get,
-    names,
-    one_step,
-    registered,
-    tableau,
-)
+from odegan.solvers.adaptive import AdaptiveResult, adaptive_solve, explain_failure
+from odegan.solvers.baselines import BASELINES
+from odegan.solvers.facts import first_stage_weight
+from odegan.solvers.solver import Solver
+from odegan.solvers.table import describe, embedded_pairs, get, names, register, tableau
+from odegan.solvers.tableau import Tableau
+from odegan.solvers.torchdiffeq_backend import cubic_interpolation, one_step, registered
 
 __all__ = [
     "BASELINES",
@@ -25,11 +18,13 @@ __all__ = [
     "adaptive_solve",
     "cubic_interpolation",
     "describe",
+    "embedded_pairs",
     "explain_failure",
     "first_stage_weight",
     "get",
     "names",
     "one_step",
+    "register",
     "registered",
     "tableau",
 ]

@@ -9,35 +9,40 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torchdiffeq
 
-from odegan import solvers
 from odegan.solvers import baselines
+from odegan.solvers.solver import Solver
+from odegan.solvers.table import get, registered_tableau
+from odegan.solvers.table import names as all_names
+from odegan.solvers.torchdiffeq_backend import Rhs, one_step, registered
 from odegan.utils.checks import ArgumentError, fail, number, whole
 
 RADIUS, _POINTS = 4.0, 32  # the circle on which R's coefficients are read off: degrees below 32
 ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
 
-_MULTISTEP = "it is a multistep method: its step depends on the steps before"
-_CARRIES = "it carries a stage over from the step before, so that no function of h lambda alone describes a step"
-_TURNS = "it moves the players in turn, so that the eigenvalues of the joint field do not describe a step"
-_ADAPTS = "it rescales every parameter by its own gradients, so that a step is not linear in the field"
-_REFUSED = {
-    "adaptive_heun": _CARRIES,
-    "fehlberg2": _CARRIES,
-    "explicit_adams": _MULTISTEP,
-    "implicit_adams": _MULTISTEP,
-    "fixed_adams": _MULTISTEP,
-    "scipy_solver": "it is not differentiable, takes no complex numbers and chooses its steps by itself",
-    "alternating": _TURNS,
-    "optimistic": "it carries the field over from the step before, so that no function of h lambda alone describes a step",
-    "adam": _ADAPTS,
-    "rmsprop": _ADAPTS,
-}
+# Why a solver has no stability function: the first fact that holds.
+_REFUSALS: tuple[tuple[Callable[[Solver], bool], str], ...] = (
+    (lambda s: s.opaque, "it steps out of sight, by steps that it chooses by itself"),
+    (lambda s: s.multistep, "it is a multistep method: its step depends on the steps before"),
+    (
+        lambda s: s.carries_stage,
+        "it carries an evaluation over from the step before, so that no function of h lambda alone describes a step",
+    ),
+    (
+        lambda s: s.in_turn,
+        "it moves the players in turn, so that the eigenvalues of the joint field do not describe a step",
+    ),
+    (
+        lambda s: s.normalizes,
+        "it rescales every parameter by its own gradients, so that a step is not linear in the field",
+    ),
+    (lambda s: s.implicit, "it is implicit: it solves equations within a step, only approximately and in real numbers"),
+)
 
 
 def names() -> list[str]:
@@ -47,7 +52,7 @@ def names() -> list[str]:
         >>> names()[:3]
         ['euler', 'midpoint', 'heun2']
     """
-    return [name for name in solvers.names() if name not in _REFUSED]
+    return [name for name in all_names() if _refusal(name) is None]
 
 
 def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -71,12 +76,16 @@ def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
 
 @functools.cache
 def polynomial(solver: str) -> np.ndarray:
-    """The coefficients c_0, c_1, ... of R(z) = sum_k c_k z^k, from R's values on a circle.
+    """The coefficients c_0, c_1, ... of R(z) = sum_k c_k z^k, from R's values on a circle, or from a registered tableau.
 
     Examples:
         >>> polynomial("extragradient")
         array([1., 1., 1.])
     """
+    check_solver(solver)
+    known = registered_tableau(solver)
+    if known is not None:
+        return known.stability_polynomial
     angles = 2 * math.pi * torch.arange(_POINTS, dtype=torch.float64) / _POINTS
     values = stability_function(solver)(RADIUS * torch.exp(1j * angles)).numpy()
     scaled = np.fft.fft(values).real / _POINTS
@@ -118,23 +127,24 @@ def stability_region(solver: str, extent: Sequence[float] = (-5.0, 2.0, -5.0, 5.
     )
 
 
-def _one_step(name: str) -> Callable[[Any, torch.Tensor], torch.Tensor]:
+def _one_step(name: str) -> Callable[[Rhs, torch.Tensor], torch.Tensor]:
     """(f, y0) -> y1, one step of size 1 from t = 0."""
-    facts = solvers.get(name)
+    facts = get(name)
     zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
 
-    def baseline(f: Any, y0: torch.Tensor) -> torch.Tensor:
+    def baseline(f: Rhs, y0: torch.Tensor) -> torch.Tensor:
         return baselines.make(name, {})(_Joint(f), zero, one, y0, {})[0]
 
-    def adaptive(f: Any, y0: torch.Tensor) -> torch.Tensor:
+    def adaptive(f: Rhs, y0: torch.Tensor) -> torch.Tensor:
         options = {"first_step": 1.0, "step_t": one[None]}
         ends = torch.stack([zero, one])
-        return torchdiffeq.odeint(f, y0, ends, method=name, rtol=1e30, atol=1e30, options=options)[-1]
+        with registered():
+            return torchdiffeq.odeint(f, y0, ends, method=name, rtol=1e30, atol=1e30, options=options)[-1]
 
-    def fixed(f: Any, y0: torch.Tensor) -> torch.Tensor:
-        return solvers.one_step(name)(f, zero, one, y0)
+    def fixed(f: Rhs, y0: torch.Tensor) -> torch.Tensor:
+        return one_step(name)(f, zero, one, y0)
 
-    return baseline if name in solvers.BASELINES else adaptive if facts.adaptive else fixed
+    return adaptive if facts.adaptive else fixed if facts.torchdiffeq else baseline
 
 
 class _Joint:
@@ -142,11 +152,17 @@ class _Joint:
 
     n_disc = 0
 
-    def __init__(self, joint: Any) -> None:
+    def __init__(self, joint: Rhs) -> None:
         self.joint = self.disc = self.gen = joint
 
 
 def check_solver(solver: str) -> None:
     """Refuse a solver without a stability function, saying why."""
-    if solvers.get(solver).name in _REFUSED:
-        raise ArgumentError(f"solver: {solver!r} has no stability function: {_REFUSED[solver]}")
+    reason = _refusal(solver)
+    if reason is not None:
+        raise ArgumentError(f"solver: {solver!r} has no stability function: {reason}")
+
+
+def _refusal(solver: str) -> str | None:
+    facts = get(solver)
+    return next((reason for applies, reason in _REFUSALS if applies(facts)), None)

@@ -1,283 +1,138 @@
-"""Every solver by name: what it is, its one-step map, its stability function's raw material.
-
-The only room that touches torchdiffeq's private modules. The Runge-Kutta and Adams methods are torchdiffeq's own; what
-is not there (``rk4_classic`` as a name, and the optimisers that GANs are usually trained with) is beside them in one
-table.
-"""
+"""The table of solvers: every name that ``solver=`` takes, its facts, and ``register`` for solvers of your own."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
-import torch
-from torchdiffeq._impl.misc import Perturb, _PerturbFunc
-from torchdiffeq._impl.odeint import SOLVERS
-from torchdiffeq._impl.rk_common import rk4_step_func
-from torchdiffeq._impl.solvers import FixedGridODESolver
+from odegan.solvers import baselines, torchdiffeq_backend
+from odegan.solvers.facts import facts_of
+from odegan.solvers.solver import Solver
+from odegan.solvers.tableau import Numbers, Tableau, checked
+from odegan.utils.checks import choose, fail
 
-from odegan.utils.checks import choose
-
-Rhs = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-OneStep = Callable[[Rhs, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-_FIXED = ("perturb", "interp", "grid_constructor")
-_ADAPTIVE = [
-    "min_step",
-    "max_step",
-    "first_step",
-    "step_t",
-    "jump_t",
-    "safety",
-    "ifactor",
-    "dfactor",
-    "max_num_steps",
-    "dtype",
-    "norm",
-]
-_ADAMS = (*_FIXED, "max_order", "max_iters")
-
-
-@dataclass(frozen=True)
-class Solver:
-    """The facts of one solver.
-
-    order: of its global error, None where it has none in the usual sense; stages: field evaluations of one (attempted)
-    step, None where that varies; adaptive: chooses its own step; one_step: a step needs nothing of the steps before, so
-    that minibatches may change between them; torchdiffeq: the library integrates it, else it is a baseline of ours;
-    options: the names that ``options=`` takes.
-    """
-
-    name: str
-    order: int | None
-    stages: int | None
-    adaptive: bool
-    one_step: bool
-    remarks: str
-    options: tuple[str, ...] = ()
-    torchdiffeq: bool = True
-
-    @property
-    def fixed_one_step(self) -> bool:
-        """Whether it has a Runge-Kutta map (f, t, h, y) -> y1."""
-        return self.one_step and not self.adaptive and self.name not in BASELINES
-
-
-def _fixed(name: str, order: int, stages: int, remarks: str) -> Solver:
-    return Solver(name, order, stages, False, True, remarks, _FIXED)
-
-
-def _adaptive(name: str, order: int, remarks: str) -> Solver:
-    stages = len(SOLVERS[name].tableau.alpha)
-    return Solver(name, order, stages, True, True, remarks, tuple(_ADAPTIVE))
-
-
-def _multistep(name: str, remarks: str) -> Solver:
-    return Solver(name, None, None, False, False, remarks, _ADAMS)
-
-
-_OPTIMISERS = ("alternating", "disc_steps")
-
-_TABLE = {
-    solver.name: solver
-    for solver in [
-        _fixed("euler", 1, 1, "simultaneous gradient steps"),
-        _fixed("midpoint", 2, 2, "two stages, the first with weight 0: no placement='first_stage'"),
-        _fixed("heun2", 2, 2, "Heun: ODE-GAN's RK2"),
-        _fixed("heun3", 3, 3, "Heun's third-order method"),
-        _fixed("rk4", 4, 4, "the 3/8 rule, not the classical tableau"),
-        _fixed("rk4_classic", 4, 4, "the classical tableau: ODE-GAN's RK4"),
-        _adaptive("adaptive_heun", 2, "reuses the stage at the predictor as the next first stage: not Heun; see heun2"),
-        _adaptive("fehlberg2", 2, "reuses the stage at the predictor as the next first stage"),
-        _adaptive("bosh3", 3, "Bogacki-Shampine 3(2)"),
-        _adaptive("dopri5", 5, "Dormand-Prince 5(4): the usual choice"),
-        _adaptive("dopri8", 8, "Dormand-Prince 8(7): tight tolerances, smooth fields"),
-        _multistep("explicit_adams", "unstable at its default max_order; 5 is usable, of order 4"),
-        _multistep("implicit_adams", "unstable at its default max_order; 5 is usable, of order 4"),
-        _multistep("fixed_adams", "another name of implicit_adams"),
-        Solver(
-            "scipy_solver",
-            None,
-            None,
-            True,
-            False,
-            "scipy's solve_ivp on the CPU; carries no gradient; may creep where the field jumps (ReLU penalties)",
-            ("solver", "min_step", "max_step"),
-        ),
-        Solver(
-            "alternating", 1, 2, False, True, "D's step, then G's against the new D", ("disc_steps",), torchdiffeq=False
-        ),
-        Solver("extragradient", 1, 2, False, True, "a step with the field at the Euler point", torchdiffeq=False),
-        Solver("optimistic", 1, 1, False, True, "h (2 v_k - v_{k-1}); carries v between steps", torchdiffeq=False),
-        Solver(
-            "adam",
-            None,
-            1,
-            False,
-            True,
-            "step_size is the learning rate",
-            ("betas", "eps", *_OPTIMISERS),
-            torchdiffeq=False,
-        ),
-        Solver(
-            "rmsprop",
-            None,
-            1,
-            False,
-            True,
-            "step_size is the learning rate",
-            ("alpha", "eps", *_OPTIMISERS),
-            torchdiffeq=False,
-        ),
-    ]
+_REMARKS = {
+    "euler": "simultaneous gradient steps",
+    "midpoint": "two stages, the first with weight 0: no placement='first_stage'",
+    "heun2": "Heun: ODE-GAN's RK2",
+    "heun3": "Heun's third-order method",
+    "rk4": "the 3/8 rule, not the classical tableau",
+    "rk4_classic": "the classical tableau: ODE-GAN's RK4",
+    "adaptive_heun": "reuses the stage at the predictor as the next first stage: not Heun; see heun2",
+    "fehlberg2": "reuses the stage at the predictor as the next first stage",
+    "bosh3": "Bogacki-Shampine 3(2)",
+    "dopri5": "Dormand-Prince 5(4): the usual choice",
+    "dopri8": "Dormand-Prince 8(7): tight tolerances, smooth fields",
+    "explicit_adams": "unstable at its default max_order; 5 is usable, of order 4",
+    "implicit_adams": "unstable at its default max_order; 5 is usable, of order 4",
+    "fixed_adams": "another name of implicit_adams",
+    "scipy_solver": "scipy's solve_ivp on the CPU; carries no gradient; may creep where the field jumps (ReLU penalties)",
 }
-BASELINES = frozenset(name for name, solver in _TABLE.items() if not solver.torchdiffeq)
+_registered: dict[str, tuple[Tableau, str]] = {}
 
 
 def names() -> list[str]:
-    """The names that ``solver=`` takes: all of torchdiffeq's, ``rk4_classic``, and the baselines."""
-    return list(_TABLE)
+    """The names that ``solver=`` takes: torchdiffeq's, whichever release it is, ``rk4_classic``, what is registered, and the
+    baselines.
+    """
+    theirs = torchdiffeq_backend.torchdiffeq_names()
+    known = [name for name in _REMARKS if name in theirs or name in torchdiffeq_backend.OURS]
+    return [*dict.fromkeys([*known, *theirs, *torchdiffeq_backend.OURS]), *baselines.FACTS]
 
 
 def get(name: str) -> Solver:
-    """The facts of a solver.
+    """The facts of a solver: of torchdiffeq's and of registered ones they are read off the class or measured, once.
 
     Examples:
         >>> get("heun2").order, get("heun2").stages
         (2, 2)
     """
-    return _TABLE[choose("solver", name, _TABLE)]
+    choose("solver", name, names())
+    if name in baselines.FACTS:
+        return baselines.FACTS[name]
+    remarks = _registered[name][1] if name in _registered else _REMARKS.get(name, "")
+    return facts_of(name, torchdiffeq_backend.solver_class(name), remarks)
 
 
 def describe() -> None:
-    """Print the table: name, order, evaluations a step, kind, remark."""
-    print(f"{'solver':<15} {'order':>5} {'evaluations':>11}  {'step':<9} remark")
-    for solver in _TABLE.values():
-        kind = "adaptive" if solver.adaptive else "fixed" if solver.one_step else "multistep"
-        cells = [str(x) if x is not None else "-" for x in (solver.order, solver.stages)]
-        print(f"{solver.name:<15} {cells[0]:>5} {cells[1]:>11}  {kind:<9} {solver.remarks}")
+    """Print the table: name, order, evaluations of the joint field a step, kind, remark."""
+    rows = [get(name) for name in names()]
+    width = max(15, *(len(row.name) for row in rows))
+    print(f"{'solver':<{width}} {'order':>5} {'evaluations':>11}  {'step':<9} remark")
+    for row in rows:
+        order, evaluations = ("-" if x is None else str(x) for x in (row.order, row.evaluations))
+        print(f"{row.name:<{width}} {order:>5} {evaluations:>11}  {row.kind:<9} {row.remarks}".rstrip())
 
 
-class RK4Classic(FixedGridODESolver):
-    """The classical fourth-order tableau in torchdiffeq's frame; the arithmetic is torchdiffeq's."""
+def register(
+    name: str,
+    *,
+    a: Iterable[Numbers],
+    b: Numbers,
+    c: Numbers,
+    order: int,
+    b_error: Numbers | None = None,
+    remarks: str = "",
+) -> None:
+    """Add an explicit Runge-Kutta method: from then on its name works wherever a solver is named.
 
-    order = 4
+        k_i = f(t + c_i h, y + h sum_{j<i} a_ij k_j),   y1 = y + h sum_i b_i k_i.
 
-    def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
-        f0 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
-        return rk4_step_func(func, t0, dt, t1, y0, f0=f0, perturb=self.perturb), f0
+    With ``b_error`` it is an embedded pair, and adaptive: the error estimate of a step is h sum_i (b_i - b_error_i) k_i.
+    torchdiffeq starts each step with the last slope of the step before, so a pair of s stages costs s - 1 evaluations an
+    attempted step where its last stage is at (t + h, y1), and s otherwise: a stage is added there. States within a step are
+    interpolated by the cubic Hermite polynomial of its ends.
 
+    Args:
+        name: a new name; the same tableau may be registered again under its name.
+        a: rows below the diagonal, s of them, row i of i numbers: the first is []. A square matrix will do too.
+        b: weights (s,), of sum 1.
+        c: nodes (s,), the sums of the rows of a.
+        order: of y1. The order conditions up to this order must hold, and those of the next must not.
+        b_error: weights (s,) of the embedded solution, of sum 1; None: a fixed-step solver.
+        remarks: one line for ``describe``.
 
-@contextlib.contextmanager
-def registered() -> Any:
-    """Within this context torchdiffeq knows ``rk4_classic`` too; its table is left as it was, also within another run."""
-    known = "rk4_classic" in SOLVERS
-    SOLVERS["rk4_classic"] = RK4Classic
-    try:
-        yield
-    finally:
-        if not known:
-            del SOLVERS["rk4_classic"]
+    Raises:
+        ArgumentError: the name is taken, the tableau is not explicit or not consistent, or its order is another.
 
+    Source: Hairer, Nørsett and Wanner 1993, Solving Ordinary Differential Equations I: theorem II.2.13 (order conditions),
+    section II.4 (embedded pairs), section II.6 (Hermite interpolation).
 
-def _class(name: str) -> Any:
-    return RK4Classic if name == "rk4_classic" else SOLVERS[name]
-
-
-def one_step(name: str, perturb: bool = False) -> OneStep:
-    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver: torchdiffeq's own step."""
-    stepper = _class(name)(func=None, y0=torch.empty(0), rtol=0.0, atol=0.0, perturb=perturb)
-
-    def step(f: Rhs, t: torch.Tensor, h: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        def func(at: torch.Tensor, state: torch.Tensor, perturb: Any = None) -> torch.Tensor:
-            return f(at, state)
-
-        return y + stepper._step_func(func, t, h, t + h, y)[0]
-
-    return step
-
-
-def first_stage_weight(name: str) -> float:
-    """b_1 of a fixed-step solver, read off one step of size 1 in which only the first stage is not zero."""
-    calls: list[int] = []
-
-    def first_only(t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        calls.append(1)
-        return torch.ones_like(y) if len(calls) == 1 else torch.zeros_like(y)
-
-    zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
-    return one_step(name)(first_only, zero, one, torch.zeros(1, dtype=torch.float64)).item()
-
-
-def cubic_interpolation(t0: float, y0: Any, f0: Any, t1: float, y1: Any, f1: Any, t: float) -> torch.Tensor:
-    """torchdiffeq's cubic Hermite interpolation between two grid points."""
-    return FixedGridODESolver._cubic_hermite_interp(None, t0, y0, f0, t1, y1, f1, t)
+    Examples:
+        >>> register("ralston", a=[[], [2 / 3]], b=[1 / 4, 3 / 4], c=[0, 2 / 3], order=2)
+        >>> get("ralston").order, get("ralston").stages
+        (2, 2)
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        fail("name", name, "a name made of letters, digits and underscores")
+    if not isinstance(remarks, str):
+        fail("remarks", remarks, "a line of text")
+    tableau = checked(a, b, c, order, b_error)
+    if registered_tableau(name) == tableau:
+        return
+    if name in names():
+        fail("name", name, "a new name: there is another solver of this one")
+    made = torchdiffeq_backend.fixed_step_class if b_error is None else torchdiffeq_backend.embedded_pair_class
+    torchdiffeq_backend.OURS[name] = made(tableau)
+    _registered[name] = tableau, remarks
 
 
-class Tableau(NamedTuple):
-    """An embedded pair: stage i is at y + h sum_j beta[i - 1][j] k_j; the error estimate of a step is h sum_i error[i] k_i."""
+def registered_tableau(name: str) -> Tableau | None:
+    """The tableau that was registered under a name, if any was."""
+    return _registered[name][0] if name in _registered else None
 
-    beta: tuple[tuple[float, ...], ...]
-    error: tuple[float, ...]
+
+def embedded_pairs() -> list[str]:
+    """The solvers with a tableau that estimates its own error."""
+    facts = (get(name) for name in names())
+    return [solver.name for solver in facts if solver.adaptive and not solver.opaque]
 
 
 def tableau(name: str) -> Tableau:
-    """The tableau of an adaptive Runge-Kutta solver, read off torchdiffeq.
+    """The tableau of an embedded pair, as torchdiffeq has it or as it was registered.
 
     Examples:
         >>> tableau("adaptive_heun")
-        Tableau(beta=((1.0,),), error=(0.5, -0.5))
+        Tableau(a=((), (1.0,)), b=(0.5, 0.5), c=(0.0, 1.0), error=(0.5, -0.5))
     """
-    pairs = [n for n, solver in _TABLE.items() if solver.adaptive and solver.one_step]
-    pair = SOLVERS[choose("solver", name, pairs)].tableau
-    return Tableau(tuple(tuple(row.tolist()) for row in pair.beta), tuple(pair.c_error.tolist()))
-
-
-class AdaptiveResult(NamedTuple):
-    """states: at the times reached, the first being the start; (t, y): the last accepted step's end; proposed: the step
-    for what follows, the last one not cut off by the end; failure: torchdiffeq's complaint, or None.
-    """
-
-    states: list[torch.Tensor]
-    t: float
-    y: torch.Tensor
-    proposed: float
-    failure: str | None
-
-
-def adaptive_solve(
-    name: str, func: Any, y0: torch.Tensor, times: torch.Tensor, rtol: Any, atol: Any, options: dict[str, Any]
-) -> AdaptiveResult:
-    """Integrate over times (T,) float64, ending exactly on times[-1] and evaluating nothing beyond it.
-
-    ``func`` carries torchdiffeq's callbacks; func.proposed holds the step last proposed, before any truncation.
-    """
-    # torchdiffeq guesses its first step by an evaluation that may lie beyond the end.
-    watched = _PerturbFunc(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y))
-    for callback in ("callback_step", "callback_accept_step", "callback_reject_step"):
-        setattr(watched, callback, getattr(func, callback))
-    solver = SOLVERS[name](func=watched, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
-    states, failure = [y0], None
-    try:
-        solver._before_integrate(times)
-        for t in times[1:]:
-            states.append(solver._advance(t))
-    except AssertionError as error:
-        failure = explain_failure(error)
-    state: Any = solver.rk_state
-    was_cut = func.proposed > float(state.t1 - state.t0) * (1 + 1e-9)
-    return AdaptiveResult(
-        states, float(state.t1), state.y1, func.proposed if was_cut else float(state.dt.detach()), failure
-    )
-
-
-def explain_failure(error: AssertionError) -> str:
-    """What torchdiffeq's assertion means where it means a non-finite field; every other is raised again."""
-    text = str(error)
-    if "max_num_steps" in text:
-        raise RuntimeError(f"options max_num_steps: {text}; allow more steps or loosen rtol and atol") from error
-    if "underflow in dt" in text or "non-finite values" in text:
-        return "the step size fell to zero: the field is not finite, or blows up"
-    raise error
+    choose("solver", name, embedded_pairs())
+    return registered_tableau(name) or torchdiffeq_backend.tableau_of(torchdiffeq_backend.solver_class(name))

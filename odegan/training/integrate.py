@@ -145,8 +145,8 @@ def odeint_gan(
     members = len(y0) if y0.ndim == 2 else None
     seeds = member_seeds(seed, members)
     arguments.check_run(data is not None, members)
-    if arguments.solver.name == "scipy_solver":
-        _check_scipy(callback, needs_graph(arguments, y0, data))
+    if arguments.solver.opaque:
+        _check_opaque(arguments.solver.name, callback, needs_graph(arguments, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         fail("checkpoint", checkpoint, "a path")
     minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments.ranks, workers)
@@ -161,7 +161,7 @@ def odeint_gan(
         times,
         minibatches=minibatches,
         hooks=hooks.hooks(
-            callback, progress, checkpoint, checkpoint_every, arguments.solver.name != "scipy_solver", arguments.ranks
+            callback, progress, checkpoint, checkpoint_every, not arguments.solver.opaque, arguments.ranks
         ),
         on_nonfinite=on_nonfinite,
         fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
@@ -192,14 +192,12 @@ def _check_callbacks(callback: Any) -> None:
             fail("callback", one, "a function (state, info), or a list of them")
 
 
-def _check_scipy(callback: Any, graph: bool) -> None:
-    """scipy steps by itself: it calls nothing back, and numpy carries no gradient."""
+def _check_opaque(name: str, callback: Any, graph: bool) -> None:
+    """Such a solver steps by itself: it calls nothing back, and is not known to carry a gradient (numpy carries none)."""
     if callback is not None:
-        fail("callback", callback, "None with scipy_solver, which calls nothing back between its steps")
+        fail("callback", callback, f"None with {name}, which calls nothing back between its steps")
     if graph and torch.is_grad_enabled():
-        raise ArgumentError(
-            "solver: got 'scipy_solver' with something that requires a gradient; it must be another solver"
-        )
+        raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
 
 
 def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:

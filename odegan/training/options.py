@@ -278,15 +278,15 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         "options: got norm for an ensemble; its members share the largest of their own RMS norms",
     ),
     (
-        lambda s, a, data, members: a.compile is not False and s.name == "scipy_solver",
-        "compile: got True with scipy_solver, which calls the field from scipy; leave it out",
+        lambda s, a, data, members: a.compile is not False and s.opaque,
+        "compile: got True with {solver}, which steps by itself; leave it out",
     ),
     (
         lambda s, a, data, members: not data and (a.micro_batch is not None or a.ranks is not None),
         "micro_batch, distributed: got one of them without data; there is no batch to divide",
     ),
     (
-        lambda s, a, data, members: a.ranks is not None and s.name == "scipy_solver",
-        "distributed: got True with scipy_solver, which steps by itself; use another adaptive solver",
+        lambda s, a, data, members: a.ranks is not None and s.opaque,
+        "distributed: got True with {solver}, which steps by itself; use another adaptive solver",
     ),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import Any
 
@@ -41,7 +40,7 @@ def _solve(run: Run) -> None:
     options = {k: v for k, v in arguments.options.items() if k != "norm"}
     seen = _Seen(run)
     name = arguments.solver.name
-    if name == "scipy_solver":
+    if arguments.solver.opaque:
         watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
     else:
         adaptive = arguments.solver.adaptive
@@ -54,9 +53,9 @@ def _solve(run: Run) -> None:
         grid = _grid(run)
         options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
     call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
-    with solvers.registered() if name == "rk4_classic" else contextlib.nullcontext():
+    with solvers.registered():
         try:
-            states = (_scipy if name == "scipy_solver" else odeint)(watched, y0, times, **call)
+            states = (_opaque if arguments.solver.opaque else odeint)(watched, y0, times, **call)
             if len(states) < len(times):
                 raise _Ended
             if isinstance(watched, Watched):
@@ -65,7 +64,7 @@ def _solve(run: Run) -> None:
             if isinstance(error, AssertionError):
                 solvers.explain_failure(error)
                 seen.failed()
-            if name == "scipy_solver":
+            if arguments.solver.opaque:
                 _short(run, states)
                 return
             states = _again(stepper, batch, y0, times, seen, call)
@@ -140,9 +139,9 @@ def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen
     return states[: len(before)]
 
 
-def _scipy(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
-    """scipy's states before the first that is not finite. It waits for ever where the field is not finite at the start, and
-    its implicit methods return nothing where it turns so: then for how many times they do is found by halving.
+def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
+    """An opaque solver's states before the first that is not finite. scipy waits for ever where the field is not finite at the
+    start, and its implicit methods return nothing where it turns so: then for how many times they do is found by halving.
     """
     if not torch.isfinite(field.field(times[0], y0)).all():
         return y0[None]

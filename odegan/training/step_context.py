@@ -89,7 +89,7 @@ class Evaluator:
         """
         name, options = self.arguments.solver.name, self.arguments.options
         baseline = baselines.make(name, options) if name in solvers.BASELINES else None
-        runge_kutta = None if baseline else solvers.one_step(name, options.get("perturb", False))
+        runge_kutta = None if baseline else solvers.one_step(name, options)
 
         def step(t: Any, h: Any, y: torch.Tensor, memory: Any, alive: torch.Tensor, batches: Any) -> Any:
             stages = Stages(self, t, y, batches)

@@ -1,0 +1,99 @@
+"""Adam and RMSProp, which divide every parameter's step by the size of its own gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+
+from odegan.solvers.torchdiffeq_backend import Scalar
+from odegan.solvers.update_rules import Memory, Rates, Step, StepContext, Stepped, of_both, times
+from odegan.utils.checks import fail, number
+
+Rule: TypeAlias = Callable[[torch.Tensor, Memory], Stepped]  # (v, memory) -> (direction, memory)
+
+
+def adam(
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    alternating: bool = False,
+    disc_steps: int = 1,
+    rates: Rates = (1.0, 1.0),
+) -> Step:
+    """Adam (Kingma and Ba 2015, algorithm 1) on the gradient -v: torch.optim.Adam's arithmetic.
+
+    The learning rate of player p is h rates[p]: two time scales as Heusel et al. (2017) have them.
+    """
+    if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= number("betas", b) < 1 for b in betas):
+        fail("betas", betas, "a pair of numbers in [0, 1)")
+    number("eps", eps, low=0.0)
+
+    def rule(v: torch.Tensor, memory: Memory) -> Stepped:
+        n = memory["count"] + 1
+        first = betas[0] * memory["first"] - (1 - betas[0]) * v
+        second = betas[1] * memory["second"] + (1 - betas[1]) * v**2
+        scale = _root(second / (1 - betas[1] ** n)) + eps
+        return -(first / (1 - betas[0] ** n)) / scale, {"first": first, "second": second, "count": n}
+
+    return _by_rule(rule, alternating, disc_steps, rates)
+
+
+def rmsprop(
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    alternating: bool = False,
+    disc_steps: int = 1,
+    rates: Rates = (1.0, 1.0),
+) -> Step:
+    """RMSProp (Hinton 2012) on the gradient -v: torch.optim.RMSprop's arithmetic.
+
+    The learning rate of player p is h rates[p].
+    """
+    if not 0 <= number("alpha", alpha) < 1:
+        fail("alpha", alpha, "a number in [0, 1)")
+    number("eps", eps, low=0.0)
+
+    def rule(v: torch.Tensor, memory: Memory) -> Stepped:
+        second = alpha * memory["second"] + (1 - alpha) * v**2
+        return v / (_root(second) + eps), {"second": second}
+
+    return _by_rule(rule, alternating, disc_steps, rates)
+
+
+def _root(x: torch.Tensor) -> torch.Tensor:
+    """The square root of x >= 0, with derivative 0 at 0."""
+    # Where a unit is dead x is 0: the infinite slope of its root times the zero slope of x would be NaN, even behind a where.
+    at_zero = x == 0
+    return torch.where(at_zero, 0.0, torch.where(at_zero, 1.0, x).sqrt())
+
+
+def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
+    """Apply an optimizer's rule to both players at once, or to D ``disc_steps`` times and then to G."""
+
+    def together(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        direction, memory = rule(context.joint(t, y), memory)
+        return y + h * of_both(direction, rates, context.n_disc), memory
+
+    def one_by_one(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        n = context.n_disc
+        disc = part_of_memory(memory, "disc.")
+        gen = part_of_memory(memory, "gen.")
+        for _ in range(disc_steps):
+            direction, disc = rule(context.disc(t, y), disc)
+            y = torch.cat([y[..., :n] + h * times(direction, rates[0]), y[..., n:]], dim=-1)
+        direction, gen = rule(context.gen(t, y), gen)
+        y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1])], dim=-1)
+        return y1, named_memory(disc, "disc.") | named_memory(gen, "gen.")
+
+    return one_by_one if in_turn else together
+
+
+def part_of_memory(memory: Memory, prefix: str) -> Memory:
+    """One player's memory, without the prefix of its names."""
+    return {key.removeprefix(prefix): value for key, value in memory.items() if key.startswith(prefix)}
+
+
+def named_memory(memory: Memory, prefix: str) -> Memory:
+    """One player's memory, with a prefix to its names."""
+    return {prefix + key: value for key, value in memory.items()}

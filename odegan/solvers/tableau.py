@@ -1,0 +1,129 @@
+"""An explicit Runge-Kutta tableau: its coefficients, checked, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Rational
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from odegan.solvers.order_conditions import HIGHEST, TOLERANCE, defect, order_of
+from odegan.utils.checks import fail, number, whole
+
+T = TypeVar("T")
+Row: TypeAlias = "tuple[float, ...]"
+Numbers: TypeAlias = "Iterable[float | Rational]"
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """k_i = f(t + c_i h, y + h sum_{j<i} a_ij k_j), y1 = y + h sum_i b_i k_i, and of an embedded pair the error estimate
+    h sum_i error_i k_i with error = b - b^, b^ the weights of the embedded solution.
+
+    a: row i has i entries, the first row none.
+    """
+
+    a: tuple[Row, ...]
+    b: Row
+    c: Row
+    error: Row | None = None
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """a as an array (s, s), zero on and above the diagonal."""
+        stages = len(self.b)
+        return np.array([(*row, *(0.0,) * (stages - len(row))) for row in self.a])
+
+    @property
+    def order(self) -> int:
+        """Of y1, by the order conditions."""
+        return order_of(self.matrix, np.array(self.b))
+
+    @property
+    def embedded_order(self) -> int:
+        """Of the embedded solution."""
+        return order_of(self.matrix, np.array(self.b) - np.array(self.error))
+
+    @property
+    def stability_polynomial(self) -> np.ndarray:
+        """The coefficients of R(z) = 1 + sum_k (b a^{k-1} 1) z^k."""
+        coefficients = [1.0]
+        power = np.ones(len(self.b))
+        for _ in self.b:
+            coefficients.append(float(np.array(self.b) @ power))
+            power = self.matrix @ power
+        return np.trim_zeros(np.array(coefficients), "b")
+
+    @property
+    def first_same_as_last(self) -> bool:
+        """Whether the last stage is taken at (t + h, y1), so that it serves as the first stage of the next step."""
+        last = np.array([*self.a[-1], 0.0])
+        return self.c[-1] == 1 and bool(np.allclose(last, self.b, rtol=0, atol=TOLERANCE))
+
+
+def checked(a: Iterable[Numbers], b: Numbers, c: Numbers, order: int, b_error: Numbers | None = None) -> Tableau:
+    """The tableau of these coefficients, when they are consistent and have the order that is claimed."""
+    weights = _numbers("b", b)
+    stages = len(weights)
+    nodes = _numbers("c", c, stages)
+    rows = _rows(a, stages)
+    for i, (row, node) in enumerate(zip(rows, nodes, strict=True)):
+        if abs(sum(row) - node) > TOLERANCE:
+            fail("c", node, f"the sum {sum(row):.12g} of row {i} of a")
+    embedded = None if b_error is None else _numbers("b_error", b_error, stages)
+    for name, solution in {"b": weights, "b_error": embedded}.items():
+        if solution is not None and abs(sum(solution) - 1) > TOLERANCE:
+            fail(name, solution, f"weights of sum 1, not {sum(solution):.12g}")
+    if embedded == weights:
+        fail("b_error", embedded, "other weights than b: their difference is the error estimate")
+    error = None if embedded is None else tuple(p - q for p, q in zip(weights, embedded, strict=True))
+    tableau = Tableau(rows, weights, nodes, error)
+    _check_order(tableau, order)
+    return tableau
+
+
+def with_last_stage(tableau: Tableau) -> Tableau:
+    """The same embedded pair with a stage of weight 0 at (t + h, y1), unless its last stage is taken there already."""
+    assert tableau.error is not None
+    if tableau.first_same_as_last:
+        return tableau
+    return Tableau((*tableau.a, tableau.b), (*tableau.b, 0.0), (*tableau.c, 1.0), (*tableau.error, 0.0))
+
+
+def _check_order(tableau: Tableau, claimed: int) -> None:
+    found = tableau.order
+    if whole("order", claimed, low=1) == found:
+        return
+    if claimed > HIGHEST:
+        fail("order", claimed, f"at most {HIGHEST}")
+    if claimed < found:
+        fail("order", claimed, f"{found}, which this tableau has by the order conditions")
+    missed = defect(tableau.matrix, np.array(tableau.b), found + 1)
+    fail("order", claimed, f"{found}: this tableau misses a condition of order {found + 1} by {missed:.2g}")
+
+
+def _rows(a: Iterable[Numbers], stages: int) -> tuple[Row, ...]:
+    """The rows of a below the diagonal, from rows of i entries or from a square matrix."""
+    rows = [_numbers("a", row) for row in _sequence("a", a)]
+    if len(rows) != stages:
+        fail("a", rows, f"{stages} rows, as many as b has weights; the first is []")
+    for i, row in enumerate(rows):
+        if len(row) not in (i, stages) or any(row[i:]):
+            fail("a", list(row), f"strictly lower triangular, with {i} entries in row {i}: the solver must be explicit")
+    return tuple(row[:i] for i, row in enumerate(rows))
+
+
+def _numbers(name: str, values: Numbers, length: int | None = None) -> Row:
+    found = tuple(number(name, float(x) if isinstance(x, Rational) else x) for x in _sequence(name, values))
+    if length is not None and len(found) != length:
+        fail(name, found, f"{length} numbers, as many as b")
+    return found
+
+
+def _sequence(name: str, values: Iterable[T]) -> Sequence[T]:
+    listed = values.tolist() if hasattr(values, "tolist") else values  # of arrays and tensors
+    if not isinstance(listed, list | tuple):
+        fail(name, values, "a list of numbers" if name != "a" else "a list of rows")
+    return listed

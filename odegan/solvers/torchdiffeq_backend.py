@@ -1,0 +1,182 @@
+"""torchdiffeq as a backend: its solver classes, classes of the same kind made from a tableau, and its loops.
+
+The only file that touches torchdiffeq's private modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torchdiffeq._impl.misc import Perturb, _PerturbFunc
+from torchdiffeq._impl.odeint import SOLVERS
+from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver, _ButcherTableau, rk4_step_func
+from torchdiffeq._impl.solvers import FixedGridODESolver
+
+from odegan.solvers.tableau import Tableau, with_last_stage
+
+Scalar: TypeAlias = "torch.Tensor | float"
+Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
+OneStep = Callable[[Rhs, Scalar, Scalar, torch.Tensor], torch.Tensor]
+
+# What torchdiffeq lacks: the classical tableau, and whatever is registered.
+OURS: dict[str, type] = {}
+
+_OF_THE_LOOP = ("interp", "grid_constructor", "step_size")  # options that say nothing about one step
+_lock = threading.Lock()
+_running = 0
+
+
+def solver_class(name: str) -> type:
+    """The class that torchdiffeq's frame runs for a name."""
+    return OURS[name] if name in OURS else SOLVERS[name]
+
+
+def torchdiffeq_names() -> list[str]:
+    """The names in torchdiffeq's own table, whichever release it is."""
+    return [name for name in SOLVERS if name not in OURS]
+
+
+@contextlib.contextmanager
+def registered() -> Iterator[None]:
+    """Within this context ``torchdiffeq.odeint`` knows our names too; after the last of them its table is as it was."""
+    global _running
+    with _lock:
+        SOLVERS.update(OURS)
+        _running += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _running -= 1
+            for name in OURS if _running == 0 else ():
+                SOLVERS.pop(name, None)
+
+
+class RK4Classic(FixedGridODESolver):
+    """The classical fourth-order tableau; the arithmetic is torchdiffeq's."""
+
+    order = 4
+
+    def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
+        f0 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
+        return rk4_step_func(func, t0, dt, t1, y0, f0=f0, perturb=self.perturb), f0
+
+
+OURS["rk4_classic"] = RK4Classic
+
+
+def fixed_step_class(tableau: Tableau) -> type:
+    """A fixed-step solver of torchdiffeq's kind."""
+    stages = list(zip(tableau.a, tableau.c, strict=True))[1:]
+
+    class Explicit(FixedGridODESolver):
+        order = tableau.order
+
+        def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
+            # As torchdiffeq has it: with perturb the ends of the step are seen from within.
+            first, last = (Perturb.NEXT, Perturb.PREV) if self.perturb else (Perturb.NONE, Perturb.NONE)
+            slopes = [func(t0, y0, perturb=first)]
+            for row, c in stages:
+                y = y0 + dt * combined(row, slopes)
+                slopes.append(func(t1, y, perturb=last) if c == 1 else func(t0 + c * dt, y))
+            return dt * combined(tableau.b, slopes), slopes[0]
+
+    return Explicit
+
+
+def embedded_pair_class(pair: Tableau) -> type:
+    """An adaptive solver of torchdiffeq's kind.
+
+    torchdiffeq takes the last stage of a step for the first of the next one. That is right only where it lies at (t + h, y1);
+    another pair gets such a stage. Within a step torchdiffeq fits a quartic to both ends' states and slopes and to a midpoint;
+    with y_mid = (y0 + y1) / 2 + h (f0 - f1) / 8 it is the cubic Hermite interpolant.
+    """
+    tableau = with_last_stage(pair)
+    double = functools.partial(torch.tensor, dtype=torch.float64)
+    midpoint = double(tableau.b) / 2
+    midpoint[0] += 1 / 8
+    midpoint[-1] -= 1 / 8
+
+    class Embedded(RKAdaptiveStepsizeODESolver):
+        # The error estimate is O(h^order): the controller's exponent, not the order of y1.
+        order = min(pair.order, pair.embedded_order) + 1
+        tableau: Any
+        mid = midpoint
+
+    Embedded.tableau = _ButcherTableau(
+        alpha=double(tableau.c[1:]),
+        beta=[double(row) for row in tableau.a[1:]],
+        c_sol=double(tableau.b),
+        c_error=double(tableau.error),
+    )
+    return Embedded
+
+
+def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> torch.Tensor | float:
+    """sum_i c_i k_i over the coefficients that are not zero."""
+    total: torch.Tensor | float = 0.0
+    for c, k in zip(coefficients, slopes, strict=True):
+        if c != 0:
+            total = torch.add(total, k, alpha=c) if isinstance(total, torch.Tensor) else c * k
+    return total
+
+
+def is_fixed_step(cls: type) -> bool:
+    """Whether torchdiffeq runs the class on a grid, by ``_step_func``."""
+    return issubclass(cls, FixedGridODESolver)
+
+
+def is_embedded_pair(cls: type) -> bool:
+    """Whether torchdiffeq runs the class as an explicit Runge-Kutta pair, by its tableau."""
+    return issubclass(cls, RKAdaptiveStepsizeODESolver)
+
+
+def tableau_of(cls: type) -> Tableau:
+    """The tableau of an embedded pair."""
+    found = cls.tableau  # type: ignore[attr-defined]
+    rows = ((), *(tuple(row.tolist()) for row in found.beta))
+    return Tableau(rows, tuple(found.c_sol.tolist()), (0.0, *found.alpha.tolist()), tuple(found.c_error.tolist()))
+
+
+def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | None = None) -> OneStep:
+    """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options; given a state like those to come, of one
+    solver object, whose history, if it keeps one, shows from step to step.
+    """
+    own = {key: value for key, value in options.items() if key not in _OF_THE_LOOP}
+
+    def made(y: torch.Tensor) -> Any:
+        return cls(func=None, y0=y, rtol=0.0, atol=0.0, **own)
+
+    # A class that copies a tableau to the state's dtype and device has to see the state.
+    solver = made(state) if state is not None else None if hasattr(cls, "tableau") else made(torch.empty(0))
+
+    def step(f: Rhs, t: Scalar, h: Scalar, y: torch.Tensor) -> torch.Tensor:
+        def func(at: Scalar, state: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
+            return f(at, state)
+
+        return y + (solver or made(y))._step_func(func, t, h, t + h, y)[0]
+
+    return step
+
+
+def one_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
+    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver: torchdiffeq's own step."""
+    return step_function(solver_class(name), options or {})
+
+
+def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbacks: object) -> Any:
+    """f as torchdiffeq's solvers call it, with the callbacks of another object."""
+    function = _PerturbFunc(f)
+    for name in ("callback_step", "callback_accept_step", "callback_reject_step"):
+        setattr(function, name, getattr(callbacks, name))
+    return function
+
+
+def cubic_interpolation(t0: float, y0: Any, f0: Any, t1: float, y1: Any, f1: Any, t: float) -> torch.Tensor:
+    """torchdiffeq's cubic Hermite interpolation between two grid points."""
+    return FixedGridODESolver._cubic_hermite_interp(None, t0, y0, f0, t1, y1, f1, t)

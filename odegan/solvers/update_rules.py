@@ -1,0 +1,113 @@
+"""The update rules of games that are linear in the field: alternating, extragradient and optimistic steps.
+
+A step is a function (context, t, h, y, memory) -> (y1, memory); an iteration of size h is a step of length h in time.
+``memory`` is what the method carries between steps, a dict of tensors shaped like y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import torch
+
+from odegan.solvers.torchdiffeq_backend import Scalar
+
+Memory: TypeAlias = dict[str, torch.Tensor]
+Rate: TypeAlias = "float | torch.Tensor"
+Rates: TypeAlias = tuple[Rate, Rate]
+Stepped: TypeAlias = tuple[torch.Tensor, Memory]
+
+
+class StepContext(Protocol):
+    """The field during one step. Every call moves on to the next minibatch when the refresh is per stage."""
+
+    n_disc: int
+
+    def joint(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """Both players' parts of the field (..., P)."""
+
+    def disc(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """The discriminator's part (..., n_disc)."""
+
+    def gen(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """The generator's part (..., n_gen)."""
+
+
+Step: TypeAlias = Callable[[StepContext, Scalar, Scalar, torch.Tensor, Memory], Stepped]
+
+
+def alternating(disc_steps: int = 1) -> Step:
+    """disc_steps of theta_D <- theta_D + h v_D(theta_D, theta_G), then theta_G <- theta_G + h v_G(new theta_D, theta_G)."""
+
+    def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        n = context.n_disc
+        for _ in range(disc_steps):
+            y = torch.cat([y[..., :n] + h * context.disc(t, y), y[..., n:]], dim=-1)
+        return torch.cat([y[..., :n], y[..., n:] + h * context.gen(t, y)], dim=-1), memory
+
+    return step
+
+
+def extragradient() -> Step:
+    """y1 = y + h v(y + h v(y)) (Korpelevich 1976; Gidel et al. 2019)."""
+
+    def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        ahead = y + h * context.joint(t, y)
+        return y + h * context.joint(t + h, ahead), memory
+
+    return step
+
+
+def optimistic() -> Step:
+    """y_{k+1} = y_k + h (2 v_k - v_{k-1}), with v_{-1} = v_0 (Popov 1980; Daskalakis et al. 2018)."""
+
+    def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        v = context.joint(t, y)
+        previous = torch.where(memory["count"] > 0, memory["velocity"], v)
+        return y + h * (2 * v - previous), {"velocity": v, "count": memory["count"] + 1}
+
+    return step
+
+
+class Modified:
+    """The field with weight decay, and each player's part times its rate: rate_p (v_p - weight_decay theta_p)."""
+
+    def __init__(self, context: StepContext, weight_decay: float, rates: Rates) -> None:
+        self.context = context
+        self.n_disc = context.n_disc
+        self.weight_decay = weight_decay
+        self.rates = rates
+
+    def joint(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """Both players' parts (..., P)."""
+        return of_both(self._decayed(self.context.joint(t, y), y), self.rates, self.n_disc)
+
+    def disc(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """The discriminator's part (..., n_disc)."""
+        return times(self._decayed(self.context.disc(t, y), y[..., : self.n_disc]), self.rates[0])
+
+    def gen(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
+        """The generator's part (..., n_gen)."""
+        return times(self._decayed(self.context.gen(t, y), y[..., self.n_disc :]), self.rates[1])
+
+    def _decayed(self, v: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        return v - self.weight_decay * theta if self.weight_decay else v
+
+
+def of_both(v: torch.Tensor, rates: Rates, n_disc: int) -> torch.Tensor:
+    """Each player's part of v (..., P) times the player's rate."""
+    if all(_is_one(rate) for rate in rates):
+        return v
+    return torch.cat([times(v[..., :n_disc], rates[0]), times(v[..., n_disc:], rates[1])], dim=-1)
+
+
+def times(part: torch.Tensor, rate: Rate) -> torch.Tensor:
+    """One player's part times its rate, without a multiplication for the usual rate 1."""
+    if isinstance(rate, torch.Tensor):
+        return rate.to(part).reshape(()) * part
+    return part if _is_one(rate) else rate * part
+
+
+def _is_one(rate: Rate) -> bool:
+    return not isinstance(rate, torch.Tensor) and rate == 1
