@@ -115,7 +115,7 @@ def test_the_penalty_lowers_the_error():
 def test_tableaus_are_read_off():
     for name in ("adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"):
         found = solvers.tableau(name)
-        assert len(found.error) == len(found.beta) + 1 == solvers.get(name).stages + 1
+        assert len(found.error) == len(found.a) == solvers.get(name).stages + 1
         assert sum(found.error) == pytest.approx(0, abs=1e-12)
     with pytest.raises(odegan.ArgumentError, match="did you mean 'bosh3'"):
         solvers.tableau("bosh")
