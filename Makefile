@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 demo: $(INSTALLED)  ## train a GAN on handwritten digits with an ODE solver
-	$(PY) -m experiments.digits --output runs/demo $(DEMO_ARGS)
+	$(PY) -m experiments.digits --output runs/demo --overwrite $(DEMO_ARGS)
 
 # Each worker keeps to one thread: two workers with a thread pool each only get in each other's way.
 test: lint docs  ## all checks: ruff, mypy, documentation, tests

@@ -1,1 +1,1 @@
-"""Experiments: one module each, run as ``python -m experiments.NAME``."""
+"""Experiments: a folder each, run as ``python -m experiments.NAME`` or ``odegan NAME``."""

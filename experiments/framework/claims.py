@@ -1,7 +1,8 @@
 """The claims of the five publications that can be tested here: what was measured, and whether it agrees.
 
-A verdict is computed: each test of a claim compares cells of the results tables with one another or with a number, in the
-notation of ``experiments.quotes``; ~ means equal to two parts in a hundred. Where nothing decides, the remark says why.
+They stand in ``claims.json``. A verdict is computed: each test of a claim compares cells of the results with one another or
+with a number; ~ means equal to two parts in a hundred. Where nothing decides, the remark says why. Cells are quoted as in
+``experiments.framework.references``, in the text of a measurement between braces: ``{mog16: euler -> quality}``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.framework import quotes
+from experiments.framework import references
 from experiments.framework.tables import of_cells
 
 SIGN = re.compile(r" (<|>|~|<=|>=) ")
@@ -23,12 +24,13 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda a, b: a >= b,
     "~": lambda a, b: abs(a - b) <= 0.02 * abs(b),
 }
+QUOTE = re.compile(r"\{(\w+: .+? -> .+?)\}")
 CLAIMS = Path(__file__).with_name("claims.json")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is said, what was measured (with quotes), what decides, and what must be added to the verdict."""
+    """A statement, what was measured (with quotes), the tests that decide, and what must be added to their verdict."""
 
     claim: str
     measured: str
@@ -48,7 +50,7 @@ def holds(results: Path, test: str) -> bool:
 
 def _chain(results: Path, test: str) -> bool:
     first, *rest = SIGN.split(test)
-    values = [quotes.value(results, quote) for quote in (first, *rest[1::2])]
+    values = [references.value(results, quote) for quote in (first, *rest[1::2])]
     return all(COMPARE[sign](a, b) for sign, a, b in zip(rest[::2], values, values[1:], strict=False))
 
 
@@ -61,7 +63,16 @@ def verdict(results: Path, claim: Claim) -> str:
     return "; ".join([*said, *([claim.remark] if claim.remark else [])])
 
 
-def table(results: Path) -> str:
-    """The table of claims, with its quotes still to be filled."""
-    rows = [[claim.claim, claim.measured, verdict(results, claim)] for claim in load()]
-    return of_cells([["claim", "measured", "agreement"], *rows])
+def measured(results: Path, claim: Claim) -> str:
+    """What was measured, with the numbers of the results."""
+    return QUOTE.sub(lambda quote: references.text(results, quote[1]), claim.measured)
+
+
+def table(results: Path, links: str) -> str:
+    """The claims as Markdown; ``links`` is the path of the results, seen from the page."""
+    rows = []
+    for claim in load():
+        names = sorted({quote.partition(": ")[0] for quote in QUOTE.findall(claim.measured)})
+        sources = ", ".join(f"[{name}]({links}/{name}.md)" for name in names)
+        rows.append([claim.claim, measured(results, claim), verdict(results, claim), sources])
+    return of_cells([["claim", "measured", "agreement", "results"], *rows])

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import operator
 import re
 import shlex
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import replace
+from types import NoneType, UnionType
+from typing import TypeVar, Union, get_args
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
 
 from odegan import ArgumentError
 
 Chosen = TypeVar("Chosen")
+
+RULES = ConstructorRegistry()
+
+
+@RULES.primitive_rule
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
+    """An option that may be left out is shown as what it takes, FLOAT rather than {None}|FLOAT."""
+    kinds = get_args(info.type)
+    if info.type_origin not in (Union, UnionType) or NoneType not in kinds:
+        return None
+    rest = functools.reduce(operator.or_, (kind for kind in kinds if kind is not NoneType))
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest, info.markers))
+    if isinstance(spec, UnsupportedTypeAnnotationError):
+        return spec
+    return replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: ["unset"] if value is None else spec.str_from_instance(value),
+    )
 
 
 def parse(options_type: type[Chosen], program: str, description: str, arguments: Sequence[str]) -> Chosen:
@@ -24,11 +53,21 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options_type, prog=program, description=description, args=list(arguments))
+            return tyro.cli(options_type, prog=program, description=description, args=list(arguments), registry=RULES)
     except SystemExit as end:
         if not end.code:
             raise
         raise ArgumentError(_one_line(complaint.getvalue())) from None
+
+
+def named_options(arguments: Sequence[str]) -> set[str]:
+    """The fields that a command line names.
+
+    >>> sorted(named_options(["--step-size", "0.1", "--no-progress", "--seed=3", "name"]))
+    ['progress', 'seed', 'step_size']
+    """
+    names = {word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
+    return {name.removeprefix("no_") for name in names}
 
 
 def _one_line(box: str) -> str:
@@ -44,7 +83,14 @@ def _one_line(box: str) -> str:
 
 
 # Options that say where results go and how a run is watched, not what is computed: name -> whether a value follows.
-_INCIDENTAL = {"--resume": False, "--progress": False, "--no-progress": False, "--output": True, "--docs": True}
+_INCIDENTAL = {
+    "--resume": False,
+    "--overwrite": False,
+    "--progress": False,
+    "--no-progress": False,
+    "--output": True,
+    "--docs": True,
+}
 
 
 def reproducing(command: str) -> str:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+import sys
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
 import odegan
+from experiments.framework.json_files import dump, load, with_infinities, write_whole
+from experiments.framework.options import Options
 from experiments.framework.tables import markdown
 from odegan import plots
-from odegan.utils.checks import ArgumentError, fail, one_line
-
-if TYPE_CHECKING:
-    from experiments.framework.runner import Options
+from odegan.utils.checks import ArgumentError, fail
 
 Row = dict[str, Any]
 
@@ -45,30 +43,42 @@ class Folder:
 
     @classmethod
     def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
-        """The folder of a run with these options, which resumes an earlier run in it, or replaces that run's files.
+        """The folder of a run of an experiment with these options, which resumes an earlier run in it, or replaces it.
 
-        Raises ``ArgumentError`` when the folder holds something else, or a run that these options cannot resume.
+        Raises ``ArgumentError`` when the folder holds something else, a run that these options cannot resume, or a run
+        that nobody asked to replace.
         """
-        path = options.output or Path("runs") / name
+        path = options.folder(name)
         if path.exists() and not path.is_dir():
             fail("output", str(path), "a folder")
-        folder = cls(path, name, command, writes)
+        folder = cls(path, options.name(name), command, writes)
         if not writes:
             return folder
-        config = {"experiment": name, "options": json.loads(_dump(asdict(options)))}
-        stored = _loaded((path / "config.json").read_text()) if (path / "config.json").exists() else None
-        if stored is not None:
-            folder._take_over(stored, config, options)
+        config = {"experiment": folder.name, "options": json.loads(dump(options.used()))}
+        stored = load((path / "config.json").read_text()) if (path / "config.json").exists() else None
+        if stored is not None and options.resume:
+            folder._resume(stored, config, options)
+        elif stored is not None:
+            folder._check_replaceable(options)
+            folder._replaces = True
         elif path.exists() and any(one.name not in _FIRST for one in path.iterdir()):
             fail("output", str(path), "a new or empty folder, or one of an earlier run")
         versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
-        folder._config = _dump(config | {"versions": versions, "command": command}, indent=2)
+        folder._config = dump(config | {"versions": versions, "command": command}, indent=2)
         return folder
 
-    def _take_over(self, stored: Row, config: Row, options: Options) -> None:
-        if not options.resume:
-            self._replaces = True
+    def _check_replaceable(self, options: Options) -> None:
+        """Refuse to replace a run without being asked to, except a finished quick one, whose numbers mean nothing."""
+        finished = (self.path / "summary.json").exists()
+        if options.overwrite or (finished and options.quick and options.output is None):
             return
+        state = "a finished run" if finished else "an unfinished run, which --resume continues"
+        raise ArgumentError(
+            f"output: got {str(self.path)!r}, which holds {state}; --overwrite replaces it, --output names another folder"
+        )
+
+    def _resume(self, stored: Row, config: Row, options: Options) -> None:
+        """Go on with the stored run, if it had the same options."""
         old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
         for key in (key for key in new if key not in options.free):
             if old.get(key) != new[key]:
@@ -88,6 +98,7 @@ class Folder:
             self._listing.unlink(missing_ok=True)
         if config is not None:
             self._write("config.json", config)
+            print(f"{self.name}: writing to {self.path}", file=sys.stderr)
 
     def _files(self) -> list[str]:
         return self._listing.read_text().splitlines() if self._listing.exists() else []
@@ -102,31 +113,31 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         files = self._files()
         if name not in files:
-            _replace(self._listing, "\n".join([*files, name]))
+            write_whole(self._listing, "\n".join([*files, name]))
         return path
 
     def _write(self, name: str, text: str) -> None:
-        _replace(self.own(name), text)
+        write_whole(self.own(name), text)
 
     def _read_metrics(self) -> None:
         """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
-        rows = [row for row in map(_loaded, lines) if row is not None]
+        rows = [row for row in map(load, lines) if row is not None]
         self._logged = {_identity(row) for row in rows}
         if len(rows) < len(lines):
-            self._write("metrics.jsonl", "\n".join(map(_dump, rows)))
+            self._write("metrics.jsonl", "\n".join(map(dump, rows)))
 
     def log(self, row: Row) -> None:
         """Append one line to metrics.jsonl, unless a line with the same ``run``, ``step`` and ``t`` is there already.
 
         Values may be numbers, strings, lists and tensors; what is not finite becomes null.
         """
-        identity = _identity(json.loads(_dump(row)))
+        identity = _identity(json.loads(dump(row)))
         if identity in self._logged or not self.writes:
             return
         self._logged.add(identity)
         with self.own("metrics.jsonl").open("a") as file:
-            file.write(f"{_dump(row)}\n")
+            file.write(f"{dump(row)}\n")
 
     def checkpoint(self, name: str) -> Path:
         """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""
@@ -143,54 +154,10 @@ class Folder:
     def finish(self, rows: Sequence[Row]) -> None:
         """Write the summary table, and facts beside it: a run with a summary is finished."""
         if self.facts:
-            self._write("facts.json", _dump(_finite(self.facts), indent=2))
+            self._write("facts.json", dump(with_infinities(self.facts), indent=2))
         self._write("summary.md", markdown(rows))
-        self._write("summary.json", _dump(_finite(rows), indent=2))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the whole file or nothing of it: a run may be killed, or the disk be full, at any moment."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(text + "\n")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(f"output: {str(path)!r} could not be written ({one_line(error)})") from error
+        self._write("summary.json", dump(with_infinities(rows), indent=2))
 
 
 def _identity(row: Row) -> tuple[Any, ...]:
     return row.get("run"), row.get("step"), row.get("t")
-
-
-def _loaded(line: str) -> Row | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_plain(value), indent=indent, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    """Infinite numbers as text: a summary must tell them from what is not a number, which becomes null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it."""
-    if isinstance(value, torch.Tensor):
-        return _plain(value.tolist())
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value

@@ -1,39 +1,51 @@
-"""A finished run's figures and table, in the documentation."""
+"""A finished run's figures and tables, in the documentation."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.framework.command_line import reproducing
-from experiments.framework.tables import markdown
+from experiments.framework.results import Results, Table
+
+MADE_WITH = ("seed", "seeds", "device")  # options that belong to the results
 
 
 def publish(folder: Path, docs: Path) -> None:
-    """Write results/NAME.md, with the command that made it, and copy the figures to figures/NAME_*.
+    """Write results/NAME.json and results/NAME.md, with the command that made them, and copy the figures to figures/NAME_*.
 
-    Everything is read from the run's folder, so a run can be published again without computing anything. Among pages
-    only the figures go that one of them shows.
+    Everything is read from the run's folder, so a run can be published again without computing anything. Where there are
+    pages, only the figures go that one of them shows.
     """
     config = json.loads((folder / "config.json").read_text())
     name = config["experiment"]
-    for part in ("figures", "results"):
-        (docs / part).mkdir(parents=True, exist_ok=True)
+    (docs / "figures").mkdir(parents=True, exist_ok=True)
     pages = "".join(page.read_text() for page in sorted(docs.glob("*.md")))
     for picture in (folder / line for line in (folder / "files.txt").read_text().splitlines()):
         target = f"figures/{name}_{picture.name}"
         if picture.parent.name == "figures" and (not pages or target in pages):
             shutil.copyfile(picture, docs / target)
-    (docs / "results" / f"{name}.md").write_text(page(folder, name, config["command"]))
+    options = config["options"]
+    made_with = {key: options[key] for key in MADE_WITH if key in options} | {"versions": config["versions"]}
+    results = Results(name, reproducing(config["command"]), tables(folder), made_with)
+    write(docs, results, f"Results of `{name}`", results.tables)
 
 
-def page(folder: Path, name: str, command: str) -> str:
-    """The table of a run, and a second one of its facts where there are any."""
-    tables = [markdown(json.loads((folder / "summary.json").read_text()))]
+def tables(folder: Path) -> list[Table]:
+    """The summary of a run, and a second table of its facts where there are any."""
+    found = [Table(json.loads((folder / "summary.json").read_text()))]
     facts = folder / "facts.json"
     if facts.exists():
-        found = json.loads(facts.read_text())
-        tables.append(markdown([{"fact": fact, "measured": value} for fact, value in found.items()]))
-    parts = [f"# Results of `{name}`", "Made by", f"```sh\n{reproducing(command)}\n```", *tables]
-    return "\n\n".join(parts) + "\n"
+        measured: Mapping[str, float] = json.loads(facts.read_text())
+        found.append(Table([{"fact": fact, "measured": value} for fact, value in measured.items()]))
+    return found
+
+
+def write(docs: Path, results: Results, title: str, parts: Sequence[str | Table]) -> None:
+    """results/NAME.json, and results/NAME.md with its title, the command, and then the parts: prose and tables."""
+    shown = [part.markdown() if isinstance(part, Table) else part.strip() for part in parts]
+    text = "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *shown]) + "\n"
+    results.save(docs / "results" / f"{results.name}.json")
+    (docs / "results" / f"{results.name}.md").write_text(text)

@@ -24,81 +24,35 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, TypeVar
+from dataclasses import fields, replace
+from typing import TypeVar
 
 import torch
 
-from experiments.framework.command_line import parse
+from experiments.framework.command_line import named_options, parse
+from experiments.framework.endings import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    WRONG_OPTION,
+    Diverged,
+    Interrupted,
+    diverged,
+    finished,
+)
 from experiments.framework.folder import Folder, Row
+from experiments.framework.options import Options
 from experiments.framework.publishing import publish
 from experiments.framework.solver_options import SolverOptions
 from experiments.framework.tables import aligned
-from odegan import ArgumentError, Solution
+from odegan import ArgumentError, NonFiniteError
 from odegan.utils.checks import fail, whole
 from odegan.utils.distributed import LostRankError
 
-__all__ = ["Diverged", "Folder", "Options", "SolverOptions", "finished", "main"]
-
-DIVERGED = 3
-INTERRUPTED = 130  # the shell's exit code of a program ended by Ctrl-C
-
-
-@dataclass
-class Options:
-    """Options that all experiments have."""
-
-    seed: int = 0
-    """Seed of everything random; members of an ensemble take this one and those after it."""
-    device: str = "cpu"
-    """Where to compute: cpu, cuda, cuda:1, mps."""
-    output: Path | None = None
-    """Folder for everything this run writes; by default runs/NAME. An earlier run's files in it are replaced."""
-    quick: bool = False
-    """A form of a few seconds, to see that everything works; its numbers mean nothing."""
-    resume: bool = False
-    """Continue the run in the output folder, which must have had the same options."""
-    progress: bool = True
-    """Show a progress bar."""
-    docs: Path | None = None
-    """Also write the figures and the table into this documentation folder, as figures/NAME_*.png and results/NAME.md."""
-
-    # Options that may differ between a run and its continuation.
-    free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "progress", "docs"})
-
-    def name(self, experiment: str) -> str:
-        """What the default folder and the pages in the documentation are called."""
-        return experiment
-
-    def check(self) -> None:
-        """Refuse values that no run can have, with ``ArgumentError``, before anything is written."""
-
-    def quick_form(self) -> Options:
-        """A copy with settings small enough for a test; every experiment has its own."""
-        raise NotImplementedError
-
+__all__ = ["INTERRUPTED", "Diverged", "Folder", "Interrupted", "Options", "SolverOptions", "chosen", "finished", "main"]
 
 Chosen = TypeVar("Chosen", bound=Options)
-
-
-class Interrupted(Exception):
-    """Ctrl-C ended a solution; what was reached is in its checkpoint."""
-
-
-class Diverged(Exception):
-    """A run turned non-finite. ``rows`` are its summary all the same, which the runner writes before it says so."""
-
-    def __init__(self, message: str, rows: list[Row]) -> None:
-        super().__init__(message)
-        self.rows = rows
-
-
-def finished(solution: Solution) -> Solution:
-    """The solution, unless Ctrl-C ended it: then the experiment ends here, and the runner says how to resume."""
-    if solution.status == "interrupted":
-        raise Interrupted
-    return solution
 
 
 def main(
@@ -124,41 +78,58 @@ def main(
     program = f"python -m {name}"
     command = shlex.join([*program.split(), *arguments])
     try:
-        options = parse(options_type, program, module.__doc__ or "", arguments)
-        options = options.quick_form() if options.quick else options  # type: ignore[assignment]
-        _check_device(options.device)
-        whole("seed", options.seed)
-        options.check()
-        folder = Folder.open(options, options.name(name.rpartition(".")[2]), command, writes)
-        rows, diverged = _run(run, options, folder)
-        if not writes:
-            return 0
-        folder.finish(rows)
-        if options.docs is not None:
-            publish(folder.path, options.docs)
+        options = chosen(options_type, program, module.__doc__ or "", arguments)
+        folder = Folder.open(options, name.rpartition(".")[2], command, writes)
+        rows, said = _run(run, options, folder)
+        return _end(rows, said, options, folder, program) if writes else FINISHED
     except ArgumentError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return 2
+        return WRONG_OPTION
+    except NonFiniteError as error:
+        print(f"{program}: diverged: {error}", file=sys.stderr)
+        return DIVERGED
     except (OSError, LostRankError) as error:
         print(f"{program}: {error}; what was saved goes on with --resume", file=sys.stderr)
-        return 1
+        return FAILED
     except (Interrupted, KeyboardInterrupt):
         resume = command if "--resume" in arguments else f"{command} --resume"
         if writes:
             print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
         return INTERRUPTED
-    print(f"\n{aligned(rows)}\n\nfigures: {folder.figures}")
-    if diverged:
-        print(f"{program}: {diverged}", file=sys.stderr)
-    return DIVERGED if diverged else 0
+
+
+def chosen(options_type: type[Chosen], program: str, description: str, arguments: Sequence[str]) -> Chosen:
+    """The options of a command line, checked. With --quick those of the quick form, except values given by hand."""
+    options = parse(options_type, program, description, arguments)
+    if options.quick:
+        names = (named_options(arguments) & {field.name for field in fields(options)}) - {"full"}
+        options = replace(options.quick_form(), **{name: getattr(options, name) for name in names})  # type: ignore[assignment]
+    _check_device(options.device)
+    whole("seed", options.seed)
+    options.check()
+    return options
 
 
 def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Folder) -> tuple[list[Row], str]:
-    """The rows, and how the run diverged; an empty text where it did not."""
+    """The rows, and how the run diverged; an empty text where the rows say so themselves."""
     try:
         return run(options, folder), ""
     except Diverged as error:
-        return error.rows, str(error)
+        return [dict(row) for row in error.rows], str(error)
+
+
+def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: str) -> int:
+    """Write and show the summary; the exit code."""
+    folder.finish(rows)
+    if options.docs is not None:
+        publish(folder.path, options.docs)
+    places = [path for path in (folder.path / "summary.md", folder.figures) if path.exists()]
+    quick = "\nquick form: these numbers mean nothing\n" if options.quick else ""
+    print(f"\n{aligned(rows)}\n{quick}\n" + "\n".join(f"{path.stem}: {path}" for path in places))
+    lost, nothing_left = diverged(rows)
+    if said or lost:
+        print(f"{program}: {said or lost}", file=sys.stderr)
+    return DIVERGED if said or nothing_left else FINISHED
 
 
 def _check_device(name: str) -> None:

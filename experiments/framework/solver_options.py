@@ -5,42 +5,19 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from odegan import penalties, solvers
-from odegan.penalties import Penalty
+from experiments.framework.penalty_options import NONE, PenaltyOptions
+from odegan import solvers
 from odegan.solvers import baselines
 from odegan.training import options as arguments
 from odegan.utils.checks import fail
 
+__all__ = ["NONE", "PenaltyOptions", "SolverOptions", "evaluations_per_step"]
+
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
-NONE = "none"
-
-
-@dataclass
-class PenaltyOptions:
-    """The penalties, which every experiment takes."""
-
-    penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
-    experiment's own."""
-
-    # What ``penalty`` is when it is left out.
-    own_penalty: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        """Put in the experiment's own penalty."""
-        self.penalty = tuple(self.penalty) or self.own_penalty
-
-    def charged(self) -> list[Penalty]:
-        """The penalties.
-
-        >>> PenaltyOptions(penalty=("jare:10", "r1:1")).charged()
-        [jare(10.0, chunks=None, unbiased=False), r1(1.0)]
-        """
-        return [penalties.parse(text) for text in self.penalty if text != NONE]
 
 
 @dataclass

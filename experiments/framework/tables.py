@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+Value = object  # a number, a text, None, or a mean and a standard deviation, as a pair or by name
 
 
-def cell(value: Any) -> str:
-    """Numbers to four significant digits; a pair is a mean and a standard deviation; - where there is no number."""
+def cell(value: Value) -> str:
+    """Numbers to four significant digits; a mean and a standard deviation with ±; - where there is no number.
+
+    >>> cell(0.123456), cell((6.75, 1.92)), cell({"mean": 15.0, "deviation": 1.0}), cell(None)
+    ('0.1235', '6.75 ± 1.9', '15 ± 1', '-')
+    """
+    if isinstance(value, Mapping):
+        value = (value["mean"], value["deviation"])
     if isinstance(value, tuple | list):
         return "-" if None in value or math.isnan(value[0]) else f"{value[0]:.3g} ± {value[1]:.2g}"
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -16,7 +23,7 @@ def cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
+def aligned(rows: Sequence[Mapping[str, Value]]) -> str:
     """Columns as wide as their widest cell, numbers to the right."""
     lines = _cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -29,7 +36,7 @@ def aligned(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown(rows: Sequence[Mapping[str, Value]]) -> str:
     """A Markdown table."""
     return of_cells(_cells(rows))
 
@@ -40,5 +47,5 @@ def of_cells(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in marked)
 
 
-def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def _cells(rows: Sequence[Mapping[str, Value]]) -> list[list[str]]:
     return [list(rows[0]), *([cell(row[key]) for key in rows[0]] for row in rows)]

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.framework.command_line import parse, reproducing
+from experiments.framework.endings import INTERRUPTED
 from experiments.framework.publishing import publish
-from experiments.framework.runner import INTERRUPTED
 from odegan import ArgumentError
 from odegan.utils.checks import choose, whole
 

@@ -22,11 +22,11 @@ pytest.importorskip("tyro")
 from experiments.framework import mixture, runner
 from experiments.framework.command_line import reproducing
 from experiments.framework.folder import Folder
-from experiments.framework.runner import Options
+from experiments.framework.options import Options
 from experiments.framework.solver_options import SolverOptions
 from experiments.mog16 import experiment as mog16
 from experiments.rotational import experiment as rotational
-from odegan import ArgumentError, LostRankError, plots
+from odegan import ArgumentError, LostRankError, NonFiniteError, plots
 
 
 @dataclass
@@ -98,7 +98,8 @@ def test_quick_form_writes_everything(quick: tuple[str, Path, str]) -> None:
         first = next(iter(row.values()))
         assert first in table
         assert first in printed
-    assert printed.endswith(f"figures: {folder / 'figures'}\n")
+    assert printed.endswith(f"summary: {folder / 'summary.md'}\nfigures: {folder / 'figures'}\n")
+    assert "these numbers mean nothing" in printed
 
 
 def test_summary_holds_what_the_experiment_claims(quick: tuple[str, Path, str]) -> None:
@@ -180,12 +181,12 @@ def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, module",
     [
-        *((name, name) for name in ("dirac", "gaussian", "rotational", "dual_flow_scheme")),
-        ("dirac", "dirac_response"),
+        *((name, f"{name}.experiment") for name in ("dirac", "gaussian", "rotational", "dual_flow_scheme")),
+        ("dirac", "dirac.response"),
     ],
 )
 def test_ctrl_c_in_a_short_solution_is_no_result(name: str, module: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    home = importlib.import_module(f"experiments.{module}.experiment")
+    home = importlib.import_module(f"experiments.{module}")
     original = home.odeint_gan
 
     def interrupted(*args, **given):
@@ -212,8 +213,8 @@ def test_every_experiment_asks_whether_its_solution_finished() -> None:
 def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
     solver: str, intervals: int, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    switches = ("--solver", solver, "--seeds", "2")
-    assert call("mog16", tmp_path / "whole", *switches) == 0
+    options = ("--solver", solver, "--seeds", "2")
+    assert call("mog16", tmp_path / "whole", *options) == 0
     calls = []
     original = mixture.Budget.__call__
 
@@ -224,12 +225,12 @@ def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
         return original(self, state, info)
 
     monkeypatch.setattr(mixture.Budget, "__call__", interrupting)
-    assert call("mog16", tmp_path / "broken", *switches) == 130
+    assert call("mog16", tmp_path / "broken", *options) == 130
     assert "--resume" in capsys.readouterr().err
     assert not (tmp_path / "broken/summary.json").exists()
     with (tmp_path / "broken/metrics.jsonl").open("a") as file:
         file.write('{"run": "cut sh')
-    assert call("mog16", tmp_path / "broken", *switches, "--resume") == 0
+    assert call("mog16", tmp_path / "broken", *options, "--resume") == 0
     assert summary(tmp_path / "broken") == summary(tmp_path / "whole")
     metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("broken", "whole")]
     assert sorted(metrics[0].splitlines()) == sorted(metrics[1].splitlines())
@@ -243,20 +244,70 @@ def test_resume_refuses_other_options_and_names_them(tmp_path: Path, capsys) -> 
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_fresh_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys) -> None:
+def test_an_overwriting_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys) -> None:
     assert call("tiny", tmp_path / "run") == 0
     (tmp_path / "run/figures/mine.png").touch()
     stale = Folder(tmp_path / "run", "tiny", "").checkpoint("stale")
     stale.touch()
-    assert call("tiny", tmp_path / "run", "--size", "3") == 0
+    assert call("tiny", tmp_path / "run", "--size", "3", "--overwrite") == 0
     assert summary(tmp_path / "run") == [{"run": "tiny", "size": 3.0}]
     assert (tmp_path / "run/figures/mine.png").exists()
     assert not stale.exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.tex").touch()
-    assert call("tiny", tmp_path / "other") == 2
+    assert call("tiny", tmp_path / "other", "--overwrite") == 2
     assert "output: got" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("summary_is_there, said", [(True, "a finished run"), (False, "--resume continues")])
+def test_a_run_is_replaced_only_when_asked(summary_is_there: bool, said: str, tmp_path: Path, capsys) -> None:
+    assert call("tiny", tmp_path / "run") == 0
+    if not summary_is_there:
+        (tmp_path / "run/summary.json").unlink()
+    capsys.readouterr()
+    assert call("tiny", tmp_path / "run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "--overwrite" in line
+
+
+def test_default_folders(tmp_path: Path, monkeypatch, capsys) -> None:
+    """The quick form has one of its own, in which a finished run may be replaced."""
+    monkeypatch.chdir(tmp_path)
+    assert [ENTRIES["tiny"](["--quick"]), ENTRIES["tiny"](["--quick"]), ENTRIES["tiny"]([])] == [0, 0, 0]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"test_command_lines-quick", "test_command_lines"}
+    assert ENTRIES["tiny"]([]) == 2
+    (tmp_path / "runs/test_command_lines-quick/summary.json").unlink()
+    assert ENTRIES["tiny"](["--quick"]) == 2
+    printed = capsys.readouterr().out
+    paths = re.findall(r"^\w+: (\S+)$", printed, re.MULTILINE)
+    assert len(paths) == 6
+    assert all(Path(path).exists() for path in paths)
+
+
+def test_quick_is_below_what_was_given_by_hand(tmp_path: Path) -> None:
+    command = ["--quick", "--seeds=3", "--samples", "64", "--full", "--no-progress", "--output", str(tmp_path / "run")]
+    assert mog16.main(command) == 0
+    used = json.loads((tmp_path / "run/config.json").read_text())["options"]
+    assert {name: used[name] for name in ("seeds", "samples", "full", "evaluations", "penalty")} == {
+        "seeds": 3,
+        "samples": 64,
+        "full": False,
+        "evaluations": 64,
+        "penalty": ["generator_gradient:0.07"],
+    }
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS, "images"])
+def test_help_shows_what_an_option_takes(name: str, capsys) -> None:
+    main = importlib.import_module(f"experiments.{name}.experiment").main
+    with pytest.raises(SystemExit):
+        main(["train", "--help"] if name == "images" else ["--help"])
+    printed = capsys.readouterr().out
+    assert "None" not in printed
+    assert "{[" not in printed
+    assert "--output PATH" in printed
 
 
 @pytest.mark.parametrize(
@@ -300,9 +351,9 @@ def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Pat
 
 def test_docs_get_figures_and_the_command(tmp_path: Path) -> None:
     assert call("tiny", tmp_path / "run", "--size", "2", "--docs", str(tmp_path / "docs")) == 0
-    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["test_experiments_line.png"]
-    page = (tmp_path / "docs/results/test_experiments.md").read_text()
-    assert "test_experiments --quick --size 2\n" in page
+    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["test_command_lines_line.png"]
+    page = (tmp_path / "docs/results/test_command_lines.md").read_text()
+    assert "test_command_lines --quick --size 2\n" in page
     assert (tmp_path / "run/summary.md").read_text() in page
 
 
@@ -317,7 +368,7 @@ def test_reproducing_leaves_out_what_does_not_change_numbers() -> None:
     assert reproducing(command) == "python -m experiments.mog16 --settings 'no penalty' --seeds 3"
 
 
-def test_switches_become_the_arguments_of_odeint_gan() -> None:
+def test_options_become_the_arguments_of_odeint_gan() -> None:
     given = SolverOptions(
         solver="adam", step_size=1e-3, refresh="never", penalty=("generator_gradient:0.5",), option=("betas=0.5,0.9",)
     ).keywords()
@@ -338,11 +389,21 @@ def test_draw_has_every_mode_equally_often() -> None:
     assert torch.cdist(x, mixture.MODES).amin(1).max() < 6 * mixture.SIGMA
 
 
-def test_a_member_that_diverges_is_counted(tmp_path: Path) -> None:
-    assert call("mog16", tmp_path, "--solver", "euler", "--step-size", "1e20", "--penalty", "none") == 0
+def test_a_run_that_diverges_says_so(tmp_path: Path, capsys) -> None:
+    assert call("mog16", tmp_path, "--solver", "euler", "--step-size", "1e20", "--penalty", "none") == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "python -m experiments.mog16: diverged: euler (2 of 2)"
     (row,) = summary(tmp_path)
     assert row["diverged"] == "2 of 2"
     assert row["modes covered"] == [0.0, 0.0]
+
+
+def test_a_solution_that_cannot_go_on_ends_with_3(tmp_path: Path, capsys) -> None:
+    def run(options: Tiny, folder: Folder) -> list[dict]:
+        raise NonFiniteError("field: not finite at t = 2", None)  # type: ignore[arg-type]
+
+    assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 3
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("diverged: field: not finite at t = 2")
 
 
 def test_options_need_a_quick_form() -> None:

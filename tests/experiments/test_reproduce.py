@@ -15,8 +15,8 @@ pytest.importorskip("tyro")
 from experiments.digits import experiment as digits
 from experiments.framework import command_line
 from experiments.framework.folder import Folder
+from experiments.framework.options import Options
 from experiments.framework.publishing import publish
-from experiments.framework.runner import Options
 from experiments.images import experiment as images
 from experiments.mog16 import experiment as mog16
 from experiments.reproduce import experiment as reproduce

@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all, and what JSON has no word for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from odegan.utils.checks import one_line
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write the whole file or nothing of it: a run may be killed, or the disk be full, at any moment."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(text + "\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(f"output: {str(path)!r} could not be written ({one_line(error)})") from error
+
+
+def dump(value: Any, indent: int | None = None) -> str:
+    """JSON; what is not finite becomes null, and tensors become lists.
+
+    >>> dump({"values": torch.tensor([1.0, float("nan")]), "path": Path("a")})
+    '{"values": [1.0, null], "path": "a"}'
+    """
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def load(text: str) -> dict[str, Any] | None:
+    """The object in a line of JSON; None where the line was cut short."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def with_infinities(value: Any) -> Any:
+    """Infinite numbers as text: a table must tell them from what is not a number, which becomes null.
+
+    >>> with_infinities([1.0, float("inf")])
+    [1.0, 'inf']
+    """
+    if isinstance(value, Mapping):
+        return {key: with_infinities(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_infinities(part) for part in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it."""
+    if isinstance(value, torch.Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

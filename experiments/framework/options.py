@@ -1,0 +1,56 @@
+"""The options that every experiment has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass
+class Options:
+    """Options that all experiments have."""
+
+    seed: int = 0
+    """Seed of everything random; members of an ensemble take this one and those after it."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, cuda:1, mps."""
+    output: Path | None = None
+    """Folder for everything this run writes; by default runs/NAME, and runs/NAME-quick for the quick form."""
+    quick: bool = False
+    """A form of a few seconds, to see that everything works; its numbers mean nothing. Values given by hand stay as they are;
+    in the place of --full the quick form runs."""
+    resume: bool = False
+    """Continue the run in the output folder, which must have had the same options."""
+    overwrite: bool = False
+    """Replace an earlier run in the output folder."""
+    progress: bool = True
+    """Show how far the run is: a bar on a terminal, elsewhere a line every half minute."""
+    docs: Path | None = None
+    """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json."""
+
+    # Options that may differ between a run and its continuation.
+    free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "overwrite", "progress", "docs"})
+
+    def name(self, experiment: str) -> str:
+        """What the default folder and the pages in the documentation are called."""
+        return experiment
+
+    def folder(self, experiment: str) -> Path:
+        """The output folder.
+
+        >>> Options(quick=True).folder("mog16").as_posix()
+        'runs/mog16-quick'
+        """
+        return self.output or Path("runs") / (self.name(experiment) + "-quick" * self.quick)
+
+    def used(self) -> dict[str, Any]:
+        """Every option by name, as the run uses it; an experiment whose defaults depend on others fills them in here."""
+        return asdict(self)
+
+    def check(self) -> None:
+        """Refuse values that no run can have, with ``ArgumentError``, before anything is written."""
+
+    def quick_form(self) -> Options:
+        """A copy with settings small enough for a test; every experiment has its own."""
+        raise NotImplementedError

@@ -1,0 +1,111 @@
+"""Results of an experiment as the documentation keeps them: ``docs/results/NAME.json``, with every number as a number.
+
+    {"name": ..., "command": ..., "seed": ..., "device": ..., "tables": [{"title", "columns", "units", "rows"}]}
+
+A row maps column to cell: a number, a text, null where there is no number, or {"mean": m, "deviation": s} over the seeds.
+Infinity is the text "inf".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict, TypeGuard
+
+from experiments.framework.json_files import dump, with_infinities
+from experiments.framework.tables import markdown
+
+
+class Spread(TypedDict):
+    """Mean and standard deviation over the seeds."""
+
+    mean: float
+    deviation: float
+
+
+Cell = float | int | str | Spread | None
+Row = Mapping[str, Cell]
+
+UNITS: Mapping[str, str] = {
+    "seconds": "s",
+    "ms": "ms",
+    "processor ms": "ms",
+    "per second": "1/s",
+    "steps a second": "1/s",
+    "MB": "MB",
+}
+SUFFIXES = ("s", "MB", "MiB", "steps")  # of a column such as "all ended within, s"
+
+
+def is_spread(cell: object) -> TypeGuard[Spread]:
+    """Whether a cell is a mean with its deviation."""
+    return isinstance(cell, Mapping) and cell.keys() == {"mean", "deviation"}
+
+
+def unit(column: str) -> str | None:
+    """The unit of a column that has one.
+
+    >>> unit("seconds"), unit("peak memory, MiB"), unit("quality")
+    ('s', 'MiB', None)
+    """
+    suffix = column.rpartition(", ")[2]
+    return UNITS.get(column) or (suffix if suffix != column and suffix in SUFFIXES else None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the same columns."""
+
+    rows: Sequence[Row]
+    title: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names, from left to right."""
+        return list(self.rows[0])
+
+    def markdown(self) -> str:
+        """As a page shows it, below its title."""
+        return f"## {self.title}\n\n{markdown(self.rows)}" if self.title else markdown(self.rows)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables, and what made them."""
+
+    name: str
+    command: str
+    tables: Sequence[Table]
+    made_with: Mapping[str, Cell] = field(default_factory=dict)  # seed, seeds, device, versions, machine
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file."""
+        tables = [
+            {
+                "title": table.title,
+                "columns": table.columns,
+                "units": {column: found for column in table.columns if (found := unit(column))},
+                "rows": [{column: _stored(cell) for column, cell in row.items()} for row in table.rows],
+            }
+            for table in self.tables
+        ]
+        content = {"name": self.name, "command": self.command, **self.made_with, "tables": tables}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dump(with_infinities(content), indent=1) + "\n")
+
+
+def load(path: Path) -> Results:
+    """Read a JSON file that ``Results.save`` wrote."""
+    content = json.loads(path.read_text())
+    tables = [Table(table["rows"], table["title"]) for table in content.pop("tables")]
+    return Results(content.pop("name"), content.pop("command"), tables, content)
+
+
+def _stored(cell: object) -> object:
+    """A pair of mean and standard deviation by name; where there is no mean, null."""
+    if not isinstance(cell, list | tuple):
+        return cell
+    mean, deviation = cell
+    return None if mean is None or mean != mean else {"mean": mean, "deviation": deviation}
