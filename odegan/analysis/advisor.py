@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from odegan import solvers
-from odegan.analysis.spectrum import Spectrum, spectra
+from odegan.analysis.spectrum import FieldOptions, Spectrum, spectra
 from odegan.analysis.stable_step import max_stable_step
+from odegan.analysis.state import BatchLike, PenaltyLike
 from odegan.games.game import Game
 from odegan.solvers import stability
 from odegan.utils.checks import choose, fail, number
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+ACCURACY = 1e-2  # of the eigenvalues, where they are not computed from the dense Jacobian: steps need no more digits
 
 
 @dataclass(frozen=True)
@@ -50,32 +56,35 @@ class Advice:
         """The table as text."""
         lines = [f"{'solver':<15} {'largest step':>12} {'evaluations':>11} {'per unit of time':>16}"]
         lines += [f"{r.solver:<15} {r.step:>12.4g} {r.stages:>11} {r.cost:>16.4g}" for r in self.rows]
-        partial = " (of those computed)" if any(s.partial for s in self.spectra) else ""
-        return "\n".join(
-            [
-                *lines,
-                f"{len(self.spectra)} states; {self.ignored} eigenvalues count as zero; "
-                f"{100 * self.unstable:.3g}% of the others{partial} have a positive real part",
-            ]
+        partial = [s for s in self.spectra if s.partial]
+        of_some = f" (of those computed, {len(partial[0].eigenvalues)} a state)" if partial else ""
+        lines.append(
+            f"{len(self.spectra)} states; {self.ignored} eigenvalues count as zero; "
+            f"{100 * self.unstable:.3g}% of the others{of_some} have a positive real part"
         )
+        residuals = [s.residuals.max().item() for s in partial if s.residuals is not None]
+        if residuals:
+            lines.append(f"largest residual of an eigenvalue: {max(residuals):.1g} of its modulus")
+        return "\n".join(lines)
 
 
 def advise(
     game: Game,
     ys: torch.Tensor,
-    batches: Sequence[Any] | None = None,
-    penalties: Sequence[Any] = (),
+    batches: Sequence[BatchLike] | BatchLike = None,
+    penalties: Sequence[PenaltyLike] = (),
     solvers: Sequence[str] | None = None,
     k: int | None = None,
     *,
     tol: float = 1e-6,
-    **options: Any,
+    **options: Unpack[FieldOptions],
 ) -> Advice:
     """Per solver the largest step that is linearly stable at every one of a few states, and what a unit of time costs.
 
     cost = (field evaluations a step) / step: 0 where nothing limits the step, inf where no step is stable. It is the price
-    of not diverging; accuracy may ask for smaller steps, and far from an equilibrium the linearisation only says how fast
-    the field changes.
+    of not diverging; accuracy may ask for smaller steps, and far from an equilibrium the linearization only says how fast
+    the field changes. Beyond 500 parameters it rests on the eigenvalues of largest modulus, which do not always limit the
+    step: Euler's is 2 |Re lambda| / |lambda|^2, and a smaller eigenvalue closer to the imaginary axis may limit it more.
 
     Args:
         game: the game.
@@ -83,9 +92,12 @@ def advise(
         batches: one for each state (or the one state's); None for games in closed form.
         penalties: what the field includes.
         solvers: names; default: all of ``odegan.solvers.stability.names()``.
-        k: None: from all eigenvalues; a number: from the k of largest modulus, which usually limit the step.
+        k: from how many eigenvalues of largest modulus; None: all of at most 500 parameters, 10 of more.
         tol: a real part counts as zero below tol |lambda|, and as positive above.
-        options: further ones of ``odegan.spectrum``: rates, t, accuracy.
+        options: further ones of ``odegan.spectrum``: rates, t, progress, and accuracy, here 1e-2 by default.
+
+    Raises:
+        ArgumentError: a wrong argument, or what ``odegan.spectrum`` raises.
 
     Examples:
         >>> import odegan
@@ -96,12 +108,16 @@ def advise(
         euler                    0.2           1                5
         1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
     """
-    names, tol = _checked_names(solvers), number("tol", tol, low=0.0)
+    names = _checked_names(solvers)
+    tol = number("tol", tol, low=0.0)
     if isinstance(ys, torch.Tensor) and ys.ndim == 1:
-        ys, batches = ys[None], None if batches is None else [batches]
+        ys = ys[None]
+        batches = None if batches is None else [cast(BatchLike, batches)]
     if isinstance(ys, torch.Tensor) and not len(ys):
         fail("ys", ys, "at least one state")
-    found = tuple(spectra(game, ys, batches, penalties=penalties, k=k, **options))
+    options.setdefault("accuracy", ACCURACY)
+    of_states = cast("Sequence[BatchLike] | None", batches)
+    found = tuple(spectra(game, ys, of_states, penalties=penalties, k=k, **options))
     kept = [s.kept for s in found]
     grows = [values.real > tol * values.abs() for values in kept]
     count = sum(len(values) for values in kept)

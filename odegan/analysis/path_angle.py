@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, complete_batch
+from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
 from odegan.utils.checks import fail, number, whole
@@ -20,17 +22,18 @@ class PathAngle(NamedTuple):
     norms: torch.Tensor
 
 
+@torch.inference_mode(False)
 def path_angle(
     game: Game,
     start: torch.Tensor,
     end: torch.Tensor,
     n: int = 101,
-    batch: Any = None,
+    batch: BatchLike = None,
     *,
-    penalties: Sequence[Any] = (),
-    rates: tuple[Any, Any] = (1.0, 1.0),
+    penalties: Sequence[PenaltyLike] = (),
+    rates: Rates = (1.0, 1.0),
     span: tuple[float, float] = (0.0, 1.0),
-    t: Any = 0.0,
+    t: Time = 0.0,
 ) -> PathAngle:
     """cos angle(f(y_s), end - start) and |f(y_s)| at n points y_s = start + s (end - start), s over ``span``.
 
@@ -42,11 +45,15 @@ def path_angle(
         start: (P,), the earlier of two states of one run, for instance ``sol.ys[0]``.
         end: (P,), the later one, for instance ``sol.y``.
         n: number of points, >= 2.
-        batch: what the field sees besides y; the same at every point.
+        batch: what the field sees besides y; the same at every point. Where it has no buffers, spectral norm's u and v are
+            converged at each point.
         penalties: the field's.
         rates: the field's.
         t: the field's time.
         span: the first and the last position.
+
+    Raises:
+        ArgumentError: a wrong argument.
 
     Source: Berard et al. 2020 (arXiv 1906.04848), section 4, whose "path-angle" is the angle's cosine.
 
@@ -57,24 +64,24 @@ def path_angle(
         tensor([ 1., nan, -1.])
     """
     check_game(game)
-    for name, state in {"start": start, "end": end}.items():
-        if not isinstance(state, torch.Tensor) or state.shape != (game.n_params,) or not state.is_floating_point():
-            fail(name, state, f"one state, floating point, of shape ({game.n_params},)")
+    start = check_state("start", game, start)
+    end = check_state("end", game, end).to(start)
     n = whole("n", n, low=2)
     if not isinstance(span, tuple | list) or len(span) != 2:
         fail("span", span, "a pair (first position, last position)")
     first, last = (number("span", s) for s in span)
-    start, end = start.detach(), end.detach().to(start)
     direction = end - start
     length = torch.linalg.vector_norm(direction)
     if not bool(length > 0):
         fail("end", end, "a state other than the start")
     field = vector_field(game, penalties, rates=rates)
     positions = torch.linspace(first, last, n, dtype=start.dtype, device=start.device)
-    cosines, norms = [], []
+    cosines = []
+    norms = []
     with torch.no_grad():
         for position in positions:
-            dy = field(t, start + position * direction, batch)
+            y = start + position * direction
+            dy = field(t, y, complete_batch(game, y, batch))
             norms.append(torch.linalg.vector_norm(dy))
             cosines.append((dy @ direction / (norms[-1] * length)).clamp(-1, 1))
     return PathAngle(positions, torch.stack(cosines), torch.stack(norms))

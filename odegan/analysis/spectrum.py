@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
 from torch.func import jacrev, vjp
 
+from odegan.analysis.krylov import MEASURES, Report, in_order, largest_eigenvalues, room_for
+from odegan.analysis.progress import progress_line
+from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, complete_batch
+from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
 from odegan.utils.checks import ArgumentError, choose, fail, number, whole
 
-WHICH = {"modulus": "LM", "real": "LR"}
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+DENSE = 500  # parameters up to which all eigenvalues are computed
+FEW = 10  # how many of more parameters, unless k says
 CHUNK = 64  # rows of a dense Jacobian that are computed at once
+ACCURACY = {torch.float64: 1e-8}
+COARSE = 1e-2  # in lower precision
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues of the Jacobian of the training field at one point.
+    """Eigenvalues of the Jacobian J of the training field at one point.
 
     eigenvalues: (P,) complex, or (k,) for a partial spectrum; those of largest modulus (or real part) first, in the
-    precision of y. tol: an eigenvalue counts as zero when |lambda| <= tol max|lambda|.
+    precision of y. tol: an eigenvalue counts as zero when |lambda| <= tol max|lambda|. products: with J, each at the price of
+    about two evaluations of the field. residuals: (k,), |J^T x - lambda x| / |lambda| of the unit vector x found with each
+    lambda: a change of J by that much of |lambda| makes lambda exact; None of a dense solution, where it is rounding.
     """
 
     eigenvalues: torch.Tensor
     tol: float
     partial: bool = False
+    products: int = 0
+    residuals: torch.Tensor | None = None
 
     @property
     def kept(self) -> torch.Tensor:
@@ -63,42 +77,71 @@ class Spectrum:
         return math.nan if self.partial or not len(size) else (size.max() / size.min()).item()
 
 
+class FieldOptions(TypedDict, total=False):
+    """The arguments of ``spectrum`` that ``odegan.advise`` passes on."""
+
+    which: str
+    rates: Rates
+    t: Time
+    accuracy: float | None
+    progress: bool | str | None
+
+
+class SpectrumOptions(FieldOptions, total=False):
+    """The arguments of ``spectrum`` after the batch."""
+
+    penalties: Sequence[PenaltyLike]
+    k: int | None
+    tol: float | None
+
+
+@torch.inference_mode(False)
 def spectrum(
     game: Game,
     y: torch.Tensor,
-    batch: Any = None,
-    penalties: Sequence[Any] = (),
+    batch: BatchLike = None,
+    penalties: Sequence[PenaltyLike] = (),
     k: int | None = None,
     which: str = "modulus",
     *,
-    rates: tuple[Any, Any] = (1.0, 1.0),
-    t: Any = 0.0,
+    rates: Rates = (1.0, 1.0),
+    t: Time = 0.0,
     tol: float | None = None,
-    accuracy: float = 1e-8,
+    accuracy: float | None = None,
+    progress: bool | str | None = None,
 ) -> Spectrum:
     """Eigenvalues of J = d f / d y, f = ``vector_field(game, penalties, rates=rates)``, at y (P,).
+
+    Up to 500 parameters they come from the dense J. Beyond, the k largest come from products w -> w^T J alone, by a
+    Krylov-Schur method (``odegan.analysis.krylov``): each product is one backward pass through one stored evaluation of the
+    field, and costs about two evaluations; the memory is that evaluation's and max(3 k, k + 30) + 1 vectors like y.
+    Copies of a repeated eigenvalue are searched for, and found where they stand out among the eigenvalues that are not
+    asked for; in a cluster of nearly equal moduli one may be missed. The smallest eigenvalues need the dense J.
 
     Args:
         game: the game.
         y: (P,), one state; pass y.double(), and a batch in double precision, for more than six digits.
-        batch: what the field sees besides y; None for games in closed form.
+        batch: what the field sees besides y; None for games in closed form. Where it has no buffers, spectral norm's u and v
+            are those converged at y.
         penalties: from ``odegan.penalties``; they are part of the field.
-        k: None: all P of them, from a dense Jacobian (P^2 numbers). A number: the k of largest modulus or real part
-            by ARPACK on products w -> w^T J, each one backward pass through one stored evaluation of the field; the memory is
-            that evaluation's and max(4 k, 20) vectors of P float64 numbers.
-        which: of a partial spectrum, "modulus" or "real", the largest; the smallest modulus is dense only, ARPACK does
-            not converge to it. One of a complex pair may be left out as the (k + 1)-th.
+        k: how many. None: all of at most 500 parameters, 10 of more. P: all, from the dense J (P^2 numbers, and some
+            25 P^3 operations).
+        which: of a partial spectrum, the largest by "modulus" or by "real" part. One of a complex pair may be left out as the
+            (k + 1)-th.
         rates: time scales of the discriminator and of the generator.
         t: the time, for weights that depend on it.
         tol: eigenvalues of modulus below tol max|lambda| count as zero, as ReLU networks have many. Default
             eps^(2/3): 4e-11 in float64, 2e-5 in float32.
-        accuracy: ARPACK's, relative to |lambda|.
+        accuracy: of eigenvalues from products: the largest residual |J^T x - lambda x| / |lambda|, |x| = 1. Default 1e-8 in
+            float64, 1e-2 in lower precision. An eigenvalue's own error is that times its condition number at most, and
+            often much smaller. k=1, accuracy=1e-2 asks for the largest modulus alone to one percent, and is cheapest.
+        progress: a line that counts products; a string is its label. None: after five seconds.
 
     Returns:
-        ``Spectrum``: eigenvalues, phase_factor, conditioning_factor, ignored.
+        ``Spectrum``: eigenvalues, residuals, products, phase_factor, conditioning_factor, ignored.
 
     Raises:
-        ArgumentError: a wrong argument; ARPACK did not converge; the Jacobian is not finite.
+        ArgumentError: a wrong argument; no convergence; the Jacobian is not finite.
 
     Source: the factors are those of Nie and Patel 2019 (JARE), section 3.
 
@@ -111,25 +154,28 @@ def spectrum(
         (1.7321, 1.0, 0)
     """
     check_game(game)
-    _check_state(game, y)
-    choose("which", which, WHICH)
-    number("accuracy", accuracy, low=0.0)
+    y = check_state("y", game, y)
+    choose("which", which, MEASURES)
+    default = ACCURACY.get(y.dtype, COARSE)
+    accuracy = default if accuracy is None else number("accuracy", accuracy, low=0.0)
     tol = torch.finfo(y.dtype).eps ** (2 / 3) if tol is None else number("tol", tol, low=0.0)
-    function, y = vector_field(game, penalties, rates=rates), y.detach()
+    size = len(y)
+    default_count = size if size <= DENSE else FEW
+    count = default_count if k is None else min(whole("k", k, low=1), size)
+    function, batch = vector_field(game, penalties, rates=rates), complete_batch(game, y, batch)
 
     def at(state: torch.Tensor) -> torch.Tensor:
         return function(t, state, batch)
 
-    count = None if k is None else whole("k", k, low=1)
-    if count is None or count >= len(y) - 1:  # ARPACK finds at most P - 2
-        found = _dense(jacrev(at, chunk_size=CHUNK)(y), which)[:count]
-    else:
-        found = _iterated(at, y, count, which, accuracy)
-    eigenvalues = torch.from_numpy(found).to(y.dtype.to_complex())
-    return Spectrum(eigenvalues, tol, partial=count is not None and count < len(y))
+    with progress_line(progress, "spectrum", count) as report:
+        if size <= DENSE or room_for(count) > size // 2:
+            return _dense(at, y, count, which, tol)
+        return _iterated(at, y, count, which, tol, accuracy, report)
 
 
-def spectra(game: Game, ys: torch.Tensor, batches: Sequence[Any] | None = None, **options: Any) -> list[Spectrum]:
+def spectra(
+    game: Game, ys: torch.Tensor, batches: Sequence[BatchLike] | None = None, **options: Unpack[SpectrumOptions]
+) -> list[Spectrum]:
     """The spectrum at each state of a trajectory, ys (T, P), as ``Solution.ys`` has it.
 
     Args:
@@ -148,7 +194,7 @@ def spectra(game: Game, ys: torch.Tensor, batches: Sequence[Any] | None = None, 
         fail("ys", ys, f"of shape (T, {game.n_params}), the states of one run")
     if batches is not None and not isinstance(batches, Sequence):
         fail("batches", type(batches).__name__, "None, or a list: one for each state")
-    every: Sequence[Any] = [None] * len(ys) if batches is None else batches
+    every: Sequence[BatchLike] = [None] * len(ys) if batches is None else batches
     if len(every) != len(ys):
         fail("batches", f"{len(every)} of them", f"None, or {len(ys)}: one for each state")
     for name in options:
@@ -157,51 +203,31 @@ def spectra(game: Game, ys: torch.Tensor, batches: Sequence[Any] | None = None, 
 
 
 _OPTIONS = tuple(inspect.signature(spectrum).parameters)[3:]
+Function = Callable[[torch.Tensor], torch.Tensor]
 
 
-def _check_state(game: Game, y: Any) -> None:
-    if not isinstance(y, torch.Tensor) or y.shape != (game.n_params,) or not y.is_floating_point():
-        fail(
-            "y", y, f"one state, floating point, of shape ({game.n_params},); take one member of an ensemble at a time"
-        )
-
-
-def _dense(jacobian: torch.Tensor, which: str) -> np.ndarray:
-    """All eigenvalues of J (P, P), in float64, largest first."""
-    matrix = jacobian.detach().double().cpu()
+def _dense(at: Function, y: torch.Tensor, count: int, which: str, tol: float) -> Spectrum:
+    """The largest of all eigenvalues of J (P, P), which are computed in float64."""
+    matrix = jacrev(at, chunk_size=CHUNK)(y).detach().double().cpu()
     if not bool(torch.isfinite(matrix).all()):
         raise ArgumentError(
             "y: the field's Jacobian is not finite there; it must be at a finite point of a smooth field"
         )
-    return _ordered(torch.linalg.eigvals(matrix).numpy(), which)
+    values = torch.linalg.eigvals(matrix).numpy()
+    values = values[in_order(values, MEASURES[which])][:count]
+    eigenvalues = torch.from_numpy(values).to(y.dtype.to_complex())
+    return Spectrum(eigenvalues, tol, partial=count < len(y), products=len(y))
 
 
-def _iterated(at: Any, y: torch.Tensor, k: int, which: str, accuracy: float) -> np.ndarray:
-    """The k largest eigenvalues of J^T, which are J's, from products with it."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
-
-    pull = vjp(at, y)[1]
-
-    def product(w: np.ndarray) -> np.ndarray:
-        image = pull(torch.from_numpy(np.ascontiguousarray(w.reshape(-1))).to(y))[0].double().cpu().numpy()
-        if not np.isfinite(image).all():
-            raise ArgumentError("y: the field's Jacobian is not finite there; it must be at a finite point")
-        return image
-
-    operator = LinearOperator((len(y), len(y)), matvec=product, dtype=np.float64)
-    vectors = min(len(y), max(4 * k, 20))  # twice scipy's: half as many products for eigenvalues that are close in size
-    start = torch.randn(len(y), generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
-    try:
-        found = eigs(operator, k=k, which=WHICH[which], v0=start, ncv=vectors, tol=accuracy, return_eigenvectors=False)
-    except ArpackNoConvergence as error:
-        reached = len(error.eigenvalues)
-        raise ArgumentError(
-            f"k: got {k}; ARPACK converged to {reached} of them, ask for fewer, or for a larger accuracy than {accuracy:g}"
-        ) from error
-    return _ordered(found, which)
-
-
-def _ordered(values: np.ndarray, which: str) -> np.ndarray:
-    """Largest modulus (or real part) first; of a pair the one above the real axis."""
-    size = np.round(np.abs(values) if which == "modulus" else values.real, 12)
-    return values[np.lexsort((-values.imag, -size))].astype(np.complex128)
+def _iterated(
+    at: Function, y: torch.Tensor, count: int, which: str, tol: float, accuracy: float, report: Report
+) -> Spectrum:
+    """The largest eigenvalues of J^T, which are J's, from products with it."""
+    transpose = vjp(at, y)[1]
+    like = y if y.dtype == torch.float64 else y.float()
+    with torch.no_grad():  # a product needs no graph of its own
+        found = largest_eigenvalues(lambda w: transpose(w.to(y))[0].to(like), like, count, which, accuracy, tol, report)
+    sizes = abs(found.values)
+    residuals = found.residuals / np.maximum(sizes, max(tol * sizes.max(), np.finfo(float).tiny))
+    eigenvalues = torch.from_numpy(found.values).to(y.dtype.to_complex())
+    return Spectrum(eigenvalues, tol, partial=True, products=found.products, residuals=torch.from_numpy(residuals))

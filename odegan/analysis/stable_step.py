@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ import torch
 from odegan.solvers.stability import RADIUS, ROUNDING, check_solver, polynomial
 from odegan.utils.checks import ArgumentError, fail, number
 
+Numbers = torch.Tensor | np.ndarray | Sequence[complex]
 
-def max_stable_step(eigenvalues: Any, solver: str, *, tol: float | None = None) -> float:
+
+def max_stable_step(eigenvalues: Numbers, solver: str, *, tol: float | None = None) -> float:
     """The supremum of the h with |R(s lambda)| <= 1 for all s in (0, h] and every eigenvalue lambda that is not zero.
 
     0.0 where no step is stable: an eigenvalue with positive real part, or an imaginary one for a solver that amplifies it
@@ -72,7 +74,7 @@ def _first_exit(coefficients: np.ndarray, value: complex, rounding: float) -> fl
     raise ArgumentError(f"solver: found no end of the stable steps for the eigenvalue {value}")
 
 
-def _checked(eigenvalues: Any) -> tuple[np.ndarray, float]:
+def _checked(eigenvalues: Numbers) -> tuple[np.ndarray, float]:
     """The eigenvalues (n,) in complex128, and the rounding unit of the precision they came in."""
     try:
         values = torch.as_tensor(eigenvalues, dtype=torch.complex128).detach().cpu().reshape(-1).numpy()

@@ -1,0 +1,34 @@
+"""A line that says how far a long analysis is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm.auto import tqdm
+
+from odegan.analysis.krylov import Report
+from odegan.utils.checks import fail
+
+PATIENCE = 5.0  # seconds before a line appears that nobody asked for
+
+
+@contextmanager
+def progress_line(progress: bool | str | None, label: str, k: int) -> Iterator[Report]:
+    """A function of (products, converged) that moves the line, and its end.
+
+    progress: True, or the line's label; None: only after PATIENCE seconds; False: never.
+    """
+    if not (progress is None or isinstance(progress, bool | str)):
+        fail("progress", progress, "True, False, the line's label, or None: after a few seconds")
+    label = progress if isinstance(progress, str) else label
+    every = 0.1 if sys.stderr.isatty() else 30.0  # in a log file each refresh is a line
+    delay = PATIENCE if progress is None else 0.0
+    with tqdm(desc=label, unit=" products", disable=progress is False, delay=delay, mininterval=every) as bar:
+
+        def report(products: int, converged: int) -> None:
+            bar.set_postfix_str(f"{converged} of {k} eigenvalues", refresh=False)
+            bar.update(products - bar.n)
+
+        yield report
