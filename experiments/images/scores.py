@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from odegan.games.sampling import GameSampler
 from odegan.metrics import evaluation, train_classifier
 from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.frechet import frechet_distance, moments
+from odegan.metrics.real_data import RealData
+from odegan.metrics.statistics_cache import short_digest
 from odegan.utils.checks import choose
 
 CLASSIFIER_SEED = 0
@@ -63,6 +66,11 @@ class Scorer:
 
         return Extractor(f"digit classifier, seed {CLASSIFIER_SEED}", "none", network, torch.device(self.device))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the real images from others; they are read for it once a run, not for every score."""
+        return short_digest(RealData(self.data, batch_size=PIECE, workers=self.workers).identity())
+
     def __call__(self, sampler: GameSampler, seed: int) -> dict[str, dict[str, Any]]:
         """Scores of the sampler's images."""
         if self.extractor is None:
@@ -75,6 +83,7 @@ class Scorer:
             n=self.preset.samples,
             seed=seed,
             cache=self.cache,
+            fingerprint=self.fingerprint,
             batch_size=self.preset.batch_size if self.preset.batch_statistics else PIECE,
             workers=self.workers,
             progress=self.progress,

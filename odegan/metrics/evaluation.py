@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from odegan.data import ImageDataset
-from odegan.data.workers import Prefetched
 from odegan.metrics.features import Extractor, Spec, find_extractor
 from odegan.metrics.frechet import Moments, frechet_distance, moments
 from odegan.metrics.inception_score import inception_score
 from odegan.metrics.kid import kid
 from odegan.metrics.precision_recall import share_inside
-from odegan.utils import checkpoint
-from odegan.utils.checks import ArgumentError, choose, fail, one_line, whole
-from odegan.utils.fingerprint import describe
-from odegan.utils.random_streams import generator, stream_seed
+from odegan.metrics.real_data import Images, RealData
+from odegan.metrics.statistics_cache import cached, short_digest
+from odegan.utils.checks import choose, fail, whole
+from odegan.utils.random_streams import stream_seed
 
 NORMALIZATIONS = ("none", "batch", "running")
 _NEIGHBOR = 3  # whose distance is the radius of a ball, in precision and recall
-_PROBES = 64  # items that stand for a data set which does not say what it is
 
 Draw = Callable[[int, int], Tensor]  # (n, seed) -> images (n, C, H, W) in [-1, 1]
+Entry = dict[str, float | int | str]  # a score's value, and what it depends on
 
 
 class Real(NamedTuple):
@@ -51,36 +48,36 @@ class Fake(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """One entry of the table: what it reads of the real data, and value, deviation and settings from (real, fake, seed)."""
+    """A row of the table: (real, fake, seed) -> value, deviation and settings; and what it reads of the real data."""
 
-    compute: Callable[[Real, Fake, int], dict[str, Any]]
-    reads: str  # "moments", "features" or "nothing" of the real data
+    compute: Callable[[Real, Fake, int], Entry]
+    reads: str  # "moments", "features" or "nothing"
 
 
-def _fid(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
+def _fid(real: Real, fake: Fake, seed: int) -> Entry:
     assert real.moments is not None
     return {"value": frechet_distance(real.moments, moments(fake.features))}
 
 
-def _kid(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
+def _kid(real: Real, fake: Fake, seed: int) -> Entry:
     assert real.features is not None
     settings = {"subsets": 100, "subset_size": min(1000, real.n, len(fake.features))}
-    return kid(real.features, fake.features, seed=seed, **settings)._asdict() | settings
+    return {**kid(real.features, fake.features, seed=seed, **settings)._asdict(), **settings}
 
 
-def _inception_score(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
+def _inception_score(real: Real, fake: Fake, seed: int) -> Entry:
     if fake.logits is None:
         fail("names", "inception_score", "left out, or extractor one that returns (features, logits)")
     splits = min(10, len(fake.logits))
-    return inception_score(fake.logits, splits)._asdict() | {"splits": splits}
+    return {**inception_score(fake.logits, splits)._asdict(), "splits": splits}
 
 
-def _precision(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
+def _precision(real: Real, fake: Fake, seed: int) -> Entry:
     assert real.features is not None
     return {"value": share_inside(fake.features, real.features, _NEIGHBOR), "k": _NEIGHBOR}
 
 
-def _recall(real: Real, fake: Fake, seed: int) -> dict[str, Any]:
+def _recall(real: Real, fake: Fake, seed: int) -> Entry:
     assert real.features is not None
     return {"value": share_inside(real.features, fake.features, _NEIGHBOR), "k": _NEIGHBOR}
 
@@ -96,7 +93,7 @@ SCORES = {
 
 def scores(
     sampler: Draw,
-    dataset: Any,
+    dataset: Images,
     names: Sequence[str] = ("fid",),
     *,
     extractor: Spec = "inception",
@@ -106,11 +103,12 @@ def scores(
     normalization: str | None = None,
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
+    fingerprint: str | None = None,
     batch_size: int = 128,
-    device: Any = None,
+    device: torch.device | str | None = None,
     workers: int = 0,
     progress: bool = True,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Entry]:
     """Scores of n generated samples against a data set, all in float64 from the features on.
 
     Args:
@@ -127,9 +125,11 @@ def scores(
         normalization: what the sampler's normalization layers use: "batch" statistics, "running" ones, or "none" where there
             are no such layers; default: the sampler's own ``normalization``.
         seed: of the samples.
-        cache: a folder for the statistics of the real data: computed once for every data set, extractor and n_real.
-        batch_size: images a forward pass; also the sampler's n, always (a rest is cut off), so it matters where
-            normalization is "batch".
+        cache: a folder for the statistics of the real data: computed once for all the data, extractor and n_real.
+        fingerprint: what the real data are, in words that no other data have, for ``cache`` and "data". Default: the data
+            set's own ``__odegan_fingerprint__()``, else a digest of every image in use, for which each call reads them all.
+        batch_size: images in a forward pass. The sampler is always asked for so many, and what exceeds n is cut off, so it
+            matters where normalization is "batch".
         device: where the extractor runs; default: where its parameters are, else the CPU.
         workers: processes that read the data set.
         progress: show bars.
@@ -139,7 +139,7 @@ def scores(
         "batch_size", "seed", "data" (a digest), and the score's own settings}: plain values, for JSON.
 
     Raises:
-        ArgumentError: a wrong argument, Inception's weights not at hand, images of the wrong shape.
+        ArgumentError: a wrong argument, torch-fidelity or Inception's weights not at hand, images of the wrong shape.
 
     Examples:
         >>> real = torch.linspace(-1, 1, 64).reshape(16, 1, 2, 2)
@@ -148,29 +148,25 @@ def scores(
         >>> abs(found["fid"]["value"]) < 1e-12, found["fid"]["n_real"], found["fid"]["resize"]
         (True, 16, 'none')
     """
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        fail("names", names, f"a list of names of {', '.join(SCORES)}")
-    names = [choose("names", name, SCORES) for name in names]
+    names = _checked_names(names)
     if not callable(sampler):
         fail("sampler", sampler, "a function (n, seed) to images")
-    mode = choose("normalization", _own(sampler, "normalization", normalization), NORMALIZATIONS)
+    own = getattr(sampler, "normalization", None) if normalization is None else normalization
+    mode: str = choose("normalization", own, NORMALIZATIONS)
     whole("n", n, low=2)
     whole("batch_size", batch_size, low=1)
     whole("seed", seed)
     if cache is not None and (not isinstance(cache, str | os.PathLike) or Path(cache).is_file()):
         fail("cache", cache, "a folder, or None")
-    data = _RealData(dataset, n_real, batch_size, whole("workers", workers), progress)
+    if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
+        fail("fingerprint", fingerprint, "None, or a string that says what the data are")
+    data = RealData(dataset, n_real, batch_size, whole("workers", workers), fingerprint)
     found = find_extractor(extractor, device)
-    reads = {SCORES[name].reads for name in names}
     fake = _features(_drawn(sampler, data.shape, n, batch_size, seed), found, n, "samples", progress)
     if "inception_score" in names and fake.logits is None:
         _inception_score(Real(0, None, None), fake, seed)
-    real = Real(
-        data.n,
-        Moments(*_cached(data, found, "moments", cache)) if "moments" in reads else None,
-        _cached(data, found, "features", cache)[0] if "features" in reads else None,
-    )
-    common = {
+    real = _real({SCORES[name].reads for name in names}, data, found, cache, progress)
+    common: Entry = {
         "extractor": found.name,
         "resize": found.resize,
         "n": n,
@@ -179,58 +175,15 @@ def scores(
         "normalization": mode,
         "batch_size": batch_size,
         "seed": seed,
-        "data": _digest(data.fingerprint()),
+        "data": short_digest(data.identity()),
     }
     return {name: SCORES[name].compute(real, fake, seed) | common for name in names}
 
 
-def _own(sampler: Any, name: str, given: Any) -> Any:
-    return getattr(sampler, name, None) if given is None else given
-
-
-class _RealData:
-    """The real images that are used, in batches, always the same ones in the same order."""
-
-    def __init__(self, dataset: Any, n_real: int | None, batch_size: int, workers: int, progress: bool) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or len(dataset) < 2:
-            fail("dataset", dataset, "a tensor (N, C, H, W) or a map-style data set, of at least 2 images")
-        self.images = dataset.still() if isinstance(dataset, ImageDataset) else dataset
-        total = len(dataset)
-        self.n = total if n_real is None else whole("n_real", n_real, low=2)
-        if self.n > total:
-            fail("n_real", n_real, f"at most {total}, the images there are")
-        order = torch.arange(total) if self.n == total else torch.randperm(total, generator=generator(0, "real", 0))
-        self._rows = order[: self.n].split(batch_size)
-        self._workers, self.progress = workers, progress
-        self.first = _read(self.images, order[:1].split(1), 0)
-        self.shape = tuple(self.first.shape[1:])
-
-    def batches(self) -> Iterator[Tensor]:
-        """Images (B, C, H, W)."""
-        read = partial(_read, self.images, self._rows)
-        with Prefetched(read, self._workers, pin=False) as ahead:
-            for k in range(len(self._rows)):
-                yield ahead(k)
-
-    def fingerprint(self) -> Any:
-        """What tells this data from another."""
-        if isinstance(self.images, Tensor) or hasattr(self.images, "fingerprint"):
-            return describe(self.images)
-        places = torch.linspace(0, len(self.images) - 1, min(_PROBES, len(self.images))).round().long()
-        return [len(self.images), describe(_read(self.images, [places], 0))]
-
-
-def _read(images: Any, rows: Sequence[Tensor], k: int) -> Tensor:
-    """The k-th batch; random transforms of a user's own data set are seeded by k."""
-    if isinstance(images, Tensor):
-        return images[rows[k]]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(k)
-        items = [images[int(i)] for i in rows[k]]
-    tensors = [torch.as_tensor(item[0] if isinstance(item, tuple | list) else item) for item in items]
-    if len({tensor.shape for tensor in tensors}) > 1:
-        raise ArgumentError("dataset: got images of several shapes; they must have one")
-    return torch.stack(tensors)
+def _checked_names(names: Sequence[str]) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        fail("names", names, f"a list of names of {', '.join(SCORES)}")
+    return [choose("names", name, SCORES) for name in names]
 
 
 def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed: int) -> Iterator[Tensor]:
@@ -238,13 +191,13 @@ def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed:
     for k, start in enumerate(range(0, n, batch_size)):
         images = sampler(batch_size, stream_seed(seed, "evaluation", k))
         if not isinstance(images, Tensor) or tuple(images.shape) != (batch_size, *shape):
-            fail(
-                "sampler", images, f"a function (n, seed) to images (n, {', '.join(map(str, shape))}), as the data are"
-            )
+            wanted = ", ".join(map(str, shape))
+            fail("sampler", images, f"a function (n, seed) to images (n, {wanted}), as the data are")
         yield images[: n - start]
 
 
 def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: str, progress: bool) -> Fake:
+    """Features and logits of n images, given in batches."""
     parts = []
     with tqdm(total=n, desc=label, unit=" images", disable=not progress, leave=False) as bar:
         for images in batches:
@@ -254,32 +207,23 @@ def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: st
     return Fake(torch.cat([part[0] for part in parts]), torch.cat(logits) if logits else None)
 
 
-def _cached(data: _RealData, extractor: Extractor, kind: str, cache: Any) -> list[Tensor]:
-    """A statistic of the real data's features, "moments" or "features": from the cache, or computed and kept there."""
+def _real(
+    reads: set[str], data: RealData, extractor: Extractor, cache: str | os.PathLike[str] | None, progress: bool
+) -> Real:
+    """What scores read of the real data, from the cache where there is one."""
 
-    def compute() -> list[Tensor]:
-        features = _features(data.batches(), extractor, data.n, "real images", data.progress).features
-        return list(moments(features)) if kind == "moments" else [features]
+    @functools.cache
+    def features() -> list[Tensor]:
+        return [_features(data.batches(), extractor, data.n, "real images", progress).features]
 
-    if cache is None:
-        return compute()
-    key = [describe(data.fingerprint()), extractor.fingerprint(data.first), data.n, kind]
-    path = Path(cache) / f"{kind}-{_digest(key)}.pt"
-    try:
-        kept = checkpoint.load(path, extractor.device)
-        if kept.get("key") == repr(key):
-            return list(kept["tensors"])
-    except FileNotFoundError:
-        pass
-    except ArgumentError as error:
-        warnings.warn(f"{error}; the statistics are computed again", stacklevel=3)
-    tensors = compute()
-    try:
-        checkpoint.save(path, {"key": repr(key), "tensors": tensors})
-    except OSError as error:  # a full disk costs the time of the next evaluation, not this one's scores
-        warnings.warn(f"cache: {str(path)!r} could not be written ({one_line(error)})", stacklevel=3)
-    return tensors
+    def statistic(kind: str, compute: Callable[[], list[Tensor]]) -> list[Tensor]:
+        if cache is None:
+            return compute()
+        key = [data.identity(), extractor.fingerprint(), data.n, kind]
+        return cached(cache, kind, key, compute, extractor.device)
 
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+    return Real(
+        data.n,
+        Moments(*statistic("moments", lambda: list(moments(*features())))) if "moments" in reads else None,
+        statistic("features", features)[0] if "features" in reads else None,
+    )

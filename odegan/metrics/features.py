@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,8 @@ from odegan.metrics.inception import RESIZE, inception
 from odegan.utils.checks import fail, whole
 from odegan.utils.fingerprint import describe
 
-Spec = str | os.PathLike[str] | Callable[[Tensor], Any]
+Features = Tensor | tuple[Tensor, Tensor]  # (n, d), or with logits (n, classes)
+FeatureMap = Callable[[Tensor], Features]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Extractor:
 
     name: str
     resize: str
-    network: Callable[[Tensor], Any]
+    network: FeatureMap
     device: torch.device
 
     @torch.no_grad()
@@ -37,26 +37,29 @@ class Extractor:
             if rows is None and name == "logits":
                 continue
             if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
-                fail("extractor", rows, f"a function to {name} (n, d), one row an image")
+                fail("extractor", rows, f"a function to {name} (n, d), one row for each image")
         return features, logits
 
-    def fingerprint(self, images: Tensor) -> Any:
-        """Its name, its resize, and the very bits it makes of some images: other weights are another extractor."""
-        features, logits = self(images)
-        return [self.name, self.resize, describe(features), describe(logits)]
+    def fingerprint(self) -> list[object]:
+        """What a cache compares: name, resize, and the network with all its parameters and buffers, or the function."""
+        state = describe(self.network.state_dict()) if isinstance(self.network, nn.Module) else None
+        return [self.name, self.resize, describe(self.network), state]
 
 
-def find_extractor(spec: Spec, device: Any = None) -> Extractor:
+Spec = str | os.PathLike[str] | FeatureMap | Extractor
+
+
+def find_extractor(spec: Spec, device: torch.device | str | None = None) -> Extractor:
     """The extractor that ``scores`` means.
 
     Args:
         spec: "inception", whose weights are fetched; a path to these weights; a network or function from images
             (n, C, H, W) in [-1, 1] to features (n, d), or to a pair (features, logits (n, classes)); or an ``Extractor``, for
-            a name and a resize of one's own.
+            a name and a resize of your own.
         device: where it runs; None: where a network's parameters are, and the CPU for functions and Inception.
 
     Raises:
-        ArgumentError: neither; or Inception's weights cannot be had.
+        ArgumentError: none of these; torch-fidelity or Inception's weights are not at hand.
     """
     if isinstance(spec, str | os.PathLike):
         network = inception(None if spec == "inception" else spec)
@@ -73,7 +76,7 @@ def find_extractor(spec: Spec, device: Any = None) -> Extractor:
     return Extractor(name, "none", spec, _device(device))
 
 
-def _device(name: Any) -> torch.device:
+def _device(name: torch.device | str) -> torch.device:
     try:
         return torch.device(name)
     except (RuntimeError, TypeError):
@@ -84,7 +87,7 @@ def _device(name: Any) -> torch.device:
 def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
     """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
 
-    The module runs in its own dtype and is left in the mode it was in.
+    The module runs in its own dtype, and each of its parts keeps the mode that it was in.
     """
     if not isinstance(images, Tensor) or len(images) == 0:
         fail("images", images, "a tensor of at least one image")
@@ -92,13 +95,13 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
     with _evaluation_mode(features):
         out = torch.cat([features(batch).double() for batch in images.split(batch_size)])
     if out.dim() != 2:
-        fail("features", out, "a module that returns (n, d), one row an image")
+        fail("features", out, "a module that returns (n, d), one row for each image")
     return out
 
 
 @contextlib.contextmanager
-def _evaluation_mode(network: Any) -> Iterator[None]:
-    """A module in evaluation mode, and back in the mode that each of its parts was in."""
+def _evaluation_mode(network: FeatureMap) -> Iterator[None]:
+    """Put a module in evaluation mode, and each of its parts back in its own mode afterwards."""
     modes = {part: part.training for part in network.modules()} if isinstance(network, nn.Module) else {}
     for part in modes:
         part.training = False

@@ -3,12 +3,11 @@
 import itertools
 import json
 import math
-import urllib.error
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 import odegan
 from odegan import ArgumentError, ExponentialAverage, UniformAverage
@@ -18,7 +17,6 @@ from odegan.metrics import (
     evaluation,
     fid,
     frechet_distance,
-    inception,
     inception_score,
     kid,
     moments,
@@ -26,8 +24,8 @@ from odegan.metrics import (
     precision_recall,
     scores,
 )
-from odegan.metrics.features import Extractor, find_extractor
-from odegan.metrics.inception import SIZE, WEIGHTS, Inception, resize_tf1
+from odegan.metrics.features import Extractor
+from odegan.utils.random_streams import generator
 
 torch.set_num_threads(1)
 
@@ -254,116 +252,6 @@ def test_refused(call, message):
         call(torch.zeros(8, 3))
 
 
-# Inception.
-@pytest.mark.parametrize("height, width, size", [(8, 8, 12), (5, 9, 12), (32, 32, 299), (20, 14, 7)])
-def test_the_resize_is_tensorflows_first(height, width, size):
-    x = normal(2, 3, height, width)
-
-    def at(i, n):
-        low = i * n // size
-        return low, min(low + 1, n - 1), i * n / size - low
-
-    found = resize_tf1(x, size)
-    assert found.shape == (2, 3, size, size)
-    for i, j in itertools.product(range(0, size, 1 + size // 9), repeat=2):
-        (top, bottom, v), (left, right, h) = at(i, height), at(j, width)
-        rows = [x[:, :, row, left] * (1 - h) + x[:, :, row, right] * h for row in (top, bottom)]
-        torch.testing.assert_close(found[:, :, i, j], rows[0] * (1 - v) + rows[1] * v, rtol=1e-9, atol=1e-9)
-
-
-def weights(scale=3.2):
-    """Weights that anybody can make again, with a signal that reaches the end."""
-    state = Inception().state_dict()
-    for number, (name, x) in enumerate(state.items()):
-        if x.is_floating_point():
-            at = torch.arange(x.numel(), dtype=torch.float64)
-            wave = torch.sin(at * (1 + number % 7) + number).reshape(x.shape)
-            if name.endswith("conv.weight") or name == "fc.weight":
-                x.copy_(wave * scale / x[0].numel() ** 0.5)
-            else:
-                ones = float(name.endswith(("bn.weight", "var")))
-                x.copy_(ones + 0.1 * ones * wave)
-    return state
-
-
-@pytest.fixture(scope="module")
-def weights_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "inception.pth"
-    torch.save(weights(), path)
-    return path
-
-
-# What torch-fidelity 0.4.0's FeatureExtractorInceptionV3 ("2048", "logits_unbiased") makes of the same weights and images.
-GOLDEN_FEATURES = [
-    [6.822979e-07, 0.0, 1.387185e-08, 3.471993e-07, 2.669130e-12, 2.698447e-07],
-    [6.813140e-07, 0.0, 1.435043e-08, 3.047193e-07, 4.206956e-11, 2.383212e-07],
-]
-GOLDEN_LOGITS = [
-    [-1.360930e-07, -1.350720e-07, -1.082901e-07, -6.085524e-08, -1.814424e-09, 5.757244e-08],
-    [-1.239015e-07, -1.292164e-07, -1.098872e-07, -6.960096e-08, -1.604027e-08, 4.057925e-08],
-]
-
-
-def test_the_network_is_torch_fidelitys(weights_file):
-    network = inception(weights_file)
-    assert sum(p.numel() for p in network.parameters()) == 23_850_960
-    levels = torch.arange(2 * 3 * 16 * 12).reshape(2, 3, 16, 12) * 37 % 256
-    features, logits = network(levels.float() / 127.5 - 1)
-    assert (features.shape, logits.shape) == ((2, 2048), (2, 1008))
-    torch.testing.assert_close(features[:, ::409], torch.tensor(GOLDEN_FEATURES), rtol=1e-4, atol=1e-11)
-    torch.testing.assert_close(logits[:, ::201], torch.tensor(GOLDEN_LOGITS), rtol=1e-4, atol=1e-11)
-
-
-def test_inception_as_an_extractor(weights_file):
-    images = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    found = scores(
-        lambda n, seed: images[torch.arange(n) % 3],
-        images,
-        ("fid", "inception_score"),
-        extractor=weights_file,
-        n=3,
-        normalization="none",
-        progress=False,
-    )
-    assert found["fid"]["extractor"] == "Inception 2015-12-05"
-    assert (
-        found["fid"]["resize"]
-        == f"8-bit levels, TensorFlow 1 bilinear to {SIZE} x {SIZE} (corners not aligned, not antialiased)"
-    )
-    features, _ = find_extractor(weights_file)(images)
-    assert abs(found["fid"]["value"]) < 1e-9 * float(features.double().square().sum())
-    with pytest.raises(ArgumentError, match=r"^images: got .* shape \(2, 1, 8, 8\); it must be of shape \(n, 3, "):
-        find_extractor(weights_file)(images[:2, :1])
-    assert find_extractor(weights_file)(torch.full((1, 3, 8, 8), math.nan))[0].isnan().all()
-
-
-def test_weights_that_cannot_be_used(tmp_path, monkeypatch):
-    with pytest.raises(
-        ArgumentError, match=r"^extractor: got '.*none.pth', which cannot be read \(there is no such file"
-    ):
-        find_extractor(tmp_path / "none.pth")
-    (tmp_path / "cut.pth").write_bytes(b"PK and no more")
-    with pytest.raises(ArgumentError, match=r"^extractor: got '.*cut.pth', which cannot be read"):
-        find_extractor(str(tmp_path / "cut.pth"))
-    torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
-    with pytest.raises(
-        ArgumentError, match=r"^extractor: got '.*other.pth'; it must be the weights of weights-inception"
-    ):
-        find_extractor(tmp_path / "other.pth")
-
-    def offline(*given, **others):
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(
-        ArgumentError, match=r"^extractor: got 'inception', whose weights could not be fetched"
-    ) as caught:
-        find_extractor("inception")
-    assert f"fetch {WEIGHTS} where there is a network, and give the file's path as extractor" in str(caught.value)
-    with pytest.raises(ArgumentError, match=r"^extractor: got 3; it must be 'inception'"):
-        find_extractor(3)
-
-
 # Evaluation.
 REAL = torch.rand(90, 1, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -459,7 +347,7 @@ def test_real_statistics_are_computed_once(names, tmp_path):
     first, second = Net(), Net()
     assert evaluate(names, extractor=first, cache=tmp_path / "new") == plain
     assert evaluate(names, extractor=second, cache=tmp_path / "new") == plain
-    assert second.seen <= 70 + 2  # the samples, and an image to know the extractor by
+    assert second.seen == 70  # the samples alone
     assert first.seen >= 90 + 70
     assert all(path.suffix == ".pt" for path in (tmp_path / "new").iterdir())
 
@@ -499,7 +387,89 @@ def test_a_damaged_cache_is_computed_again(spoil, tmp_path):
         assert evaluate(("fid",), cache=tmp_path) == plain
     net = Net()
     assert evaluate(("fid",), cache=tmp_path, extractor=net) == plain
-    assert net.seen <= 72
+    assert net.seen == 70
+
+
+class Counted(Dataset):
+    """Images one at a time; counts how often one is read."""
+
+    def __init__(self, images):
+        self.images, self.read = images, 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        self.read += 1
+        return self.images[i]
+
+
+def changed(item, by=0.01):
+    images = REAL.clone()
+    images[item, 0, 1, 1] += by
+    return Counted(images)
+
+
+@pytest.mark.parametrize("item", [0, 1, 44, 45, 73, 88, 89])
+def test_every_real_image_counts(item, tmp_path):
+    """An entry of all the images but one is not taken, wherever that one is."""
+    before = evaluate(("fid",), data=Counted(REAL), cache=tmp_path)["fid"]
+    after = evaluate(("fid",), data=changed(item), cache=tmp_path)["fid"]
+    assert after == evaluate(("fid",), data=changed(item))["fid"]
+    assert after["data"] != before["data"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_images_that_are_not_used_do_not_count(tmp_path):
+    rows = torch.randperm(90, generator=generator(0, "real", 0))
+    first = evaluate(("fid",), data=Counted(REAL), n_real=40, cache=tmp_path)
+    assert evaluate(("fid",), data=changed(int(rows[60])), n_real=40, cache=tmp_path) == first
+    assert len(list(tmp_path.iterdir())) == 1
+    evaluate(("fid",), data=changed(int(rows[20])), n_real=40, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+class OneByOne(nn.Module):
+    """Extractors that agree on the first image, and on every image but the dark ones."""
+
+    def __init__(self, dark):
+        super().__init__()
+        self.register_buffer("dark", torch.tensor(dark))
+
+    def forward(self, images):
+        features = images.flatten(1)
+        return torch.where(features[:, 3:4] < -0.9, self.dark * features, features)
+
+
+def test_an_extractor_is_known_by_its_state_and_not_by_what_it_makes_of_an_image(tmp_path):
+    assert REAL[0, 0, 0, 3] > -0.9
+    assert (REAL[:, 0, 0, 3] < -0.9).any()
+    found = [evaluate(("fid",), extractor=OneByOne(dark), cache=tmp_path) for dark in (1.0, 3.0)]
+    assert found == [evaluate(("fid",), extractor=OneByOne(dark)) for dark in (1.0, 3.0)]
+    assert found[0] != found[1]
+
+
+def test_data_of_a_stated_fingerprint_are_not_read_again(tmp_path):
+    first, second = Counted(REAL), Counted(REAL)
+    found = evaluate(("fid",), data=first, cache=tmp_path, fingerprint="noise, first edition")
+    assert first.read == 1 + 90  # one to know the shape
+    assert evaluate(("fid",), data=second, cache=tmp_path, fingerprint="noise, first edition") == found
+    assert second.read == 1
+    other = evaluate(("fid",), data=second, cache=tmp_path, fingerprint="noise, second edition")
+    assert second.read == 1 + 1 + 90
+    assert other["fid"]["value"] == found["fid"]["value"]
+    assert other["fid"]["data"] != found["fid"]["data"]
+
+
+def test_data_that_say_what_they_are_are_not_read_again(tmp_path):
+    class Known(Counted):
+        def __odegan_fingerprint__(self):
+            return "known"
+
+    evaluate(("fid",), data=Known(REAL), cache=tmp_path)
+    known = Known(REAL)
+    evaluate(("fid",), data=known, cache=tmp_path)
+    assert known.read == 1
 
 
 def test_another_ones_entry_is_not_taken(tmp_path):
@@ -556,9 +526,10 @@ def test_samples_that_are_not_finite():
             r"^sampler: .* to images \(n, 1, 4, 4\), as the data are",
         ),
         ({"sampler": lambda n, seed: 0}, r"^sampler: got 0"),
-        ({"extractor": lambda x: x}, r"^extractor: got .* a function to features \(n, d\), one row an image"),
+        ({"extractor": lambda x: x}, r"^extractor: got .* a function to features \(n, d\), one row for each image"),
         ({"extractor": lambda x: x.flatten(1)}, r"^names: got 'inception_score'; .* returns \(features, logits\)"),
         ({"workers": -1}, r"^workers: got -1"),
+        ({"fingerprint": ""}, r"^fingerprint: got ''; it must be None, or a string that says what the data are"),
         ({"cache": 3}, r"^cache: got 3; it must be a folder, or None"),
         ({"cache": __file__}, r"^cache: got .*test_image_metrics.py'; it must be a folder, or None"),
     ],

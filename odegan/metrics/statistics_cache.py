@@ -1,0 +1,49 @@
+"""Statistics of the real data, kept in files, so that they are computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from odegan.utils import checkpoint
+from odegan.utils.checks import ArgumentError, one_line
+
+
+def short_digest(value: object) -> str:
+    """16 hexadecimal digits of a plain value's SHA-256."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def cached(
+    folder: str | os.PathLike[str],
+    kind: str,
+    key: list[object],
+    compute: Callable[[], list[Tensor]],
+    device: torch.device,
+) -> list[Tensor]:
+    """What ``compute()`` gives: read from the folder's file for ``kind`` and ``key``, or computed and kept there.
+
+    A file that is damaged, or of another key, is computed again. Failing to write costs the time of the next call, not this
+    one's result.
+    """
+    path = Path(folder) / f"{kind}-{short_digest(key)}.pt"
+    try:
+        kept = checkpoint.load(path, device)
+        if kept.get("key") == repr(key):
+            return list(kept["tensors"])
+    except FileNotFoundError:
+        pass
+    except ArgumentError as error:
+        warnings.warn(f"{error}; the statistics are computed again", stacklevel=4)
+    tensors = compute()
+    try:
+        checkpoint.save(path, {"key": repr(key), "tensors": tensors})
+    except OSError as error:
+        warnings.warn(f"cache: {str(path)!r} could not be written ({one_line(error)})", stacklevel=4)
+    return tensors
