@@ -48,7 +48,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.gaussian --v", "v", "the mean of the data"),
     ("experiments.gaussian --sigma 0", "sigma", "number > 0"),
     ("experiments.gaussian --fraction x", "--fraction", "'x'"),
-    ("experiments.ring8 --setting jar", "setting", "did you mean 'jare'?"),
+    ("experiments.ring8 --rings jar", "rings", "did you mean 'jare'?"),
     ("experiments.ring8 --methods sgd", "methods", "one of none"),
     ("experiments.ring8 --shrink 33", "shrink", "at most 32"),
     ("experiments.ring8 --batch-size 9", "batch_size", "a multiple of 8"),

@@ -263,9 +263,6 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "a float64 tensor of shape (4, 2)",
             "as many points as x has, 3",
         ),
-        ("seed", 'metrics.train_classifier(seed="x")', "'x'", "a whole number >= 0"),
-        ("path", "metrics.train_classifier(path=3)", "3", "None, or a path"),
-        ("path", 'metrics.train_classifier(path=".")', "'.'", "a new file, or a digit classifier's; this"),
         ("sampler", "scores(draw=3)", "3", "a function (n, seed) to images"),
         ("dataset", "scores(dataset=3)", "3", "a tensor (N, C, H, W) or a map-style data"),
         (

@@ -3,11 +3,11 @@
 import torch
 from torch.nn.functional import softplus
 
-import odegan.metrics
+import odegan.data
 import odegan.nets
 
 torch.manual_seed(0)
-images, labels = odegan.metrics.load_digits()
+images, labels = odegan.data.load_digits()
 loader = torch.utils.data.DataLoader(images, batch_size=64, shuffle=True, drop_last=True)
 generator, discriminator = odegan.nets.digits.Generator(latent=16), odegan.nets.digits.Discriminator()
 

@@ -4,72 +4,59 @@ from __future__ import annotations
 
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
-from experiments.digits.scores import Judge
-from experiments.digits.training import Trained
-from odegan import Game, plots
+from experiments.framework.folder import Folder
+from experiments.images import figures
+from experiments.images.sampling import sampler
+from experiments.images.scores import Scorer
+from experiments.images.training import TrainingRun, frames
+from odegan import plots
+from odegan.data import load_digits
+from odegan.plots.style import panels
 
 DRAWN = 1000  # samples among which the figures that are ordered by digit find theirs
-FRAME = 36  # images of each grid over time
-BINS = 100  # points of the loss curves
+EACH = 10  # images of each digit
+MOMENTS = 9  # grids over time, besides the start
 
 
-def figures(game: Game, judge: Judge, trained: Trained) -> dict[str, Figure]:
-    """Samples over time and at the end, scores and losses of one run."""
-    return {
-        "samples": samples(game, judge, trained),
-        "over_time": over_time(game, trained),
-        "fid": fid_curve(trained, judge),
-        "coverage": coverage_curves(trained),
-        "losses": losses(trained.solution.stats["losses"], trained.evaluations[-1]),
-    }
+def of_run(run: TrainingRun, scorer: Scorer, folder: Folder) -> dict[str, Figure]:
+    """Samples over time and at the end, scores and losses of one run; at the end there is nothing of a run that diverged."""
+    drawn = {"over_time": over_time(run, folder)} | figures.of_run(run, scorer)
+    return drawn if run.diverged else {"samples": samples(run, scorer)} | drawn
 
 
-def samples(game: Game, judge: Judge, trained: Trained) -> Figure:
+def samples(run: TrainingRun, scorer: Scorer) -> Figure:
     """Ten generated and ten real images of every digit, a row each: the first that the classifier takes for it."""
-    generated = game.sample(trained.states[-1], DRAWN, seed=0)
-    frames = [("generated", judge.by_class(generated, 10)), ("real", judge.by_class(judge.images, 10))]
+    generated = sampler(run.game, run.y, run.preset)(DRAWN, 0)
+    real, _ = load_digits()
+    frames = [("generated", by_class(generated, scorer)), ("real", by_class(real, scorer))]
     figure = plots.image_grid_over_time(frames, columns=2)
     figure.set_size_inches(9.6, 5.0)
     return figure
 
 
-def over_time(game: Game, trained: Trained) -> Figure:
-    """Samples from the same latents at every report."""
-    frames = [
-        (f"{evaluations:,} evaluations", game.sample(y, FRAME, seed=0))
-        for evaluations, y in zip(trained.evaluations, trained.states, strict=True)
-    ]
-    return plots.image_grid_over_time(frames[:1] + frames[1:][-9:])
+def by_class(images: torch.Tensor, scorer: Scorer) -> torch.Tensor:
+    """The first few of the images (n, 1, 8, 8) that the classifier takes for each digit, 0 to 9 in turn.
+
+    Where it finds too few for a digit, white images fill its place.
+    """
+    assert scorer.extractor is not None
+    _, logits = scorer.extractor(images)
+    assert logits is not None
+    digits = logits.argmax(1).cpu()
+    rows = [images.cpu()[digits == digit][:EACH] for digit in range(10)]
+    return torch.cat([torch.cat([row, row.new_ones(EACH - len(row), *row.shape[1:])]) for row in rows])
 
 
-def fid_curve(trained: Trained, judge: Judge) -> Figure:
-    """FID above the floor."""
-    lines = {
-        "averaged generator": (trained.evaluations, [score.fid for score in trained.scores]),
-        "real halves": ([0, trained.evaluations[-1]], [judge.floor()] * 2),
-    }
-    return plots.curves(lines, "field evaluations", "FID in the classifier's 32 features", log=True)
-
-
-def coverage_curves(trained: Trained) -> Figure:
-    """Coverage over all digits, and the range of the ten classes."""
-    classes = torch.tensor([score.coverage_per_class for score in trained.scores])
-    lines = {"all": (trained.evaluations, [score.coverage for score in trained.scores])}
-    label = "real digits covered (band: the ten classes)"
-    figure = plots.curves(lines, "field evaluations", label, band={"all": (classes.amin(1), classes.amax(1))})
-    figure.axes[0].set_ylim(0, 1)
+def over_time(run: TrainingRun, folder: Folder) -> Figure:
+    """The sample grids, from the same latents at every report."""
+    first, *others = frames(folder, run).items()
+    shown = [first, *others[-MOMENTS:]]
+    with plots.style():
+        figure, axes = panels(len(shown), None, share=False)
+        for panel, (evaluations, path) in zip(axes, shown, strict=True):
+            panel.imshow(Image.open(path), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            panel.set_axis_off()
+            panel.set_title(f"{evaluations:,} evaluations")
     return figure
-
-
-def losses(values: torch.Tensor, evaluations: int) -> Figure:
-    """Both players' losses (steps, 2): means over equal parts of the run, and the middle 80 % of each part."""
-    parts = values.tensor_split(min(BINS, len(values)))
-    x = evaluations * (torch.arange(len(parts)) + 0.5) / len(parts)
-    lines, bands = {}, {}
-    for player, name in enumerate(("discriminator", "generator")):
-        columns = [part[:, player] for part in parts]
-        lines[name] = (x, torch.stack([column.mean() for column in columns]))
-        low, high = (torch.stack([column.quantile(q) for column in columns]) for q in (0.1, 0.9))
-        bands[name] = (low, high)
-    return plots.curves(lines, "field evaluations", "loss (band: middle 80 % of the minibatches)", band=bands)

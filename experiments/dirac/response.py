@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import signal
 
 from experiments.framework.eigenvalue_blocks import Block, as_text, eigenvalues, phase_factor
-from experiments.framework.runner import finished
+from experiments.framework.endings import finished
+from experiments.framework.folder import Row
 from odegan import games, max_stable_step, odeint_gan, solvers
 
 END = 20.0  # of the responses
 LONG_STEP = 0.01  # of the undamped loop
 REPORTED = 200
 
-Curve = tuple[Any, Any]
+Curve = tuple[np.ndarray, np.ndarray]  # times (T,) and values (T,)
+
+
+class Response(NamedTuple):
+    """theta over time: of the game, and of the transfer function."""
+
+    found: Curve
+    exact: Curve
+
+
 # What drives the loop -> (c, start (phi, theta)): the data at 1 for t > 0, or a kick of phi.
 DRIVES = {"step response": (1.0, (0.0, 0.0)), "impulse response": (0.0, (1.0, 0.0))}
 _EXACT = {"step response": signal.step, "impulse response": signal.impulse}
@@ -46,15 +56,16 @@ def response(drive: str, feedback: float, solver: str, device: str, steps: int) 
 
 def responses(
     lambdas: Sequence[float], solver: str, device: str, steps: int
-) -> tuple[dict[str, dict[float, tuple[Curve, Curve]]], list[dict[str, Any]]]:
-    """drive -> lambda -> ((t, theta) of the game, (t, theta) of the transfer function), and rows of their difference."""
-    curves: dict[str, dict[float, tuple[Curve, Curve]]] = {drive: {} for drive in DRIVES}
+) -> tuple[dict[str, dict[float, Response]], list[Row]]:
+    """drive -> lambda -> response, and rows of the difference from the transfer function."""
+    curves: dict[str, dict[float, Response]] = {drive: {} for drive in DRIVES}
     rows = []
     for drive, (c, _) in DRIVES.items():
         for feedback in lambdas:
             t, states = response(drive, feedback, solver, device, steps)
-            theta, exact = states[:, 1].numpy(), transfer(drive, feedback, t)
-            curves[drive][feedback] = (t, theta), (t, exact)
+            theta = states[:, 1].numpy()
+            exact = transfer(drive, feedback, t)
+            curves[drive][feedback] = Response((t, theta), (t, exact))
             rows.append(
                 {
                     "setting": f"{drive}, feedback {feedback:g}",
@@ -67,14 +78,14 @@ def responses(
     return curves, rows
 
 
-def poles(feedback: float) -> dict[str, Any]:
+def poles(feedback: float) -> Row:
     """What the transfer function's poles say, as the gallery's rows have it."""
     pair = eigenvalues("feedback", [Block(0.0, 1.0)], feedback)
     limit = max_stable_step(pair, "euler")
     return {"eigenvalues": as_text(pair), "phase factor": phase_factor(pair), "largest Euler step": limit}
 
 
-def undamped(steps: int, device: str) -> tuple[dict[str, Curve], list[dict[str, Any]]]:
+def undamped(steps: int, device: str) -> tuple[dict[str, Curve], list[Row]]:
     """|y - y*| over time without feedback, c = 1 from 0, with steps of 0.01: alternating steps and simultaneous Euler.
 
     Euler's is known, (1 + h^2)^(steps / 2); the row has the relative difference from it.
@@ -82,7 +93,8 @@ def undamped(steps: int, device: str) -> tuple[dict[str, Curve], list[dict[str, 
     every = max(1, steps // REPORTED)
     counts = torch.arange(0, steps + 1, every, dtype=torch.float64)
     equilibrium = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device)
-    distances, start = {}, torch.zeros(2, dtype=torch.float64, device=device)
+    start = torch.zeros(2, dtype=torch.float64, device=device)
+    distances = {}
     for solver in ("euler", "alternating"):
         game = games.dirac("wasserstein", 1.0)
         solution = finished(odeint_gan(game, start, LONG_STEP * counts, solver=solver, step_size=LONG_STEP))

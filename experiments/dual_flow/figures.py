@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.dual_flow.targets import EXTENT, Target
+from experiments.dual_flow.configurations import Path
+from experiments.framework.folder import Row
+from experiments.framework.particle_targets import EXTENT, Target
 from odegan import plots
 
 RESOLUTION = 60
 MOMENTS = (0.0, 1.0, 5.0, 20.0, 1e9)
 
 
-def modes(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def modes(rows: Sequence[Row]) -> Figure:
     """Modes reached, a mean over the starts, over kernel and r: one panel for each target and kind of players."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         kind = "particles" if row["players"] == "particles" else "networks"
         groups.setdefault((row["target"], kind), []).append(row)
@@ -34,7 +37,7 @@ def modes(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _cells(axes: Axes, rows: Sequence[Mapping[str, Any]], most: int) -> None:
+def _cells(axes: Axes, rows: Sequence[Row], most: int) -> None:
     ratios = sorted({row["r"] for row in rows})
     names = list(dict.fromkeys(map(_discriminator, rows)))
     table = np.full((len(names), len(ratios)), np.nan)
@@ -43,21 +46,21 @@ def _cells(axes: Axes, rows: Sequence[Mapping[str, Any]], most: int) -> None:
         table[names.index(_discriminator(row)), ratios.index(row["r"])] = sum(counts) / len(counts)
     axes.imshow(table, cmap="Blues", vmin=0, vmax=1.3 * most, aspect="auto")
     for (i, j), value in np.ndenumerate(table):
-        text, full = "" if np.isnan(value) else f"{value:.2g}", value == most
-        look: dict[str, Any] = {"color": "white", "weight": "bold"} if full else {}
+        text = "" if np.isnan(value) else f"{value:.2g}"
+        look: dict[str, Any] = {"color": "white", "weight": "bold"} if value == most else {}
         axes.text(j, i, text, ha="center", va="center", **look)
     axes.set_xticks(range(len(ratios)), [f"{r:g}" for r in ratios])
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0)
 
 
-def _discriminator(row: Mapping[str, Any]) -> str:
+def _discriminator(row: Row) -> str:
     if row["kernel"] == "network":
         return "pair"
     return "energy" if row["bandwidth"] is None else f"{row['bandwidth']:g}"
 
 
-def over_time(paths: Mapping[tuple[str, str, str], Any]) -> Figure:
+def over_time(paths: Mapping[tuple[str, str, str], Path]) -> Figure:
     """MMD in each discriminator's own kernel, and |D|, against time at r = 1: a column a target, bands over the starts."""
     names = list(dict.fromkeys(target for target, _, _ in paths))
     with plots.style():
@@ -84,14 +87,14 @@ def over_time(paths: Mapping[tuple[str, str, str], Any]) -> Figure:
     return figure
 
 
-def film(target: Target, paths: Mapping[str, Any]) -> Iterator[Figure]:
+def film(target: Target, paths: Mapping[str, Path]) -> Iterator[Figure]:
     """A frame a reported moment: the first start's cloud over its discriminator, one panel a kernel."""
     times = next(iter(paths.values())).times.tolist()
     for i, t in enumerate(times):
         yield plots.clouds(_panels(paths, i), EXTENT, target.data, title=f"{target.name}, t = {t:.1f}")
 
 
-def moments(target: Target, paths: Mapping[str, Any]) -> Figure:
+def moments(target: Target, paths: Mapping[str, Path]) -> Figure:
     """The same at a few moments: a row a kernel."""
     frames = []
     for kernel, path in paths.items():
@@ -102,11 +105,13 @@ def moments(target: Target, paths: Mapping[str, Any]) -> Figure:
     return plots.clouds(frames, EXTENT, target.data, columns=len(MOMENTS))
 
 
-def _panels(paths: Mapping[str, Any], i: int) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+def _panels(paths: Mapping[str, Path], i: int) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """(kernel, cloud (N, 2), values of D on the grid) of the first start at the i-th moment."""
     grid = plots.plane(EXTENT, RESOLUTION).double()
     found = []
     for kernel, path in paths.items():
-        w = path.states[i, 0, : path.game.n_disc]
-        found.append((kernel, path.clouds[i, 0], path.game.critic(w, grid).reshape(RESOLUTION, RESOLUTION)))
+        assert path.game.critic is not None
+        values = path.game.critic(path.states[i, 0, : path.game.n_disc], grid)
+        square = rearrange(values, "(rows columns) ... -> rows (columns ...)", rows=RESOLUTION)
+        found.append((kernel, path.clouds[i, 0], square))
     return found

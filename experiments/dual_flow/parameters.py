@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from einops import rearrange
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
-from experiments.dual_flow.targets import SPREAD, Target
+from experiments.framework.particle_targets import SPREAD, Target
 from odegan import Game, gan
 from odegan.flows import ParticleGame
 from odegan.modules.pure_module import PureModule
@@ -35,14 +35,16 @@ def in_parameters(game: ParticleGame, z: torch.Tensor) -> Game:
     cloud's mean as fast as the particles' own mean moves.
     """
     network = PureModule(generator(), "generator")
-    n = len(z)
 
     def cloud(theta: torch.Tensor) -> torch.Tensor:
         return network(theta, z.to(theta))
 
+    def flat(theta: torch.Tensor) -> torch.Tensor:
+        return rearrange(cloud(theta), "point xy -> (point xy)")
+
     return Game(
-        lambda w, theta, batch: game.disc_loss(w, cloud(theta).reshape(-1), batch),
-        lambda w, theta, batch: game.gen_loss(w, cloud(theta).reshape(-1), batch) / n,
+        lambda w, theta, batch: game.disc_loss(w, flat(theta), batch),
+        lambda w, theta, batch: game.gen_loss(w, flat(theta), batch) / len(z),
         game.n_disc,
         network.n,
         critic=game.critic,
@@ -70,9 +72,9 @@ def network_start(target: Target, z: torch.Tensor, seed: int) -> torch.Tensor:
         assert isinstance(last, torch.nn.Linear)
         last.weight.mul_(SPREAD / image.std(0)[:, None])
         last.bias.copy_(target.origin - fresh(z).mean(0) + last.bias)
-    return torch.cat([p.detach().reshape(-1) for p in fresh.parameters()])
+    return parameters_to_vector(fresh.parameters()).detach()
 
 
-def pair_start(game: Any, target: Target, z: torch.Tensor, seed: int) -> torch.Tensor:
+def pair_start(game: Game, target: Target, z: torch.Tensor, seed: int) -> torch.Tensor:
     """A fresh discriminator with such a generator."""
     return torch.cat([game.init(seed=seed)[: game.n_disc].double(), network_start(target, z, seed)])

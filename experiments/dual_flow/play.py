@@ -1,110 +1,87 @@
-"""One setting of the particle-flow experiment: its game, its starts, and its solution."""
+"""One configuration of the particle-flow experiment: its game, its starts, and its solution."""
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
+from einops import rearrange, repeat
 
-from experiments.dual_flow import parameters, targets
-from experiments.dual_flow.targets import Target
-from experiments.framework import runner
-from experiments.framework.runner import Folder
+from experiments.dual_flow import parameters
+from experiments.dual_flow.configurations import PAIR, PARTICLES, Configuration, Path
+from experiments.dual_flow.options import DualFlow
+from experiments.framework import particle_targets
+from experiments.framework.endings import finished
+from experiments.framework.folder import Folder
 from odegan import Game, odeint_gan
 from odegan.flows import ParticleGame, particle_game
-
-if TYPE_CHECKING:
-    from experiments.dual_flow.experiment import DualFlow
-
-PARTICLES, NETWORK, PAIR = "particles", "network generator", "network pair"
+from odegan.modules.pure_module import PureModule
 
 
-class Setting(NamedTuple):
-    """One line of the table: who plays on which target, with which kernel (bandwidth None: energy distance), at which r."""
-
-    target: Target
-    players: str
-    kernel: str
-    bandwidth: float | None
-    frequencies: int | None
-    ratio: float
-
-    @property
-    def discriminator(self) -> str:
-        """The kernel with its bandwidth, or the network."""
-        return self.kernel if self.bandwidth is None else f"{self.kernel} {self.bandwidth:g}"
-
-    @property
-    def label(self) -> str:
-        """What logs, progress and checkpoints call it."""
-        features = "" if self.frequencies is None else f", {self.frequencies} frequencies"
-        return f"{self.target.name}, {self.players}, {self.discriminator}{features}, r {self.ratio:g}"
-
-
-class Path(NamedTuple):
-    """One setting's solution at its times (T,): states (T, E, P), clouds (T, E, N, 2), and (T, E) of MMD and |D|."""
-
-    game: Game
-    times: torch.Tensor
-    states: torch.Tensor
-    clouds: torch.Tensor
-    mmd: torch.Tensor
-    norm: torch.Tensor
-
-
-def particles(setting: Setting, options: DualFlow) -> ParticleGame:
-    """The particle game of a setting."""
-    if setting.bandwidth is None:
-        phi = targets.energy(setting.target, options.seed)
+def particles(configuration: Configuration, options: DualFlow) -> ParticleGame:
+    """The particle game of a configuration."""
+    target = configuration.target
+    if configuration.bandwidth is None:
+        features = particle_targets.energy(target, options.seed)
     else:
-        phi = targets.gaussian(setting.bandwidth, setting.frequencies or options.frequencies)(
-            setting.target, options.seed
-        )
-    return particle_game(setting.target.data, phi, options.particles, options.decay, setting.target.start)
+        count = configuration.frequencies or options.frequencies
+        features = particle_targets.gaussian(configuration.bandwidth, count)(target, options.seed)
+    return particle_game(target.data, features, options.particles, options.decay, target.start)
 
 
-def play(setting: Setting, options: DualFlow) -> tuple[Game, torch.Tensor, dict[str, Any]]:
+def play(configuration: Configuration, options: DualFlow) -> tuple[Game, torch.Tensor, dict[str, Any]]:
     """(game, y0 (E, P), what else ``odeint_gan`` needs)."""
     seeds = range(options.seed, options.seed + options.seeds)
-    z, target = parameters.latents(options.particles, options.seed), setting.target
-    if setting.players == PAIR:
+    target = configuration.target
+    z = parameters.latents(options.particles, options.seed)
+    if configuration.players == PAIR:
         game: Game = parameters.pair()
         start = torch.stack([parameters.pair_start(game, target, z, seed) for seed in seeds])
-        chosen = target.data[torch.randperm(len(target.data), generator=torch.Generator().manual_seed(options.seed))]
-        fixed = {"data": chosen, "latent": lambda n, draw: z.repeat(n // len(z) + 1, 1)[:n], "refresh": float("inf")}
-        return game, start, fixed
-    flow = particles(setting, options)
-    if setting.players == PARTICLES:
+        return game, start, fixed_batch(target.data, z, options.seed)
+    flow = particles(configuration, options)
+    if configuration.players == PARTICLES:
         return flow, torch.stack([flow.init(seed=seed) for seed in seeds]), {}
     network = torch.stack([parameters.network_start(target, z, seed) for seed in seeds])
-    return parameters.in_parameters(flow, z), torch.cat([network.new_zeros(len(network), flow.n_disc), network], 1), {}
+    weights = network.new_zeros(len(network), flow.n_disc)
+    return parameters.in_parameters(flow, z), torch.cat([weights, network], 1), {}
 
 
-def solve(setting: Setting, options: DualFlow, folder: Folder) -> Path:
-    """Integrate one setting, or take it from its checkpoint."""
-    game, start, data = play(setting, options)
+def fixed_batch(data: torch.Tensor, z: torch.Tensor, seed: int) -> dict[str, Any]:
+    """Arguments of ``odeint_gan``: one minibatch for the whole run, of shuffled data and of the latents z again and again."""
+    shuffled = data[torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))]
+
+    def latent(n: int, generator: torch.Generator) -> torch.Tensor:
+        return repeat(z, "point d -> (copies point) d", copies=math.ceil(n / len(z)))[:n]
+
+    return {"data": shuffled, "latent": latent, "refresh": math.inf}
+
+
+def solve(configuration: Configuration, options: DualFlow, folder: Folder) -> Path:
+    """Integrate one configuration, or take it from its checkpoint."""
+    game, start, data = play(configuration, options)
     times = options.time * torch.linspace(0, 1, options.reports + 1, dtype=torch.float64) ** 2
     solution = odeint_gan(
         game,
         start.to(options.device),
         times,
-        rates=(setting.ratio, 1.0),
+        rates=(configuration.ratio, 1.0),
         seed=options.seed,
-        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", setting.label)),
+        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", configuration.label)),
         on_nonfinite="stop",
         **data,
         **options.keywords(),
     )
-    states = runner.finished(solution).ys.cpu()
+    states = finished(solution).ys.cpu()
     clouds = torch.stack([cloud(game, y, options) for y in states])
-    if setting.players == PAIR:
+    if configuration.players == PAIR:
         unknown = states.new_full(states.shape[:2], torch.nan)
         return Path(game, solution.ts, states, clouds, unknown, unknown)
-    judge = particles(setting, options)
+    flow = particles(configuration, options)
     w = states[..., : game.n_disc]
-    flat = torch.cat([w, clouds.flatten(2)], -1)
-    mmd = torch.stack([torch.stack([judge.mmd(y) for y in moment]) for moment in flat])
+    flat = torch.cat([w, rearrange(clouds, "time start point xy -> time start (point xy)")], -1)
+    mmd = torch.stack([torch.stack([flow.mmd(y) for y in moment]) for moment in flat])
     return Path(game, solution.ts, states, clouds, mmd, torch.linalg.vector_norm(w, dim=-1))
 
 
@@ -112,6 +89,6 @@ def cloud(game: Game, y: torch.Tensor, options: DualFlow) -> torch.Tensor:
     """The generator's law at y (E, P) as points (E, N, 2): the particles, or the image of the fixed latents."""
     if isinstance(game, ParticleGame):
         return game.particles(y)
-    network = parameters.PureModule(parameters.generator(), "generator")
+    network = PureModule(parameters.generator(), "generator")
     z = parameters.latents(options.particles, options.seed)
     return torch.stack([network(member[game.n_disc :], z) for member in y]).detach()

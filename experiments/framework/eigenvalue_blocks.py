@@ -1,7 +1,7 @@
 """Eigenvalues at the equilibrium of a GAN with a linear discriminator, in closed form: one 2x2 block after the other.
 
-There the unpenalised field is a number of blocks [[-a, -h], [h, 0]] of a direction of D and the same one of G: a is the
-curvature of D's own loss, h the coupling. A penalised block has the roots of x^2 - T x + Delta, with T and Delta below.
+There the unpenalized field is a number of blocks [[-a, -h], [h, 0]] of a direction of D and the same one of G: a is the
+curvature of D's own loss, h the coupling. A penalized block has the roots of x^2 - T x + Delta, with T and Delta below.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BLOCKS: dict[str, Callable[[Block, float], TraceAndDeterminant]] = {
     "consensus": _consensus,
     "JARE": lambda b, w: (-(b.a + 2 * w * b.h**2), b.h**2 + w**2 * b.h**4),
     "R1": lambda b, w: _damped(w, b),
-    "zero-centred GP": lambda b, w: _damped(2 * w, b),
+    "zero-centered GP": lambda b, w: _damped(2 * w, b),
     "generator gradient": lambda b, w: _damped(2 * w * b.h**2, b),
     "feedback": lambda b, w: _damped(w, b),
     "closed loop": lambda b, w: _damped(4 * w * b.c**2, b),
@@ -75,7 +75,8 @@ def relative_difference(found: Iterable[complex], exact: Iterable[complex]) -> f
     >>> relative_difference([1.0, 2.0], [2.0, 1.0])
     0.0
     """
-    f, e = np.asarray(list(found)), np.asarray(list(exact))
+    f = np.asarray(list(found))
+    e = np.asarray(list(exact))
     distances = np.abs(f[:, None] - e)
     i, j = linear_sum_assignment(distances)
     return float((distances[i, j] / np.where(e[j] == 0, 1.0, np.abs(e[j]))).max())

@@ -1,17 +1,20 @@
-"""Mixtures of Gaussians in the plane: the data, the score, and one ensemble trained for a number of field evaluations."""
+"""Mixtures of Gaussians in the plane: the data, the scores, and one ensemble trained for a number of field evaluations."""
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from einops import repeat
 from numpy.typing import NDArray
 
+from experiments.framework.budget import Budget
+from experiments.framework.folder import Row
 from experiments.framework.solver_options import evaluations_per_step
 from odegan import Game, Solution, odeint_gan
 from odegan.metrics import MixtureScores, mixture_scores
@@ -26,16 +29,16 @@ class Mixture:
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n samples (n, 2) with every mode exactly n/K times."""
-        return self._around(self.modes.repeat(n // len(self.modes), 1), generator)
+        return self._around(repeat(self.modes, "modes xy -> (copies modes) xy", copies=n // len(self.modes)), generator)
 
     def draw_independent(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n independent samples (n, 2), each with a mode of its own."""
         return self._around(self.modes[torch.randint(len(self.modes), (n,), generator=generator)], generator)
 
-    def _around(self, centres: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return centres + self.sigma * torch.randn(len(centres), 2, generator=generator)
+    def _around(self, centers: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return centers + self.sigma * torch.randn(len(centers), 2, generator=generator)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> list[Any]:
         """What a checkpoint compares."""
         return [self.modes.tolist(), self.sigma]
 
@@ -57,44 +60,8 @@ MOG16 = Mixture(MODES, SIGMA)
 draw = MOG16.draw
 
 
-class Budget:
-    """A callback that ends a run before it spends more than ``limit`` field evaluations.
-
-    It keeps what was spent until when, and the seconds that took (by the clock, and of the processor), over all
-    continuations of the run.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.times, self.spent, self.seconds, self.cpu = [0.0], [0], 0.0, 0.0
-        self._clock = time.perf_counter(), time.process_time()
-
-    def __call__(self, state: Any, info: Any) -> bool:
-        """After a refresh interval."""
-        self.times.append(state.t)
-        self.spent.append(self.spent[-1] + info.nfe)
-        now = time.perf_counter(), time.process_time()
-        self.seconds, self.cpu = self.seconds + now[0] - self._clock[0], self.cpu + now[1] - self._clock[1]
-        self._clock = now
-        return self.over
-
-    @property
-    def over(self) -> bool:
-        """Whether another interval like the last one would spend more than there is; a resumed run asks before it starts."""
-        return len(self.spent) > 1 and 2 * self.spent[-1] - self.spent[-2] > self.limit
-
-    def state_dict(self) -> dict[str, Any]:
-        """For checkpoints."""
-        return {"times": self.times, "spent": self.spent, "seconds": self.seconds, "cpu": self.cpu}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        self.times, self.spent, self.seconds, self.cpu = (state[name] for name in ("times", "spent", "seconds", "cpu"))
-        self._clock = time.perf_counter(), time.process_time()
-
-
 @dataclass(frozen=True)
-class Trained:
+class EnsembleRun:
     """An ensemble of E members at R reported moments.
 
     evaluations (R,): field evaluations until then; states (R, E, P), NaN where a member had diverged; scores: tensors
@@ -113,6 +80,17 @@ class Trained:
         """Which members ended in numbers that are not finite, (E,)."""
         return ~self.states[-1].isfinite().all(-1)
 
+    def lines(self) -> Iterator[Row]:
+        """The scores at every reported moment, for the log."""
+        for step, (evaluations, *scores) in enumerate(zip(self.evaluations, *self.scores, strict=True)):
+            named = dict(zip(self.scores._fields, scores, strict=True))
+            yield {"step": step, "evaluations": int(evaluations), **named}
+
+
+def starting_points(game: Game, seed: int, members: int) -> torch.Tensor:
+    """y0 (E, P): an initialization for each of the seeds seed, seed + 1, and so on."""
+    return torch.stack([game.init(seed=seed + member) for member in range(members)])
+
 
 def train(
     game: Game,
@@ -123,10 +101,13 @@ def train(
     reports: int,
     samples: int,
     checkpoint: Path,
+    batch_size: int,
+    seed: int,
     target: Mixture = MOG16,
     independent: bool = False,
-    **run: Any,
-) -> Trained:
+    compile: bool = False,
+    progress: str | bool = False,
+) -> EnsembleRun:
     """Integrate an ensemble y0 (E, P) for a number of field evaluations, and score it at equal distances.
 
     Args:
@@ -138,9 +119,12 @@ def train(
         reports: moments scored, besides the start.
         samples: drawn from each member for a score.
         checkpoint: file to resume from.
+        batch_size: samples a minibatch.
+        seed: of the first member; the others follow.
         target: the data.
         independent: every sample of a minibatch has a mode of its own, rather than every mode its share of them.
-        **run: batch_size, seed, progress, compile for ``odeint_gan``.
+        compile: compile a step.
+        progress: show a bar, with this name.
     """
     unit = keywords["step_size"] or _interval(keywords)
     steps = max(1, evaluations // evaluations_per_step(keywords))
@@ -154,11 +138,14 @@ def train(
         callback=budget,
         checkpoint=checkpoint,
         on_nonfinite="stop",
+        batch_size=batch_size,
+        seed=seed,
+        compile=compile,
+        progress=progress,
         **keywords,
-        **run,
     )
     states, at = _reported(solution, budget)
-    return Trained(solution, at, states, scored(game, states, samples, target), budget.seconds, budget.cpu)
+    return EnsembleRun(solution, at, states, scored(game, states, samples, target), budget.seconds, budget.cpu)
 
 
 def scored(
@@ -187,12 +174,14 @@ def _interval(keywords: dict[str, Any]) -> float:
     return refresh if isinstance(refresh, float) and np.isfinite(refresh) else 0.1
 
 
-def _reported(solution: Solution, budget: Budget) -> tuple[torch.Tensor, Any]:
+def _reported(solution: Solution, budget: Budget) -> tuple[torch.Tensor, NDArray[np.float64]]:
     """The reported states and the last one, which a budget or a divergence may have put between two reports."""
-    states, times = solution.ys, solution.ts
+    states = solution.ys
+    times = solution.ts
     if solution.t > float(times[-1]) and solution.status != "interrupted":
         stopped = solution.stats["stopped_at"]
         gone = torch.zeros(len(solution.y), dtype=torch.bool) if stopped is None else ~stopped.isnan()
         last = torch.where(gone.to(solution.y.device)[:, None], torch.nan, solution.y)
-        states, times = torch.cat([states, last[None]]), torch.cat([times, times.new_tensor([solution.t])])
-    return states, np.interp(times, budget.times, budget.spent)
+        states = torch.cat([states, last[None]])
+        times = torch.cat([times, times.new_tensor([solution.t])])
+    return states, np.asarray(np.interp(times, budget.times, budget.spent))

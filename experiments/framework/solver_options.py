@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tyro.conf import UseAppendAction
 
 from experiments.framework.penalty_options import NONE, PenaltyOptions
+from experiments.framework.solver_defaults import ByFamily, by_family, family
 from odegan import solvers
 from odegan.solvers import baselines
 from odegan.training import options as arguments
@@ -26,12 +27,13 @@ class SolverOptions(PenaltyOptions):
 
     solver: str = "rk4_classic"
     """A name of odegan.solvers.names(): euler, heun2, rk4, dopri5, adam, and so on."""
-    step_size: float = 0.1
-    """Length of a fixed step. Adaptive solvers choose their own: for them it is the time between fresh minibatches."""
+    step_size: float | None = None
+    """Length of a fixed step; the learning rate of an optimizer; of adaptive solvers, which choose their own steps, the time
+    between fresh minibatches. Left out: what suits the solver here."""
     refresh: str = "step"
     """When minibatches are drawn afresh: step, stage, never, or a time."""
-    placement: str = "after_step"
-    """Where penalties act: field, after_step or first_stage."""
+    placement: str | None = None
+    """Where penalties act: field, after_step or first_stage. Left out: what suits the solver here."""
     players: str = "joint"
     """joint, or frozen: each player alone against the opponent at the step's start."""
     rates: tuple[float, float] = (1.0, 1.0)
@@ -44,6 +46,23 @@ class SolverOptions(PenaltyOptions):
     """Largest norm of each player's part of the field."""
     option: UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
+
+    # What the four are when they are left out.
+    defaults: ClassVar[ByFamily] = by_family(0.1, euler=0.1, adam=2e-4, rmsprop=1e-4)
+
+    def __post_init__(self) -> None:
+        """Put in what the experiment takes for this solver."""
+        own = self.defaults[family(self.solver)]
+        self.step_size = own.step_size if self.step_size is None else self.step_size
+        self.placement = self.placement or own.placement
+        self.penalty = tuple(self.penalty) or own.penalty
+        self.option = tuple(self.option) or own.option
+
+    @property
+    def h(self) -> float:
+        """The step size that the run uses."""
+        assert self.step_size is not None
+        return self.step_size
 
     def check(self) -> None:
         """Refuse what ``odeint_gan`` would refuse, before anything is written."""

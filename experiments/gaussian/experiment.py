@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from experiments.dirac.figures import Branches
 from experiments.framework import runner
 from experiments.framework.eigenvalue_blocks import (
     Block,
@@ -25,64 +22,17 @@ from experiments.framework.eigenvalue_blocks import (
     phase_factor,
     relative_difference,
 )
-from experiments.framework.runner import Folder, Options, finished
-from experiments.framework.solver_options import PenaltyOptions
-from experiments.gaussian import figures as gaussian_figures
-from experiments.gaussian.training import METHODS, train
-from odegan import Game, games, max_stable_step, odeint_gan, spectrum, vector_field
+from experiments.framework.eigenvalue_branches import Branches, draw_branches
+from experiments.framework.endings import finished
+from experiments.framework.folder import Folder, Row
+from experiments.gaussian import figures
+from experiments.gaussian.options import Gaussian
+from experiments.gaussian.training import METHODS, Curve, train
+from odegan import Game, games, max_stable_step, odeint_gan, spectrum
 from odegan.penalties import Penalty
-from odegan.utils.checks import number, whole
 
 SWEPT = tuple(method for method in METHODS if method != "none")
 CHUNK = 100  # steps between looks at whether Euler's method has converged
-
-
-@dataclass
-class Gaussian(PenaltyOptions, Options):
-    """The game, the weights, and the training on minibatches."""
-
-    v: tuple[float, ...] = (0.0, 2.0)
-    """The mean of the data."""
-    sigma: float = 0.7
-    """Their standard deviation."""
-    per_decade: int = 2
-    """Weights gamma a decade, from 0.01 to 1000."""
-    fraction: float = 0.5
-    """Of the largest stable Euler step, for the convergence on the exact game. At 1 nothing converges."""
-    target: float = 1e-3
-    """Converged: |y - y*| below this share of its start."""
-    limit: int = 2000
-    """Most steps of one such run; where the linearised prediction is longer, none is made."""
-    gamma: float = 10.0
-    """Weight of the training on minibatches."""
-    train_steps: int = 5000
-    """Plain steps of the training on minibatches."""
-    step_size: float = 1e-3
-    """Of the training on minibatches."""
-    batch_size: int = 128
-    """Of the training on minibatches."""
-    seeds: int = 4
-    """Runs of the training on minibatches."""
-    full: bool = False
-    """The paper's 15,000 steps."""
-
-    def __post_init__(self) -> None:
-        """The full form."""
-        super().__post_init__()
-        self.train_steps = 15_000 if self.full else self.train_steps
-
-    def quick_form(self) -> Gaussian:
-        """Weights 0.01, 0.1, ..., few steps."""
-        return replace(self, per_decade=1, limit=30, train_steps=20, seeds=2, full=False)
-
-    def check(self) -> None:
-        """Refuse what is not a Gaussian, a grid and steps."""
-        game = games.gaussian(self.v, self.sigma)
-        vector_field(game, self.charged())(0.0, game.init())
-        for name in ("fraction", "target", "step_size", "gamma"):
-            number(name, getattr(self, name), low=0.0, strict=True)
-        for name in ("per_decade", "limit", "train_steps", "batch_size", "seeds"):
-            whole(name, getattr(self, name), low=1)
 
 
 def blocks(v: Sequence[float], sigma: float) -> list[Block]:
@@ -95,15 +45,10 @@ def blocks(v: Sequence[float], sigma: float) -> list[Block]:
     return [Block(square / 2, 0.5) for square in squares]
 
 
-def equilibrium(options: Gaussian) -> torch.Tensor:
-    """(0, v), float64."""
-    mean = torch.tensor(options.v, dtype=torch.float64, device=options.device)
-    return torch.cat([torch.zeros_like(mean), mean])
-
-
 def steps_to_converge(game: Game, made: list[Penalty], step_size: float, options: Gaussian) -> int | None:
     """Euler steps from the game's start until |y - y*| < target times its start; None where the limit comes first."""
-    at, y = equilibrium(options), game.init().to(equilibrium(options))
+    at = options.equilibrium()
+    y = game.init().to(at)
     goal = options.target * float((y - at).norm())
     for done in range(0, options.limit, CHUNK):
         t = step_size * torch.arange(CHUNK + 1, dtype=torch.float64)
@@ -134,10 +79,11 @@ def methods(options: Gaussian) -> dict[str, Callable[[float], list[Penalty]]]:
     return METHODS | ({", ".join(options.penalty): lambda gamma: options.charged()} if options.charged() else {})
 
 
-def row(method: str, gamma: float, options: Gaussian) -> tuple[dict[str, Any], list[complex]]:
+def row(method: str, gamma: float, options: Gaussian) -> tuple[Row, list[complex]]:
     """One method at one weight, and its measured eigenvalues."""
-    at = equilibrium(options)
-    game, made = games.gaussian(at[len(options.v) :], options.sigma), methods(options)[method](gamma)
+    at = options.equilibrium()
+    game = games.gaussian(at[len(options.v) :], options.sigma)
+    made = methods(options)[method](gamma)
     found = spectrum(game, at, penalties=made)
     values = found.eigenvalues.tolist()
     exact = eigenvalues(method, blocks(options.v, options.sigma), gamma) if method in METHODS else None
@@ -158,12 +104,11 @@ def row(method: str, gamma: float, options: Gaussian) -> tuple[dict[str, Any], l
     }, values
 
 
-def run(options: Gaussian, folder: Folder) -> list[dict[str, Any]]:
-    """Both factors and the steps over gamma, then the training."""
-    grid = [10 ** (k / options.per_decade) for k in range(-2 * options.per_decade, 3 * options.per_decade + 1)]
-    weights = sorted({*grid, options.gamma})
+def sweep(options: Gaussian, weights: Sequence[float]) -> tuple[list[Row], dict[str, Branches]]:
+    """Every method at every weight; and of those with closed forms the eigenvalues over gamma."""
     fine = torch.logspace(-2, 3, 501, dtype=torch.float64).tolist()
-    rows, branches = [], {}
+    rows: list[Row] = []
+    branches = {}
     for method in methods(options):
         tried = weights if method in SWEPT else weights[:1]
         pairs = [row(method, gamma, options) for gamma in tried]
@@ -172,18 +117,30 @@ def run(options: Gaussian, folder: Folder) -> list[dict[str, Any]]:
             measured = [values for _, values in pairs] * (len(weights) // len(tried))
             exact = [eigenvalues(method, blocks(options.v, options.sigma), gamma) for gamma in fine]
             branches[method] = Branches(weights, measured, fine, exact)
-    at = equilibrium(options)
-    curves = {method: train(method, make(options.gamma), at, options) for method, make in methods(options).items()}
+    return rows, branches
+
+
+def log(rows: Sequence[Row], curves: Mapping[str, Curve], folder: Folder) -> None:
+    """Every row, and the distances along the training."""
     for found in rows:
-        trained = found["gamma"] in (None, options.gamma)
-        found["trained, distance left"] = float(curves[found["method"]][1][-1].mean()) if trained else None
         folder.log({"run": f"{found['method']}, gamma {found['gamma']}", **found})
     for method, (counts, distances) in curves.items():
         for count, members in zip(counts.tolist(), distances, strict=True):
             folder.log({"run": f"trained, {method}", "step": int(count), "distance": members})
-    folder.save(gaussian_figures.eigenvalues(branches), "eigenvalues")
-    folder.save(gaussian_figures.factors(rows, branches), "factors")
-    folder.save(gaussian_figures.training(curves), "training")
+
+
+def run(options: Gaussian, folder: Folder) -> list[Row]:
+    """Both factors and the steps over gamma, then the training."""
+    grid = [10 ** (k / options.per_decade) for k in range(-2 * options.per_decade, 3 * options.per_decade + 1)]
+    rows, branches = sweep(options, sorted({*grid, options.gamma}))
+    curves = {method: train(method, make(options.gamma), options) for method, make in methods(options).items()}
+    for found in rows:
+        trained = found["gamma"] in (None, options.gamma)
+        found["trained, distance left"] = float(curves[found["method"]][1][-1].mean()) if trained else None
+    log(rows, curves, folder)
+    folder.save(draw_branches(branches, figures.GAMMA), "eigenvalues")
+    folder.save(figures.factors(rows, branches), "factors")
+    folder.save(figures.training(curves), "training")
     worst = max(found["eigenvalues off by"] for found in rows if found["method"] in METHODS)
     print(f"\neigenvalues differ from the closed forms by at most {worst:.1e}, relatively")
     return rows

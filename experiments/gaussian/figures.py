@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.dirac import figures as dirac_figures
-from experiments.dirac.figures import Branches
 from experiments.framework.eigenvalue_blocks import conditioning_factor, phase_factor
+from experiments.framework.eigenvalue_branches import Branches
+from experiments.framework.folder import Row
+from experiments.gaussian.training import Curve
 from odegan import plots
 
-# A row's column -> what its closed form takes from the eigenvalues, if it has one.
+GAMMA = r"$\gamma$"
+# A row's column -> what its closed form takes from the eigenvalues; None where the row has a prediction instead.
 _FACTORS: dict[str, Callable[[Sequence[complex]], float] | None] = {
     "phase factor": phase_factor,
     "conditioning factor": conditioning_factor,
     "steps": None,
 }
-_AXIS = r"$\gamma$"
 
 
-def eigenvalues(branches: Mapping[str, Branches]) -> Figure:
-    """One panel a method: both blocks' eigenvalues over gamma."""
-    return dirac_figures.eigenvalues(branches, _AXIS)
-
-
-def factors(rows: Sequence[Mapping[str, Any]], branches: Mapping[str, Branches]) -> Figure:
+def factors(rows: Sequence[Row], branches: Mapping[str, Branches]) -> Figure:
     """Both factors and the steps to converge over gamma: circles measured, lines closed forms (dotted: predicted); dashed,
     a method without a gamma.
     """
@@ -36,24 +32,11 @@ def factors(rows: Sequence[Mapping[str, Any]], branches: Mapping[str, Branches])
         panels = figure.subplots(1, len(_FACTORS))
         for axes, (column, factor) in zip(panels, _FACTORS.items(), strict=True):
             for (method, branch), color in zip(branches.items(), plots.PALETTE, strict=False):
-                mine = [row for row in rows if row["method"] == method] * (
-                    1 if method != "none" else len(branch.weights)
-                )
-                if factor is not None:
-                    axes.plot(branch.fine, [factor(values) for values in branch.exact], color=color, linewidth=1.1)
-                else:
-                    predicted = [
-                        float("nan") if row["predicted steps"] is None else row["predicted steps"] for row in mine
-                    ]
-                    axes.plot(branch.weights, predicted, ":", color=color, linewidth=1.1)
-                marks = [float("nan") if row[column] is None else row[column] for row in mine]
-                axes.plot(branch.weights, marks, "o", color=color, markersize=4.5, fillstyle="none", label=method)
-            for found, color in zip(
-                [row for row in rows if row["method"] not in branches], plots.PALETTE[len(branches) :], strict=False
-            ):
-                level = float("nan") if found[column] is None else found[column]
-                axes.axhline(level, color=color, linestyle="--", linewidth=1.1, label=found["method"])
-            axes.set(title=column, xscale="log", yscale="log", xlabel=_AXIS)
+                _points_and_curve(axes, [row for row in rows if row["method"] == method], branch, column, factor, color)
+            others = [row for row in rows if row["method"] not in branches]
+            for row, color in zip(others, plots.PALETTE[len(branches) :], strict=False):
+                axes.axhline(_number(row[column]), color=color, linestyle="--", linewidth=1.1, label=row["method"])
+            axes.set(title=column, xscale="log", yscale="log", xlabel=GAMMA)
             axes.grid(axis="y")
         panels[0].set_yscale("symlog", linthresh=0.01)
         panels[0].set_ylim(bottom=-0.001)
@@ -62,7 +45,30 @@ def factors(rows: Sequence[Mapping[str, Any]], branches: Mapping[str, Branches])
     return figure
 
 
-def training(curves: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> Figure:
+def _points_and_curve(
+    axes: Axes,
+    rows: Sequence[Row],
+    branch: Branches,
+    column: str,
+    factor: Callable[[Sequence[complex]], float] | None,
+    color: str,
+) -> None:
+    """One method: its measured column, and the closed form or the prediction; a method without a gamma repeats its row."""
+    repeated = list(rows) * (len(branch.weights) // len(rows))
+    if factor is None:
+        predicted = [_number(row["predicted steps"]) for row in repeated]
+        axes.plot(branch.weights, predicted, ":", color=color, linewidth=1.1)
+    else:
+        axes.plot(branch.fine, [factor(values) for values in branch.exact], color=color, linewidth=1.1)
+    marks = [_number(row[column]) for row in repeated]
+    axes.plot(branch.weights, marks, "o", color=color, markersize=4.5, fillstyle="none", label=rows[0]["method"])
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def training(curves: Mapping[str, Curve]) -> Figure:
     """|y - y*| over its start: the mean over seeds, with the band from the smallest to the largest."""
     means = {method: (counts, distances.mean(1)) for method, (counts, distances) in curves.items()}
     bands = {method: (distances.amin(1), distances.amax(1)) for method, (_, distances) in curves.items()}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from einops import repeat
 
-from experiments.framework.runner import finished
+from experiments.framework.endings import finished
+from experiments.gaussian.options import Gaussian
 from odegan import games, odeint_gan, penalties
 from odegan.penalties import Penalty
-
-if TYPE_CHECKING:
-    from experiments.gaussian.experiment import Gaussian
 
 METHODS: dict[str, Callable[[float], list[Penalty]]] = {
     "none": lambda gamma: [],
@@ -21,11 +19,10 @@ METHODS: dict[str, Callable[[float], list[Penalty]]] = {
     "JARE": lambda gamma: [penalties.jare(gamma)],
 }
 REPORTED = 100  # states of the training that are kept
+Curve = tuple[torch.Tensor, torch.Tensor]  # numbers of steps (T,), and distances (T, seeds)
 
 
-def train(
-    method: str, made: Sequence[Penalty], at: torch.Tensor, options: Gaussian
-) -> tuple[torch.Tensor, torch.Tensor]:
+def train(method: str, made: Sequence[Penalty], options: Gaussian) -> Curve:
     """Numbers of steps (T,) and |y - y*| over its start (T, seeds), trained on minibatches with plain steps.
 
     The losses and the penalties see the minibatch alone, so that a penalty's norms are those of noisy gradients.
@@ -41,7 +38,7 @@ def train(
     solution = finished(
         odeint_gan(
             game,
-            start.repeat(options.seeds, 1),
+            repeat(start, "p -> seeds p", seeds=options.seeds),
             options.step_size * counts,
             data=draw,
             latent=len(mean),
@@ -53,5 +50,5 @@ def train(
             progress=method if options.progress else False,
         )
     )
-    distances = (solution.ys.double() - at).norm(dim=-1).cpu()
+    distances = (solution.ys.double() - options.equilibrium()).norm(dim=-1).cpu()
     return counts, distances / distances[0]

@@ -57,9 +57,11 @@ def trajectories(paths: Mapping[str, tuple[torch.Tensor, torch.Tensor, torch.Ten
     with plots.style():
         figure, axes = panels(len(paths), min(4, len(paths)), share=False)
         for panel, (name, (ts, ends, means)) in zip(axes, paths.items(), strict=True):
-            t, bands = ts.numpy(), ends.clamp(-_EDGE, _EDGE).numpy()
+            t = ts.numpy()
+            bands = ends.clamp(-_EDGE, _EDGE).numpy()
             for i, color in ((0, plots.PALETTE[5]), (1, plots.PALETTE[2])):
-                low, high = bands[:, 2 * i], bands[:, 2 * i + 1]
+                low = bands[:, 2 * i]
+                high = bands[:, 2 * i + 1]
                 panel.fill_between(t, low, high, where=high > low, color=color, alpha=0.35, linewidth=0)
                 panel.fill_between(t, low, high, where=high < low, color=plots.PALETTE[3], alpha=0.35, linewidth=0)
                 panel.plot(

@@ -8,85 +8,72 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
+from einops import rearrange
 from tyro.conf import subcommand
 
 from experiments.framework import processes, runner
-from experiments.framework.runner import Folder, Options
-from experiments.images import pictures, training
+from experiments.framework.endings import Diverged
+from experiments.framework.folder import Folder, Row
+from experiments.framework.options import Options
+from experiments.images import figures, pictures, training
+from experiments.images.board import make_board
+from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.compare import compare
-from experiments.images.options import Compare, Evaluate, Interpolate, Machine, Sample, Train
-from experiments.images.presets import changed
-from experiments.images.run import Trained, load, open_data, split_of
+from experiments.images.equipment import equip
+from experiments.images.ingredients import open_data, split_of
+from experiments.images.options import Compare, Evaluate, Interpolate, Machine, OfCheckpoint, Sample, Train
+from experiments.images.preset import changed
 from experiments.images.sampling import interpolations, sampler
-from experiments.images.scores import Scorer, label, values
-from odegan import plots
+from experiments.images.scores import Scorer, values
+from experiments.images.training import TrainingRun, refuse
 from odegan.games.sampling import GameSampler
 
-Rows = list[dict[str, Any]]
 
-
-def train(options: Train, folder: Folder) -> Rows:
+def train(options: Train, folder: Folder) -> list[Row]:
     """One run of one preset."""
     preset = options.resolved()
-    data = open_data(preset)
-    scorer = Scorer.of(preset, data, options, folder)
-    training.refuse(preset, data, options.device, options.for_game(), options.for_run())
-    name = f"seed{options.seed}"
-    outcome = training.train(
-        preset,
-        folder,
-        name=name,
-        seed=options.seed,
-        scorer=scorer,
-        data=data,
-        device=options.device,
-        grid=options.grid,
-        save_every=options.save_every,
-        progress=options.progress,
-        for_game=options.for_game(),
-        for_run=options.for_run(),
-        board=training.board(folder, options.tensorboard and folder.writes),
+    equipment = equip(options, preset, folder)
+    refuse(preset, equipment)
+    equipment = replace(equipment, board=make_board(folder, options.tensorboard and folder.writes))
+    run = training.train(
+        preset, equipment, folder, name=f"seed{options.seed}", seed=options.seed, save_every=options.save_every
     )
-    if scorer is None:
+    if equipment.scorer is None:
         return []
-    drawn = training.frames(folder, outcome, name)
-    pictures.animate(drawn, folder.own("figures/over_time.gif"))
-    draw = sampler(outcome.game, outcome.y, preset)
-    pictures.save(draw(options.grid, training.GRID_SEED), folder.own("figures/samples.png"))
-    reports = outcome.monitor.reports
-    evaluations = [report.evaluations for report in reports]
-    if len(reports) > 1:
-        losses = {
-            name: (evaluations, [report.losses[i] for report in reports])
-            for i, name in enumerate(("discriminator", "generator"))
-        }
-        folder.save(plots.curves(losses, "field evaluations", "loss of one minibatch"), "losses")
-        for metric in scorer.names:
-            line = {preset.scored: (evaluations, [report.scores[metric]["value"] for report in reports])}
-            folder.save(plots.curves(line, "field evaluations", label(metric), log=metric == "fid"), metric)
-    training.export(folder, outcome)
+    pictures.animate(list(training.frames(folder, run).values()), folder.own("figures/over_time.gif"))
+    grid = sampler(run.game, run.y, preset)(options.grid, training.GRID_SEED)
+    pictures.save(grid, folder.own("figures/samples.png"))
+    for name, figure in figures.of_run(run, equipment.scorer).items():
+        folder.save(figure, name)
+    training.export(folder, run)
+    rows = [row(run, equipment.scorer, options)]
+    if run.diverged:
+        raise Diverged(run.ending, rows)
+    return rows
+
+
+def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
+    """The scores at the end, and what they took."""
     memory = {"peak memory, MiB": torch.cuda.max_memory_allocated() / 2**20} if "cuda" in options.device else {}
-    scores = values(reports[-1].scores if reports else scorer.nothing())
-    return [
-        {
-            "preset": options.preset,
-            "solver": preset.solver,
-            "steps": outcome.monitor.step,
-            "field evaluations": outcome.monitor.evaluations,
-            **scores,
-            "steps a second": outcome.monitor.step / max(outcome.monitor.seconds, 1e-9),
-            **memory,
-            "diverged": int(outcome.diverged),
-        }
-    ]
+    return {
+        "preset": options.preset,
+        "solver": run.preset.solver,
+        "steps": run.monitor.step,
+        "field evaluations": run.monitor.evaluations,
+        **values(run.reports[-1].scores if run.reports and not run.diverged else scorer.nothing()),
+        "steps a second": run.monitor.step / max(run.monitor.seconds, 1e-9),
+        **memory,
+        "diverged": int(run.diverged),
+    }
 
 
-def evaluate(options: Evaluate, folder: Folder) -> Rows:
+def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     """Scores of a checkpoint's generator."""
-    trained, draw = _sampler(options)
+    trained, draw = sampler_of(options)
     names = ("data", "metrics", "extractor", "samples")
     preset = changed(trained.preset, {name: getattr(options, name) for name in names})
     data = open_data(preset, options.split)
@@ -100,9 +87,9 @@ def evaluate(options: Evaluate, folder: Folder) -> Rows:
     return [named | values(scores) | shown | settings]
 
 
-def sample(options: Sample, folder: Folder) -> Rows:
+def sample(options: Sample, folder: Folder) -> list[Row]:
     """Images of a checkpoint's generator."""
-    trained, draw = _sampler(options)
+    trained, draw = sampler_of(options)
     images = draw(options.n, options.seed)
     if options.separate:
         for i, image in enumerate(images):
@@ -113,23 +100,24 @@ def sample(options: Sample, folder: Folder) -> Rows:
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "images": len(images)}]
 
 
-def interpolate(options: Interpolate, folder: Folder) -> Rows:
+def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
     """Images between pairs of latents of a checkpoint's generator."""
-    trained, draw = _sampler(options)
+    trained, draw = sampler_of(options)
     ends = draw.latents(2 * options.rows, options.seed)
     latents = interpolations(ends[: options.rows], ends[options.rows :], options.columns)
-    images = draw.images(latents.flatten(0, 1))
+    images = draw.images(rearrange(latents, "row column d -> (row column) d"))
     pictures.save(images, folder.own("figures/interpolation.png"), columns=options.columns)
     weights = options.average or trained.preset.scored
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "rows": options.rows}]
 
 
-def _sampler(options: Any) -> tuple[Trained, GameSampler]:
+def sampler_of(options: OfCheckpoint) -> tuple[TrainingCheckpoint, GameSampler]:
+    """A checkpoint and its generator's images."""
     trained = load(options.checkpoint, options.device)
     return trained, sampler(trained.game, trained.state(options.average), trained.preset)
 
 
-COMMANDS: Mapping[type[Options], Callable[[Any, Folder], Rows]] = {
+COMMANDS: Mapping[type[Options], Callable[[Any, Folder], list[Row]]] = {
     Train: train,
     Compare: compare,
     Evaluate: evaluate,
@@ -145,7 +133,7 @@ Command = (
 )
 
 
-def run(options: Options, folder: Folder) -> Rows:
+def run(options: Options, folder: Folder) -> list[Row]:
     """The command whose options these are."""
     if isinstance(options, Machine) and options.threads is not None:
         torch.set_num_threads(options.threads)

@@ -10,10 +10,11 @@ import torch
 from tyro.conf import Positional, UseAppendAction
 
 from experiments.framework import processes
-from experiments.framework.runner import Options
+from experiments.framework.options import Options
 from experiments.images import presets
-from experiments.images.presets import Preset
-from odegan.training import options as arguments
+from experiments.images.preset import Preset, changed
+from experiments.images.solvers import with_solver
+from odegan.training.options import parse
 from odegan.utils.checks import fail, whole
 
 QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
@@ -31,7 +32,7 @@ class Overrides:
     """Mirror images at random."""
     crop: str | None = None
     """center: the largest square; none: images must be square; or pixels of a square in the middle."""
-    dequantise: bool | None = None
+    dequantize: bool | None = None
     """Add uniform noise below one grey level."""
     networks: str | None = None
     """A name of odegan.nets.names()."""
@@ -42,7 +43,8 @@ class Overrides:
     solver: str | None = None
     """A name of odegan.solvers.names()."""
     step_size: tuple[float, ...] | None = None
-    """One, or several in turn. Of adaptive solvers: the time between fresh minibatches."""
+    """One, or several in turn; of adaptive solvers the time between fresh minibatches. Left out, with another kind of solver
+    than the preset's: what suits that."""
     change: tuple[int, ...] | None = None
     """Steps after which the next step size holds."""
     option: UseAppendAction[tuple[str, ...]] = ()
@@ -74,7 +76,7 @@ class Overrides:
     uniform_from: int | None = None
     """Steps before the uniform average begins."""
     metrics: tuple[str, ...] | None = None
-    """fid, kid, inception_score, precision, recall; none: sample grids only."""
+    """fid, kid, inception_score, precision, recall, coverage (of digits); none: sample grids only."""
     extractor: str | None = None
     """What sees features for the metrics: inception, digits, or the path of Inception's weights."""
     samples: int | None = None
@@ -89,7 +91,8 @@ class Overrides:
         names = {f.name for f in fields(Preset)} & {f.name for f in fields(self)}
         given = {name: getattr(self, name) for name in names}
         given |= {name: given[name] or None for name in ("option", "penalty")}
-        return presets.changed(presets.get(self.preset), given)
+        preset = presets.get(self.preset)
+        return changed(preset if self.solver is None else with_solver(preset, self.solver), given)
 
 
 @dataclass(kw_only=True)
@@ -168,7 +171,7 @@ class Train(Overrides, Machine, Cached):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), low=1)
         whole("workers", self.workers)
-        arguments.parse(**preset.keywords()).check_run(has_data=True, members=None)
+        parse(**preset.keywords()).check_run(has_data=True, members=None)
 
 
 @dataclass(kw_only=True)
@@ -176,7 +179,8 @@ class Compare(Overrides, Machine, Cached):
     """Train one preset with several solvers at equal field evaluations, and compare the scores over time."""
 
     solvers: tuple[str, ...] = ("euler", "heun2", "rk4_classic", "alternating", "adam")
-    """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get 0.001 and no penalty, the others what the preset has."""
+    """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get a learning rate and no penalty, Euler's method shorter
+    steps, the others what the preset has."""
     seeds: int = 3
     """Runs of each, with seeds --seed, --seed + 1, and so on."""
     evaluations: int | None = None

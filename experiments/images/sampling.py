@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from experiments.images.presets import Preset
+from experiments.images.preset import Preset
 from odegan.games.network import NetworkGame
 from odegan.games.sampling import GameSampler
 
@@ -17,7 +17,7 @@ PIECE = 256  # images at once where no layer couples them
 def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
     """Images of the generator in y (P,).
 
-    Batch normalisation uses statistics estimated for this y over 100 minibatches of latents; with the preset's
+    Batch normalization uses statistics estimated for this y over 100 minibatches of latents; with the preset's
     ``batch_statistics``, those of each minibatch of the training's size.
     """
     if not any(isinstance(part, _BatchNorm) for part in game.generator.template.modules()):

@@ -9,18 +9,30 @@ from typing import Any
 
 import torch
 
-from experiments.framework.runner import Folder
-from experiments.images.presets import Preset
+from experiments.images.classifier import DigitClassifier, train_classifier
+from experiments.images.ingredients import DIGITS, Images
+from experiments.images.preset import Preset
 from experiments.images.sampling import PIECE
+from odegan.data import load_digits
 from odegan.games.sampling import GameSampler
-from odegan.metrics import evaluation, train_classifier
+from odegan.metrics import coverage, evaluation
 from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.frechet import frechet_distance, moments
 from odegan.metrics.real_data import RealData
 from odegan.metrics.statistics_cache import short_digest
-from odegan.utils.checks import choose
+from odegan.utils.checks import choose, fail
 
 CLASSIFIER_SEED = 0
+COVERAGE = "coverage"  # by class: of data with labels
+NEIGHBOR = 5  # whose distance is the radius of a ball in coverage
+METRICS = (*evaluation.SCORES, COVERAGE)
+
+Score = dict[str, Any]  # a metric's value, and all that it depends on
+
+
+def digit_classifier(cache: Path, progress: bool) -> tuple[DigitClassifier, float]:
+    """The classifier of the digits, from the cache if it is there, and its accuracy on held-out digits."""
+    return train_classifier(CLASSIFIER_SEED, cache / "digit_classifier.pt", progress)
 
 
 class Scorer:
@@ -39,27 +51,25 @@ class Scorer:
     """
 
     def __init__(
-        self, preset: Preset, data: Any, cache: Path, device: str, progress: bool = False, workers: int = 0
+        self, preset: Preset, data: Images, cache: Path, device: str, progress: bool = False, workers: int = 0
     ) -> None:
         self.names = () if preset.metrics == ("none",) else preset.metrics
         for name in self.names:
-            choose("metrics", name, evaluation.SCORES)
-        self.preset, self.data, self.cache = preset, data, cache
-        self.device, self.progress, self.workers = device, progress, workers
+            choose("metrics", name, METRICS)
+        if COVERAGE in self.names and preset.data != DIGITS:
+            fail("metrics", COVERAGE, f"left out unless data are {DIGITS}, which have labels")
+        self.preset = preset
+        self.data = data
+        self.cache = cache
+        self.device = device
+        self.progress = progress
+        self.workers = workers
         self.extractor = self._extractor(preset.extractor) if self.names else None
-
-    @classmethod
-    def of(cls, preset: Preset, data: Any, options: Any, folder: Folder) -> Scorer | None:
-        """As the command line says; None where another process writes and scores."""
-        if not folder.writes:
-            return None
-        return cls(preset, data, options.cache, options.device, options.progress, options.workers)
 
     def _extractor(self, name: str) -> Extractor:
         if name != "digits":
             return find_extractor(name, self.device)
-        classifier, _ = train_classifier(CLASSIFIER_SEED, self.cache / "digit_classifier.pt", self.progress)
-        classifier.to(self.device)
+        classifier = digit_classifier(self.cache, self.progress)[0].to(self.device)
 
         def network(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return classifier.features(images), classifier(images)
@@ -71,25 +81,38 @@ class Scorer:
         """What tells the real images from others; they are read for it once a run, not for every score."""
         return short_digest(RealData(self.data, batch_size=PIECE, workers=self.workers).identity())
 
-    def __call__(self, sampler: GameSampler, seed: int) -> dict[str, dict[str, Any]]:
+    def __call__(self, sampler: GameSampler, seed: int) -> dict[str, Score]:
         """Scores of the sampler's images."""
-        if self.extractor is None:
-            return {}
-        return evaluation.scores(
-            sampler,
-            self.data,
-            self.names,
-            extractor=self.extractor,
-            n=self.preset.samples,
-            seed=seed,
-            cache=self.cache,
-            fingerprint=self.fingerprint,
-            batch_size=self.preset.batch_size if self.preset.batch_statistics else PIECE,
-            workers=self.workers,
-            progress=self.progress,
-        )
+        names = [name for name in self.names if name != COVERAGE]
+        found: dict[str, Score] = {}
+        if names and self.extractor is not None:
+            found = evaluation.scores(
+                sampler,
+                self.data,
+                names,
+                extractor=self.extractor,
+                n=self.preset.samples,
+                seed=seed,
+                cache=self.cache,
+                fingerprint=self.fingerprint,
+                batch_size=self.preset.batch_size if self.preset.batch_statistics else PIECE,
+                workers=self.workers,
+                progress=self.progress,
+            )
+        if COVERAGE in self.names:
+            found |= {COVERAGE: self._coverage(sampler, seed)}
+        return found
 
-    def nothing(self) -> dict[str, dict[str, Any]]:
+    def _coverage(self, sampler: GameSampler, seed: int) -> Score:
+        """Share of the real images that have a generated one near, in all and by class."""
+        assert self.extractor is not None
+        real, labels = load_digits()
+        generated = sampler(self.preset.samples, seed)
+        covered = coverage(self.extractor(real)[0], self.extractor(generated)[0], labels.to(self.device), NEIGHBOR)
+        settings = {"extractor": self.extractor.name, "n": len(generated), "n_real": len(real), "k": NEIGHBOR}
+        return {"value": covered.overall, "per_class": covered.per_class.tolist()} | settings | {"seed": seed}
+
+    def nothing(self) -> dict[str, Score]:
         """The scores of a generator that is not finite."""
         return {name: {"value": math.nan} for name in self.names}
 
@@ -104,7 +127,7 @@ class Scorer:
         return frechet_distance(one, other)
 
 
-def values(scores: dict[str, dict[str, Any]]) -> dict[str, float]:
+def values(scores: dict[str, Score]) -> dict[str, float]:
     """The numbers alone."""
     return {name: float(score["value"]) for name, score in scores.items()}
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from experiments.framework.mixture import MODES, Trained
+from experiments.framework.mixture import MODES, EnsembleRun
+from experiments.framework.mixture_figures import density_frame
 from odegan import Game, plots
 
-GRID = 100
-SHOWN = 5120
 EXTENT = 2.0
 MANY = 6  # lines whose legend needs a place of its own
 
 
-def single_figures(game: Game, trained: Trained) -> dict[str, Figure]:
+def single_figures(game: Game, trained: EnsembleRun) -> dict[str, Figure]:
     """One member's density over time, and the ensemble's scores."""
     moments = np.unique(np.linspace(0, len(trained.states) - 1, 10).round().astype(int))
-    frames = [frame(game, f"{trained.evaluations[i]:,.0f}", trained.states[i, 0]) for i in moments]
+    frames = [density_frame(game, f"{trained.evaluations[i]:,.0f}", trained.states[i, 0], EXTENT) for i in moments]
     return {
         "density": plots.density_frames(frames, EXTENT, MODES),
         "modes": over_time({"seeds": trained}, "modes_covered", "modes covered"),
@@ -28,10 +26,10 @@ def single_figures(game: Game, trained: Trained) -> dict[str, Figure]:
     }
 
 
-def comparison_figures(game: Game, trained: Mapping[str, Trained]) -> dict[str, Figure]:
+def comparison_figures(game: Game, trained: Mapping[str, EnsembleRun]) -> dict[str, Figure]:
     """The first setting by itself; the settings' scores over time and at the end, and one member of each at the end."""
     names = list(trained)
-    frames = [frame(game, name, one.states[-1, 0]) for name, one in trained.items()]
+    frames = [density_frame(game, name, one.states[-1, 0], EXTENT) for name, one in trained.items()]
     return single_figures(game, trained[names[0]]) | {
         "compared_modes": over_time(trained, "modes_covered", "modes covered, mean over seeds", band=False),
         "compared_quality": over_time(trained, "quality", "share of samples within 5 sigma", band=False),
@@ -44,17 +42,7 @@ def comparison_figures(game: Game, trained: Mapping[str, Trained]) -> dict[str, 
     }
 
 
-def frame(
-    game: Game, title: str, y: torch.Tensor, extent: float = EXTENT
-) -> tuple[str, torch.Tensor, torch.Tensor | None]:
-    """One panel: samples of a member y (P,), and its discriminator on a grid."""
-    points = plots.plane(extent, GRID).to(y)
-    with torch.no_grad():
-        critic = game.critic(game.split(y)[0], points) if game.critic else None
-    return title, game.sample(y, SHOWN), None if critic is None else critic.reshape(GRID, GRID)
-
-
-def over_time(trained: Mapping[str, Trained], score: str, label: str, band: bool = True) -> Figure:
+def over_time(trained: Mapping[str, EnsembleRun], score: str, label: str, band: bool = True) -> Figure:
     """Mean over the members as a line, their range as a band."""
     scores = {name: getattr(one.scores, score).double() for name, one in trained.items()}
     lines = {name: (trained[name].evaluations, values.mean(1)) for name, values in scores.items()}
@@ -67,7 +55,7 @@ def over_time(trained: Mapping[str, Trained], score: str, label: str, band: bool
     return figure
 
 
-def final(names: list[str], trained: Mapping[str, Trained], score: str, label: str) -> Figure:
+def final(names: list[str], trained: Mapping[str, EnsembleRun], score: str, label: str) -> Figure:
     """Scores at the end as bars."""
     last = [getattr(trained[name].scores, score)[-1].double() for name in names]
     return plots.bars(names, [v.mean() for v in last], [v.std(correction=0) for v in last], xlabel=label)

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "'no penalty' 'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' "
     "'refresh stage'",
     "images_digits_compared": "images compare --preset digits "
-    "--solvers euler euler@0.2 heun2 rk4_classic alternating adam --seeds 3",
+    "--solvers euler@0.4 euler@0.2 heun2 rk4_classic alternating adam --seeds 3",
     "gmm_tv": "gmm_tv --full",
     "ring8": "ring8",
     "dual_flow": "dual_flow",

@@ -4,41 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from experiments.mog16.figures import frame
+from experiments.framework.mixture_figures import density_frame, mean_and_range
+from experiments.ring8.results import MethodRun, Pair
 from odegan import plots
-
-if TYPE_CHECKING:
-    from experiments.ring8.experiment import Run
-    from experiments.ring8.question import Pair
 
 COLUMNS = 4
 ARMS = {"biased": plots.PALETTE[0], "unbiased": plots.PALETTE[1]}
 PLAYERS = ("discriminator", "generator")
 
 
-def comparison(runs: Sequence[Run]) -> dict[str, Figure]:
-    """Seeds that cover all modes; of each setting the scores over time, and one member's samples at the end."""
+def comparison(runs: Sequence[MethodRun]) -> dict[str, Figure]:
+    """Seeds that cover all modes; of each ring the scores over time, and one member's samples at the end."""
     figures = {"all_modes": all_modes(runs)}
-    for name in dict.fromkeys(run.setting.title for run in runs):
-        own = [run for run in runs if run.setting.title == name]
+    for name in dict.fromkeys(run.ring.title for run in runs):
+        own = [run for run in runs if run.ring.title == name]
         short = name.split("'")[0].lower()
         figures[f"{short}_over_time"] = over_time(own)
         figures[f"{short}_samples"] = samples(own)
     return figures
 
 
-def all_modes(runs: Sequence[Run]) -> Figure:
+def all_modes(runs: Sequence[MethodRun]) -> Figure:
     """Bars: on how many seeds all modes are covered at the end, and on how many they are resolved."""
-    names = [f"{run.setting.title}: {run.method}" for run in runs]
-    modes = [len(run.setting.target.modes) for run in runs]
+    names = [f"{run.ring.title}: {run.method}" for run in runs]
+    modes = [len(run.ring.target.modes) for run in runs]
     seeds = runs[0].resolved.shape[1]
     counts = {
         "covered: 1 % of the samples within 5 sigma of every mode": [
@@ -64,49 +61,48 @@ def all_modes(runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def over_time(runs: Sequence[Run]) -> Figure:
+def over_time(runs: Sequence[MethodRun]) -> Figure:
     """Of each method modes covered and resolved above, quality below; means over the seeds with their ranges."""
     columns = min(COLUMNS, len(runs))
-    rows = 2 * math.ceil(len(runs) / columns)
+    rows = math.ceil(len(runs) / columns)
     with plots.style():
-        figure = Figure(figsize=(2.1 * columns + 0.8, 1.55 * rows + 0.8), layout="constrained")
-        panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+        figure = Figure(figsize=(2.1 * columns + 0.8, 3.1 * rows + 0.8), layout="constrained")
+        grid = figure.subplots(2 * rows, columns, sharex=True, squeeze=False)
         for i, run in enumerate(runs):
-            above, below = panels[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
-            at, scores, modes = run.trained.evaluations, run.trained.scores, len(run.setting.target.modes)
-            _band(above, at, scores.modes_covered, plots.PALETTE[5], "modes covered")
-            _band(above, at, run.resolved, plots.PALETTE[0], "modes resolved")
-            _band(below, at, scores.quality, plots.PALETTE[1], "quality")
-            above.set(title=run.method, ylim=(-0.2, modes + 0.2), yticks=range(0, modes + 1, modes // 4))
-            below.set(ylim=(-0.02, 1.02))
-            below.tick_params(labelbottom=True)
-            for axes, name in ((above, "modes"), (below, "quality")):
-                axes.grid(axis="y")
-                axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-                axes.tick_params(labelleft=i % columns == 0)
-                if i % columns == 0:
-                    axes.set_ylabel(name)
-        for unused in panels[-2:, (len(runs) - 1) % columns + 1 :].flat:
+            row, column = divmod(i, columns)
+            _method_over_time(run, grid[2 * row, column], grid[2 * row + 1, column], first=column == 0)
+        for unused in grid[-2:, (len(runs) - 1) % columns + 1 :].flat:
             unused.remove()
         figure.supxlabel("field evaluations", fontsize="medium")
-        figure.legend(handles=[*panels[0, 0].lines, *panels[1, 0].lines], loc="outside upper center", ncols=3)
+        figure.legend(handles=[*grid[0, 0].lines, *grid[1, 0].lines], loc="outside upper center", ncols=3)
     return figure
 
 
-def _band(axes: Axes, at: Any, values: torch.Tensor, color: str, label: str) -> None:
-    values = values.double()
-    axes.plot(at, values.mean(1), color=color, label=label)
-    axes.fill_between(at, values.amin(1), values.amax(1), color=color, alpha=0.2, linewidth=0)
+def _method_over_time(run: MethodRun, above: Axes, below: Axes, first: bool) -> None:
+    at = run.trained.evaluations
+    modes = len(run.ring.target.modes)
+    mean_and_range(above, at, run.trained.scores.modes_covered, color=plots.PALETTE[5], label="modes covered")
+    mean_and_range(above, at, run.resolved, color=plots.PALETTE[0], label="modes resolved")
+    mean_and_range(below, at, run.trained.scores.quality, color=plots.PALETTE[1], label="quality")
+    above.set(title=run.method, ylim=(-0.2, modes + 0.2), yticks=range(0, modes + 1, modes // 4))
+    below.set(ylim=(-0.02, 1.02))
+    below.tick_params(labelbottom=True)
+    for axes, name in ((above, "modes"), (below, "quality")):
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        axes.tick_params(labelleft=first)
+        if first:
+            axes.set_ylabel(name)
 
 
-def samples(runs: Sequence[Run]) -> Figure:
+def samples(runs: Sequence[MethodRun]) -> Figure:
     """The first member's samples and discriminator at the end, a panel a method."""
-    setting = runs[0].setting
-    frames = [frame(run.game, run.method, run.trained.states[-1, 0], setting.extent) for run in runs]
-    return plots.density_frames(frames, setting.extent, setting.target.modes)
+    ring = runs[0].ring
+    frames = [density_frame(run.game, run.method, run.trained.states[-1, 0], ring.extent) for run in runs]
+    return plots.density_frames(frames, ring.extent, ring.target.modes)
 
 
-def question(pairs: Sequence[Pair], differences: Mapping[str, Mapping[int, Any]]) -> dict[str, Figure]:
+def question(pairs: Sequence[Pair], differences: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> dict[str, Figure]:
     """Both penalties over time, their paired differences, and the size of the bias."""
     return {"over_time": arms(pairs), "differences": gaps(differences), "bias": ratios(pairs)}
 
@@ -121,7 +117,8 @@ def arms(pairs: Sequence[Pair]) -> Figure:
                 for name, color in ARMS.items():
                     trained = getattr(pair, name)
                     values = getattr(trained.scores, score).double()
-                    mean, error = values.mean(1), values.std(1) / values.shape[1] ** 0.5
+                    mean = values.mean(1)
+                    error = values.std(1) / values.shape[1] ** 0.5
                     axes.plot(trained.evaluations, mean, color=color, label=name)
                     axes.fill_between(
                         trained.evaluations, mean - error, mean + error, color=color, alpha=0.2, linewidth=0
@@ -135,7 +132,7 @@ def arms(pairs: Sequence[Pair]) -> Figure:
     return figure
 
 
-def gaps(differences: Mapping[str, Mapping[int, Any]]) -> Figure:
+def gaps(differences: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> Figure:
     """Unbiased minus biased: a dot a pair of seeds, the mean and twice its standard error."""
     with plots.style():
         figure = Figure(figsize=(3.1 * len(differences), 3.4), layout="constrained")

@@ -9,23 +9,24 @@ sample is independent here, modes included, so that the bias is trace(Cov) / B i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from einops import rearrange
+from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.framework import mixture, runner, solver_options
-from experiments.framework.folder import Folder
-from experiments.framework.mixture import Trained
-from experiments.ring8 import figures as ring8_figures
-from experiments.ring8.settings import SETTINGS, Setting
+from experiments.framework import mixture
+from experiments.framework.endings import finished
+from experiments.framework.folder import Folder, Row
+from experiments.framework.mixture import EnsembleRun
+from experiments.framework.solver_options import evaluations_per_step
+from experiments.ring8 import figures
+from experiments.ring8.options import Ring8
+from experiments.ring8.results import Pair
+from experiments.ring8.rings import RINGS, Ring
 from odegan import Batch, Game, penalties
 from odegan.data.minibatches import Minibatches
-from odegan.utils.checks import fail, whole
-
-if TYPE_CHECKING:
-    from experiments.ring8.experiment import Ring8
 
 WEIGHT = 1000.0
 MEASURED = 4096  # samples for the bias at one state
@@ -33,82 +34,58 @@ GROUP = 16  # samples whose mean gradient is one draw; trace(Cov) of a single sa
 SCORES = {"quality": "quality", "modes covered": "modes_covered", "histogram KL": "histogram_kl"}
 
 
-class Pair(NamedTuple):
-    """The two runs at one batch size; bias: (R, E, 2) trace(Cov) / (B ||g||^2) of D and of G along the biased ones."""
-
-    batch_size: int
-    biased: Trained
-    unbiased: Trained
-    bias: torch.Tensor
-
-
-def check(options: Ring8) -> None:
-    """Refuse what the question cannot vary."""
-    if options.penalty:
-        fail("penalty", options.penalty, "left out with --question, which compares JARE's two penalties")
-    if options.methods:
-        fail("methods", options.methods, "left out with --question")
-    if options.seeds < 2:
-        fail("seeds", options.seeds, "at least 2 with --question, for a standard error")
-    whole("chunks", options.chunks, low=2)
-    if not options.batch_sizes or len(set(options.batch_sizes)) < len(options.batch_sizes):
-        fail("batch_sizes", options.batch_sizes, "at least one number, each once")
-    for size in options.batch_sizes:
-        if size < 1 or size % options.chunks:
-            fail("batch_sizes", size, f"a multiple of {options.chunks} chunks")
-
-
-def run(options: Ring8, folder: Folder) -> list[dict[str, Any]]:
+def run(options: Ring8, folder: Folder) -> list[Row]:
     """Both penalties at every batch size."""
-    print(f"{options.steps:,} steps of {options.step_size:g}, hidden widths 1/{options.shrink}, {options.seeds} seeds")
-    setting = SETTINGS["jare"]
-    game = setting.game(options.shrink)
-    pairs = []
-    for size in options.batch_sizes:
-        biased = train(options, game, setting, size, "biased", penalties.jare(WEIGHT), folder)
-        fair = penalties.jare(WEIGHT, chunks=options.chunks, unbiased=True)
-        unbiased = train(options, game, setting, size, "unbiased", fair, folder)
-        moments = torch.stack(
-            [torch.stack([bias(game, y, setting, e) for e, y in enumerate(ys)]) for ys in biased.states]
-        )
-        pairs.append(Pair(size, biased, unbiased, moments / size))
-        for step, (evaluations, ratios) in enumerate(zip(biased.evaluations, pairs[-1].bias, strict=True)):
-            folder.log({"run": f"bias, batch {size}", "step": step, "evaluations": int(evaluations), "ratio": ratios})
-    for title, figure in ring8_figures.question(pairs, differences(pairs)).items():
+    ring = RINGS["jare"]
+    game = ring.game(options.shrink)
+    pairs = [train_pair(options, game, ring, size, folder) for size in options.batch_sizes]
+    for title, figure in figures.question(pairs, differences(pairs)).items():
         folder.save(figure, title)
     return rows(pairs)
 
 
+def train_pair(options: Ring8, game: Game, ring: Ring, size: int, folder: Folder) -> Pair:
+    """Both penalties at one batch size, and the bias along the run with the biased one."""
+    fair = penalties.jare(WEIGHT, chunks=options.chunks, unbiased=True)
+    biased = train(options, game, ring, size, "biased", penalties.jare(WEIGHT), folder)
+    unbiased = train(options, game, ring, size, "unbiased", fair, folder)
+    measured = [torch.stack([bias(game, y, ring, e) for e, y in enumerate(members)]) for members in biased.states]
+    pair = Pair(size, biased, unbiased, torch.stack(measured) / size)
+    for step, (evaluations, ratios) in enumerate(zip(biased.evaluations, pair.bias, strict=True)):
+        folder.log({"run": f"bias, batch {size}", "step": step, "evaluations": int(evaluations), "ratio": ratios})
+    return pair
+
+
 def train(
-    options: Ring8, game: Game, setting: Setting, size: int, name: str, penalty: penalties.Penalty, folder: Folder
-) -> Trained:
+    options: Ring8, game: Game, ring: Ring, size: int, name: str, penalty: penalties.Penalty, folder: Folder
+) -> EnsembleRun:
     """One penalty at one batch size, or what its checkpoint holds, with its scores logged."""
     keywords = options.keywords() | {"penalties": [penalty]}
     trained = mixture.train(
         game,
-        torch.stack([game.init(seed=options.seed + e) for e in range(options.seeds)]).to(options.device),
+        mixture.starting_points(game, options.seed, options.seeds).to(options.device),
         keywords,
-        evaluations=(options.steps or 1) * solver_options.evaluations_per_step(keywords),
+        evaluations=(options.steps or 1) * evaluations_per_step(keywords),
         reports=options.reports,
         samples=options.samples,
         checkpoint=folder.checkpoint(f"{name}_{size}"),
-        target=setting.target,
+        target=ring.target,
         independent=True,
         batch_size=size,
         seed=options.seed,
         progress=f"{name}, batch {size}" if options.progress else False,
     )
-    for step, (evaluations, *scores) in enumerate(zip(trained.evaluations, *trained.scores, strict=True)):
-        named = dict(zip(trained.scores._fields, scores, strict=True))
-        folder.log({"run": f"{name}, batch {size}", "step": step, "evaluations": int(evaluations), **named})
-    runner.finished(trained.solution)
+    for line in trained.lines():
+        folder.log({"run": f"{name}, batch {size}"} | line)
+    finished(trained.solution)
     return trained
 
 
-def bias(game: Game, y: torch.Tensor, setting: Setting, seed: int) -> torch.Tensor:
+def bias(game: Game, y: torch.Tensor, ring: Ring, seed: int) -> torch.Tensor:
     """trace(Cov) / ||g||^2 of one sample's gradient, (2,) for D and G at y (P,); nan where ||g||^2 is not told from 0."""
-    draw = Minibatches(setting.target.draw_independent, setting.latent, MEASURED, seed, y)(0)
-    groups = Batch(*(part.reshape(-1, GROUP, *part.shape[1:]) for part in (draw.real, draw.latent)))
+    draw = Minibatches(ring.target.draw_independent, ring.latent, MEASURED, seed, y)(0)
+    grouped = [rearrange(x, "(groups each) ... -> groups each ...", each=GROUP) for x in (draw.real, draw.latent)]
+    groups = Batch(*grouped)
     return torch.stack(
         [_ratio(gradient, *game.split(y), groups) for gradient in (game.disc_gradient, game.gen_gradient)]
     )
@@ -122,13 +99,13 @@ def _ratio(gradient: Callable[..., torch.Tensor], d: torch.Tensor, g: torch.Tens
     return torch.where(squared > 0, trace / squared, torch.nan)
 
 
-def late(trained: Trained, score: str) -> np.ndarray[Any, Any]:
+def late(trained: EnsembleRun, score: str) -> NDArray[np.float64]:
     """A score of each member (E,), averaged over the second half of the reports."""
     values = getattr(trained.scores, score).double()
     return values[len(values) // 2 :].mean(0).numpy()
 
 
-def differences(pairs: list[Pair]) -> Mapping[str, Mapping[int, np.ndarray[Any, Any]]]:
+def differences(pairs: list[Pair]) -> Mapping[str, Mapping[int, NDArray[np.float64]]]:
     """Score -> batch size -> unbiased minus biased, (E,)."""
     return {
         name: {pair.batch_size: late(pair.unbiased, score) - late(pair.biased, score) for pair in pairs}
@@ -136,14 +113,14 @@ def differences(pairs: list[Pair]) -> Mapping[str, Mapping[int, np.ndarray[Any, 
     }
 
 
-def rows(pairs: list[Pair]) -> list[dict[str, Any]]:
+def rows(pairs: list[Pair]) -> list[Row]:
     """One row a batch size and score: means ± standard errors over the seeds, and the paired t test's p."""
     gaps = differences(pairs)
     return [_row(pair, name, score, gaps[name][pair.batch_size]) for pair in pairs for name, score in SCORES.items()]
 
 
-def _row(pair: Pair, name: str, score: str, gap: np.ndarray[Any, Any]) -> dict[str, Any]:
-    ratio = pair.bias.flatten(0, 1).nanmedian(0).values.tolist()
+def _row(pair: Pair, name: str, score: str, gap: NDArray[np.float64]) -> Row:
+    ratio = rearrange(pair.bias, "report seed player -> (report seed) player").nanmedian(0).values.tolist()
     return {
         "score, mean of the second half": name,
         "batch size": pair.batch_size,
@@ -158,5 +135,5 @@ def _row(pair: Pair, name: str, score: str, gap: np.ndarray[Any, Any]) -> dict[s
     }
 
 
-def _with_error(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _with_error(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(values.mean()), float(stats.sem(values))

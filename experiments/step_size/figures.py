@@ -3,56 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+from experiments.framework.folder import Row
+from experiments.step_size.advice import AdvisedTraining
+from experiments.step_size.trials import Trials
 from odegan import plots
 from odegan.plots.style import INK
 
-if TYPE_CHECKING:
-    from experiments.step_size.trials import Along, Trials
-
 CEILING = 1e3  # of the plotted growth and error: beyond it, and where a run is not finite
+ADVICE: Mapping[str, Callable[[AdvisedTraining], torch.Tensor]] = {
+    "penalty in the field": lambda training: training.advised,
+    "no penalty": lambda training: training.without,
+}
 
 
-def along(runs: Mapping[float, Along]) -> Figure:
+def along(trainings: Mapping[float, AdvisedTraining]) -> Figure:
     """The advised step over the training, mean and range over the seeds; dashed, the step that it was trained with."""
     with plots.style():
         figure = Figure(figsize=(8.4, 3.4), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, (title, take) in zip(panels, PARTS.items(), strict=True):
-            for (h, run), color in zip(sorted(runs.items()), plots.PALETTE, strict=False):
-                t, values = run.moments.numpy(), take(run).numpy()
+        for axes, (title, take) in zip(panels, ADVICE.items(), strict=True):
+            for (h, training), color in zip(sorted(trainings.items()), plots.PALETTE, strict=False):
+                t = training.moments.numpy()
+                values = take(training).numpy()
                 axes.plot(t, values.mean(1), color=color, label=f"trained with h = {h:g}")
                 axes.fill_between(t, values.min(1), values.max(1), color=color, alpha=0.18, linewidth=0)
                 axes.axhline(h, color=color, linestyle="--", linewidth=1.0)
             axes.set(title=title, xlabel="t", yscale="log")
             axes.grid(axis="y", which="both")
         panels[0].set_ylabel("advised step of rk4_classic")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(runs))
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(trainings))
     return figure
 
 
-PARTS = {"penalty in the field": lambda run: run.advised, "no penalty": lambda run: run.without}
-
-
 def compared(
-    rotating: Sequence[Mapping[str, Any]],
+    rotating: Sequence[Row],
     advised: Mapping[str, Sequence[float]],
     found: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> Figure:
     """Measured against predicted steps: one mark a solver on the rotational field, one a solver and state on the mixture."""
-    frames = {"rotational": {r["solver"]: ([r["predicted step"]], [r["measured step"]]) for r in rotating}}
+    frames: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {
+        "rotational": {r["solver"]: ([r["predicted step"]], [r["measured step"]]) for r in rotating}
+    }
     for label, by_solver in found.items():
-        frames[f"mog16, {label}"] = {s: (advised[s], limits) for s, limits in by_solver.items()}  # type: ignore[misc]
+        frames[f"mog16, {label}"] = {s: (advised[s], limits) for s, limits in by_solver.items()}
     names = list(dict.fromkeys(name for frame in frames.values() for name in frame))
     looks = {name: (plots.PALETTE[i % len(plots.PALETTE)], "osD^vPX"[i % 7]) for i, name in enumerate(names)}
     with plots.style():
         figure = Figure(figsize=(3.3 * len(frames), 3.9), layout="constrained")
-        handles: dict[str, Any] = {}
+        handles: dict[str, PathCollection] = {}
         for axes, (title, frame) in zip(figure.subplots(1, len(frames)), frames.items(), strict=True):
             for name, (predicted, measured) in frame.items():
                 color, marker = looks[name]
@@ -74,11 +78,11 @@ def trials(tried: Mapping[str, Mapping[str, Trials]], advised: Mapping[str, Sequ
         panels = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False)
         for column, name in zip(panels.T, names, strict=True):
             for (label, by_solver), color in zip(tried.items(), plots.PALETTE, strict=False):
-                trial, limits = by_solver[name], torch.tensor(advised[name], dtype=torch.float64)
-                ratio = trial.steps[:, None] / limits
-                parts = [trial.growth] if trial.error is None else [trial.growth, trial.error]
-                for axes, part in zip(column, parts, strict=False):
-                    shown = part.nan_to_num(math.inf).clamp(max=CEILING)
+                trial = by_solver[name]
+                ratio = trial.steps[:, None] / torch.tensor(advised[name], dtype=torch.float64)
+                measured = [trial.growth] if trial.error is None else [trial.growth, trial.error]
+                for axes, values in zip(column, measured, strict=False):
+                    shown = values.nan_to_num(math.inf).clamp(max=CEILING)
                     lines = axes.plot(ratio, shown, color=color, linewidth=0.9, alpha=0.7)
                     lines[0].set_label(label)
             for axes in column:

@@ -1,52 +1,18 @@
-"""What the step-size experiment measures on the mixture: advice along a training, and runs from its states at many steps."""
+"""Runs of the mixture from some of its states, at many steps of several solvers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm.auto import tqdm
 
 from experiments.framework import mixture
-from experiments.framework.runner import Folder, finished
-from odegan import Game, advise, odeint_gan
-from odegan.analysis.advisor import Advice
-from odegan.data.minibatches import Minibatches
-from odegan.utils.checks import fail
-
-if TYPE_CHECKING:
-    from experiments.step_size.experiment import StepSize
-
-SHOWN = "rk4_classic"  # the solver that trains
-APART = 1000  # the seeds of the minibatches of advice and trials, from those of the training
-
-
-@dataclass(frozen=True)
-class Along:
-    """A training and the advice at its moments.
-
-    moments (T,); states (T, E, P); advised and without: the largest stable step of ``SHOWN``, with the penalty in the field and
-    without any, (T, E); unstable: the share of the computed eigenvalues that have a positive real part, (T, E).
-    """
-
-    moments: torch.Tensor
-    states: torch.Tensor
-    advised: torch.Tensor
-    without: torch.Tensor
-    unstable: torch.Tensor
-
-    def at(self, chosen: Sequence[float]) -> torch.Tensor:
-        """The states at these times, one after the other, (len(chosen) E, P)."""
-        rows = [int((self.moments - t).abs().argmin()) for t in chosen]
-        return self.states[rows].flatten(0, 1)
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """For the log."""
-        for t, *parts in zip(self.moments.tolist(), self.advised, self.without, self.unstable, strict=True):
-            yield {"t": t, **dict(zip(("advised", "without penalty", "unstable"), parts, strict=True))}
+from experiments.framework.endings import finished
+from experiments.step_size.advice import TRAINER
+from experiments.step_size.options import StepSize
+from odegan import Game, odeint_gan
 
 
 @dataclass(frozen=True)
@@ -66,71 +32,14 @@ class Trials:
         return ~(self.growth <= factor)
 
 
-def along(game: Game, h: float, options: StepSize, folder: Folder) -> Along:
-    """Train with classical RK4, the penalty after the step, and advise at the moments."""
-    start = torch.stack([game.init(seed=options.seed + e) for e in range(options.seeds)]).to(options.device)
-    moments = torch.linspace(0, options.time, options.moments + 1, dtype=torch.float64)
-    solution = finished(
-        odeint_gan(
-            game,
-            start,
-            moments,
-            data=mixture.draw,
-            latent=mixture.LATENT,
-            batch_size=options.batch_size,
-            solver=SHOWN,
-            step_size=h,
-            penalties=options.charged(),
-            placement="after_step",
-            seed=options.seed,
-            checkpoint=folder.checkpoint(f"h_{h:g}"),
-            on_nonfinite="stop",
-            progress=f"train, h = {h:g}" if options.progress else False,
-        )
-    )
-    if not bool(solution.ys.isfinite().all()) or len(solution.ys) < len(moments):
-        fail("steps", h, f"steps at which the training stays finite with these penalties ({solution.message})")
-    pairs = [(at(game, y, e, options, True), at(game, y, e, options, False)) for e, y in members(solution.ys, options)]
-    shape = solution.ys.shape[:2]
-    found = [[a[SHOWN].step, b[SHOWN].step, a.unstable] for a, b in pairs]
-    advised, without, unstable = torch.tensor(found, dtype=torch.float64).T.reshape(3, *shape)
-    return Along(moments, solution.ys, advised, without, unstable)
-
-
-def members(states: torch.Tensor, options: StepSize) -> Iterator[tuple[int, torch.Tensor]]:
-    """(number of the minibatch, state) of states (..., E, P), under a progress bar."""
-    flat = states.flatten(0, -2)
-    yield from enumerate(tqdm(flat, "advice", disable=not options.progress, leave=False))
-
-
-def minibatch_seed(member: int, options: StepSize) -> int:
-    """Of advice and trials."""
-    return options.seed + APART + member
-
-
-def at(game: Game, y: torch.Tensor, member: int, options: StepSize, penalised: bool) -> Advice:
-    """The advice at one state, in double precision, on the minibatch that the trials from it start with."""
-    y = y.double()
-    seed = minibatch_seed(member, options)
-    batch = Minibatches(mixture.draw, mixture.LATENT, options.batch_size, seed, y)(0)
-    names = list(dict.fromkeys([SHOWN, *options.solvers]))
-    return advise(game, y, batch, options.charged() if penalised else [], solvers=names, k=options.k)
-
-
-def advice(game: Game, states: torch.Tensor, options: StepSize) -> dict[str, list[float]]:
-    """The advised step of each solver at each state."""
-    found = [at(game, y, e, options, True) for e, y in members(states, options)]
-    return {solver: [one[solver].step for one in found] for solver in options.solvers}
-
-
 def trials(game: Game, states: torch.Tensor, fresh: bool, options: StepSize) -> dict[str, Trials]:
     """Each solver from all states, at every step of the grid."""
     low, high, count = options.grid
     steps = torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
     # Fresh minibatches come once a step, so that the runs that are compared see other numbers of them.
-    norm, end = attempt(game, states, SHOWN, min(options.reference, low), False, options)
+    norm, end = attempt(game, states, TRAINER, min(options.reference, low), False, options)
     if fresh:
-        norm, _ = attempt(game, states, SHOWN, low, True, options)
+        norm, _ = attempt(game, states, TRAINER, low, True, options)
     gone = (end - states).norm(dim=-1)
     found = {}
     for solver in options.solvers:
@@ -158,7 +67,7 @@ def attempt(
             step_size=h,
             refresh=None if fresh else math.inf,
             penalties=options.charged(),
-            seed=[minibatch_seed(e, options) for e in range(len(states))],
+            seed=[options.minibatch_seed(e) for e in range(len(states))],
             on_nonfinite="stop",
         )
     )

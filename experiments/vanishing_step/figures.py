@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from experiments.vanishing_step.noise import Mean
+from experiments.framework.power_laws import Mean
 from odegan import plots
 
 Curve = Callable[[torch.Tensor], torch.Tensor]
@@ -41,7 +41,8 @@ def side_by_side(panels: Sequence[Panel]) -> Figure:
         figure = Figure(figsize=(5.3 * len(panels), 4.8), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             for i, one in enumerate(panel.series):
-                color, x = plots.PALETTE[i], torch.tensor(one.x, dtype=torch.float64)
+                color = plots.PALETTE[i]
+                x = torch.tensor(one.x, dtype=torch.float64)
                 fine = torch.logspace(float(x.min().log10()), float(x.max().log10()), 50, dtype=torch.float64)
                 bars = [2 * y.error for y in one.y]
                 marks = {"fmt": MARKS[i], "markersize": 5, "fillstyle": "none", "capsize": 2, "color": color}

@@ -1,172 +1,110 @@
-"""Ensembles of minibatch runs against the noiseless sequence and the flow, and what a penalty on minibatches shifts."""
+"""Mean square deviations of minibatch ensembles against the step, the batch size, and what minibatches last for."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import functools
 
 import torch
 
-from experiments.framework.runner import Folder, finished
-from experiments.vanishing_step.problems import SIGMA, Problem
-from odegan import odeint_gan, penalties, vector_field
-from odegan.games.closed_form.gaussian_expectation import NODES_EACH_OF_TWO, normal_rule
-from odegan.utils.random_streams import stream_seed
+from experiments.framework.folder import Folder, Row
+from experiments.framework.power_laws import Mean, fit_power_law, mean_ratio
+from experiments.vanishing_step.deterministic import noiseless
+from experiments.vanishing_step.ensembles import Refresh, deviation, ends, measure
+from experiments.vanishing_step.figures import Panel, Series
+from experiments.vanishing_step.findings import SQUARE, STEP, Finding, order_of, row
+from experiments.vanishing_step.options import VanishingStep
+from experiments.vanishing_step.problems import Problem
 
-if TYPE_CHECKING:
-    from experiments.vanishing_step.experiment import VanishingStep
-
-BLOCK = 1000  # minibatches whose penalised fields are evaluated at once
-
-
-class Mean(NamedTuple):
-    """A mean over independent draws and its standard error."""
-
-    value: float
-    error: float
-
-    @classmethod
-    def of(cls, values: torch.Tensor) -> Mean:
-        """The mean of values (n,)."""
-        return cls(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
+# Solver -> sum b_i^2 of its weights: how much of the noise is left when every stage has a minibatch of its own.
+FRESH_STAGES = {"heun2": 1 / 2, "rk4": 5 / 16, "rk4_classic": 5 / 18}
 
 
-class Slope(NamedTuple):
-    """log y = slope log x + constant by least squares, and the slope's standard error from those of y."""
-
-    slope: float
-    error: float
-    constant: float
-
-    def curve(self, x: torch.Tensor) -> torch.Tensor:
-        """The fitted y."""
-        return math.exp(self.constant) * x**self.slope
-
-
-def fitted(x: Sequence[float], y: Sequence[Mean]) -> Slope:
-    """The power law through the points.
-
-    >>> slope = fitted([1.0, 2.0, 4.0], [Mean(3.0, 0.0), Mean(12.0, 0.0), Mean(48.0, 0.0)])
-    >>> round(slope.slope, 9), round(math.exp(slope.constant), 9)
-    (2.0, 3.0)
-    """
-    u = torch.tensor(x, dtype=torch.float64).log()
-    v = torch.tensor([point.value for point in y], dtype=torch.float64).log()
-    weights = (u - u.mean()) / ((u - u.mean()) ** 2).sum()
-    slope = float(weights @ v)
-    relative = torch.tensor([point.error / point.value for point in y], dtype=torch.float64)
-    return Slope(slope, float((weights * relative).norm()), float(v.mean() - slope * u.mean()))
+def against_step_and_batch(problem: Problem, options: VanishingStep, folder: Folder) -> tuple[list[Series], list[Row]]:
+    """Euler's deviation against h and against B: (a series for each, rows)."""
+    h = [options.time / steps for steps in options.noise_counts]
+    over_h = [measure(problem, "euler", steps, options.batch_size, options, folder) for steps in options.noise_counts]
+    sizes = options.batch_sizes
+    over_b = [measure(problem, "euler", options.noise_steps, size, options, folder) for size in sizes]
+    series = []
+    rows = []
+    for name, theory, x, y in (("h", 1, h, over_h), ("B", -1, sizes, over_b)):
+        line = fit_power_law(x, y)
+        series.append(Series(f"{problem.name}: slope {line.slope:.3f}", x, y, line.curve))
+        rows.append(row(problem.name, f"{SQUARE}: slope in {name}", "euler", theory, Mean(line.slope, line.error), x))
+    return series, rows
 
 
-def mean_ratio(above: Sequence[Mean], below: Sequence[Mean]) -> Mean:
-    """The geometric mean of the ratios, with the standard error of independent numbers.
-
-    >>> mean_ratio([Mean(1.0, 0.0), Mean(4.0, 0.0)], [Mean(2.0, 0.0), Mean(2.0, 0.0)])
-    Mean(value=1.0, error=0.0)
-    """
-    logs = [math.log(a.value / b.value) for a, b in zip(above, below, strict=True)]
-    relative = math.hypot(*(one.error / one.value for one in [*above, *below])) / len(logs)
-    value = math.exp(sum(logs) / len(logs))
-    return Mean(value, value * relative)
-
-
-def noiseless(problem: Problem, solver: str, steps: int, options: VanishingStep) -> torch.Tensor:
-    """All states (steps + 1, P) of the discrete sequence with the mean field."""
-    t = torch.linspace(0, options.time, steps + 1, dtype=torch.float64)
-    h = options.time / steps
-    return finished(odeint_gan(problem.game, problem.y0, t, solver=solver, step_size=h, **problem.fixed)).ys
-
-
-def ends(
-    problem: Problem,
-    solver: str,
-    steps: int,
-    batch_size: int,
-    options: VanishingStep,
-    folder: Folder,
-    refresh: float | str | None = None,
-) -> torch.Tensor:
-    """Last states (members, P) of independent minibatch runs; the members of no two ensembles share a minibatch."""
-    kind = refresh if isinstance(refresh, str) else "step" if refresh is None else f"{refresh:g}"
-    label = f"{problem.name}_{solver}_{steps}_{batch_size}_{kind}"
-    return finished(
-        odeint_gan(
-            problem.sampled,
-            problem.y0.repeat(options.members, 1),
-            torch.tensor([0.0, options.time], dtype=torch.float64),
-            data=problem.data,
-            latent=problem.latent,
-            batch_size=batch_size,
-            solver=solver,
-            step_size=options.time / steps,
-            refresh=refresh,
-            seed=[stream_seed(options.seed, label, member) for member in range(options.members)],
-            progress=label if options.progress else False,
-            checkpoint=folder.checkpoint(label),
-        )
-    ).y
+def fresh_stages(problem: Problem, options: VanishingStep, folder: Folder) -> Finding:
+    """A minibatch for every stage of a step, against one for every step."""
+    h = [options.time / steps for steps in options.noise_counts]
+    series = []
+    rows = []
+    kinds: dict[str, Refresh] = {"step": None, "stage": "stage"}
+    for solver, theory in FRESH_STAGES.items():
+        pair = {}
+        for kind, refresh in kinds.items():
+            pair[kind] = [
+                measure(problem, solver, steps, options.batch_size, options, folder, refresh)
+                for steps in options.noise_counts
+            ]
+            line = fit_power_law(h, pair[kind])
+            series.append(Series(f"{solver}, every {kind}: slope {line.slope:.3f}", h, pair[kind], line.curve))
+        ratio = mean_ratio(pair["stage"], pair["step"])
+        rows.append(row(problem.name, f"{SQUARE}: fresh every stage / every step", solver, theory, ratio, h))
+    return Finding(Panel("fresh minibatches every step or stage", STEP, SQUARE, series), rows)
 
 
-def deviation(found: torch.Tensor, at: torch.Tensor) -> Mean:
-    """Mean square distance of the states (members, P) from one state."""
-    return Mean.of(((found - at) ** 2).sum(1))
+def fixed_refresh(problem: Problem, options: VanishingStep, folder: Folder) -> Finding:
+    """Euler's method with fresh minibatches at the times of its longest step, whatever the step: the noise stays."""
+    h = [options.time / steps for steps in options.noise_counts]
+    series = []
+    rows = []
+    for name, refresh, theory in (("every step", None, 1), (f"every {h[0]:.4g}", h[0], 0)):
+        found = [
+            measure(problem, "euler", n, options.batch_size, options, folder, refresh) for n in options.noise_counts
+        ]
+        line = fit_power_law(h, found)
+        series.append(Series(f"{name}: slope {line.slope:.3f}", h, found, line.curve))
+        if refresh is not None:
+            what = f"{SQUARE}, minibatches {name}: slope in h"
+            rows.append(row(problem.name, what, "euler", theory, Mean(line.slope, line.error), h))
+    return Finding(Panel("Euler, fresh minibatches every step or at fixed times", STEP, SQUARE, series), rows)
 
 
-class Shifting(NamedTuple):
-    """A penalty on minibatch norms, whose closed form its shift is compared with, and the share of that it should have."""
-
-    penalty: Callable[[], Any]
-    like: str
-    share: float
-
-
-SHIFTING = {
-    "generator gradient": Shifting(lambda: penalties.generator_gradient(1.0), "generator gradient", 1.0),
-    "JARE": Shifting(lambda: penalties.jare(1.0), "JARE", 1.0),
-    "JARE, unbiased": Shifting(lambda: penalties.jare(1.0, chunks=4, unbiased=True), "JARE", 0.0),
-}
-
-
-def shifts(problem: Problem, name: str, batch_size: int, options: VanishingStep) -> torch.Tensor:
-    """What the penalty adds to the field at y0 on many minibatches, less what it adds to the exact field: (batches, P)."""
-
-    def added(game: Any, name: str, batch: Any) -> torch.Tensor:
-        made = [SHIFTING[name].penalty()]
-        return vector_field(game, made)(0.0, problem.y0, batch) - vector_field(game)(0.0, problem.y0, batch)
-
-    source = torch.Generator().manual_seed(stream_seed(options.seed, name, batch_size))
-    found = []
-    for done in range(0, options.batches, BLOCK):
-        count = min(BLOCK, options.batches - done)
-        real = problem.data(count * batch_size, source).unflatten(0, (count, batch_size))
-        latent = torch.randn(count, batch_size, problem.latent, generator=source, dtype=torch.float64)
-        with torch.no_grad():
-            found.append(
-                torch.vmap(lambda *batch: added(problem.sampled, name, batch))(
-                    real.to(problem.y0), latent.to(problem.y0)
-                )
-            )
-    return torch.cat(found) - added(problem.game, SHIFTING[name].like, None).detach()
+def from_the_flow(problem: Problem, flow: torch.Tensor, options: VanishingStep, folder: Folder) -> Finding:
+    """Mean square distance to the flow at T, beside C1 h / B + C2 h^(2p) with the constants of the two parts alone."""
+    size = options.large_batch
+    h = [options.time / steps for steps in options.noise_counts]
+    series = []
+    rows = []
+    for solver in ("euler", "heun2"):
+        power = 2 * order_of(solver)
+        total, c1, c2 = distance_and_constants(problem, solver, flow[-1], options, folder)
+        law = functools.partial(two_parts, noise=c1 / size, bias=c2, power=power)
+        ratio = mean_ratio(total, [Mean(float(law(torch.tensor(x))), 0.0) for x in h])
+        rows.append(row(problem.name, f"distance² to the flow / (C1 h/B + C2 h^{power})", solver, 1, ratio, h))
+        series.append(Series(f"{solver}: {c1:.2g} h/B + {c2:.2g} h^{power}", h, total, law))
+        about = {"run": f"{problem.name}, {solver}, from the flow", "C1": c1, "C2": c2}
+        folder.log(about | {"distance": [t.value for t in total]})
+    return Finding(Panel(f"{problem.name}, B = {size}", STEP, "mean square distance to the flow", series), rows)
 
 
-def exact_shift(problem: Problem, name: str, batch_size: int) -> torch.Tensor:
-    """The shift of the mean field (P,), by quadrature over the two-dimensional Gaussian's law.
+def two_parts(h: torch.Tensor, noise: float, bias: float, power: int) -> torch.Tensor:
+    """noise h + bias h^power."""
+    return noise * h + bias * h**power
 
-    E |mean of B gradients|^2 exceeds the square of their expectation by tr Cov / B. One sample's gradients are
-    -s theta for the generator and, in what depends on it, s x for the discriminator, with s = sigmoid(theta^T x).
-    """
-    theta, phi = problem.game.split(problem.y0)
-    z, w = normal_rule(NODES_EACH_OF_TWO, theta)
-    grid, weights = torch.cartesian_prod(z, z), torch.cartesian_prod(w, w).prod(1)
 
-    def scatter(theta: torch.Tensor, phi: torch.Tensor, own: bool) -> torch.Tensor:
-        x = phi + SIGMA * grid
-        s = torch.sigmoid(x @ theta)[:, None]
-        gradients = s * x if own else -s * theta
-        return (weights @ gradients**2).sum() - ((weights @ gradients) ** 2).sum()
-
-    disc = -torch.func.grad(lambda theta: scatter(theta, phi, False))(theta)  # charged with the generator's gradient
-    gen = -torch.func.grad(lambda phi: scatter(theta, phi, True))(phi)
-    parts = {"generator gradient": [disc, torch.zeros_like(gen)], "JARE": [disc / 2, gen / 2]}
-    return torch.cat(parts[name]) / batch_size
+def distance_and_constants(
+    problem: Problem, solver: str, end: torch.Tensor, options: VanishingStep, folder: Folder
+) -> tuple[list[Mean], float, float]:
+    """(mean square distance from the flow's end for every step, C1 from the noise alone, C2 from the finest step alone)."""
+    counts = options.noise_counts
+    size = options.large_batch
+    found = [ends(problem, solver, steps, size, options, folder) for steps in counts]
+    last = [noiseless(problem, solver, steps, options)[-1] for steps in counts]
+    noise = [
+        deviation(states, at).value * size * steps / options.time
+        for states, at, steps in zip(found, last, counts, strict=True)
+    ]
+    bias = float(((last[-1] - end) ** 2).sum()) / (options.time / counts[-1]) ** (2 * order_of(solver))
+    return [deviation(states, end) for states in found], sum(noise) / len(noise), bias

@@ -13,7 +13,8 @@ from torch import nn
 from odegan import Game, games, gan
 
 Draw = Callable[[int, torch.Generator], torch.Tensor]
-V, SIGMA = (0.0, 2.0), 0.7  # of the Gaussian
+V = (0.0, 2.0)  # mean of the Gaussian
+SIGMA = 0.7  # and its standard deviation
 
 
 @dataclass(frozen=True)

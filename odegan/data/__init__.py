@@ -3,6 +3,7 @@
 Pillow and Hugging Face ``datasets`` (``pip install 'odegan[images]'``) are imported where they are needed.
 """
 
+from odegan.data.digits import load_digits
 from odegan.data.images import ImageDataset, images
 
-__all__ = ["ImageDataset", "images"]
+__all__ = ["ImageDataset", "images", "load_digits"]

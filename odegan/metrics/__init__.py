@@ -4,7 +4,6 @@ scikit-learn (``pip install 'odegan[experiments]'``) is imported where it is nee
 """
 
 from odegan.metrics.coverage import Coverage, coverage
-from odegan.metrics.digits import DigitClassifier, load_digits, train_classifier
 from odegan.metrics.evaluation import scores
 from odegan.metrics.features import extract_features
 from odegan.metrics.frechet import Moments, fid, frechet_distance, moments
@@ -17,7 +16,6 @@ from odegan.metrics.precision_recall import PrecisionRecall, precision_recall
 
 __all__ = [
     "Coverage",
-    "DigitClassifier",
     "MixtureScores",
     "Moments",
     "PrecisionRecall",
@@ -29,13 +27,11 @@ __all__ = [
     "inception",
     "inception_score",
     "kid",
-    "load_digits",
     "mixture_scores",
     "mmd",
     "moments",
     "polynomial_mmd",
     "precision_recall",
     "scores",
-    "train_classifier",
     "wasserstein2",
 ]

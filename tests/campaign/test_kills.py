@@ -14,7 +14,7 @@ from campaign.kills_attempt import Aim, Killed, living, saved_index, unfinished
 from campaign.kills_cases import CASES
 from campaign.kills_compare import apart, difference
 from experiments.framework import mixture
-from experiments.framework.runner import Folder
+from experiments.framework.folder import Folder
 from experiments.mog16.experiment import Mog16
 from odegan import games
 from odegan.utils import checkpoint

@@ -28,7 +28,7 @@ N = 40
 
 def digits():
     """The first digits (N, 8, 8) as 8-bit levels, 17 of them."""
-    from odegan.metrics import load_digits
+    from odegan.data import load_digits
 
     return ((load_digits()[0][:N, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
 

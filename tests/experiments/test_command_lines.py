@@ -25,6 +25,7 @@ from experiments.framework.folder import Folder
 from experiments.framework.options import Options
 from experiments.framework.solver_options import SolverOptions
 from experiments.mog16 import experiment as mog16
+from experiments.mog16.options import SETTINGS, Mog16
 from experiments.rotational import experiment as rotational
 from odegan import ArgumentError, LostRankError, NonFiniteError, plots
 
@@ -126,7 +127,7 @@ def every_setting_spends_its_budget(rows: list[dict]) -> None:
 
 
 def every_setting_is_there(rows: list[dict]) -> None:
-    assert [row["setting"] for row in rows] == list(mog16.SETTINGS)
+    assert [row["setting"] for row in rows] == list(SETTINGS)
     every_setting_spends_its_budget(rows)
 
 
@@ -181,8 +182,11 @@ def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, module",
     [
-        *((name, f"{name}.experiment") for name in ("dirac", "gaussian", "rotational", "dual_flow_scheme")),
+        ("dirac", "dirac.experiment"),
         ("dirac", "dirac.response"),
+        ("gaussian", "gaussian.experiment"),
+        ("rotational", "framework.planar_fields"),
+        ("dual_flow_scheme", "dual_flow_scheme.experiment"),
     ],
 )
 def test_ctrl_c_in_a_short_solution_is_no_result(name: str, module: str, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -377,7 +381,7 @@ def test_options_become_the_arguments_of_odeint_gan() -> None:
     assert repr(given["penalties"]) == "[generator_gradient(0.5)]"
     adaptive = SolverOptions(solver="dopri5", step_size=0.2).keywords()
     assert (adaptive["step_size"], adaptive["refresh"]) == (None, 0.2)
-    assert mog16.Mog16(penalty=("none",)).keywords()["penalties"] == []
+    assert Mog16(penalty=("none",)).keywords()["penalties"] == []
     with pytest.raises(ArgumentError, match="refresh"):
         SolverOptions(refresh="x").keywords()
 

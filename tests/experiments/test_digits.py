@@ -13,28 +13,33 @@ import pytest
 import torch
 
 from experiments.digits import experiment as digits
-from experiments.digits import scores as digits_scores
+from experiments.digits.options import Digits
 from odegan.utils import checkpoint
 
 ROOT = Path(__file__).parents[2]
-QUICK = (sys.executable, "-m", "experiments.digits", "--quick", "--no-progress", "--output")
+QUICK = ("--quick", "--no-progress", "--output")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 FIGURES = {"samples", "over_time", "fid", "coverage", "losses"}
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory):
+def cache(tmp_path_factory):
+    """Where all runs keep the classifier."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def program(cache):
+    """The command of a quick run, all but its output folder."""
+    return [sys.executable, "-m", "experiments.digits", "--cache", cache, *QUICK]
+
+
+@pytest.fixture(scope="module")
+def quick(program, tmp_path_factory):
     """(folder, what was printed) of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("digits") / "run"
-    done = subprocess.run([*QUICK, folder], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    done = subprocess.run([*program, folder], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     return folder, done.stdout
-
-
-@pytest.fixture
-def same_classifier(quick, monkeypatch):
-    """Runs in this process take the classifier of the run above."""
-    path, train = quick[0] / "checkpoints" / "classifier.pt", digits_scores.train_classifier
-    monkeypatch.setattr(digits_scores, "train_classifier", lambda seed, _, progress: train(seed, path, progress))
 
 
 def metrics(folder):
@@ -42,7 +47,7 @@ def metrics(folder):
 
 
 def saved(folder):
-    return checkpoint.load(folder / "checkpoints" / "heun2_seed_0.pt")
+    return checkpoint.load(folder / "checkpoints" / "seed0.pt")
 
 
 def test_every_artefact_is_there_and_the_end_says_where(quick):
@@ -63,20 +68,21 @@ def test_figures_are_not_blank(quick, name):
     assert pixels.std() > 0.05
 
 
-def test_scores_carry_seed_and_setting(quick):
+def test_scores_say_what_they_depend_on(quick):
     rows = metrics(quick[0])
-    assert [row["evaluations"] for row in rows] == [0, 28, 54, 80]
+    assert [row["evaluations"] for row in rows] == [28, 56, 80]
     for row in rows:
         assert row["seed"] == 0
-        assert row["setting"]["step_size"] == digits.Digits.step_size
-        assert len(row["coverage_per_class"]) == 10
-        assert row["fid"] > 0
+        assert row["weights"] == "exponential"
+        assert len(row["coverage"]["per_class"]) == 10
+        assert row["fid"]["value"] > 0
+        assert row["fid"]["extractor"] == row["coverage"]["extractor"] == "digit classifier, seed 0"
 
 
-def test_killed_and_resumed_equals_uninterrupted(quick, tmp_path):
-    command = [*QUICK, tmp_path / "run"]
+def test_killed_and_resumed_equals_uninterrupted(quick, program, tmp_path):
+    command = [*program, tmp_path / "run"]
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-    while not (tmp_path / "run" / "checkpoints" / "heun2_seed_0.pt").exists():
+    while not (tmp_path / "run" / "checkpoints" / "seed0.pt").exists():
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
@@ -89,12 +95,36 @@ def test_killed_and_resumed_equals_uninterrupted(quick, tmp_path):
     assert metrics(tmp_path / "run") == metrics(quick[0])
 
 
-@pytest.mark.parametrize("switches", [["dopri5"], ["adam", "--step-size", "0.001"], ["rk4", "--placement", "field"]])
-def test_any_solver(same_classifier, tmp_path, capsys, switches):
-    options = ["--quick", "--no-progress", "--output", str(tmp_path / "run"), "--solver", *switches]
+SOLVERS = [["dopri5"], ["adam"], ["rmsprop"], ["euler"], ["alternating"], ["rk4", "--placement", "field"]]
+
+
+@pytest.mark.parametrize("switches", SOLVERS, ids=" ".join)
+def test_any_solver_stays_finite_with_what_suits_it(cache, tmp_path, capsys, switches):
+    options = ["--cache", str(cache), *QUICK, str(tmp_path / "run"), "--solver", *switches]
     assert digits.main(options) == 0
     assert switches[0] in capsys.readouterr().out
     assert 0 < metrics(tmp_path / "run")[-1]["evaluations"] <= 80
+    (row,) = json.loads((tmp_path / "run/summary.json").read_text())
+    assert row["diverged"] == 0
+
+
+def test_a_run_that_diverges_says_so_and_exits_with_3(cache, tmp_path, capsys):
+    options = ["--cache", str(cache), *QUICK, str(tmp_path / "run"), "--step-size", "1e30", "--penalty", "none"]
+    assert digits.main(options) == 3
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "diverged" in said
+    (row,) = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (row["diverged"], row["FID"]) == (1, None)
+
+
+def test_what_is_left_out_depends_on_the_solver():
+    assert (Digits().step_size, Digits().penalty) == (0.4, ("generator_gradient:0.05",))
+    assert (Digits(solver="adam").step_size, Digits(solver="adam").penalty) == (1e-3, ())
+    given = Digits(solver="adam", step_size=0.4, penalty=("r1:1",), option=("eps=1e-6",))
+    assert (given.step_size, given.penalty, given.option) == (0.4, ("r1:1",), ("eps=1e-6",))
+    assert Digits(solver="rk4_classic").preset().steps == 1500
+    for solver, each in {"heun2": 2, "rk4_classic": 4, "adam": 1}.items():
+        assert each / (1 - Digits(solver=solver).preset().decay) == pytest.approx(1000)
 
 
 @pytest.mark.parametrize("wrong", [["--solver", "huen2"], ["--batch-size", "0"], ["--penalty", "jam:1"], ["--fast"]])

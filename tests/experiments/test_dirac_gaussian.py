@@ -14,9 +14,10 @@ pytest.importorskip("tyro")
 
 from experiments.dirac import experiment as dirac
 from experiments.dirac import response as dirac_response
-from experiments.dirac.settings import SETTINGS, SWEPT, block, build, is_smooth
+from experiments.dirac.variants import SWEPT, VARIANTS, block, build, is_smooth
 from experiments.framework import eigenvalue_blocks as blocks
 from experiments.gaussian import experiment as gaussian
+from experiments.gaussian.options import Gaussian
 from experiments.gaussian.training import METHODS
 from odegan import ArgumentError, games, plots, spectrum
 
@@ -60,8 +61,8 @@ def test_summary_agrees_with_the_closed_forms(quick) -> None:
             assert row["conditioning factor"] == pytest.approx(row["closed form conditioning"])
     else:
         named = {row["setting"]: row for row in rows}
-        assert set(SETTINGS) <= set(named)
-        assert all(row["off closed form"] < 1e-12 for name, row in named.items() if SETTINGS.get(name, [0, ""])[1])
+        assert set(VARIANTS) <= set(named)
+        assert all(row["off closed form"] < 1e-12 for name, row in named.items() if VARIANTS.get(name, [0, ""])[1])
         assert named["WGAN-GP"]["eigenvalues"] is named["least squares"]["eigenvalues"] is None
         (long,) = (row for name, row in named.items() if "steps of 0.01" in name)
         assert long["end, euler"] == pytest.approx(1.0001**100)
@@ -71,13 +72,13 @@ def test_summary_agrees_with_the_closed_forms(quick) -> None:
 @pytest.mark.parametrize("name", SWEPT)
 @pytest.mark.parametrize("c", [0.0, 1.0, -0.7])
 def test_dirac_spectra_are_the_closed_forms(name: str, c: float) -> None:
-    for setting in (SETTINGS[name], SWEPT[name]):
-        known = block(setting, c)
-        game, made = build(setting, c, 3.0)
+    for variant in (VARIANTS[name], SWEPT[name]):
+        known = block(variant, c)
+        game, made = build(variant, c, 3.0)
         at = torch.tensor([0.0, c], dtype=torch.float64)
         assert is_smooth(game, made, at)
         found = spectrum(game, at, penalties=made).eigenvalues.tolist()
-        assert blocks.relative_difference(found, blocks.eigenvalues(setting.method, [known], 3.0)) < 1e-7
+        assert blocks.relative_difference(found, blocks.eigenvalues(variant.method, [known], 3.0)) < 1e-7
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -115,7 +116,7 @@ def test_undamped_responses_are_sine_and_cosine() -> None:
 
 
 def test_steps_to_converge_are_counted_one_by_one() -> None:
-    options = gaussian.Gaussian(target=0.1)
+    options = Gaussian(target=0.1)
     game, at = games.gaussian(options.v, options.sigma), gaussian.equilibrium(options)
     made = METHODS["JARE"](10.0)
     steps = gaussian.steps_to_converge(game, made, 0.05, options)
@@ -128,7 +129,7 @@ def test_steps_to_converge_are_counted_one_by_one() -> None:
         return float((y - at).norm() / 0.1)
 
     assert left(steps) < 0.1 <= left(steps - 1)
-    assert gaussian.steps_to_converge(game, made, 1e-6, gaussian.Gaussian(limit=100)) is None
+    assert gaussian.steps_to_converge(game, made, 1e-6, Gaussian(limit=100)) is None
 
 
 def test_predicted_steps_know_a_field_that_does_not_converge() -> None:

@@ -16,13 +16,18 @@ from PIL import Image
 pytest.importorskip("tyro")
 
 from experiments.dual_flow import experiment as dual_flow
-from experiments.dual_flow import parameters, targets
+from experiments.dual_flow import parameters
+from experiments.dual_flow.configurations import NETWORK, PAIR, PARTICLES, Configuration, configurations
+from experiments.dual_flow.options import DualFlow
 from experiments.dual_flow_scheme import experiment as dual_flow_scheme
+from experiments.framework import particle_targets as targets
 from experiments.framework.folder import Folder
+from experiments.framework.power_laws import fit_power_law
 from odegan import ArgumentError, plots, vector_field
 from odegan.flows import particle_game
+from odegan.modules.pure_module import PureModule
 
-OPTIONS = dual_flow.DualFlow().quick_form()
+OPTIONS = DualFlow().quick_form()
 
 
 def summary(folder: Path) -> list[dict]:
@@ -48,13 +53,13 @@ def test_quick_form_writes_figures_films_and_table(quick: Path) -> None:
             assert film.n_frames == OPTIONS.reports + 1
     rows = summary(quick)
     assert {row["target"] for row in rows} == {"two modes", "ring of 8", "digits"}
-    assert {row["players"] for row in rows} == {dual_flow.PARTICLES, dual_flow.NETWORK, dual_flow.PAIR}
+    assert {row["players"] for row in rows} == {PARTICLES, NETWORK, PAIR}
     for row in rows:
         assert row["energy distance"] > 0
-        assert (row["MMD"] is None) == (row["players"] == dual_flow.PAIR)
+        assert (row["MMD"] is None) == (row["players"] == PAIR)
         assert (row["modes reached"] is None) == (row["target"] == "digits")
     lines = [json.loads(line) for line in (quick / "metrics.jsonl").read_text().splitlines()]
-    assert all(np.isfinite(line["MMD"]).all() for line in lines if "t" in line and dual_flow.PAIR not in line["run"])
+    assert all(np.isfinite(line["MMD"]).all() for line in lines if "t" in line and PAIR not in line["run"])
 
 
 def test_resumed_run_is_the_whole_one(quick: Path, tmp_path: Path, monkeypatch) -> None:
@@ -113,13 +118,13 @@ def test_scheme_follows_the_flow_with_slope_one(tmp_path: Path) -> None:
     assert imread(tmp_path / "figures/errors.png")[..., :3].std() > 0.02
 
 
-@pytest.mark.parametrize("players", [dual_flow.PARTICLES, dual_flow.NETWORK, dual_flow.PAIR])
+@pytest.mark.parametrize("players", [PARTICLES, NETWORK, PAIR])
 def test_solvers_agree_by_name(players: str, tmp_path: Path) -> None:
-    setting = next(s for s in dual_flow.settings(OPTIONS) if s.players == players)
+    configuration = next(c for c in configurations(OPTIONS) if c.players == players)
     ends = []
     for solver in ("rk4", "dopri5"):
         options = replace(OPTIONS, solver=solver, rtol=1e-8, atol=1e-8, output=tmp_path / solver)
-        path = dual_flow.solve(setting, options, Folder.open(options, "dual_flow", ""))
+        path = dual_flow.solve(configuration, options, Folder.open(options, "dual_flow", ""))
         ends.append(path.clouds[-1])
     assert (ends[0] - path.clouds[0]).abs().max() > 0.01
     torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-4)
@@ -148,12 +153,12 @@ def test_digits_plane_is_whitened_along_its_first_axis() -> None:
 
 def test_a_mode_is_reached_by_half_its_due() -> None:
     target = targets.circle(2, 8, 0)
-    setting = dual_flow.Setting(target, dual_flow.PARTICLES, "gaussian", 1.0, 8, 1.0)
+    configuration = Configuration(target, PARTICLES, "gaussian", 1.0, 8, 1.0)
     assert target.modes is not None
     far = torch.full((2,), 2.0, dtype=torch.float64)
     for second, modes in [(0, 1), (1, 1), (2, 2)]:
         points = torch.stack([target.modes[0]] * 5 + [target.modes[1]] * second + [far] * (3 - second))
-        counts, shares = dual_flow.reached(setting, points[None])
+        counts, shares = dual_flow.reached(configuration, points[None, None])
         assert (int(counts), float(shares)) == (modes, (5 + second) / 8)
 
 
@@ -171,7 +176,7 @@ def test_network_starts_inside_the_mode_and_plays_the_same_game() -> None:
     own_d, own_g = flow.split(vector_field(flow)(0.0, torch.cat([w, cloud.reshape(-1)])))
     torch.testing.assert_close(found_d, own_d, rtol=0, atol=1e-12)
     # The particles' velocity pulled back through the network: theta' = (1/N) sum_i (dx_i / dtheta)^T grad D(x_i).
-    network = parameters.PureModule(parameters.generator(), "generator")
+    network = PureModule(parameters.generator(), "generator")
     _, pull = torch.func.vjp(lambda own: network(own, z).reshape(-1), theta)
     torch.testing.assert_close(found_g, pull(own_g)[0] / 16, rtol=0, atol=1e-12)
 
@@ -206,5 +211,5 @@ def test_film_shows_its_frames_in_order_and_stays_at_the_last(tmp_path: Path) ->
 
 
 def test_slope_of_a_power() -> None:
-    assert dual_flow_scheme.slope([0.1, 0.2, 0.4], [x**1.5 for x in (0.1, 0.2, 0.4)]) == pytest.approx(1.5)
-    assert math.isclose(dual_flow_scheme.slope([1.0, 2.0], [3.0, 3.0]), 0.0, abs_tol=1e-12)
+    assert fit_power_law([0.1, 0.2, 0.4], [x**1.5 for x in (0.1, 0.2, 0.4)]).slope == pytest.approx(1.5)
+    assert math.isclose(fit_power_law([1.0, 2.0], [3.0, 3.0]).slope, 0.0, abs_tol=1e-12)

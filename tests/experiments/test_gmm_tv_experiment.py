@@ -14,7 +14,9 @@ pytest.importorskip("tyro")
 
 from experiments.gmm_tv import experiment as gmm_tv
 from experiments.gmm_tv.dynamics import function_norm, truth
-from experiments.gmm_tv.experiment import GmmTv, chosen, off_diagonal, play, starts
+from experiments.gmm_tv.experiment import play
+from experiments.gmm_tv.options import GmmTv
+from experiments.gmm_tv.outcome import Outcome, fates
 from odegan import games, odeint_gan, vector_field
 
 
@@ -86,7 +88,7 @@ def test_wrong_options_are_one_line(arguments: tuple[str, ...], message: str, tm
 
 def test_starts_are_the_grid_with_sorted_ends() -> None:
     options = GmmTv(grid=4, per_cell=3)
-    y, off = starts(options), off_diagonal(options)
+    y, off = options.starts(), options.off_diagonal()
     assert y.shape == (48, 6)
     assert (y[:, 1:4] >= y[:, :3]).all()
     assert y[:, :4].abs().max() <= 3
@@ -100,10 +102,10 @@ def test_optimal_succeeds_off_the_diagonal_and_first_order_does_not() -> None:
     )
     found = {
         d.name: play(d, options)
-        for d in chosen(replace(options, only="o"))
+        for d in replace(options, only="o").dynamics()
         if d.group == "theories" and d.name in ("optimal", "first order, project")
     }
-    off = off_diagonal(options)
+    off = options.off_diagonal()
     assert found["optimal"].success[off].all()
     assert not found["optimal"].success[~off].any()
     first = found["first order, project"]
@@ -124,12 +126,12 @@ def test_what_counts_as_collapsed_constant_and_merged() -> None:
     }
     means = torch.tensor([0.3, 0.35], dtype=torch.float64).expand(len(ends), -1)
     end = torch.cat([torch.tensor(list(ends.values()), dtype=torch.float64), means], dim=1)
-    found = gmm_tv.Outcome(torch.zeros(1), end[:1], end)
+    found = Outcome(torch.zeros(1), end[:1], end)
     assert found.collapsed.tolist() == [True, False, False, False, False, False]
     assert found.constant.tolist() == [True, True, True, True, False, False]
     assert found.merged.all()
     assert not found.success.any()
-    assert gmm_tv.fates(found, torch.ones(len(ends), dtype=torch.bool)) == pytest.approx([0, 1 / 6, 3 / 6, 2 / 6])
+    assert fates(found, torch.ones(len(ends), dtype=torch.bool)) == pytest.approx([0, 1 / 6, 3 / 6, 2 / 6])
 
 
 def test_the_closed_loop_of_an_indicator_shrinks_it() -> None:
@@ -140,7 +142,7 @@ def test_the_closed_loop_of_an_indicator_shrinks_it() -> None:
     field = vector_field(game, [function_norm(w)])(0.0, y)[:4]
     normal = torch.distributions.Normal(0.0, 1.0)
     real, fake = (normal.log_prob(y[:4, None] - m).exp().mean(-1) for m in (truth(), mu))
-    slope = (1 - w / 2) * real - (1 + w / 2) * fake  # of the penalised L in a right end
+    slope = (1 - w / 2) * real - (1 + w / 2) * fake  # of the penalized L in a right end
     torch.testing.assert_close(field, slope * torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64))
     same = torch.cat([y[:4], truth()])
     end = odeint_gan(

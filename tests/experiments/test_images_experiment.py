@@ -15,14 +15,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from experiments.images import board as images_board
 from experiments.images import experiment as images
 from experiments.images import pictures as images_pictures
-from experiments.images import presets
+from experiments.images import preset, presets
 from experiments.images import sampling as images_sampling
 from experiments.images import scores as images_scores
-from experiments.images import training as images_training
 from experiments.images.compare import variant
-from experiments.images.run import make_game
+from experiments.images.ingredients import make_game
+from experiments.images.monitor import Monitor
 from experiments.images.sampling import sampler
 from odegan import ArgumentError, nets
 from odegan.metrics.features import find_extractor
@@ -84,6 +85,7 @@ def test_every_artefact_is_there(quick):
         "over_time.gif",
         "losses.png",
         "fid.png",
+        "coverage.png",
     }
     grids = sorted(path.name for path in (quick / "samples" / "seed0").iterdir())
     assert grids == ["00000000.png", "00000020.png", "00000040.png"]
@@ -105,8 +107,8 @@ def test_the_exponential_average_is_what_is_scored(quick):
     payload = saved(quick)
     exponential, uniform, monitor = payload["callbacks"]
     assert monitor["step"] == 40
-    preset = presets.Preset(**monitor["preset"])
-    first = sampler(make_game(preset), exponential["y"], preset)(64, 0)
+    used = preset.Preset(**monitor["preset"])
+    first = sampler(make_game(used), exponential["y"], used)(64, 0)
     images_pictures.save(first, quick / "again.png")
     assert (quick / "again.png").read_bytes() == (quick / "figures" / "samples.png").read_bytes()
     assert not torch.equal(uniform["y"], exponential["y"])
@@ -115,11 +117,11 @@ def test_the_exponential_average_is_what_is_scored(quick):
 
 def test_the_export_loads_into_the_plain_module(quick):
     export = checkpoint.load(quick / "generator.pt")
-    preset = presets.Preset(**export["preset"])
-    generator = nets.get(preset.networks).generator(preset.latent)
+    used = preset.Preset(**export["preset"])
+    generator = nets.get(used.networks).generator(used.latent)
     generator.load_state_dict(export["generator"])
     average = saved(quick)["callbacks"][0]["y"]
-    draw = sampler(make_game(preset), average, preset)
+    draw = sampler(make_game(used), average, used)
     z = draw.latents(5, 3)
     torch.testing.assert_close(generator(z), draw.images(z))
 
@@ -202,13 +204,13 @@ def test_compare(call, tmp_path):
         (f"{name}_seed{seed}", seed) for name in ("euler_0.2", "heun2", "adam") for seed in (0, 1)
     }
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    assert figures == {"fid_over_evaluations.png", "samples.png"}
+    assert figures == {"fid_over_evaluations.png", "coverage_over_evaluations.png", "samples.png"}
 
 
 def test_variants_cost_and_average_the_same():
     base = presets.get("digits")
     found = {name: variant(base, name, 6000, 10) for name in ("euler", "heun2", "rk4_classic", "alternating", "adam")}
-    assert {name: preset.steps for name, preset in found.items()} == {
+    assert {name: one.steps for name, one in found.items()} == {
         "euler": 6000,
         "heun2": 3000,
         "rk4_classic": 1500,
@@ -216,8 +218,8 @@ def test_variants_cost_and_average_the_same():
         "adam": 6000,
     }
     each = {"euler": 1, "heun2": 2, "rk4_classic": 4, "alternating": 1, "adam": 1}
-    for name, preset in found.items():
-        assert each[name] / (1 - preset.decay) == pytest.approx(1000)
+    for name, one in found.items():
+        assert each[name] / (1 - one.decay) == pytest.approx(1000)
     assert found["heun2"].penalty == base.penalty
     assert found["adam"].keywords()["penalties"] == []
     with pytest.raises(ArgumentError, match="fixed-step"):
@@ -320,9 +322,10 @@ def test_animations_of_long_runs_have_few_pictures(tmp_path):
         assert (first, animation.convert("L").getpixel((100, 100))) == pytest.approx((0, 254), abs=2)
 
 
-def test_a_run_that_diverges_says_so(call, tmp_path):
+def test_a_run_that_diverges_says_so(call, tmp_path, capsys):
     words = ("train", "--preset", "digits", "--quick", "--step-size", 1e30, "--penalty", "none")
-    assert call(*words, output=tmp_path / "run") == 0
+    assert call(*words, output=tmp_path / "run") == 3
+    assert "diverged" in capsys.readouterr().err
     (row,) = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert row["diverged"] == 1
 
@@ -339,9 +342,9 @@ def test_switches_of_the_machine(call, short, tmp_path, switch):
 
 
 def test_tensorboard(call, tmp_path, capsys, monkeypatch):
-    real = images_training.importlib.util.find_spec
+    real = images_board.importlib.util.find_spec
     missing = lambda name: None if name == "tensorboard" else real(name)  # noqa: E731
-    monkeypatch.setattr(images_training.importlib.util, "find_spec", missing)
+    monkeypatch.setattr(images_board.importlib.util, "find_spec", missing)
     assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "run") == 0
     assert "pip install 'odegan[tensorboard]'" in capsys.readouterr().err
     monkeypatch.undo()
@@ -358,23 +361,32 @@ def test_the_game_of_a_preset_is_always_the_same(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_grids():
+def test_pictures_are_the_tiles_enlarged(tmp_path):
     shown = torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1, 1).expand(3, 3, 4, 4)
-    sheet = images_pictures.grid(shown, columns=2)
-    assert sheet.shape == (11, 11, 3)
+    with Image.open(images_pictures.save(shown, tmp_path / "grid.png", columns=2)) as picture:
+        sheet = np.asarray(picture)
+    factor = len(sheet) // 11
+    assert sheet.shape == (11 * factor, 11 * factor, 3)
+    sheet = sheet[::factor, ::factor]
     assert sheet[1, 1].tolist() == [0, 0, 0]
     assert sheet[1, 6].tolist() == [128, 128, 128]
     assert sheet[6, 1].tolist() == sheet[6, 6].tolist() == sheet[0, 0].tolist() == [255, 255, 255]
 
 
+def test_coverage_is_that_of_digits_alone(call, tmp_path, capsys, pictures):
+    words = ("train", "--preset", "digits", "--data", pictures, "--metrics", "coverage")
+    assert call(*words, output=tmp_path / "run") == 2
+    assert "metrics: got 'coverage'" in capsys.readouterr().err
+
+
 def test_batch_statistics_of_samples(monkeypatch):
     """Estimated statistics make every image its latent's own; those of the batch do not."""
     monkeypatch.setattr(images_sampling, "ESTIMATED", 5)
-    preset = presets.changed(presets.get("jare-cifar10-1"), {"batch_size": 4, "latent": 8})
-    game = make_game(preset)
+    coupled = preset.changed(presets.get("jare-cifar10-1"), {"batch_size": 4, "latent": 8})
+    game = make_game(coupled)
     y = game.init(seed=0)
-    running = sampler(game, y, presets.changed(preset, {"batch_statistics": False}))
-    batch = sampler(game, y, preset)
+    running = sampler(game, y, preset.changed(coupled, {"batch_statistics": False}))
+    batch = sampler(game, y, coupled)
     assert (running.normalization, batch.normalization) == ("running", "batch")
     z = running.latents(8, 0)
     torch.testing.assert_close(running.images(z)[:2], running.images(z[:2]), rtol=1e-4, atol=1e-5)
@@ -429,16 +441,16 @@ def test_every_preset_takes_two_steps_and_resumes(call, pictures, small_features
     assert row["step"] == 2
     assert np.isfinite([row["loss_disc"], row["loss_gen"], row["fid"]["value"]]).all()
 
-    before = images_training.Monitor.__call__
+    before = Monitor.__call__
 
     def cut_short(monitor, state, info):
         if monitor.step == 1:
             raise KeyboardInterrupt
         before(monitor, state, info)
 
-    monkeypatch.setattr(images_training.Monitor, "__call__", cut_short)
+    monkeypatch.setattr(Monitor, "__call__", cut_short)
     assert call(*words, output=tmp_path / "cut") == 130
-    monkeypatch.setattr(images_training.Monitor, "__call__", before)
+    monkeypatch.setattr(Monitor, "__call__", before)
     assert saved(tmp_path / "cut")["t"] < saved(tmp_path / "whole")["t"]
     assert call(*words, output=tmp_path / "cut", resume=True) == 0
     assert torch.equal(saved(tmp_path / "cut")["y"], saved(tmp_path / "whole")["y"])

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.images import presets
+from experiments.images import preset_table, presets
 from experiments.images.options import Overrides, Train
-from experiments.images.presets import PRESETS, Preset
+from experiments.images.preset import Preset
+from experiments.images.presets import PRESETS
 from odegan import ArgumentError, nets, penalties
 from odegan.training import options as arguments
 
@@ -66,6 +67,18 @@ def test_changes():
     assert Train(preset="odegan-cifar10").resolved() == presets.get("odegan-cifar10")
 
 
+def test_another_kind_of_solver_brings_its_own_step_and_penalty():
+    adam = Train(preset="odegan-cifar10", solver="adam").resolved()
+    assert (adam.step_size, adam.change, adam.option) == ((2e-4,), (), ("betas=0.5,0.999",))
+    assert (adam.penalty, adam.placement) == ((), "field")
+    heun = Train(preset="odegan-cifar10", solver="heun2").resolved()
+    assert (heun.step_size, heun.penalty) == ((0.01, 0.04, 0.02), ("generator_gradient:0.02",))
+    jare = Train(preset="jare-cifar10-1", solver="rmsprop").resolved()
+    assert (jare.step_size, jare.penalty) == ((1e-4,), ("jare:100",))
+    assert Train(preset="jare-cifar10-1", solver="rk4").resolved().step_size == (0.02,)
+    assert Train(preset="digits", solver="adam", step_size=(0.3,)).resolved().step_size == (0.3,)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,7 +104,7 @@ def test_unknown_presets_are_refused():
 
 
 def test_the_page_has_the_table_as_it_is():
-    """To renew it: python -c 'from experiments import presets; print(presets.table())'."""
+    """To renew it: python -c 'from experiments.images import preset_table; print(preset_table.table())'."""
     between = re.search(r"<!-- presets -->\n(.*)\n<!-- /presets -->", PAGE.read_text(), re.DOTALL)
     assert between is not None
-    assert between[1].strip() == presets.table()
+    assert between[1].strip() == preset_table.table()

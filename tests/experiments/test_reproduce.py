@@ -12,13 +12,13 @@ import pytest
 
 pytest.importorskip("tyro")
 
-from experiments.digits import experiment as digits
+from experiments.digits.options import Digits
 from experiments.framework import command_line
 from experiments.framework.folder import Folder
 from experiments.framework.options import Options
 from experiments.framework.publishing import publish
 from experiments.images import experiment as images
-from experiments.mog16 import experiment as mog16
+from experiments.mog16.options import Mog16
 from experiments.reproduce import experiment as reproduce
 from experiments.reproduce.experiment import COMMANDS
 
@@ -35,7 +35,7 @@ def test_the_table_is_that_of_the_published_pages():
 
 @pytest.mark.parametrize(
     "page, options",
-    {"mog16": mog16.Mog16, "digits": digits.Digits, "images_digits_compared": images.Command}.items(),
+    {"mog16": Mog16, "digits": Digits, "images_digits_compared": images.Command}.items(),
 )
 def test_commands_are_understood(page, options):
     module, *arguments = shlex.split(COMMANDS[page])

@@ -19,7 +19,9 @@ pytest.importorskip("tyro")
 from experiments.framework import mixture
 from experiments.ring8 import experiment as ring8
 from experiments.ring8 import question as ring8_question
-from experiments.ring8.settings import SETTINGS, Method
+from experiments.ring8.options import Ring8
+from experiments.ring8.results import Pair
+from experiments.ring8.rings import RINGS, Method
 from odegan import gan
 from odegan.metrics import mixture_scores
 
@@ -65,7 +67,7 @@ def test_every_method_and_every_pair_has_its_row(quick) -> None:
     name, folder = quick
     rows = summary(folder / "run")
     if name == "ring8":
-        expected = [(setting.title, method) for setting in SETTINGS.values() for method in setting.methods]
+        expected = [(setting.title, method) for setting in RINGS.values() for method in setting.methods]
         assert [(row["setting"], row["method"]) for row in rows] == expected
         assert all(row["evaluations"] == 4 for row in rows)
     else:
@@ -82,7 +84,7 @@ def test_every_method_and_every_pair_has_its_row(quick) -> None:
     ],
 )
 def test_networks_and_latents_are_the_papers(name, latent, generator, discriminator) -> None:
-    game = SETTINGS[name].game(shrink=1)
+    game = RINGS[name].game(shrink=1)
     sizes = [sum(a * b + b for a, b in pairwise(n)) for n in (discriminator, generator)]
     assert [game.n_disc, game.n_gen] == sizes
     z = game._latents(20_000, 0)
@@ -93,7 +95,7 @@ def test_networks_and_latents_are_the_papers(name, latent, generator, discrimina
 @pytest.mark.parametrize("name, radius, sigma", [("jare", 2.0, 0.06), ("clc", 1.0, 0.05)])
 @pytest.mark.parametrize("draw", ["draw", "draw_independent"])
 def test_rings_have_their_radius_spread_and_equal_modes(name: str, radius: float, sigma: float, draw: str) -> None:
-    target = SETTINGS[name].target
+    target = RINGS[name].target
     x = getattr(target, draw)(64_000, torch.Generator().manual_seed(0))
     distance, nearest = torch.cdist(x, target.modes).min(1)
     assert torch.allclose(target.modes.norm(dim=1), torch.tensor(radius))
@@ -106,7 +108,7 @@ def test_rings_have_their_radius_spread_and_equal_modes(name: str, radius: float
 
 
 def test_a_ring_without_gaps_is_covered_but_not_resolved() -> None:
-    for setting in SETTINGS.values():
+    for setting in RINGS.values():
         target, radius = setting.target, float(setting.target.modes.norm(dim=1)[0])
         angles = torch.linspace(0, 2 * math.pi, 5000)
         smeared = radius * torch.stack([angles.cos(), angles.sin()], 1)
@@ -119,7 +121,7 @@ def test_a_ring_without_gaps_is_covered_but_not_resolved() -> None:
 
 def test_the_bias_is_the_closed_form_of_a_linear_game() -> None:
     """D(x) = w x + c, G(z) = W z + b, Wasserstein: g_D is mean G(z) - mean x, so trace(Cov) = 4 |W|^2 + r^2 + 2 sigma^2."""
-    setting = SETTINGS["jare"]
+    setting = RINGS["jare"]
     game = gan(nn.Linear(64, 2), nn.Linear(2, 1), loss="wasserstein", latent=setting.latent)
     y = game.init(seed=0)
     y[-2:] = torch.tensor([3.0, -4.0])
@@ -132,13 +134,13 @@ def test_the_bias_is_the_closed_form_of_a_linear_game() -> None:
 
 
 def test_differences_are_paired_by_seed() -> None:
-    def trained(quality: list[list[float]]) -> mixture.Trained:
+    def trained(quality: list[list[float]]) -> mixture.EnsembleRun:
         values = torch.tensor(quality, dtype=torch.float64)
         scores = mixture.MixtureScores(values, values, values)
-        return mixture.Trained(None, np.arange(2.0), torch.zeros(2, 3, 1), scores, 0.0, 0.0)
+        return mixture.EnsembleRun(None, np.arange(2.0), torch.zeros(2, 3, 1), scores, 0.0, 0.0)
 
     biased, unbiased = trained([[9.0, 9, 9], [0.1, 0.2, 0.3]]), trained([[9.0, 9, 9], [0.2, 0.4, 0.6]])
-    pair = ring8_question.Pair(8, biased, unbiased, torch.ones(2, 3, 2))
+    pair = Pair(8, biased, unbiased, torch.ones(2, 3, 2))
     row = ring8_question.rows([pair])[0]
     assert row["unbiased - biased"] == pytest.approx((0.2, 0.1 / 3**0.5))
     # t = 0.2 / (0.1 / sqrt(3)) = 2 sqrt(3) with 2 degrees of freedom: p = 1 - t / sqrt(2 + t^2).
@@ -146,21 +148,21 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_turns_are_taken_where_the_paper_takes_them() -> None:
-    options = ring8.Ring8()
+    options = Ring8()
     turns = {
         (name, method): ring8.keywords(options, setting, how)["options"].get("alternating", False)
-        for name, setting in SETTINGS.items()
+        for name, setting in RINGS.items()
         for method, how in setting.methods.items()
     }
     assert all(turns[key] == (key[0] == "clc" or key == ("jare", "alternating reg-G2")) for key in turns)
-    rk4 = ring8.Ring8(solver="rk4", penalty=("jare:1",))
-    assert ring8.keywords(rk4, SETTINGS["clc"], Method(("jare:1",)))["options"] == {}
+    rk4 = Ring8(solver="rk4", penalty=("jare:1",))
+    assert ring8.keywords(rk4, RINGS["clc"], Method(("jare:1",)))["options"] == {}
 
 
 def test_full_is_the_papers_length() -> None:
-    options = ring8.Ring8(full=True)
+    options = Ring8(full=True)
     assert (options.steps, options.step_size, options.shrink) == (20_000, 1e-4, 1)
-    assert (ring8.Ring8().steps, ring8.Ring8(question=True).steps) == (2000, 1500)
+    assert (Ring8().steps, Ring8(question=True).steps) == (2000, 1500)
 
 
 def test_any_solver_and_penalty_from_the_command_line(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_any_solver_and_penalty_from_the_command_line(tmp_path: Path) -> None:
     assert all(row["evaluations"] == 16 for row in rows)
 
 
-@pytest.mark.parametrize("switches, intervals", [(("--setting", "clc", "--methods", "abs"), 3), (("--question",), 6)])
+@pytest.mark.parametrize("switches, intervals", [(("--rings", "clc", "--methods", "abs"), 3), (("--question",), 6)])
 def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
     switches, intervals, tmp_path: Path, monkeypatch, capsys
 ) -> None:
@@ -204,7 +206,7 @@ def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
 
 
 def test_a_member_that_diverges_has_no_modes(tmp_path: Path) -> None:
-    switches = ("--solver", "euler", "--step-size", "1e20", "--penalty", "none", "--setting", "jare")
+    switches = ("--solver", "euler", "--step-size", "1e20", "--penalty", "none", "--rings", "jare")
     assert call(tmp_path, *switches) == 0
     (row,) = summary(tmp_path)
     assert row["diverged"] == "2 of 2"
@@ -212,9 +214,9 @@ def test_a_member_that_diverges_has_no_modes(tmp_path: Path) -> None:
 
 
 WRONG = [
-    ("--setting clcc", "did you mean 'clc'?"),
+    ("--rings clcc", "did you mean 'clc'?"),
     ("--methods JARR", "did you mean 'JARE'?"),
-    ("--setting clc --methods consensus", "methods: got 'consensus'"),
+    ("--rings clc --methods consensus", "methods: got 'consensus'"),
     ("--solver rk4", "solver: got 'rk4'"),
     ("--solver rk5 --penalty none", "solver: got 'rk5'"),
     ("--penalty jare", "penalty: got 'jare'"),
@@ -248,5 +250,5 @@ def test_help_says_how_long_the_default_is(capsys) -> None:
     assert end.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "2,000 steps" in said
-    for name in ("setting", "methods", "penalty", "solver", "full", "question", "batch-sizes"):
+    for name in ("rings", "methods", "penalty", "solver", "full", "question", "batch-sizes"):
         assert f"--{name}" in said

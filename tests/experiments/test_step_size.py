@@ -13,7 +13,8 @@ from matplotlib.image import imread
 pytest.importorskip("tyro")
 
 from experiments.step_size import experiment as step_size
-from experiments.step_size.experiment import BANDS, StepSize, fixed_solvers, limits, measured, row, shares
+from experiments.step_size.experiment import BANDS, limits, measured, row, shares
+from experiments.step_size.options import StepSize, fixed_solvers
 from experiments.step_size.trials import Trials, attempt, trials
 from odegan import Game, advise, games, max_stable_step
 from odegan.solvers import stability
@@ -169,7 +170,7 @@ def test_penalties_of_the_command_line_are_used(quick, tmp_path):
 
 def test_a_training_that_diverges_ends_in_one_line(tmp_path, capsys):
     switches = ["--quick", "--no-progress", "--output", str(tmp_path / "run"), "--penalty", "jare:1e6"]
-    assert step_size.main(switches) == 2
+    assert step_size.main(switches) == 3
     said = capsys.readouterr().err
-    assert "steps: got 0.1; it must be steps at which the training stays finite" in said
+    assert "diverged: the training with steps of 0.1" in said
     assert len(said.splitlines()) == 1

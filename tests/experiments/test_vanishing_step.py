@@ -14,10 +14,12 @@ from matplotlib.image import imread
 pytest.importorskip("tyro")
 
 from experiments.framework.folder import Folder
-from experiments.vanishing_step import experiment
-from experiments.vanishing_step.experiment import VanishingStep
-from experiments.vanishing_step.noise import SHIFTING, Mean, deviation, ends, exact_shift, fitted, mean_ratio, shifts
+from experiments.framework.power_laws import Mean, fit_power_law, mean_ratio
+from experiments.vanishing_step import deterministic, experiment
+from experiments.vanishing_step.ensembles import deviation, ends
+from experiments.vanishing_step.options import VanishingStep
 from experiments.vanishing_step.problems import SIGMA, Problem, V, gaussian, network
+from experiments.vanishing_step.shifts import SHIFTING, exact_shift, shifts
 from odegan import ArgumentError, games, vector_field
 
 torch.set_num_threads(1)
@@ -32,10 +34,10 @@ def folder(tmp_path: Path) -> Folder:
 def test_slopes_on_an_exact_game(folder: Folder) -> None:
     options, start = VanishingStep(counts=(16, 32, 64), progress=False), torch.tensor([0.5, -0.3], dtype=torch.float64)
     problem = replace(gaussian("cpu"), name="Dirac", game=games.dirac("minimax", c=1.0), y0=start)
-    flow = experiment.reference(problem, options)
-    _, rows = experiment.without_noise(problem, flow, options, folder)
+    flow = deterministic.reference(problem, options)
+    _, rows = deterministic.without_noise(problem, flow, options, folder)
     measured = {row["method"]: row["measured"] for row in rows}
-    orders = {"euler": 1, "heun2": 2, "rk4": 4, "rk4_classic": 4} | dict.fromkeys(experiment.MOVEMENTS, 1)
+    orders = {"euler": 1, "heun2": 2, "rk4": 4, "rk4_classic": 4} | dict.fromkeys(deterministic.MOVEMENTS, 1)
     assert measured == {method: pytest.approx(order, abs=0.1) for method, order in orders.items()}
 
 
@@ -81,7 +83,7 @@ def test_ensembles_have_the_covariance_of_the_linear_game(kind: str, folder: Fol
     options, problem = VanishingStep(members=300, progress=False), linear(gaussian("cpu"))
     solver, _, stage = kind.partition(", ")
     found = ends(problem, solver, STEPS, SIZE, options, folder, stage or None)
-    measured = deviation(found, experiment.noiseless(problem, solver, STEPS, options)[-1])
+    measured = deviation(found, deterministic.noiseless(problem, solver, STEPS, options)[-1])
     assert measured.error < 0.1 * measured.value
     assert abs(measured.value - expected(kind, options)) < 4 * measured.error
 
@@ -110,7 +112,7 @@ def test_penalties_shift_the_field_by_the_closed_form(name: str) -> None:
 def test_slope_has_the_standard_error_that_repetition_shows() -> None:
     source, x = torch.Generator().manual_seed(0), [1.0, 2.0, 4.0, 8.0]
     drawn = 3.0 * torch.tensor(x) * (1 + 0.05 * torch.randn(4000, 4, generator=source))
-    found = [fitted(x, [Mean(float(v), 0.05 * float(v)) for v in y]) for y in drawn]
+    found = [fit_power_law(x, [Mean(float(v), 0.05 * float(v)) for v in y]) for y in drawn]
     slopes = torch.tensor([line.slope for line in found])
     assert float(slopes.mean()) == pytest.approx(1, abs=0.003)
     assert float(slopes.std()) == pytest.approx(found[0].error, rel=0.05)

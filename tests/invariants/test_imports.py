@@ -127,7 +127,7 @@ def test_torchdiffeqs_private_modules_have_one_file():
 @pytest.mark.parametrize("library", ["matplotlib", "sklearn", "torchmetrics", "torch_fidelity", "tyro"])
 def test_extras_stay_out_of_the_core(library):
     users = {package(name) for name, known in IMPORTS.items() if any(i.split(".")[0] == library for i in known)}
-    assert {user for user in users if user.startswith("odegan")} <= {"odegan.metrics", "odegan.plots"}
+    assert {user for user in users if user.startswith("odegan")} <= {"odegan.data", "odegan.metrics", "odegan.plots"}
 
 
 def test_obsolete_packages_are_not_imported():

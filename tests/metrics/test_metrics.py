@@ -6,15 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from odegan import ArgumentError
 from odegan.metrics import (
-    DigitClassifier,
     coverage,
     extract_features,
     fid,
-    load_digits,
     mixture_scores,
-    train_classifier,
 )
 from odegan.metrics import mixture as mixture_module
 
@@ -105,44 +101,6 @@ def test_mixture_refuses(change, message):
         mixture_scores(**arguments)
 
 
-def test_digits():
-    images, labels = load_digits()
-    assert images.shape == (1797, 1, 8, 8)
-    assert images.dtype == torch.float32
-    assert (images.min(), images.max()) == (-1, 1)
-    assert labels.shape == (1797,)
-    assert labels.unique().tolist() == list(range(10))
-
-
-@pytest.fixture(scope="module")
-def classifier() -> DigitClassifier:
-    return train_classifier(seed=0)[0]
-
-
-def test_classifier_is_accurate_deterministic_and_leaves_the_generator(classifier):
-    torch.manual_seed(5)
-    state = torch.get_rng_state()
-    again, accuracy = train_classifier(seed=0)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert accuracy >= 0.97
-    assert not again.training
-    expected = classifier.state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
-
-
-def test_classifier_is_kept_on_disk(classifier, tmp_path, monkeypatch):
-    path = tmp_path / "new" / "classifier.pt"
-    _, accuracy = train_classifier(seed=0, path=path)
-    monkeypatch.setattr("odegan.metrics.digits._fit", None)  # a second training would fail
-    loaded, loaded_accuracy = train_classifier(seed=0, path=path)
-    images = load_digits()[0][:20]
-    assert torch.equal(loaded(images), classifier(images))
-    assert loaded_accuracy == accuracy
-    assert [p.name for p in path.parent.iterdir()] == ["classifier.pt"]
-    with pytest.raises(ValueError, match=r"^path: got .* a new file or one of seed 1; this one has seed 0"):
-        train_classifier(seed=1, path=path)
-
-
 def test_features_are_those_of_evaluation_mode_and_modes_are_restored():
     net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(0.5))
     net[1].eval()
@@ -175,37 +133,6 @@ def test_fid_of_gaussians():
     line = torch.randn(50, 1, dtype=torch.float64)
     line = (line - line.mean()) / line.std()
     assert fid(nn.Identity(), 2 * line + 1, 5 * line - 3) == pytest.approx(16 + 9, rel=1e-12)
-
-
-@pytest.mark.parametrize("content", [b"torn", b""], ids=str)
-def test_a_damaged_classifier_is_refused(content, tmp_path):
-    (tmp_path / "classifier.pt").write_bytes(content)
-    with pytest.raises(ArgumentError, match=r"^path: got .*classifier\.pt'; .* cannot be read") as caught:
-        train_classifier(seed=0, path=tmp_path / "classifier.pt")
-    assert "\n" not in str(caught.value)
-
-
-def test_fid_orders_digits(classifier):
-    images, _ = load_digits()
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    half, other = images[order[:898]], images[order[898:]]
-    dtype = next(classifier.parameters()).dtype
-    same = fid(classifier.features, half, half)
-    sampling = fid(classifier.features, half, other)
-    noise = fid(classifier.features, half, torch.rand(898, 1, 8, 8) * 2 - 1)
-    assert abs(same) < 1e-5
-    assert 0.01 < sampling < 1
-    assert noise > 5
-    assert next(classifier.parameters()).dtype == dtype
-    rows, other_rows = (extract_features(classifier.features, x) for x in (half, other))
-    assert sampling == pytest.approx(gaussian_distance(rows, other_rows), rel=1e-5)
-
-
-def test_fid_of_diverged_images_is_nan(classifier):
-    images = load_digits()[0][:50]
-    broken = images.clone()
-    broken[3] = math.nan
-    assert math.isnan(fid(classifier.features, images, broken))
 
 
 def test_fid_refuses():
@@ -271,15 +198,6 @@ def test_coverage_of_the_same_distribution_is_its_expectation():
     expected = 1 - math.prod((n - i) / (m + n - i) for i in range(1, k + 1))
     scores = torch.tensor(values)
     assert abs(scores.mean() - expected) < 4 * scores.std() / math.sqrt(len(scores))
-
-
-def test_coverage_of_digits(classifier):
-    images, labels = load_digits()
-    rows = extract_features(classifier.features, images)
-    half = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)) % 2 == 0
-    assert coverage(rows[half], rows[~half], labels[half]).per_class.min() > 0.85
-    noise = extract_features(classifier.features, torch.rand(1797, 1, 8, 8) * 2 - 1)
-    assert coverage(rows, noise, labels).overall < 0.02
 
 
 @pytest.mark.parametrize(

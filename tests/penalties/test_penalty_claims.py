@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 
@@ -191,21 +192,14 @@ def test_truncation_error_for_both_is_that_of_one_and_the_other():
 # On every experiment's command line.
 def test_penalty_is_an_option_of_every_experiment():
     pytest.importorskip("tyro")
-    from experiments.digits import experiment as digits
-    from experiments.dirac import experiment as dirac
-    from experiments.gaussian import experiment as gaussian
-    from experiments.mog16 import experiment as mog16
-    from experiments.rotational import experiment as rotational
-    from experiments.step_size import experiment as step_size
+    from experiments.digits.options import Digits
+    from experiments.dirac.options import Dirac
+    from experiments.gaussian.options import Gaussian
+    from experiments.mog16.options import Mog16
+    from experiments.rotational.options import Rotational
+    from experiments.step_size.options import StepSize
 
-    for options in (
-        digits.Digits,
-        dirac.Dirac,
-        gaussian.Gaussian,
-        mog16.Mog16,
-        rotational.Rotational,
-        step_size.StepSize,
-    ):
+    for options in (Digits, Dirac, Gaussian, Mog16, Rotational, StepSize):
         made = options(penalty=("jare:10", "generator_gradient:0.5")).charged()
         assert [str(one) for one in made] == [str(penalties.jare(10.0)), str(penalties.generator_gradient(0.5))]
         assert options(penalty=("none",)).charged() == []
@@ -221,9 +215,10 @@ COMMANDS = {  # experiment -> a column of its summary that two penalties must ch
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_penalties_act_from_the_command_line(name, tmp_path):
+def test_penalties_act_from_the_command_line(name, tmp_path, monkeypatch):
     pytest.importorskip("tyro")
-    module = __import__(f"experiments.{name}", fromlist=["main"])
+    monkeypatch.chdir(tmp_path)  # where the digits keep their classifier
+    module = importlib.import_module(f"experiments.{name}.experiment")
 
     def column(*switches):
         folder = tmp_path / "_".join(["run", *switches]).replace(":", "")
@@ -249,7 +244,7 @@ def test_penalties_act_from_the_command_line(name, tmp_path):
 )
 def test_penalties_that_a_game_cannot_have_end_in_one_line(name, text, words, tmp_path, capsys):
     pytest.importorskip("tyro")
-    module = __import__(f"experiments.{name}", fromlist=["main"])
+    module = importlib.import_module(f"experiments.{name}.experiment")
     assert module.main(["--penalty", text, "--output", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
     assert words in said

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits, and a small classifier of them whose features serve FID and coverage."""
+"""A small classifier of scikit-learn's digits, whose features serve FID and coverage."""
 
 import os
 import warnings
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import trange
 
+from odegan.data import load_digits
 from odegan.utils import checkpoint
 from odegan.utils.checks import fail, one_line, whole
 
@@ -16,23 +17,10 @@ _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
 _EPOCHS = 20
 
 
-def load_digits() -> tuple[Tensor, Tensor]:
-    """Images (1797, 1, 8, 8) float32 in [-1, 1] and labels (1797,) int64, from scikit-learn's own files.
-
-    The 17 grey levels g = 0..16 become g/8 - 1. These are the test digits of the UCI set "Optical Recognition
-    of Handwritten Digits" (Alpaydin and Kaynak 1998).
-    """
-    from sklearn.datasets import load_digits as sklearn_digits
-
-    data = sklearn_digits()
-    images = torch.as_tensor(data.data, dtype=torch.float32).reshape(-1, 1, 8, 8) / 8 - 1
-    return images, torch.as_tensor(data.target, dtype=torch.int64)
-
-
 class DigitClassifier(nn.Module):
     """Images (B, 1, 8, 8) -> logits (B, 10), linear in the 32 features of ``features``: images -> (B, 32).
 
-    The features are layer-normalised (mean 0 and variance 1 over the 32), so that distances in them have the
+    The features are layer-normalized (mean 0 and variance 1 over the 32), so that distances in them have the
     same scale however long the training; and taken before the ReLU, whose atoms at 0 would be far from the
     Gaussian FID assumes.
     """
@@ -66,7 +54,7 @@ def train_classifier(
     was.
 
     Args:
-        seed: of the initialisation and the order of the batches; the same seed gives the same classifier.
+        seed: of the initialization and the order of the batches; the same seed gives the same classifier.
         path: where to keep it. An existing file is loaded instead of training, if it was made with the same
             seed.
         progress: show a bar over the epochs.
@@ -90,7 +78,7 @@ def _fit(classifier: DigitClassifier, progress: bool) -> float:
     """Train in place, with torch's global generator for the batches; returns the held-out accuracy."""
     images, labels = load_digits()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    held_out, train = order[:_HELD_OUT], order[_HELD_OUT:]
+    held_out, train = order.split([_HELD_OUT, len(order) - _HELD_OUT])
     adam = torch.optim.Adam(classifier.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, _EPOCHS)
     for _ in trange(_EPOCHS, desc="digit classifier", disable=not progress):
@@ -116,7 +104,8 @@ def _load(path: Path, seed: int) -> tuple[DigitClassifier, float]:
     classifier = DigitClassifier()
     try:
         saved = torch.load(path, weights_only=True)
-        found, accuracy = saved["seed"], float(saved["accuracy"])
+        found = saved["seed"]
+        accuracy = float(saved["accuracy"])
         classifier.load_state_dict(saved["state"])
     except Exception as error:  # a damaged file raises almost anything
         fail("path", str(path), f"a new file, or a digit classifier's; this one cannot be read ({one_line(error)})")

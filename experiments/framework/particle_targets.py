@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 
 from odegan import flows
-from odegan.metrics import load_digits
+from odegan.data import load_digits
 
 SPREAD = 0.1  # standard deviation of a mode, and of the cloud that starts inside one
 EXTENT = 2.5  # pictures and the landmarks' grid cover [-EXTENT, EXTENT]^2
@@ -31,17 +32,17 @@ class Target(NamedTuple):
 
 
 def circle(modes: int, count: int, seed: int) -> Target:
-    """Equal normal modes on a circle, as many points in each: two at distance 2, eight at 1.15 from their neighbours.
+    """Equal normal modes on a circle, as many points in each: two at distance 2, eight at 1.15 from their neighbors.
 
     >>> circle(2, 10, 0).modes.round().abs().tolist()
     [[1.0, 0.0], [1.0, 0.0]]
     """
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
-    centres = RADII[modes] * torch.stack([angles.cos(), angles.sin()], 1)
+    centers = RADII[modes] * torch.stack([angles.cos(), angles.sin()], 1)
     draw = torch.Generator().manual_seed(seed)
     noise = torch.randn(modes, count // modes, 2, generator=draw, dtype=torch.float64)
-    data = (centres[:, None] + SPREAD * noise).reshape(-1, 2)
-    return Target({2: "two modes", 8: "ring of 8"}[modes], data, centres, centres[0])
+    data = rearrange(centers[:, None] + SPREAD * noise, "mode point xy -> (mode point) xy")
+    return Target({2: "two modes", 8: "ring of 8"}[modes], data, centers, centers[0])
 
 
 def digits() -> Target:
@@ -50,7 +51,7 @@ def digits() -> Target:
     Clouds start around the mean of the zeros.
     """
     images, labels = load_digits()
-    pixels = images.flatten(1).double()
+    pixels = rearrange(images, "n c h w -> n (c h w)").double()
     pixels = pixels - pixels.mean(0)
     plane = pixels @ torch.linalg.svd(pixels, full_matrices=False).Vh[:2].T
     plane = plane / plane[:, 0].std()

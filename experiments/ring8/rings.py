@@ -1,4 +1,4 @@
-"""The ring of 8 Gaussians as JARE's and CLC-GAN's papers train it: data, networks, optimiser, and what each compares."""
+"""The ring of 8 Gaussians as JARE's and CLC-GAN's papers train it: data, networks, optimizer, and what each compares."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One paper's ring; widths are those of the hidden layers, batch_size its minibatch."""
+class Ring:
+    """One paper's ring, networks and loss; widths are those of the hidden layers, batch_size its minibatch."""
 
     title: str
     target: Mixture
@@ -73,8 +73,8 @@ _CLC: dict[str, Method] = {
     "JARE": Method(("jare:10",)),
 }
 
-SETTINGS: dict[str, Setting] = {
-    "jare": Setting(
+RINGS: dict[str, Ring] = {
+    "jare": Ring(
         title="JARE's ring",
         target=ring(2.0, 0.06),
         loss="minimax",
@@ -86,7 +86,7 @@ SETTINGS: dict[str, Setting] = {
         extent=3.0,
         methods=_JARE,
     ),
-    "clc": Setting(
+    "clc": Ring(
         title="CLC's ring",
         target=ring(1.0, 0.05),
         loss="wasserstein",

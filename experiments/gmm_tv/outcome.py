@@ -1,0 +1,80 @@
+"""What comes of one dynamics from all starts, and which kinds of discriminators are left."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from experiments.gmm_tv.dynamics import truth
+from odegan import games
+from odegan.games.closed_form.interval_union import cdf
+
+SUCCESS = 0.05  # of the total variation at the end
+COLLAPSED = 0.01  # length of both intervals
+BLIND = 0.01  # share of the data on which a constant discriminator may still differ
+MERGED = 0.1  # distance of the generator's means
+KINDS = ("constant, not empty", "success, alive", "success, empty", "success, constant not empty")
+
+
+class Outcome(NamedTuple):
+    """Of one dynamics: ts (T,), one member's path (T, P), and where all members end (E, P)."""
+
+    ts: torch.Tensor
+    path: torch.Tensor
+    end: torch.Tensor
+
+    @property
+    def distance(self) -> torch.Tensor:
+        """TV(G*, G) (E,)."""
+        return games.gmm_tv(truth()).total_variation(self.end[:, -2:])
+
+    @property
+    def success(self) -> torch.Tensor:
+        """Whether the generator is near the truth, (E,)."""
+        return self.distance < SUCCESS
+
+    @property
+    def collapsed(self) -> torch.Tensor:
+        """Whether both intervals are shorter than 0.01, (E,)."""
+        return ((self.end[:, 1:4:2] - self.end[:, 0:4:2]).abs() < COLLAPSED).all(1)
+
+    @property
+    def constant(self) -> torch.Tensor:
+        """Whether the discriminator is the same number, 0 or another, on all but a hundredth of the data, (E,)."""
+        ends, order = self.end[:, :4].sort(dim=1)
+        steps = torch.tensor([1, -1, 1, -1])[order]
+        values = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
+        below = cdf(ends[..., None] - truth()).mean(-1)
+        zero = torch.zeros_like(below[:, :1])
+        pieces = torch.cat([zero, below, zero + 1], dim=1).diff(dim=1)
+        shares = torch.stack([(pieces * (values == v)).sum(1) for v in range(-2, 3)])
+        return shares.amax(0) > 1 - BLIND
+
+    @property
+    def merged(self) -> torch.Tensor:
+        """Whether the generator's means are within a tenth of one another, (E,)."""
+        return (self.end[:, -1] - self.end[:, -2]).abs() < MERGED
+
+
+def share(which: torch.Tensor) -> float:
+    """The share of true ones."""
+    return float(which.double().mean())
+
+
+def by_kind(found: Outcome, off: torch.Tensor) -> dict[str, float | None]:
+    """Of the discriminators that are constant without being empty, their share; and the success beside each kind."""
+    full = found.constant & ~found.collapsed
+    beside = [found.success[off & kind] for kind in (~found.constant, found.collapsed, full)]
+    return dict(zip(KINDS, [share(full[off]), *(share(part) if len(part) else None for part in beside)], strict=True))
+
+
+def fates(found: Outcome, off: torch.Tensor) -> list[float]:
+    """Shares of success, and of failures with both intervals empty, with a discriminator otherwise constant, and others."""
+    kinds = [found.success, found.collapsed, found.constant, torch.ones_like(off)]
+    left = off
+    shares = []
+    for kind in kinds:
+        shares.append(share((left & kind)[off]))
+        left = left & ~kind
+    return shares

@@ -1,0 +1,62 @@
+"""What a checkpoint of ``train`` holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from experiments.images.ingredients import make_game
+from experiments.images.preset import RAW, Preset
+from odegan import ArgumentError
+from odegan.games.network import NetworkGame
+from odegan.training.state import check_state
+from odegan.utils import checkpoint
+from odegan.utils.checks import choose, fail, one_line
+
+
+class TrainingCheckpoint(NamedTuple):
+    """A checkpoint of ``train``: the preset as it was run, its game, time, steps done, and parameters by name ("raw", or an
+    average).
+    """
+
+    preset: Preset
+    game: NetworkGame
+    t: float
+    step: int
+    states: dict[str, torch.Tensor]
+
+    def state(self, name: str | None) -> torch.Tensor:
+        """The parameters of that name; None: those that the run itself scored."""
+        name = self.preset.scored if name is None else choose("average", name, [RAW, *self.preset.averages])
+        if name not in self.states:
+            fail("average", name, f"one of {', '.join(self.states)}: it had not begun at step {self.step}")
+        return self.states[name]
+
+
+def load(path: Path, device: str) -> TrainingCheckpoint:
+    """Read a checkpoint of ``train``.
+
+    Raises ``ArgumentError`` for a file that is missing, damaged, or of another program.
+    """
+    try:
+        payload = checkpoint.load(path, device)
+    except FileNotFoundError:
+        fail("checkpoint", str(path), "an existing file")
+    try:
+        *averages, monitor = payload["callbacks"]
+        preset = Preset(**monitor["preset"])
+        preset.check()
+        states = {RAW: payload["y"]} | {
+            name: kept["y"] for name, kept in zip(preset.averages, averages, strict=True) if kept["y"] is not None
+        }
+        found = TrainingCheckpoint(preset, make_game(preset), payload["t"], monitor["step"], states)
+        for y in states.values():
+            check_state(found.game, y)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a file may hold
+        reason = one_line(error) or type(error).__name__
+        raise ArgumentError(
+            f"checkpoint: got {str(path)!r}, which is none of `experiments.images train` ({reason})"
+        ) from error
+    return found

@@ -1,0 +1,91 @@
+"""The command line of the mixture of 16 Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from tyro.conf import UseAppendAction
+
+from experiments.framework.options import Options
+from experiments.framework.penalty_options import NONE
+from experiments.framework.solver_defaults import ByFamily, by_family
+from experiments.framework.solver_options import SolverOptions
+from odegan import losses, solvers
+from odegan.utils.checks import choose, fail, whole
+
+# What each setting of the comparison changes in the options of the command line.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "rk4_classic": {},
+    "euler": {"solver": "euler"},
+    "heun2": {"solver": "heun2"},
+    # As many evaluations a unit of time as Euler's method takes at h = 0.1.
+    "rk4_classic h=0.4": {"step_size": 0.4},
+    "heun2 h=0.2": {"solver": "heun2", "step_size": 0.2},
+    "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
+    "alternating": {"solver": "alternating"},
+    "no penalty": {"penalty": (NONE,)},
+    "optimistic": {"solver": "optimistic"},
+    "extragradient": {"solver": "extragradient"},
+    "dopri5": {"solver": "dopri5"},
+    "players frozen": {"players": "frozen"},
+    "placement field": {"placement": "field"},
+    "placement first_stage": {"placement": "first_stage"},
+    "rk4": {"solver": "rk4"},
+    "refresh stage": {"refresh": "stage"},
+    "refresh never": {"refresh": "never"},
+}
+
+
+@dataclass
+class Mog16(SolverOptions, Options):
+    """The mixture of 16 Gaussians, the networks and the length of training."""
+
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...]; may be repeated. none: no penalty. Left out: the authors' generator_gradient:0.07."""
+    seeds: int = 8
+    """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
+    evaluations: int = 24_000
+    """Field evaluations of each member: 6,000 steps of rk4_classic, some minutes on one CPU core with 8 seeds."""
+    full: bool = False
+    """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
+    batch_size: int = 512
+    """Samples a minibatch, a multiple of 16: every mode has the same number of them."""
+    loss: str = "non_saturating"
+    """A name of odegan.losses.names()."""
+    reports: int = 20
+    """Moments at which the ensemble is scored, evenly spread over the training."""
+    samples: int = 5120
+    """Samples of each member for a score."""
+    compare: bool = False
+    """Train a table of settings, each with the same number of field evaluations, and compare them."""
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    """The settings to compare, with their names in quotation marks; more may be added when a comparison resumes."""
+    compile: bool = False
+    """Compile a step with torch.compile: slow to start, then faster."""
+
+    free: ClassVar[frozenset[str]] = Options.free | {"settings"}
+    defaults: ClassVar[ByFamily] = by_family(0.1, ("generator_gradient:0.07",), euler=0.1, adam=1e-3, rmsprop=1e-3)
+
+    def quick_form(self) -> Mog16:
+        """Two seeds, a few steps, small minibatches."""
+        return replace(self, seeds=2, evaluations=64, full=False, batch_size=32, reports=4, samples=256)
+
+    def check(self) -> None:
+        """Refuse wrong switches and lengths."""
+        super().check()
+        losses.get(self.loss)
+        facts = solvers.get(self.solver)
+        if facts.adaptive and not facts.one_step:
+            fail(
+                "solver",
+                self.solver,
+                "one that a budget of field evaluations can end; this one calls back only at its end",
+            )
+        for name in ("seeds", "evaluations", "reports", "samples"):
+            whole(name, getattr(self, name), low=1)
+        for name in self.settings:
+            choose("settings", name, SETTINGS)
+        if self.batch_size < 16 or self.batch_size % 16:
+            fail("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")

@@ -1,0 +1,113 @@
+"""The command line of the ring of 8 Gaussians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from tyro.conf import UseAppendAction
+
+from experiments.framework.options import Options
+from experiments.framework.solver_defaults import ByFamily, by_family
+from experiments.framework.solver_options import SolverOptions
+from experiments.ring8.rings import PUBLISHED_RATE, PUBLISHED_STEPS, RINGS
+from odegan import solvers
+from odegan.utils.checks import choose, fail, number, whole
+
+SHORT_STEPS = 2000
+QUESTION_STEPS = 1500
+
+
+@dataclass
+class Ring8(SolverOptions, Options):
+    """The ring of 8 Gaussians: settings, methods and the length of training."""
+
+    solver: str = "rmsprop"
+    """A name of odegan.solvers.names(); to compare the papers' methods, rmsprop or adam."""
+    penalty: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone, in place of the papers' methods."""
+    rings: tuple[str, ...] = tuple(RINGS)
+    """jare, clc, or both: whose ring, networks and loss."""
+    methods: tuple[str, ...] = ()
+    """Which of the papers' methods to compare, names in quotation marks; left out: all. More may be added on resuming."""
+    seeds: int = 8
+    """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
+    steps: int | None = None
+    """Steps (refresh intervals of an adaptive solver); left out: 2,000, and 1,500 for --question."""
+    shrink: int = 4
+    """What the papers' hidden widths are divided by."""
+    batch_size: int = 128
+    """Samples a minibatch, a multiple of 8: every mode has the same number of them."""
+    full: bool = False
+    """The papers' 20,000 steps of 0.0001, widths and minibatches (128 and 512) in place of the options; some hours."""
+    question: bool = False
+    """Train JARE's setting with the biased and the unbiased penalty over --batch-sizes, and compare them in pairs."""
+    batch_sizes: tuple[int, ...] = (8, 32, 128)
+    """Of the question, multiples of --chunks; samples are independent there, modes included."""
+    chunks: int = 4
+    """Of the unbiased penalty in the question."""
+    reports: int = 20
+    """Moments at which the ensemble is scored, evenly spread over the training."""
+    samples: int = 5120
+    """Samples of each member for a score."""
+    threads: int = 1
+    """CPU threads; a second one saves a third of the time here, and nearly half with --full."""
+
+    free: ClassVar[frozenset[str]] = Options.free | {"methods"}
+    defaults: ClassVar[ByFamily] = by_family(0.1, placement="field", euler=0.1, adam=1e-3, rmsprop=1e-3)
+
+    def __post_init__(self) -> None:
+        """The lengths that belong to the chosen form."""
+        super().__post_init__()
+        if self.full:
+            self.step_size = PUBLISHED_RATE
+            self.shrink = 1
+            self.steps = PUBLISHED_STEPS
+        elif self.steps is None:
+            self.steps = QUESTION_STEPS if self.question else SHORT_STEPS
+
+    def name(self, experiment: str) -> str:
+        """The question has a folder and pages of its own."""
+        return f"{experiment}_question" if self.question else experiment
+
+    def quick_form(self) -> Ring8:
+        """Two seeds, a few steps, narrow networks, small minibatches."""
+        few = replace(self, seeds=2, steps=4, reports=2, samples=256, full=False)
+        return replace(few, shrink=32, batch_size=16, batch_sizes=self.batch_sizes[:2])
+
+    def check(self) -> None:
+        """Refuse wrong switches and lengths."""
+        super().check()
+        for name in ("seeds", "steps", "shrink", "reports", "samples", "threads"):
+            whole(name, getattr(self, name), low=1)
+        number("step_size", self.h, low=0.0, strict=True)
+        if not self.rings:
+            fail("rings", self.rings, f"one or more of {', '.join(RINGS)}")
+        for name in self.rings:
+            choose("rings", name, RINGS)
+        known = dict.fromkeys(method for name in self.rings for method in RINGS[name].methods)
+        for name in self.methods:
+            choose("methods", name, known)
+        if self.shrink > 32:
+            fail("shrink", self.shrink, "at most 32: the narrowest layer has 128 units")
+        if self.batch_size < 8 or self.batch_size % 8:
+            fail("batch_size", self.batch_size, "a multiple of 8, one sample or more for every mode")
+        if not self.penalty and "alternating" not in solvers.get(self.solver).options:
+            fail("solver", self.solver, "rmsprop or adam to compare the papers' methods; others need --penalty")
+        if self.question:
+            self._check_question()
+
+    def _check_question(self) -> None:
+        """Refuse what the question cannot vary."""
+        if self.penalty:
+            fail("penalty", self.penalty, "left out with --question, which compares JARE's two penalties")
+        if self.methods:
+            fail("methods", self.methods, "left out with --question")
+        if self.seeds < 2:
+            fail("seeds", self.seeds, "at least 2 with --question, for a standard error")
+        whole("chunks", self.chunks, low=2)
+        if not self.batch_sizes or len(set(self.batch_sizes)) < len(self.batch_sizes):
+            fail("batch_sizes", self.batch_sizes, "at least one number, each once")
+        for size in self.batch_sizes:
+            if size < 1 or size % self.chunks:
+                fail("batch_sizes", size, f"a multiple of {self.chunks} chunks")

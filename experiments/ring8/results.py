@@ -1,0 +1,30 @@
+"""What the ring's trainings leave: one method in one ring, and pairs of runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from experiments.framework.mixture import EnsembleRun
+from experiments.ring8.rings import Ring
+from odegan import Game
+
+
+class MethodRun(NamedTuple):
+    """One method in one ring, trained; resolved: (R, E) modes resolved."""
+
+    ring: Ring
+    method: str
+    game: Game
+    trained: EnsembleRun
+    resolved: torch.Tensor
+
+
+class Pair(NamedTuple):
+    """The two runs at one batch size; bias: (R, E, 2) trace(Cov) / (B ||g||^2) of D and of G along the biased ones."""
+
+    batch_size: int
+    biased: EnsembleRun
+    unbiased: EnsembleRun
+    bias: torch.Tensor

@@ -1,0 +1,48 @@
+"""The command line of the rotational field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from experiments.framework.options import Options
+from experiments.framework.penalty_options import PenaltyOptions
+from experiments.framework.planar_fields import rotation_matrix
+from odegan import games, vector_field
+from odegan.utils.checks import number, whole
+
+
+@dataclass
+class Rotational(PenaltyOptions, Options):
+    """The rotational field, and how it is integrated."""
+
+    damping: float = 1.0
+    """a: how fast the flow itself converges."""
+    rotation: float = 25.0
+    """b of the trajectories that are shown."""
+    step_size: float = 0.01
+    """h."""
+    time: float = 0.6
+    """How long the trajectories run."""
+    steps: int = 50
+    """Steps that decide whether a solver diverges at some b."""
+    digits: float = 1e-6
+    """Relative accuracy of the measured thresholds."""
+
+    def times(self, end: float, steps: int) -> torch.Tensor:
+        """From 0 to the end, (steps + 1,) float64, on the device of the run."""
+        return torch.linspace(0, end, steps + 1, dtype=torch.float64, device=self.device)
+
+    def quick_form(self) -> Rotational:
+        """Fewer steps, and thresholds to three digits."""
+        return replace(self, steps=5, digits=1e-3)
+
+    def check(self) -> None:
+        """Refuse what is not a field that converges and a solver that moves."""
+        for name in ("damping", "step_size", "time", "digits"):
+            number(name, getattr(self, name), low=0.0, strict=True)
+        number("rotation", self.rotation)
+        whole("steps", self.steps, low=1)
+        for game in (games.quadratic(rotation_matrix(1.0, 1.0)), games.bilinear()):
+            vector_field(game, self.charged())(0.0, torch.zeros(2, dtype=torch.float64))
