@@ -5,75 +5,82 @@ Medians of the repetitions, in which the peers take turns (A B A B); a ratio is 
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+
+from tyro.conf import Positional
 
 from benchmarks import report
 from benchmarks.rows import ROWS
+from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings
+from experiments.framework import programs
 from experiments.framework.tables import aligned
+from odegan.utils.checks import choose, number, whole
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 whether or not the goals are met."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    options = _parse(arguments)
-    turn = options.turn if options.turn is not None else 0.0 if options.quick else 0.5
-    settings = Settings(options.repetitions or (2 if options.quick else 7), turn, options.quick)
+@dataclass
+class Benchmarks:
+    """What to measure, and how often."""
+
+    rows: Positional[tuple[str, ...]] = ()
+    """The rows to measure; all by default."""
+    repetitions: int | None = None
+    """Turns of each peer; 7 by default, 2 with --quick."""
+    turn: float | None = None
+    """Seconds that a turn lasts about; 0.5 by default, a single call with --quick."""
+    quick: bool = False
+    """A form whose numbers mean nothing, to see that all works."""
+    docs: Path = Path("runs/benchmarks")
+    """Folder for results/speed.json, results/speed.md and figures/speed_*.png; docs for the documentation."""
+
+    def check(self) -> None:
+        """Refuse rows that there are not, and no turns."""
+        for name in self.rows:
+            choose("rows", name, ROWS)
+        if self.repetitions is not None:
+            whole("repetitions", self.repetitions, low=1)
+        if self.turn is not None:
+            number("turn", self.turn, low=0.0, strict=True)
+
+    def settings(self) -> Settings:
+        """What the rows take."""
+        turn = 0.0 if self.quick else 0.5
+        repetitions = 2 if self.quick else 7
+        return Settings(self.repetitions or repetitions, turn if self.turn is None else self.turn, self.quick)
+
+    def command(self) -> str:
+        """What makes the same numbers again: the command without where they go."""
+        repetitions = ["--repetitions", str(self.repetitions)] if self.repetitions else []
+        turn = ["--turn", f"{self.turn:g}"] if self.turn else []
+        quick = ["--quick"] if self.quick else []
+        return shlex.join(["python", "-m", "benchmarks", *self.rows, *repetitions, *turn, *quick])
+
+
+def run(options: Benchmarks) -> int:
+    """Measure the rows one after the other, and write what there is after each; 0 whether or not the goals are met."""
     about = report.machine(os.getloadavg()[0])
-    print(", ".join(f"{key}: {value}" for key, value in about.items()))
-    results = {}
+    print(report.sentence(about))
+    results: dict[str, Result] = {}
     for name in options.rows or ROWS:
         start = time.perf_counter()
-        results[name] = ROWS[name](settings)
+        results[name] = ROWS[name](options.settings())
         print(f"\n{name} ({time.perf_counter() - start:.0f} s)", flush=True)
         for lines in results[name][::-1]:
             print(aligned(report.uniform(lines)), flush=True)
-        if options.json:
-            report.write_json(options.json, results, about)
-    if options.docs:
-        report.publish(options.docs, results, about, _command(options))
+        report.publish(options.docs, results, about, options.command())
+    print(f"\nresults: {options.docs / 'results/speed.md'}")
     return 0
 
 
-def _command(options: argparse.Namespace) -> str:
-    """What makes the same numbers again: the command without where they go."""
-    repetitions = ["--repetitions", str(options.repetitions)] if options.repetitions else []
-    turn = ["--turn", f"{options.turn:g}"] if options.turn else []
-    quick = ["--quick"] if options.quick else []
-    return shlex.join(["python", "-m", "benchmarks", *options.rows, *repetitions, *turn, *quick])
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as the experiments do."""
-
-    def error(self, message: str) -> NoReturn:
-        """One line on stderr, exit code 2."""
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"which of {', '.join(ROWS)}; all by default")
-    parser.add_argument("--repetitions", type=int, help="turns of each peer; 7 by default")
-    parser.add_argument("--turn", type=float, help="seconds that a turn lasts about; 0.5 by default")
-    parser.add_argument("--quick", action="store_true", help="a form whose numbers mean nothing, to see that all works")
-    parser.add_argument("--json", type=Path, help="also write all numbers here")
-    parser.add_argument("--docs", type=Path, help="also write tables and figures into this documentation folder")
-    options = parser.parse_args(arguments)
-    if unknown := [row for row in options.rows if row not in ROWS]:
-        parser.error(f"row: got {unknown[0]!r}; it must be one of {', '.join(ROWS)}")
-    for name in ("repetitions", "turn"):
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            parser.error(f"{name}: got {value:g}; it must be a number > 0")
-    return options
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; 0: measured, 2: a wrong option."""
+    return programs.main(Benchmarks, run, "python -m benchmarks", __doc__, argv)
 
 
 if __name__ == "__main__":

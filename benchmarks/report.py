@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.rows.result import Result
-from experiments.framework.tables import markdown
+from experiments.framework import publishing
+from experiments.framework.results import Cell, Results, Row, Table
 from odegan.plots.style import INK, PALETTE, save, style
 
 Line = Mapping[str, Any]
 
 
-def machine(load: float) -> dict[str, Any]:
+def machine(load: float) -> dict[str, Cell]:
     """What the numbers were measured with; load: processes waiting for a processor when the run began."""
     return {
         "torch": torch.__version__,
@@ -29,33 +29,30 @@ def machine(load: float) -> dict[str, Any]:
     }
 
 
-def tables(results: Mapping[str, Result]) -> tuple[list[Line], list[Line]]:
-    """(all verdicts, all measurements)."""
-    return [v for r in results.values() for v in r.verdicts], [m for r in results.values() for m in r.measurements]
+def sentence(about: Row) -> str:
+    """The machine in words.
+
+    >>> sentence({"torch": "2.13.0", "cores": 2})
+    'torch: 2.13.0, cores: 2'
+    """
+    return ", ".join(f"{key}: {value}" for key, value in about.items())
 
 
-def uniform(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def uniform(lines: Sequence[Row]) -> list[dict[str, Cell]]:
     """The lines with the same columns, those empty throughout left out."""
     columns = dict.fromkeys(key for line in lines for key in line)
     used = [c for c in columns if any(line.get(c) not in (None, "") for line in lines)]
     return [{c: line.get(c) for c in used} for line in lines]
 
 
-def write_json(path: Path, results: Mapping[str, Result], about: Line) -> None:
-    """Everything, for other programs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {name: result._asdict() for name, result in results.items()}
-    path.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
-
-
-def publish(docs: Path, results: Mapping[str, Result], about: Line, command: str) -> None:
-    """docs/results/speed.md and docs/figures/speed_*.png."""
-    verdicts, measurements = tables(results)
-    facts = ", ".join(f"{key}: {value}" for key, value in about.items())
-    text = f"# Results of `speed`\n\nMade by\n\n```sh\n{command}\n```\n\n{facts}. Medians; ranges are over the pairs.\n"
-    text += f"\n## Goals\n\n{markdown(uniform(verdicts))}\n\n## Measurements\n\n{markdown(uniform(measurements))}\n"
-    (docs / "results").mkdir(parents=True, exist_ok=True)
-    (docs / "results" / "speed.md").write_text(text)
+def publish(docs: Path, results: Mapping[str, Result], about: Row, command: str) -> None:
+    """results/speed.json, results/speed.md and figures/speed_*.png below a folder."""
+    verdicts = [verdict for result in results.values() for verdict in result.verdicts]
+    measurements = [measurement for result in results.values() for measurement in result.measurements]
+    tables = [Table(uniform(verdicts), "Goals"), Table(uniform(measurements), "Measurements")]
+    found = Results("speed", command, tables, {"device": "cpu", "machine": dict(about)})
+    what = f"{sentence(about)}. Medians; ranges are over the pairs."
+    publishing.write(docs, found, "Results of `speed`", [what, *tables])
     save(goals_figure(verdicts), docs / "figures" / "speed_goals.png")
     if "ensembles" in results:
         save(ensembles_figure(results["ensembles"].measurements), docs / "figures" / "speed_ensembles.png")

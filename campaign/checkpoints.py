@@ -8,10 +8,10 @@ Exit code 1, and a line for each, where a file was not refused, or something in 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import gzip
 import io
+import itertools
 import json
 import os
 import pickle
@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +33,11 @@ from torch import nn
 
 import odegan
 from campaign.counted import SEED, write
+from experiments.framework import programs
+from experiments.framework.results import Row
+from experiments.framework.tables import aligned
 from odegan.utils import checkpoint
+from odegan.utils.checks import whole as check_count
 
 REFUSED, SAME, RAN = "refused", "read as it was", "SOMETHING IN IT RAN"
 
@@ -313,36 +319,61 @@ def make_fixture(folder: Path) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"ys": run().ys.tolist()}) + "\n")
 
 
-def main(arguments: list[str] | None = None) -> int:
+@dataclass
+class Damage:
+    """What to do."""
+
+    files: int = 300
+    """Of each kind of random damage."""
+    docs: Path | None = None
+    """The documentation folder to write the table into."""
+    fixture: Path | None = None
+    """Only write the checkpoint file of this version into this folder."""
+
+    def check(self) -> None:
+        """Refuse no files."""
+        check_count("files", self.files, low=1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Try all of them; write the table."""
-    parser = argparse.ArgumentParser(prog="python -m campaign.checkpoints", description=__doc__)
-    parser.add_argument("--files", type=int, default=300, help="of each kind of random damage")
-    parser.add_argument("--docs", type=Path, help="the documentation folder to write the table into")
-    parser.add_argument("--fixture", type=Path, help="only write the file of this version into this folder")
-    given = parser.parse_args(arguments)
-    if given.fixture:
-        make_fixture(given.fixture)
+    return programs.main(Damage, try_all, "python -m campaign.checkpoints", __doc__, argv)
+
+
+def try_all(options: Damage) -> int:
+    """Count what becomes of every file, by kind; 1 where one was read in part or raised something else."""
+    if options.fixture:
+        make_fixture(options.fixture)
         return 0
-    counts: dict[str, dict[str, int]] = {}
+    counts: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder, whole = Path(name), run()
-        for results in (crafted(folder, whole), foreign(folder, whole), damaged(folder, whole, given.files)):
-            for kind, found in results:
-                per_kind = counts.setdefault(kind, {})
-                per_kind[found] = per_kind.get(found, 0) + 1
+        folder = Path(name)
+        uninterrupted = run()
+        outcomes = itertools.chain(
+            crafted(folder, uninterrupted),
+            foreign(folder, uninterrupted),
+            damaged(folder, uninterrupted, options.files),
+        )
+        for kind, found in outcomes:
+            counts.setdefault(kind, Counter())[found] += 1
     rows = [_row(kind, found) for kind, found in counts.items()]
+    rows.append(_row("all", sum(counts.values(), Counter())))
     bad = [f"{kind}: {what}" for kind, found in counts.items() for what in found if what not in (REFUSED, SAME)]
-    print(*(" | ".join(map(str, row)) for row in rows), *bad, sep="\n")
-    if given.docs:
-        command = f"python -m campaign.checkpoints --files {given.files} --docs docs"
-        head = ["what the file is", "files", REFUSED, SAME, "anything else"]
-        write(given.docs, "checkpoints", command, head, [*rows, ("all", *map(sum, list(zip(*rows, strict=True))[1:]))])
+    print(aligned(rows), *bad, sep="\n")
+    if options.docs:
+        write(options.docs, "checkpoints", f"python -m campaign.checkpoints --files {options.files} --docs docs", rows)
     return 1 if bad else 0
 
 
-def _row(kind: str, found: dict[str, int]) -> tuple[str, int, int, int, int]:
-    total, refused, same = sum(found.values()), found.get(REFUSED, 0), found.get(SAME, 0)
-    return kind, total, refused, same, total - refused - same
+def _row(kind: str, found: Counter[str]) -> Row:
+    other = found.total() - found[REFUSED] - found[SAME]
+    return {
+        "what the file is": kind,
+        "files": found.total(),
+        REFUSED: found[REFUSED],
+        SAME: found[SAME],
+        "anything else": other,
+    }
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from hypothesis import Phase, seed, settings
 
+from experiments.framework import publishing
+from experiments.framework.results import Results, Row, Table
+
 SEED = 2026
 
 
@@ -47,19 +50,15 @@ def words(name: str) -> str:
     return name.removeprefix("test_").replace("_", " ")
 
 
-def write(docs: Path, name: str, command: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """The table as docs/results/reliability_NAME.md."""
-    lines = [
-        f"# Reliability: {name}",
-        f"Made by\n\n```sh\n{command}\n```",
-        f"torch {torch.__version__.partition('+')[0]}, CPU, seed {SEED}.",
-        table(head, rows),
-    ]
-    (docs / "results").mkdir(parents=True, exist_ok=True)
-    (docs / "results" / f"reliability_{name}.md").write_text("\n\n".join(lines) + "\n")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    cells = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in cells)
+def write(docs: Path, name: str, command: str, rows: Sequence[Row]) -> None:
+    """The table as docs/results/reliability_NAME.md and .json."""
+    torch_version = torch.__version__.partition("+")[0]
+    results = Results(
+        f"reliability_{name}",
+        command,
+        [Table(rows)],
+        {"seed": SEED, "device": "cpu", "versions": {"torch": torch_version}},
+    )
+    publishing.write(
+        docs, results, f"Reliability: {name}", [f"torch {torch_version}, CPU, seed {SEED}.", *results.tables]
+    )

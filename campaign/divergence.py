@@ -8,15 +8,16 @@ Exit code 1, and a line for each, where one was not noticed, or something before
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from campaign.properties import examine_all
 
 MODULES = {"divergence": "tests.invariants.test_properties_divergence"}
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Examine all of them; write the table."""
-    return examine_all("divergence", MODULES, arguments)
+    return examine_all("divergence", MODULES, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,21 @@ checkpoint interval, or where a process was left behind. Needs Linux, whose /pro
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from campaign.kills_attempt import Aim, Attempt, Killed
 from campaign.kills_cases import CASES, Case
 from campaign.kills_compare import difference
-from experiments.framework.tables import markdown
+from experiments.framework import programs, publishing
+from experiments.framework.results import Results, Row, Table
+from odegan.utils.checks import choose, fail, whole
 
 PER_RUN = 5  # kills before a run is left to its end
 KINDS = ("save", "step", "save", "step", "moment")
@@ -88,7 +90,7 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
     return found
 
 
-def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def rows(outcomes: Sequence[Outcome]) -> list[Row]:
     """The table."""
     return [
         {
@@ -107,53 +109,58 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     ]
 
 
-def page(command: str, outcomes: Sequence[Outcome]) -> str:
+def publish(docs: Path, options: Kills, outcomes: Sequence[Outcome]) -> None:
     """The page of results."""
     kills = [k for one in outcomes for k in one.kills]
-    return f"""# Kills
-
-Made by
-
-```sh
-{command}
-```
-
+    before = f"""
 {len(kills)} kills by SIGKILL, {sum(k.saving for k in kills)} of them while a file was being written (its unfinished part was
 found afterwards), others at a random moment of a step, or of the whole process from its start to its end. Each run is
 killed up to {PER_RUN} times and started again by the same command, in a fresh process, until it is done; then its checkpoint,
-with statistics, moments, buffers and averages, is compared with that of a run that nothing disturbed.
-
-{markdown(rows(outcomes))}
-
+with statistics, moments, buffers and averages, is compared with that of a run that nothing disturbed."""
+    after = """
 - **Resumed**: where there was no checkpoint yet, the run started from its beginning.
 - **Lost** are the steps reported as done that were not in the checkpoint, besides the step under way; an interval is
   5 steps, or 0.1 s where the clock decides.
 - **All ended within**: from the kill until no process of the run was left. Where one of two processes is killed, the
   other ends with its error; the worker process of a data set ends when it misses its parent.
-- A difference of 0 is bit for bit. Two processes are compared with two that were not killed.
-"""
+- A difference of 0 is bit for bit. Two processes are compared with two that were not killed."""
+    command = f"python -m campaign.kills --kills {options.kills} --seed {options.seed}"
+    table = Table(rows(outcomes))
+    results = Results("reliability_kills", command, [table], {"seed": options.seed, "device": "cpu"})
+    publishing.write(docs, results, "Kills", [before, table, after])
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser("python -m campaign.kills", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--kills", type=int, default=100, help="in all, shared by the cases")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument(
-        "--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME", help=", ".join(CASES)
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="cases at a time")
-    parser.add_argument("--docs", type=Path, help="also write the page into this documentation folder")
-    options = parser.parse_args(argv)
-    if options.kills < len(options.cases) or options.jobs < 1:
-        parser.error(f"--kills: got {options.kills}; it must be at least one for each of {len(options.cases)} cases")
-    return options
+@dataclass
+class Kills:
+    """What to kill."""
+
+    kills: int = 100
+    """In all, shared by the cases."""
+    seed: int = 0
+    """Of the moments."""
+    cases: tuple[str, ...] = tuple(CASES)
+    """The runs to kill."""
+    jobs: int = 1
+    """Cases at a time."""
+    docs: Path | None = None
+    """Also write the page into this documentation folder."""
+
+    def check(self) -> None:
+        """Refuse unknown cases, and fewer kills than there are cases."""
+        for name in self.cases:
+            choose("cases", name, CASES)
+        whole("jobs", self.jobs, low=1)
+        if self.kills < len(self.cases):
+            fail("kills", self.kills, f"at least one for each of {len(self.cases)} cases")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line's exit code."""
-    options = parsed(argv)
+    return programs.main(Kills, kill, "python -m campaign.kills", __doc__, argv)
+
+
+def kill(options: Kills) -> int:
+    """Kill all cases; 1 where one did not end as if there had been no kill."""
     each, more = divmod(options.kills, len(options.cases))
 
     def one(number: int) -> Outcome:
@@ -165,9 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(options.jobs) as pool:
         outcomes = list(pool.map(one, range(len(options.cases))))
     if options.docs is not None:
-        command = f"python -m campaign.kills --kills {options.kills} --seed {options.seed}"
-        (options.docs / "results").mkdir(parents=True, exist_ok=True)
-        (options.docs / "results" / "reliability_kills.md").write_text(page(command, outcomes))
+        publish(options.docs, options, outcomes)
     wrong = failures(outcomes)
     print("\n".join(wrong) or f"{options.kills} kills; every run ended as if there had been none")
     return 1 if wrong else 0

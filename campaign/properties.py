@@ -7,14 +7,17 @@ Exit code 1, and a line for each, where one failed.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from campaign.counted import Outcome, examine, write
+from experiments.framework import programs
+from experiments.framework.results import Row
+from odegan.utils.checks import whole
 
 MODULES = {
     "field": "tests.invariants.test_properties_field",
@@ -29,32 +32,59 @@ def properties(module: str) -> list[Callable[..., Any]]:
     return [test for name, test in found.items() if name.startswith("test_") and hasattr(test, "hypothesis")]
 
 
-def examine_all(name: str, modules: Mapping[str, str], arguments: list[str] | None = None) -> int:
+@dataclass
+class Examination:
+    """How much of it."""
+
+    examples: int = 100
+    """Of each property."""
+    docs: Path | None = None
+    """The documentation folder to write the table into."""
+
+    def check(self) -> None:
+        """Refuse no examples."""
+        whole("examples", self.examples, low=1)
+
+
+def examine_all(name: str, modules: Mapping[str, str], description: str | None, argv: Sequence[str] | None) -> int:
     """The command line of a campaign over these modules, by area; 1 where a property failed."""
     program = f"python -m campaign.{name}"
-    parser = argparse.ArgumentParser(prog=program)
-    parser.add_argument("--examples", type=int, default=100, help="of each property")
-    parser.add_argument("--docs", type=Path, help="the documentation folder to write the table into")
-    given = parser.parse_args(arguments)
-    found: list[tuple[str, Outcome]] = []
-    for area, module in modules.items():
-        for test in properties(module):
-            one = examine(test, given.examples)
-            found.append((area, one))
-            print(f"{area}: {one.name}: {one.held} held in {one.seconds:.1f} s {one.failure}", flush=True)
-    failed = [outcome for _, outcome in found if outcome.failure]
-    if given.docs:
-        rows: list[Any] = [(area, o.name, o.held, "yes" if o.failure else "no") for area, o in found]
-        held, spent = sum(o.held for _, o in found), sum(o.seconds for _, o in found)
-        rows.append(("all", f"{len(found)} properties, {spent:.0f} CPU seconds", held, len(failed) or "none"))
-        command = f"{program} --examples {given.examples} --docs docs"
-        write(given.docs, name, command, ["area", "property", "examples that held", "failed"], rows)
-    return 1 if failed else 0
+
+    def run(options: Examination) -> int:
+        found = [
+            (area, outcome) for area, module in modules.items() for outcome in outcomes(area, module, options.examples)
+        ]
+        if options.docs:
+            write(options.docs, name, f"{program} --examples {options.examples} --docs docs", table(found))
+        return int(any(outcome.failure for _, outcome in found))
+
+    return programs.main(Examination, run, program, description, argv)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def outcomes(area: str, module: str, examples: int) -> Iterator[Outcome]:
+    """Every property of a module, examined and printed one after the other."""
+    for test in properties(module):
+        one = examine(test, examples)
+        print(f"{area}: {one.name}: {one.held} held in {one.seconds:.1f} s {one.failure}", flush=True)
+        yield one
+
+
+def table(found: Sequence[tuple[str, Outcome]]) -> list[Row]:
+    """A row for each property, and one for all."""
+    rows: list[Row] = [
+        {"area": area, "property": o.name, "examples that held": o.held, "failed": "yes" if o.failure else "no"}
+        for area, o in found
+    ]
+    held = sum(o.held for _, o in found)
+    spent = sum(o.seconds for _, o in found)
+    failed = sum(bool(o.failure) for _, o in found)
+    together = f"{len(found)} properties, {spent:.0f} CPU seconds"
+    return [*rows, {"area": "all", "property": together, "examples that held": held, "failed": failed or "none"}]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Examine all of them; write the table."""
-    return examine_all("properties", MODULES, arguments)
+    return examine_all("properties", MODULES, __doc__, argv)
 
 
 if __name__ == "__main__":

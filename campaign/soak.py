@@ -7,24 +7,26 @@ Exit code 1, and a sentence for each, where something grew. Needs Linux, whose /
 
 from __future__ import annotations
 
-import argparse
+import functools
 import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 import odegan
 from campaign import soak_page
-from campaign.soak_samples import Sample, failures, sample
+from campaign.soak_samples import Sample, Soaked, failures, sample
+from experiments.framework import programs
 from experiments.framework.folder import Folder
 from experiments.framework.mixture import MODES, MOG16, score
 from odegan import nets, penalties, plots
+from odegan.utils.checks import fail
 
 STEP = 0.1
 FOREVER = 1e9  # in the game's time; the clock ends the run
@@ -32,27 +34,22 @@ FOREVER = 1e9  # in the game's time; the clock ends the run
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, at least how many steps, and how many seconds pass between what is written; ``kept`` figures are kept, older
-    ones overwritten.
-    """
+    """How long, and how often something is written."""
 
     minutes: float = 60.0
+    """How long to train."""
     least: int = 0
+    """Steps to take at least."""
     checkpoint: float = 10.0
+    """Seconds between checkpoints."""
     metrics: float = 2.0
+    """Seconds between lines of metrics."""
     figure: float = 20.0
+    """Seconds between figures."""
     sample: float = 10.0
+    """Seconds between samples of memory, files and disk."""
     kept: int = 5
-
-
-class Soaked(NamedTuple):
-    """What came of it: samples, and how many of each were written."""
-
-    samples: list[Sample]
-    steps: int
-    checkpoints: int
-    metrics: int
-    figures: int
+    """Figures that are kept; older ones are overwritten."""
 
 
 class Every:
@@ -123,33 +120,35 @@ def soak(plan: Plan, folder: Folder, also: Sequence[Callable[[Any, Any], Any]] =
     return Soaked(samples, solution.stats["steps"], saves.count, metrics.count, figure.count)
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser("python -m campaign.soak", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    for field in fields(Plan):
-        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default)
-    parser.add_argument("--docs", type=Path, help="also write the page and the figure into this documentation folder")
-    parser.add_argument(
-        "--output", type=Path, help="an empty folder for what the run writes; by default one that is removed"
-    )
-    return parser.parse_args(argv)
+@dataclass(frozen=True)
+class Soak(Plan):
+    """The plan, and where to write."""
+
+    docs: Path | None = None
+    """Also write the page and the figure into this documentation folder."""
+    output: Path | None = None
+    """An empty folder for what the run writes; by default one that is removed."""
+
+    def check(self) -> None:
+        """Refuse a folder that holds something."""
+        if self.output is not None and self.output.exists() and any(self.output.iterdir()):
+            fail("output", str(self.output), "a new or empty folder")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line's exit code."""
-    options = parsed(argv)
-    if options.output is not None and options.output.exists() and any(options.output.iterdir()):
-        print(f"output: got {str(options.output)!r}, which is not empty; it must be a new folder", file=sys.stderr)
-        return 2
-    torch.set_num_threads(1)
-    plan = Plan(**{field.name: getattr(options, field.name) for field in fields(Plan)})
     command = shlex.join(["python", "-m", "campaign.soak", *(sys.argv[1:] if argv is None else argv)])
+    return programs.main(Soak, functools.partial(run, command), "python -m campaign.soak", __doc__, argv)
+
+
+def run(command: str, options: Soak) -> int:
+    """Soak, and write what came of it; 1 where something grew."""
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Folder(options.output or Path(scratch), "soak", command)
-        soaked = soak(plan, folder)
+        soaked = soak(options, folder)
         folder.finish([one._asdict() for one in soaked.samples])
-    print(soak_page.table(soaked.samples))
+    print(soak_page.table(soaked.samples).markdown())
     if options.docs is not None:
         soak_page.publish(options.docs, command, soaked)
     grown = failures(soaked.samples)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
-from campaign.soak_samples import CHECKS, MB, STATISTICS, Sample, growth, slope
+from campaign.soak_samples import CHECKS, MB, STATISTICS, Sample, Soaked, growth, slope
+from experiments.framework import publishing
 from experiments.framework.command_line import reproducing
-from experiments.framework.tables import markdown
+from experiments.framework.results import Results, Row, Table
 from odegan import plots
 
 RAW = {
@@ -24,45 +24,41 @@ RAW = {
 CORRECTED = {"memory, MB": CHECKS[0].value, "Python objects": CHECKS[1].value, "disk, MB": CHECKS[4].value}
 
 
-def table(samples: Sequence[Sample]) -> str:
+def table(samples: Sequence[Sample]) -> Table:
     """Each quantity at the start, the quarters and the end, its growth, and what it was allowed."""
     moments = {"start": 0, "1/4": len(samples) // 4, "half": len(samples) // 2, "3/4": 3 * len(samples) // 4, "end": -1}
-    rows = [
+    rows: list[Row] = [
         {"what must be flat": check.name}
         | {name: float(check.value(samples[i])) for name, i in moments.items()}
         | {"growth": growth([check.value(s) for s in samples]), "allowed": check.bound}
         for check in CHECKS
     ]
-    return markdown(rows)
+    return Table(rows)
 
 
-def publish(docs: Path, command: str, soaked: Any) -> None:
-    """Write results/reliability_soak.md and figures/reliability_soak.png."""
-    samples = soaked.samples
-    plots.save(figure(samples), docs / "figures" / "reliability_soak.png")
-    (docs / "results").mkdir(parents=True, exist_ok=True)
-    (docs / "results" / "reliability_soak.md").write_text(text(command, soaked))
+def publish(docs: Path, command: str, soaked: Soaked) -> None:
+    """Write results/reliability_soak.md and .json, and figures/reliability_soak.png."""
+    plots.save(figure(soaked.samples), docs / "figures" / "reliability_soak.png")
+    found = table(soaked.samples)
+    results = Results("reliability_soak", reproducing(command), [found], {"seed": 0, "device": "cpu"})
+    publishing.write(docs, results, "A soak of the training", [before(soaked), found, after(soaked.samples)])
 
 
-def text(command: str, soaked: Any) -> str:
-    """The page."""
-    samples, last = soaked.samples, soaked.samples[-1]
-    memory, disk = slope(samples, lambda s: s.memory), slope(samples, lambda s: s.disk)
-    return f"""# A soak of the training
-
-Made by
-
-```sh
-{reproducing(command)}
-```
-
+def before(soaked: Soaked) -> str:
+    """What was done."""
+    return f"""
 The mixture of 16 Gaussians by Heun's method, with a replay buffer and an average, in one process for
-{last.seconds / 60:.3g} minutes: {soaked.steps:,} steps, {soaked.checkpoints:,} checkpoints written,
+{soaked.samples[-1].seconds / 60:.3g} minutes: {soaked.steps:,} steps, {soaked.checkpoints:,} checkpoints written,
 {soaked.metrics:,} lines of metrics, {soaked.figures:,} figures. Growth is the median of the last quarter less the median of
-the second; samples are taken after a garbage collection.
+the second; samples are taken after a garbage collection."""
 
-{table(samples)}
 
+def after(samples: Sequence[Sample]) -> str:
+    """What the numbers mean."""
+    last = samples[-1]
+    memory = slope(samples, lambda s: s.memory)
+    disk = slope(samples, lambda s: s.disk)
+    return f"""
 - **What grows by design** is subtracted above: the statistics of every step, {STATISTICS} bytes in memory and in the
   checkpoint, for each member of an ensemble. As measured, memory grew by {memory:.1f} bytes a step over the second half,
   from {samples[0].memory / MB:.1f} MB at the start to {last.memory / MB:.1f} MB, and the folder by {disk:.1f} bytes a step to

@@ -34,6 +34,16 @@ class Sample(NamedTuple):
     figures: int
 
 
+class Soaked(NamedTuple):
+    """What came of it: samples, and how many of each were written."""
+
+    samples: list[Sample]
+    steps: int
+    checkpoints: int
+    metrics: int
+    figures: int
+
+
 def sample(seconds: float, steps: int, folder: Path) -> Sample:
     """Measure this process and what is below the folder. Free memory goes back to the system first: what is left is in use."""
     gc.collect()

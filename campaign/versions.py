@@ -9,7 +9,6 @@ goes on where the first one ended. Needs the package index.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -17,20 +16,23 @@ import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tyro.conf import Positional
 
 from campaign.versions_cuda import without_cuda
-from experiments.framework.tables import markdown
+from experiments.framework import programs, publishing
+from experiments.framework.results import Results, Table
 
 ROOT = Path(__file__).parents[1]
-PAGE = "results/reliability_versions.md"
 # Set of versions -> the file of constraints, or None for the newest that pyproject.toml allows.
 SETS = {"lowest": "constraints-lowest.txt", "pinned": "constraints.txt", "newest": None}
+Counts = Mapping[str, Mapping[str, int]]  # set -> outcome -> number of tests
 # Every module of the wheel is imported without the extras; "needs" are those that may say, in one line, which extra they need.
 IMPORTS = """
 import importlib, pkgutil, odegan
@@ -109,29 +111,24 @@ def shown() -> list[str]:
     return [Requirement(line).name for line in lines if line and not line.startswith("#")]
 
 
-def page(
-    counts: dict[str, dict[str, int]], installed: dict[str, dict[str, str]], bare: str, arguments: Sequence[str]
-) -> str:
+def publish(
+    docs: Path, counts: Counts, installed: Mapping[str, Mapping[str, str]], bare: str, arguments: Sequence[str]
+) -> None:
     """The page: what passed with which set, and the versions."""
     python = ".".join(map(str, sys.version_info[:3]))
-    tests = [{"set": name, "python": python} | found for name, found in counts.items()]
-    table = [{"package": name} | {s: found.get(name, "-") for s, found in installed.items()} for name in shown()]
-    command = "python -m campaign.versions --folder DIR --docs docs"
+    tests = Table([{"set": name, "python": python, **found} for name, found in counts.items()])
+    packages = [{"package": name} | {s: found.get(name, "-") for s, found in installed.items()} for name in shown()]
+    versions = Table(packages, "What was installed")
     chosen = f" -- {shlex.join(arguments)}" if arguments else ""
-    return "\n\n".join(
-        [
-            "# Versions",
-            f"Made by\n\n```sh\n{command}{chosen}\n```",
-            "Source distribution and wheel are built and the wheel is installed in clean environments; in each "
-            f"{'these tests' if arguments else 'all tests'} of the source distribution run. `lowest` are the lower bounds of "
-            "the ranges in `pyproject.toml`, `newest` is what `pip` takes without constraints. Where the index has torch for "
-            "CUDA only, CUDA's libraries are replaced by empty ones.",
-            f"Without the extras: {bare}",
-            markdown(tests),
-            "## What was installed",
-            markdown(table) + "\n",
-        ]
+    command = f"python -m campaign.versions --folder DIR --docs docs{chosen}"
+    what = (
+        "Source distribution and wheel are built and the wheel is installed in clean environments; in each "
+        f"{'these tests' if arguments else 'all tests'} of the source distribution run. `lowest` are the lower bounds of "
+        "the ranges in `pyproject.toml`, `newest` is what `pip` takes without constraints. Where the index has torch for "
+        "CUDA only, CUDA's libraries are replaced by empty ones."
     )
+    results = Results("reliability_versions", command, [tests, versions], {"device": "cpu"})
+    publishing.write(docs, results, "Versions", [what, f"Without the extras: {bare}", tests, versions])
 
 
 def bare_imports(folder: Path) -> str:
@@ -144,24 +141,38 @@ def bare_imports(folder: Path) -> str:
     return f"{done} modules import{rest}."
 
 
+@dataclass
+class Versions:
+    """What to install, and what to test."""
+
+    folder: Path
+    """Where environments are made."""
+    docs: Path
+    """Documentation folder to write the page into."""
+    sets: tuple[Literal["lowest", "pinned", "newest"], ...] = ("lowest", "newest")
+    """The sets of versions."""
+    tests: Positional[tuple[str, ...]] = ()
+    """Arguments of pytest, after --; all tests by default."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 1 where a test fails."""
-    parser = argparse.ArgumentParser(prog="python -m campaign.versions", description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where environments are made")
-    parser.add_argument("--docs", type=Path, required=True, help="documentation folder to write the page into")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=["lowest", "newest"])
-    parser.add_argument("tests", nargs="*", help="arguments of pytest, after --; all tests by default")
-    options = parser.parse_args(argv)
+    """The command line's exit code."""
+    return programs.main(Versions, run, "python -m campaign.versions", __doc__, argv)
+
+
+def run(options: Versions) -> int:
+    """Build, install and test; 1 where a test fails."""
     folder = options.folder.absolute()
     build(folder)
     bare = bare_imports(folder)
-    counts, installed = {}, {}
+    counts: dict[str, dict[str, int]] = {}
+    installed: dict[str, dict[str, str]] = {}
     for name in options.sets:
         python, variables = install(folder, name, "[dev]", SETS[name])
         counts[name] = summary(test(folder, name, python, variables, options.tests))
         installed[name] = versions(python)
         print(f"{name}: {counts[name]}", flush=True)
-    (options.docs / PAGE).write_text(page(counts, installed, bare, options.tests))
+    publish(options.docs, counts, installed, bare, options.tests)
     return int(any(found.get("failed") or found.get("error") or not found for found in counts.values()))
 
 

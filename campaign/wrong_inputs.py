@@ -7,7 +7,6 @@ writes them into docs/results/reliability_wrong_inputs.md; exit code 1 where one
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import io
@@ -16,7 +15,8 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +26,11 @@ from campaign.wrong_inputs_commands import COMMANDS
 from campaign.wrong_inputs_games import CALLS as OF_GAMES
 from campaign.wrong_inputs_parts import CALLS as OF_PARTS
 from campaign.wrong_inputs_runs import CALLS as OF_RUNS
-from experiments.framework.tables import markdown
+from experiments.framework import programs, publishing
+from experiments.framework.results import Results, Row, Table
 
 LONGEST = 500  # characters of a message
-PAGE = "results/reliability_wrong_inputs.md"
+TITLE = "Wrong inputs"
 
 
 class Case(NamedTuple):
@@ -75,7 +76,8 @@ def _of_call(call: str) -> str:
 def _of_command(command: str) -> str:
     """The line on stderr, without the program's name."""
     program, *arguments = shlex.split(command)
-    module = importlib.import_module("benchmarks.__main__" if program == "benchmarks" else program)
+    home = "__main__" if program == "benchmarks" else "experiment"
+    module = importlib.import_module(f"{program}.{home}")
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -116,41 +118,57 @@ def desk() -> Iterator[Path]:
             os.chdir(before)
 
 
-def page(said: dict[Case, str]) -> str:
-    """The page: a table for every area; addresses in memory left out."""
-    parts = [
-        "# Wrong inputs\n",
+def parts(said: Mapping[Case, str]) -> list[str | Table]:
+    """The page's parts: a table for every area; addresses in memory left out."""
+    what = (
         f"{len(said)} wrong inputs and what each is refused with: an `odegan.ArgumentError`, or exit code 2 and this line on "
         "stderr. `run`, `train`, `gan`, `step`, `move` and `scores` are correct but for what is given; they and "
-        "the other names are in `campaign/wrong_inputs_correct.py`.\n",
-        "Made by\n\n```sh\npython -m campaign.wrong_inputs --docs docs\n```\n",
+        "the other names are in `campaign/wrong_inputs_correct.py`."
+    )
+    return [what, *(Table(_rows(said, area), area) for area in dict.fromkeys(case.area for case in said))]
+
+
+def _rows(said: Mapping[Case, str], area: str) -> list[Row]:
+    return [
+        {"input": f"`{_shown(case)}`", "message": f"`{re.sub(r' at 0x[0-9a-f]+', '', text)}`"}
+        for case, text in said.items()
+        if case.area == area
     ]
-    for area in dict.fromkeys(case.area for case in said):
-        rows = [
-            {"input": f"`{_shown(case)}`", "message": f"`{re.sub(r' at 0x[0-9a-f]+', '', text)}`"}
-            for case, text in said.items()
-            if case.area == area
-        ]
-        parts.append(f"## {area}\n\n{markdown(rows)}\n")
-    return "\n".join(parts)
+
+
+def results(said: Mapping[Case, str]) -> Results:
+    """The page's tables, and the command that made them."""
+    tables = [part for part in parts(said) if isinstance(part, Table)]
+    return Results("reliability_wrong_inputs", "python -m campaign.wrong_inputs --docs docs", tables, {"device": "cpu"})
 
 
 def _shown(case: Case) -> str:
     return f"python -m {case.input}" if case.is_command else case.input
 
 
+@dataclass
+class WrongInputs:
+    """Where to write."""
+
+    docs: Path
+    """Documentation folder to write the page into."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m campaign.wrong_inputs", description=__doc__)
-    parser.add_argument("--docs", type=Path, required=True, help="documentation folder to write the page into")
-    target = parser.parse_args(argv).docs.absolute() / PAGE
+    """The command line's exit code."""
+    return programs.main(WrongInputs, try_all, "python -m campaign.wrong_inputs", __doc__, argv)
+
+
+def try_all(options: WrongInputs) -> int:
+    """Try all of them; 1 where one is not refused in one line."""
+    docs = options.docs.absolute()
     with desk():
         said = {case: message(case) for case in CASES}
     lacking = {case.input: wrong for case, text in said.items() if (wrong := shortcomings(case, text))}
     for wrong_input, wrong in lacking.items():
         print(f"{wrong_input}: the message {', '.join(wrong)}", file=sys.stderr)
-    target.write_text(page(said))
-    print(f"{len(said)} wrong inputs: {target}")
+    publishing.write(docs, results(said), TITLE, parts(said))
+    print(f"{len(said)} wrong inputs: {docs / 'results/reliability_wrong_inputs.md'}")
     return 1 if lacking else 0
 
 

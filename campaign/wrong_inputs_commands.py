@@ -86,8 +86,8 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.images interpolate nowhere.pt --columns 1", "columns", ">= 2"),
     ("experiments.reproduce --workers 0", "workers", ">= 1"),
     # The benchmarks.
-    ("benchmarks rows", "row", "one of"),
-    ("benchmarks --repetitions 0", "repetitions", "number > 0"),
+    ("benchmarks rows", "rows", "one of"),
+    ("benchmarks --repetitions 0", "repetitions", ">= 1"),
     ("benchmarks --turn x", "--turn", "'x'"),
     ("benchmarks --quik", "--quik", "see --help"),
 ]

@@ -44,8 +44,12 @@ def tables(folder: Path) -> list[Table]:
 
 
 def write(docs: Path, results: Results, title: str, parts: Sequence[str | Table]) -> None:
-    """results/NAME.json, and results/NAME.md with its title, the command, and then the parts: prose and tables."""
-    shown = [part.markdown() if isinstance(part, Table) else part.strip() for part in parts]
-    text = "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *shown]) + "\n"
+    """results/NAME.json, and results/NAME.md."""
     results.save(docs / "results" / f"{results.name}.json")
-    (docs / "results" / f"{results.name}.md").write_text(text)
+    (docs / "results" / f"{results.name}.md").write_text(page(results, title, parts))
+
+
+def page(results: Results, title: str, parts: Sequence[str | Table]) -> str:
+    """A page of results: its title, the command, and then the parts, prose and tables."""
+    shown = [part.markdown() if isinstance(part, Table) else part.strip() for part in parts]
+    return "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *shown]) + "\n"

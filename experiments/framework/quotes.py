@@ -23,11 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.framework import claims, references
-from experiments.framework.command_line import parse
-from experiments.framework.endings import FINISHED, WRONG_OPTION
+from experiments.framework import claims, programs, references
 from experiments.framework.references import Missing
-from odegan import ArgumentError
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"<!-- (table .+?|claims) -->\n.*?<!-- end -->", re.DOTALL)
@@ -135,13 +132,7 @@ def run(options: Quotes) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; 0: up to date, 1: not, 2: a wrong option."""
-    program = "python -m experiments.framework.quotes"
-    try:
-        options = parse(Quotes, program, __doc__ or "", list(sys.argv[1:] if argv is None else argv))
-    except ArgumentError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return WRONG_OPTION
-    return run(options) or FINISHED
+    return programs.main(Quotes, run, "python -m experiments.framework.quotes", __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,12 @@ from experiments.framework import command_line
 from experiments.framework.folder import Folder
 from experiments.framework.options import Options
 from experiments.framework.publishing import publish
+from experiments.framework.results import load
 from experiments.images import experiment as images
 from experiments.mog16.options import Mog16
 from experiments.reproduce import experiment as reproduce
-from experiments.reproduce.experiment import COMMANDS
+from experiments.reproduce.commands import COMMANDS, Command
+from experiments.reproduce.runs import Failed, Runs, state
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
@@ -29,7 +31,7 @@ BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
 def test_the_table_is_that_of_the_published_pages():
     made = {page.stem: re.findall(r"^python -m (.*)$", page.read_text(), re.MULTILINE) for page in RESULTS.glob("*.md")}
     assert {name: lines for name, lines in made.items() if name not in BENCHMARKS and "reliability" not in name} == {
-        name: [f"experiments.{command}"] for name, command in COMMANDS.items()
+        name: [command.line().removeprefix("python -m ")] for name, command in COMMANDS.items()
     }
 
 
@@ -38,13 +40,15 @@ def test_the_table_is_that_of_the_published_pages():
     {"mog16": Mog16, "digits": Digits, "images_digits_compared": images.Command}.items(),
 )
 def test_commands_are_understood(page, options):
-    module, *arguments = shlex.split(COMMANDS[page])
+    _, _, module, *arguments = shlex.split(COMMANDS[page].line())
     found = command_line.parse(options, module, "", arguments)
-    assert found.name(module) == page
+    assert found.name(module.removeprefix("experiments.")) == page
 
 
 def test_runs_resumes_and_names_what_failed(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(reproduce, "COMMANDS", {"spiral": "rotational", "wrong": "rotational --seed none"})
+    monkeypatch.setattr(
+        reproduce, "COMMANDS", {"spiral": Command("rotational"), "wrong": Command("rotational --seed none")}
+    )
     arguments = ["--only", "spiral", "wrong", "--quick", "--output", str(tmp_path), "--docs", str(tmp_path / "docs")]
 
     good = [word for word in arguments if word != "wrong"]
@@ -71,13 +75,14 @@ def test_runs_resumes_and_names_what_failed(tmp_path, monkeypatch, capfd):
 
 
 def test_an_interruption_reaches_what_runs(tmp_path):
-    runs = reproduce.Runs(reproduce.Reproduce(output=tmp_path))
+    runs = Runs(tmp_path, docs=None)
+    command = COMMANDS["vanishing_step"]
     raised = []
 
     def play():
         try:
-            runs("vanishing_step")
-        except reproduce.Failed as error:
+            runs("vanishing_step", command)
+        except Failed as error:
             raised.append(str(error))
 
     thread = threading.Thread(target=play)
@@ -92,8 +97,8 @@ def test_an_interruption_reaches_what_runs(tmp_path):
     assert raised
     (said,) = raised
     assert said.startswith("vanishing_step: exit code")
-    with pytest.raises(reproduce.Failed, match="exit code 130"):
-        runs("vanishing_step")
+    with pytest.raises(Failed, match="exit code 130"):
+        runs("vanishing_step", command)
 
 
 def folder(path, command):
@@ -102,12 +107,12 @@ def folder(path, command):
 
 def test_state_is_that_of_the_same_command(tmp_path):
     run = folder(tmp_path, "given --full --resume --output somewhere")
-    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "new"
+    assert state(tmp_path, "python -m experiments.given --full") == "new"
     run.log({"run": "a"})
-    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "begun"
+    assert state(tmp_path, "python -m experiments.given --full") == "begun"
     run.finish([{"a": 1}])
-    assert reproduce.state(tmp_path, "python -m experiments.given --full") == "finished"
-    assert reproduce.state(tmp_path, "python -m experiments.given") == "new"
+    assert state(tmp_path, "python -m experiments.given --full") == "finished"
+    assert state(tmp_path, "python -m experiments.given") == "new"
 
 
 def test_publishing_keeps_pairs_infinities_and_facts(tmp_path):
@@ -121,6 +126,10 @@ def test_publishing_keeps_pairs_infinities_and_facts(tmp_path):
     (tmp_path / "docs/page.md").write_text("![](figures/given_shown.png)")
     publish(tmp_path / "run", tmp_path / "docs")
     assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["given_shown.png"]
+    found = load(tmp_path / "docs/results/given.json")
+    assert found.tables[0].rows == [{"a": "inf", "b": {"mean": 1.25, "deviation": 0.5}, "c": None, "d": None, "e": 2.0}]
+    assert found.tables[1].rows == [{"fact": "farthest", "measured": 1.00289}]
+    assert (found.made_with["seed"], found.made_with["device"]) == (0, "cpu")
     assert (tmp_path / "docs/results/given.md").read_text().splitlines()[-7:] == [
         "| a | b | c | d | e |",
         "| --- | --- | --- | --- | --- |",

@@ -1,0 +1,115 @@
+"""Experiments in processes of their own, which save when they are interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.framework.command_line import reproducing
+from experiments.framework.endings import INTERRUPTED
+from experiments.framework.publishing import publish
+from experiments.reproduce.commands import Command
+
+THREADS: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# What a run in the output folder, by its state, needs to be told.
+TOLD: Mapping[str, Sequence[str]] = {"new": ["--overwrite"], "begun": ["--resume"]}
+
+
+class Failed(Exception):
+    """An experiment that did not end well."""
+
+
+class Ending(NamedTuple):
+    """Of a process: its exit code, and the seconds of a processor that it used."""
+
+    code: int
+    seconds: float
+
+
+class Runs:
+    """The processes of one call: starts them, and passes an interruption on to all of them, once."""
+
+    def __init__(self, output: Path, docs: Path | None, quick: bool = False) -> None:
+        self.output = output
+        self.docs = docs
+        self.quick = quick
+        self.ended = False
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, command: Command) -> str:
+        """Finish and publish one experiment; gives what there is to say, and raises ``Failed``."""
+        began = time.monotonic()
+        line = command.line(self.quick)
+        known = state(self.output / name, line)
+        used = 0.0
+        if known != "finished":
+            ending = self._run([*shlex.split(line)[1:], *TOLD[known]], name)
+            used = ending.seconds
+            if ending.code:
+                raise Failed(f"{name}: exit code {ending.code}, see {self.output / name}.log")
+        if self.docs is not None:
+            publish(self.output / name, self.docs)
+        if known == "finished":
+            return "finished before"
+        return f"{clock(time.monotonic() - began)}, {clock(used)} of a processor"
+
+    def _run(self, arguments: Sequence[str], name: str) -> Ending:
+        """Run one process to its end."""
+        places = ["--no-progress", "--output", str(self.output / name)]
+        with (self.output / f"{name}.log").open("ab") as log:
+            with self._lock:
+                if self.ended:
+                    return Ending(INTERRUPTED, 0.0)
+                # A session of its own: the terminal's Ctrl-C must reach a child once, through us, or it would not save.
+                process = subprocess.Popen(
+                    [sys.executable, *arguments, *places],
+                    env=os.environ | THREADS,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+            try:
+                _, status, used = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return Ending(process.returncode, used.ru_utime + used.ru_stime)
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+
+    def end(self) -> None:
+        """Interrupt what runs, and start nothing more."""
+        with self._lock:
+            self.ended = True
+            for process in self._running:
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(process.pid, signal.SIGINT)
+
+
+def state(folder: Path, command: str) -> str:
+    """How far a folder has got with a command: new, begun or finished; a run of another command does not count."""
+    config = folder / "config.json"
+    if not config.exists() or reproducing(json.loads(config.read_text())["command"]) != reproducing(command):
+        return "new"
+    return "finished" if (folder / "summary.json").exists() else "begun"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(3725)
+    '1:02:05'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
