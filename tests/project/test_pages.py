@@ -20,7 +20,7 @@ FOLDERS = "odegan|experiments|tests|benchmarks|campaign|docs|examples"
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 FILE = re.compile(r"`(\w+\.(?:py|toml|txt|yml|cff))`")
 TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
-NAME = re.compile(r"`(odegan(?:\.\w+)+)")
+NAME = re.compile(r"(?:`|^::: )(odegan(?:\.\w+)+)", re.MULTILINE)
 MODULE = re.compile(r"python -m ((?:odegan|experiments|benchmarks|campaign)[\w.]*)")
 LINK = re.compile(r"\]\(([\w./-]+?\.\w+)(?:#[\w-]+)?\)")
 # What a reader is to write.
