@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +17,13 @@ from matplotlib.figure import Figure
 import odegan
 from experiments.framework.json_files import dump, load, with_infinities, write_whole
 from experiments.framework.options import Options
-from experiments.framework.tables import markdown
+from experiments.framework.tables import cell, markdown
 from odegan import plots
 from odegan.utils.checks import ArgumentError, fail
 
 Row = dict[str, Any]
 
+_BETWEEN_REPORTS = 1.0  # seconds, at least
 _FIRST = {"files.txt", "files.part", "config.part"}  # all that there can be before config.json
 
 
@@ -39,6 +42,8 @@ class Folder:
         self._logged: set[tuple[Any, ...]] = set()
         self._config: str | None = None  # what is still to be written, before anything else
         self._replaces = False
+        self._reports = False  # whether to print what is logged
+        self._reported = -math.inf
         self.facts: Row = {}  # measurements that belong to no row of the summary: name -> number
 
     @classmethod
@@ -52,6 +57,7 @@ class Folder:
         if path.exists() and not path.is_dir():
             fail("output", str(path), "a folder")
         folder = cls(path, options.name(name), command, writes)
+        folder._reports = not (options.progress and sys.stderr.isatty())  # lines would break a bar
         if not writes:
             return folder
         config = {"experiment": folder.name, "options": json.loads(dump(options.used()))}
@@ -138,6 +144,12 @@ class Folder:
         self._logged.add(identity)
         with self.own("metrics.jsonl").open("a") as file:
             file.write(f"{dump(row)}\n")
+        if self._reports and time.monotonic() - self._reported >= _BETWEEN_REPORTS:
+            self._reported = time.monotonic()
+            shown = ", ".join(
+                f"{key} {cell(value)}" for key, value in row.items() if isinstance(value, str | int | float)
+            )
+            print(f"{self.name}: {shown}", file=sys.stderr, flush=True)
 
     def checkpoint(self, name: str) -> Path:
         """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
-from tqdm.auto import tqdm
 
+from odegan.training.progress import display
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, one_line
 from odegan.utils.distributed import Ranks
@@ -62,7 +62,7 @@ class User(Hook):
 
 
 class Progress(Hook):
-    """A bar over the time to integrate, with the losses at intervals that cost nothing; above it, what is compiled."""
+    """How far the run is in time, with the losses at intervals that cost nothing; above it, what is compiled."""
 
     EVERY = 0.5  # seconds between readings of the losses, which wait for the device
 
@@ -71,9 +71,8 @@ class Progress(Hook):
 
     def start(self, run: Any) -> None:
         """Open the bar, at the time where a resumed run stands."""
-        form = "{l_bar}{bar}| t {n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
         span = run.times[-1] - run.times[0]
-        self.bar = tqdm(total=span, initial=run.state.t - run.times[0], desc=self.label, bar_format=form)
+        self.bar = display(span, run.state.t - run.times[0], self.label)
         run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
     def after(self, run: Any, info: Any) -> Ending | None:

@@ -91,7 +91,8 @@ def odeint_gan(
             trajectory, to rounding, on all of them, as of one process on the whole batch. All call this with the same
             arguments; the first writes checkpoints, from which any number of processes resumes.
         workers: processes that load the items of a Dataset ahead of time; the run is the same to the bit. They end with it.
-        progress: a progress bar; a string is its label.
+        progress: show how far the run is, by a bar on a terminal or in a notebook, elsewhere by a line every half minute; a
+            string is its label.
         callback: one or several functions (state, info), called after every interval; True from one ends the run.
         checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it, unless that
             callback's attribute ``over`` is true; it is saved along the way and at the end. One call of torchdiffeq

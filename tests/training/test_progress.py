@@ -1,0 +1,58 @@
+"""Progress where there is no terminal: plain lines."""
+
+import re
+
+import torch
+
+import odegan
+from odegan import games
+from odegan.training import progress
+
+
+def test_a_run_without_a_terminal_says_where_it_begins_and_ends(capsys):
+    odegan.odeint_gan(
+        games.bilinear(), torch.ones(2), torch.tensor([0.0, 1.0]), solver="euler", step_size=0.01, progress="spiral"
+    )
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "spiral: t 0/1 after 0 s"
+    assert re.match(r"spiral: t 1/1 after \d+ s", last)
+
+
+def test_a_line_every_half_minute(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.Lines(10.0, 0.0, "run")
+    for second in range(1, 101):
+        now[0] = float(second)
+        lines.set_postfix_str(f"loss {second}")
+        lines.update(0.1)
+    lines.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "run: t 0/10 after 0 s",
+        "run: t 3/10 after 30 s, loss 30",
+        "run: t 6/10 after 60 s, loss 60",
+        "run: t 9/10 after 90 s, loss 90",
+        "run: t 10/10 after 100 s, loss 100",
+    ]
+
+
+def test_a_terminal_and_a_notebook_have_bars(monkeypatch):
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            pass
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(progress.sys, "stderr", Terminal())
+    bar = progress.display(1.0, 0.0, "run")
+    bar.close()
+    assert isinstance(bar, progress.tqdm)
+    monkeypatch.undo()
+    monkeypatch.setattr(progress, "issubclass", lambda *_: True, raising=False)
+    assert isinstance(progress.display(1.0, 0.0, "run"), progress.tqdm)
