@@ -20,7 +20,7 @@ def main(
     description: str | None,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse the options, check them where the dataclass has ``check``, and run; the exit code, 2 for a wrong option.
+    """Parse the options, check them where the dataclass has a method ``check``, and run; the exit code, 2 for a wrong option.
 
     Args:
         options_type: a dataclass.
@@ -31,7 +31,9 @@ def main(
     """
     try:
         options = parse(options_type, program, description or "", list(sys.argv[1:] if argv is None else argv))
-        getattr(options, "check", lambda: None)()
+        check = getattr(options, "check", None)
+        if callable(check):
+            check()
     except ArgumentError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return WRONG_OPTION

@@ -1,5 +1,6 @@
 """What the pages name is there: paths, tests, modules and public names."""
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -64,11 +65,12 @@ def test_tests(page, names):
 
 @pytest.mark.parametrize("page, names", found(NAME))
 def test_public_names(page, names):
-    module, *rest = names[0].split(".")
-    thing = importlib.import_module(module)
-    for i, part in enumerate(rest):
-        if not hasattr(thing, part):
-            importlib.import_module(".".join([module, *rest[: i + 1]]))
+    parts = names[0].split(".")
+    for length in range(len(parts), 0, -1):  # the longest module first: a function may have its module's name
+        with contextlib.suppress(ModuleNotFoundError):
+            thing = importlib.import_module(".".join(parts[:length]))
+            break
+    for part in parts[length:]:
         thing = getattr(thing, part)
 
 
