@@ -39,18 +39,14 @@ from experiments.framework.endings import (
     Diverged,
     Interrupted,
     diverged,
-    finished,
 )
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
 from experiments.framework.publishing import publish
-from experiments.framework.solver_options import SolverOptions
 from experiments.framework.tables import aligned
 from odegan import ArgumentError, NonFiniteError
 from odegan.utils.checks import fail, whole
 from odegan.utils.distributed import LostRankError
-
-__all__ = ["INTERRUPTED", "Diverged", "Folder", "Interrupted", "Options", "SolverOptions", "chosen", "finished", "main"]
 
 Chosen = TypeVar("Chosen", bound=Options)
 

@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 
 from tyro.conf import UseAppendAction
 
-from experiments.framework.penalty_options import NONE, PenaltyOptions
+from experiments.framework.penalty_options import PenaltyOptions
 from experiments.framework.solver_defaults import ByFamily, by_family, family
 from odegan import solvers
 from odegan.solvers import baselines
 from odegan.training import options as arguments
 from odegan.utils.checks import fail
-
-__all__ = ["NONE", "PenaltyOptions", "SolverOptions", "evaluations_per_step"]
 
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
 

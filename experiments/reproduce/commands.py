@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Command] = {
         "'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' 'refresh stage'",
     ),
     "images_digits_compared": Command(
-        "images compare --preset digits", "--solvers euler euler@0.2 heun2 rk4_classic alternating adam --seeds 3"
+        "images compare --preset digits", "--solvers euler@0.4 euler@0.2 heun2 rk4_classic alternating adam --seeds 3"
     ),
     "gmm_tv": Command("gmm_tv", "--full"),
     "ring8": Command("ring8"),
