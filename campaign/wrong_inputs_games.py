@@ -122,7 +122,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "pair",
             'penalties.truncation_error(1.0, step_size=0.1, pair="rk4")',
             "'rk4'",
-            "one of heun_euler, bosh3, dopri5",
+            "one of heun_euler, adaptive_heun, fehlberg2, bosh3,",
         ),
         ("player", 'penalties.truncation_error(1.0, step_size=0.1, player="gan")', "'gan'", "did you mean 'gen'"),
         ("rates", "penalties.truncation_error(1.0, step_size=0.1, rates=(1.0, -1.0))", "-1.0", "a finite number >= 0"),

@@ -202,7 +202,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "compile",
             'run(solver="scipy_solver", compile=True)',
-            "True with scipy_solver, which calls the",
+            "True with scipy_solver, which steps by itself;",
             "leave it out",
         ),
         (

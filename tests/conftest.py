@@ -2,7 +2,21 @@
 
 import signal
 
+import pytest
+
+from odegan.solvers import table, torchdiffeq_backend
+
 
 def pytest_configure() -> None:
     """Ctrl-C as in a terminal: a shell that runs the tests in the background has them ignore it, and their children too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def library_solvers():
+    """The solvers of the library alone, whatever was registered before; what the module's tests register is gone after them."""
+    with pytest.MonkeyPatch.context() as patch:
+        ours = {name: cls for name, cls in torchdiffeq_backend.OURS.items() if table.registered_tableau(name) is None}
+        patch.setattr(torchdiffeq_backend, "OURS", ours)
+        patch.setattr(table, "_registered", {})
+        yield

@@ -13,11 +13,14 @@ import odegan
 
 torch.set_num_threads(1)
 
-FIXED = ["euler", "midpoint", "heun2", "heun3", "rk4", "rk4_classic"]
+# A solver from outside the library stands in every table of the tests.
+odegan.solvers.register("ralston", a=[[], [2 / 3]], b=[1 / 4, 3 / 4], c=[0, 2 / 3], order=2)
+FIXED = ["euler", "midpoint", "heun2", "heun3", "rk4", "rk4_classic", "ralston"]
 ADAPTIVE = ["adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"]
 ADAMS = ["explicit_adams", "implicit_adams", "fixed_adams"]
 BASELINES = ["alternating", "extragradient", "optimistic", "adam", "rmsprop"]
 FIRST_WEIGHT = {"euler": 1, "midpoint": 0, "heun2": 1 / 2, "heun3": 1 / 4, "rk4": 1 / 8, "rk4_classic": 1 / 6}
+FIRST_WEIGHT |= {"ralston": 1 / 4}
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
 compiles = pytest.mark.skipif(
     torch.__version__.startswith("2.6."),

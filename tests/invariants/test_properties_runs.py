@@ -28,7 +28,7 @@ from tests.strategies import (
     steps,
 )
 
-ORDER = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4}
+ORDER = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "ralston": 2}
 LOOSE = ("adaptive_heun", "fehlberg2", "bosh3")
 SPLITS = st.sampled_from([n for n in FIXED if FIRST_WEIGHT[n]])
 

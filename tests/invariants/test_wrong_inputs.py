@@ -15,6 +15,7 @@ from experiments.framework import publishing
 from odegan import games, penalties
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("library_solvers")  # their names are in the messages
 ROOT = Path(__file__).parents[2]
 CALLS = [ast.parse(case.input, mode="eval") for case in CASES if not case.is_command]
 SAID: dict[Case, str] = {}

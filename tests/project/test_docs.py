@@ -21,7 +21,7 @@ BLOCKS = [(page.relative_to(ROOT), i, code) for page in PAGES for i, code in enu
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_doctests(name):
+def test_doctests(name, library_solvers):
     if name.startswith(("odegan.plots", "odegan.metrics")):
         pytest.importorskip("matplotlib")
         pytest.importorskip("sklearn")

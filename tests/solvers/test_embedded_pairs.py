@@ -17,7 +17,7 @@ LOOSE = {"rtol": 1e-3, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pairs(own_table):
+def pairs(library_solvers):
     solvers.register(
         "bogacki_shampine",
         a=[[], [1 / 2], [0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]],

@@ -10,10 +10,10 @@ import odegan
 from odegan import solvers
 from tests.peers import ADAMS, ADAPTIVE, BASELINES, FIRST_WEIGHT, FIXED, START, forced, smooth_game
 
-ORDERS = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4}
+ORDERS = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "ralston": 2}
 ORDERS |= {"adaptive_heun": 2, "fehlberg2": 2, "bosh3": 3, "dopri5": 5, "dopri8": 8}
 ORDERS |= {"alternating": 1, "extragradient": 1, "optimistic": 1}
-STAGES = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4}
+STAGES = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "ralston": 2}
 STAGES |= {"adaptive_heun": 1, "fehlberg2": 2, "bosh3": 3, "dopri5": 6, "dopri8": 13}
 WITH_ORDER = [name for name in solvers.names() if solvers.get(name).order is not None]
 
@@ -147,6 +147,7 @@ TABLEAUS = {
     "rk4": ([0, 1 / 3, 2 / 3, 1], [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]], [1 / 8, 3 / 8, 3 / 8, 1 / 8]),
     "rk4_classic": ([0, 1 / 2, 1 / 2, 1], [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
     "heun2": ([0, 1], [[], [1]], [1 / 2, 1 / 2]),
+    "ralston": ([0, 2 / 3], [[], [2 / 3]], [1 / 4, 3 / 4]),
     "heun3": ([0, 1 / 3, 2 / 3], [[], [1 / 3], [0, 2 / 3]], [1 / 4, 0, 3 / 4]),
     "midpoint": ([0, 1 / 2], [[], [1 / 2]], [0, 1]),
     "euler": ([0], [[]], [1]),

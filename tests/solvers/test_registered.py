@@ -24,7 +24,7 @@ TIMES = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def ralston(own_table, tmp_path_factory):
+def ralston(library_solvers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("outside")
     (folder / "my_solvers.py").write_text(FILE)
     with pytest.MonkeyPatch.context() as patch:

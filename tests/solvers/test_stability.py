@@ -17,13 +17,19 @@ from tests.peers import FIXED
 torch.set_num_threads(1)
 D = torch.float64
 NAMES = stability.names()
-TAYLOR = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "bosh3": 3}
+TAYLOR = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "ralston": 2, "bosh3": 3}
 EXTRA = {"dopri5": {6: 1 / 600}, "extragradient": {2: 1.0}}
 # h on the negative real axis and on the imaginary axis for |lambda| = 1.
 REAL = {"euler": 2.0, "midpoint": 2.0, "heun2": 2.0, "heun3": 2.51274532661833, "rk4": 2.785293563405282}
-REAL |= {"rk4_classic": REAL["rk4"], "bosh3": REAL["heun3"], "dopri5": 3.3065678926, "extragradient": 1.0}
+REAL |= {
+    "ralston": 2.0,
+    "rk4_classic": REAL["rk4"],
+    "bosh3": REAL["heun3"],
+    "dopri5": 3.3065678926,
+    "extragradient": 1.0,
+}
 IMAGINARY = {"euler": 0.0, "midpoint": 0.0, "heun2": 0.0, "heun3": math.sqrt(3), "rk4": 2 * math.sqrt(2)}
-IMAGINARY |= {"rk4_classic": IMAGINARY["rk4"], "bosh3": IMAGINARY["heun3"], "extragradient": 1.0}
+IMAGINARY |= {"ralston": 0.0, "rk4_classic": IMAGINARY["rk4"], "bosh3": IMAGINARY["heun3"], "extragradient": 1.0}
 
 
 def points(n=40):

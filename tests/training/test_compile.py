@@ -102,6 +102,7 @@ COVER = [
     ("heun3", "reg", {"placement": "first_stage"}),
     ("rk4", "r2", {}),
     ("rk4_classic", "closed_loop", {}),
+    ("ralston", "consensus", {"placement": "first_stage"}),
     ("alternating", "jare", {}),
     ("extragradient", "consensus", {"placement": "after_step"}),
     ("optimistic", "drift_cancellation", {}),
