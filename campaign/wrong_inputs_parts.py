@@ -318,7 +318,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("crop", 'data.images("nowhere", size=8, crop=0)', "0", "a whole number >= 1"),
         ("channels", 'data.images("nowhere", size=8, channels=[3])', "[3]", "1 or 3"),
         ("flip", 'data.images("nowhere", size=8, flip=1)', "1", "True or False"),
-        ("dequantise", 'data.images("nowhere", size=8, dequantise="yes")', "'yes'", "True or False"),
+        ("dequantize", 'data.images("nowhere", size=8, dequantize="yes")', "'yes'", "True or False"),
         ("split", 'data.images("nowhere", size=8, split=None)', "None", "the name of a split"),
         ("game", "sampling.GameSampler(None, Y)", "None", "an odegan.Game, as odegan.gan(...) and"),
         ("y", "sampling.GameSampler(GAME, [1.0])", "[1.0]", "a tensor of last dimension 43 (n_disc 17 +"),

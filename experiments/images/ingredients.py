@@ -42,7 +42,7 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         split=split,
         flip=preset.flip,
         crop=crop,
-        dequantise=preset.dequantize,
+        dequantize=preset.dequantize,
         channels=preset.channels,
     )
 

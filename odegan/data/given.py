@@ -100,7 +100,7 @@ def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) 
 def _table(data: Any, workers: int) -> Table | None:
     """Data that are held as one tensor: a Tensor or array, a pair of them (samples, labels), or a data set of tensors."""
     if isinstance(data, LabeledImages):
-        return Table(data.levels, data.labels)
+        return Table(data.levels, data.targets)
     if type(data) is TensorDataset and not workers:
         labels = data.tensors[1] if len(data.tensors) > 1 else None
         return Table(data.tensors[0], labels if labels is not None and are_labels(labels) else None)

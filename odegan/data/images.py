@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from odegan.data.decoding import MODES, RESIZE, decoded
 from odegan.data.sources import Encoded, Source, find
-from odegan.utils.checks import ArgumentError, fail, flag, one_line, whole
+from odegan.utils.checks import fail, flag, whole
 
-RESIZE = "Pillow bicubic, antialiased, 8 bit"
-_MODES = {1: "L", 3: "RGB"}
+Item = torch.Tensor | tuple[torch.Tensor, int]
 _PROBES = 64  # images whose bytes stand for all in a fingerprint
 
 
@@ -26,14 +23,15 @@ def images(
     split: str = "train",
     flip: bool = False,
     crop: str | int | None = "center",
-    dequantise: bool = False,
+    dequantize: bool = False,
     channels: int = 3,
+    labels: bool = False,
 ) -> ImageDataset:
     """A data set of images (channels, size, size) in [-1, 1], float32, each decoded when it is asked for.
 
     An image is turned as its EXIF says, converted to RGB or grey (ITU-R 601 luma; an alpha channel is dropped), cropped to a
     square, resized by Pillow's bicubic filter (antialiased, with 8-bit results), and scaled: level v = 0..255 becomes
-    v / 127.5 - 1. With ``dequantise`` it becomes (v + u) / 128 - 1 with u uniform in [0, 1), which spreads every level over
+    v / 127.5 - 1. With ``dequantize`` it becomes (v + u) / 128 - 1 with u uniform in [0, 1), which spreads every level over
     its own 8-bit bin and fills [-1, 1) evenly.
 
     Random parts draw from torch's global generator, which ``odeint_gan`` seeds for every minibatch: they are a function of
@@ -48,8 +46,10 @@ def images(
         flip: mirror left and right with probability 1/2.
         crop: "center": the largest square in the middle; a number: a square of so many pixels of the original in the middle;
             None: nothing, so that images must be square.
-        dequantise: add noise as above.
+        dequantize: add noise as above.
         channels: 3 or 1.
+        labels: give pairs (image, class): the table's column of classes, or the numbers of the subfolders in the order of their
+            names.
 
     Raises:
         ArgumentError: a wrong argument; nothing at the source; the hub cannot be reached, with what to fetch where. Reading
@@ -67,94 +67,63 @@ def images(
     size = whole("size", size, low=1)
     if crop is not None and crop != "center":
         crop = fail("crop", crop, "'center', a number or None") if isinstance(crop, str) else whole("crop", crop, low=1)
-    if channels not in tuple(_MODES):
+    if channels not in tuple(MODES):
         fail("channels", channels, "1 or 3")
-    for name, value in {"flip": flip, "dequantise": dequantise}.items():
+    for name, value in {"flip": flip, "dequantize": dequantize, "labels": labels}.items():
         flag(name, value)
     if not isinstance(split, str) or not split:
         fail("split", split, "the name of a split")
-    return ImageDataset(find(source, split), size, split, flip, crop, dequantise, channels)
+    encoded = find(source, split)
+    targets = torch.tensor(encoded.targets()) if labels else None
+    return ImageDataset(encoded, size, split, flip, crop, dequantize, channels, targets)
 
 
 @dataclass(frozen=True)
-class ImageDataset(Dataset[torch.Tensor]):
-    """Map-style: ``data[i]`` is a tensor (channels, size, size). Made by ``images``; travels to worker processes."""
+class ImageDataset(Dataset[Item]):
+    """Map-style: ``data[i]`` is a tensor (channels, size, size), or with ``targets`` (N,) a pair of it and its class. Made by
+    ``images``; travels to worker processes.
+    """
 
     encoded: Encoded = field(repr=False)
     size: int
     split: str
     flip: bool
     crop: str | int | None
-    dequantise: bool
+    dequantize: bool
     channels: int
+    targets: torch.Tensor | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
-        """How many images there are."""
         return len(self.encoded)
 
-    def __getitem__(self, i: int) -> torch.Tensor:
-        """The i-th image."""
+    def __getitem__(self, i: int) -> Item:
         n = len(self)
         if not -n <= i < n:
             raise IndexError(f"index {i} is out of range for {n} images")
-        levels = self.levels(i % n)
+        image = self._image(i % n)
+        return image if self.targets is None else (image, int(self.targets[i]))
+
+    def _image(self, i: int) -> torch.Tensor:
+        levels = self.levels(i)
         if self.flip and torch.rand(()) < 0.5:
             levels = levels.flip(-1)
-        if self.dequantise:
+        if self.dequantize:
             return (levels + torch.rand(levels.shape)) / 128 - 1
         return levels.float() / 127.5 - 1
 
     def levels(self, i: int) -> torch.Tensor:
         """The i-th image's 8-bit levels (channels, size, size), cropped and resized, without the random parts."""
-        try:
-            picture = _decoded(self.encoded.read(i), _MODES[self.channels])
-            square = _cropped(picture, self.crop)
-        except ArgumentError:
-            raise
-        except Exception as error:  # Pillow raises whatever its decoders raise
-            reason = one_line(error).partition(" <_io.BytesIO")[0] or type(error).__name__
-            raise ArgumentError(
-                f"data: got {self.encoded.name(i)}, which is no image that can be used ({reason})"
-            ) from error
-        return _resized(square, self.size)
+        return decoded(self.encoded, i, self.channels, self.crop, self.size)
 
     def still(self) -> ImageDataset:
         """The same images without the random parts, as an evaluation needs them."""
-        return replace(self, flip=False, dequantise=False)
+        return replace(self, flip=False, dequantize=False)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> list[object]:
         """Number of images, the contents of up to 64 of them spread over the whole, and what is done to them."""
         n = len(self)
         digest = hashlib.sha256()
         for i in sorted({k * (n - 1) // max(_PROBES - 1, 1) for k in range(_PROBES)}):
             digest.update(hashlib.sha256(self.encoded.read(i)).digest())
-        shown = [self.size, self.split, self.flip, self.crop, self.dequantise, self.channels]
+        shown = [self.size, self.split, self.flip, self.crop, self.dequantize, self.channels, self.targets is not None]
         return ["images", n, digest.hexdigest()[:16], *shown, RESIZE]
-
-
-def _decoded(content: bytes, mode: str) -> Any:
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(content)) as picture:
-        if picture.mode.startswith(("I", "F")):
-            raise ValueError(f"it has more than 8 bits a channel, mode {picture.mode}")
-        return ImageOps.exif_transpose(picture).convert(mode)
-
-
-def _cropped(picture: Any, crop: str | int | None) -> Any:
-    width, height = picture.size
-    if crop is None and width != height:
-        raise ValueError(f"it is {width} x {height} pixels, and not square as crop=None needs it")
-    side = crop if isinstance(crop, int) else min(width, height)
-    if side > min(width, height):
-        raise ValueError(f"it is {width} x {height} pixels, too small for crop={crop}")
-    left, top = (width - side) // 2, (height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
-
-
-def _resized(picture: Any, size: int) -> torch.Tensor:
-    """Square Pillow image -> (channels, size, size) uint8."""
-    from PIL.Image import Resampling
-
-    levels = torch.from_numpy(np.array(picture.resize((size, size), Resampling.BICUBIC)))
-    return levels.reshape(size, size, -1).permute(2, 0, 1).contiguous()

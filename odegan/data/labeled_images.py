@@ -1,12 +1,33 @@
-"""Images of 8 bits and their classes, held as two tensors."""
+"""``idx``: MNIST and its kin, images of 8 bits with their classes, held as two tensors."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from odegan.data.decoding import decoded
+from odegan.data.idx_files import NAME, read_pair, upright
+from odegan.data.sources import Encoded, from_hub, parquet_folder
+from odegan.utils.checks import ArgumentError, choose, fail, whole
+
+SPLITS = ("train", "test")
+# Where the hub has sets in this format, and where a package of the system puts one, by the package's name.
+HUB = {
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "kmnist": "tanganke/kmnist",
+    "emnist_letters": "tanganke/emnist_letters",
+    "emnist_mnist": "tanganke/emnist_mnist",
+}
+INSTALLED = {"fashion_mnist": (Path("/usr/share/datasets/fashion-mnist"), "dataset-fashion-mnist")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +38,13 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
 
     Attributes:
         levels: (N, C, H, W) uint8.
-        labels: (N,) int64.
+        targets: (N,) int64, the classes.
         name: what they are.
         split: "train" or "test".
     """
 
     levels: Tensor = field(repr=False)
-    labels: Tensor = field(repr=False)
+    targets: Tensor = field(repr=False)
     name: str
     split: str
 
@@ -33,11 +54,86 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         if not -len(self) <= i < len(self):
             raise IndexError(f"index {i} is out of range for {len(self)} images")
-        return self.levels[i].float() / 127.5 - 1, int(self.labels[i])
+        return self.levels[i].float() / 127.5 - 1, int(self.targets[i])
 
     def fingerprint(self) -> list[str | int]:
-        """What a checkpoint compares: a digest of all images and labels."""
+        """What a checkpoint compares: a digest of all images and classes."""
         digest = hashlib.sha256()
-        for part in (self.levels, self.labels):
-            digest.update(part.cpu().contiguous().numpy().tobytes())
+        for part in (self.levels, self.targets):
+            digest.update(part.contiguous().numpy().tobytes())
         return ["labeled images", self.name, self.split, len(self), digest.hexdigest()[:16]]
+
+
+def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | None = None) -> LabeledImages:
+    """Fashion-MNIST, MNIST, and every set in the same format: images (1, H, W) with their classes, all in memory.
+
+    Args:
+        source: "mnist", "fashion_mnist", "kmnist", "emnist_letters" or "emnist_mnist", which a package of the system has
+            installed (Debian's dataset-fashion-mnist) or the Hugging Face hub gives. Or a folder with idx files
+            (``train-images-idx3-ubyte.gz`` and so on, compressed or not), or with a copy of the hub's repository; where it
+            has several sets, as EMNIST's has, the folder and the beginning of the files' names: "gzip/emnist-letters".
+        split: "train" or "test".
+        size: pad images with level 0 on all sides to so many pixels; 32 makes 28 x 28 fit networks of powers of two.
+
+    Raises:
+        ArgumentError: nothing at the source, with the ways to get it; a damaged file, by name.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> images, labels = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2]), bytes([0, 0, 8, 1, 0, 0, 0, 1])
+        >>> _ = Path(folder, "train-images-idx3-ubyte").write_bytes(images + bytes([0, 255, 0, 0]))
+        >>> _ = Path(folder, "train-labels-idx1-ubyte").write_bytes(labels + bytes([7]))
+        >>> image, label = idx(folder, size=4)[0]
+        >>> image.shape, image[0, 1], label
+        (torch.Size([1, 4, 4]), tensor([-1., -1.,  1., -1.]), 7)
+    """
+    choose("split", split, SPLITS)
+    if not isinstance(source, str | os.PathLike) or not str(source):
+        fail("source", source, f"one of {', '.join(HUB)}, or a folder")
+    levels, targets = _read(source, split)
+    return LabeledImages(_padded(levels, size), targets, str(source), split)
+
+
+def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
+    """Images (N, H, W) uint8 and labels (N,) int64."""
+    path = Path(source).expanduser()
+    if str(source) in HUB and not path.exists():
+        installed = INSTALLED.get(str(source))
+        there = installed is not None and installed[0].is_dir()
+        return read_pair(installed[0], "", split) if installed and there else _from_hub(str(source), split)
+    folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
+    if not folder.is_dir() or NAME.fullmatch(prefix):
+        fail("source", str(source), f"one of {', '.join(HUB)}, or a folder with idx files")
+    if path.is_dir() and not any(NAME.fullmatch(file.name) for file in path.iterdir()) and any(path.rglob("*.parquet")):
+        return _decoded(parquet_folder(path, split))
+    return read_pair(folder, prefix, split)
+
+
+def _from_hub(name: str, split: str) -> tuple[Tensor, Tensor]:
+    try:
+        levels, targets = _decoded(from_hub(name, HUB[name], split))
+    except ArgumentError as error:
+        if name not in INSTALLED:
+            raise
+        folder, package = INSTALLED[name]
+        raise ArgumentError(f"{error}; or 'apt-get install {package}', which puts it into {folder}") from error
+    return upright(levels, name), targets
+
+
+def _decoded(table: Encoded) -> tuple[Tensor, Tensor]:
+    """All images of a table (N, H, W) uint8, and their classes."""
+    return torch.stack([decoded(table, i, 1)[0] for i in range(len(table))]), torch.tensor(table.targets())
+
+
+def _padded(levels: Tensor, size: int | None) -> Tensor:
+    """(N, H, W) -> (N, 1, size, size), the image in the middle."""
+    levels = rearrange(levels, "image row column -> image 1 row column")
+    if size is None:
+        return levels
+    size = whole("size", size, low=1)
+    rows, columns = levels.shape[2:]
+    if size < max(rows, columns):
+        fail("size", size, f"at least that of the images, {rows} x {columns} pixels")
+    top, left = (size - rows) // 2, (size - columns) // 2
+    return F.pad(levels, (left, size - columns - left, top, size - rows - top))

@@ -10,7 +10,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor
 
 from odegan.data.given import Data, Labels, Latent, checked_latent, opened
-from odegan.data.samplers import Share, sampler
+from odegan.data.samplers import Parts, Share, sampler
 from odegan.games.batch import Batch
 from odegan.utils.checks import choose, fail, flag
 from odegan.utils.distributed import Ranks
@@ -87,9 +87,12 @@ class Minibatches:
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""
-        parts = self._real.block(start, n)
-        parts |= {"latent": self._latent.block(start, n)["latent"]}
-        return Batch(**{name: self._placed(name, part) for name, part in parts.items()})
+        return Batch(**self.parts(start, n))
+
+    def parts(self, start: int, n: int) -> Parts:
+        """The same by name: real, latent, and label and fake_label where they are asked for."""
+        drawn = self._real.block(start, n) | self._latent.block(start, n)
+        return {name: self._placed(name, part) for name, part in drawn.items()}
 
     def __enter__(self) -> Minibatches:
         return self

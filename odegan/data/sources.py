@@ -21,6 +21,7 @@ HUB = {
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
 COLUMNS = ("image", "img", "jpg", "png", "webp")  # what the column of images is called, where there are several
+CLASSES = ("label", "labels", "fine_label")  # what a column of classes is called
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -36,6 +37,9 @@ class Encoded(Protocol):
 
     def name(self, i: int) -> str:
         """What errors call the i-th image."""
+
+    def targets(self) -> list[int]:
+        """The images' classes."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class Files:
         """The i-th file's path."""
         return os.path.join(self.root, self.paths[i])
 
+    def targets(self) -> list[int]:
+        """The number of each file's subfolder, in the order of their names."""
+        folders = [path.split(os.sep)[0] if os.sep in path else "" for path in self.paths]
+        if "" in folders:
+            fail(
+                "labels",
+                True,
+                f"False where images lie in no subfolder of their class, as {self.name(folders.index(''))}",
+            )
+        numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
+        return [numbers[folder] for folder in folders]
+
 
 @dataclass(frozen=True)
 class Table:
@@ -64,7 +80,8 @@ class Table:
 
     rows: Any
     column: str
-    label: str
+    title: str
+    classes: str | None
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -83,7 +100,13 @@ class Table:
         """The table and the row, and the file's name where the row has one."""
         value = self.rows[i][self.column]
         path = value.get("path") if isinstance(value, dict) else None
-        return f"{self.label}, row {i}" + (f" ({path})" if path else "")
+        return f"{self.title}, row {i}" + (f" ({path})" if path else "")
+
+    def targets(self) -> list[int]:
+        """The column of classes."""
+        if self.classes is None:
+            fail("labels", True, f"False where the table has no column of classes, as {self.title!r}")
+        return [int(number) for number in self.rows[self.classes]]
 
 
 def find(source: Source, split: str) -> Encoded:
@@ -97,14 +120,18 @@ def find(source: Source, split: str) -> Encoded:
     if not isinstance(source, str | os.PathLike):
         fail("source", source, f"one of {', '.join(HUB)}, or a path")
     if isinstance(source, str) and source in HUB and not Path(source).exists():
-        return _from_hub(source, split)
+        return from_hub(source, HUB[source], split)
     path = _existing(source)
     if path.is_file():
         return _parquet([path], str(path))
     if any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json")):
         return _from_disk(path, split)
-    tables = sorted(path.rglob("*.parquet"))
-    return _parquet(_tables_of_split(path, tables, split), str(path)) if tables else _folder(path, split)
+    return parquet_folder(path, split) if any(path.rglob("*.parquet")) else _folder(path, split)
+
+
+def parquet_folder(path: Path, split: str) -> Table:
+    """The part for the split of a folder with parquet files."""
+    return _parquet(_tables_of_split(path, sorted(path.rglob("*.parquet")), split), str(path))
 
 
 def _existing(source: Any) -> Path:
@@ -175,8 +202,8 @@ def _from_disk(path: Path, split: str) -> Table:
     return _table(rows, str(path))
 
 
-def _from_hub(name: str, split: str) -> Table:
-    repository = HUB[name]
+def from_hub(name: str, repository: str, split: str) -> Table:
+    """A data set of the Hugging Face hub, which users call ``name``."""
     datasets = _library()
     try:
         with _without_retries_in_sight():
@@ -189,8 +216,8 @@ def _from_hub(name: str, split: str) -> Table:
     return _table(rows, repository)
 
 
-def _table(rows: Any, label: str) -> Table:
-    """The one column that holds encoded images, left undecoded."""
+def _table(rows: Any, title: str) -> Table:
+    """The one column that holds encoded images, left undecoded, and the classes where there is a column of them."""
     import datasets
 
     def holds_images(feature: Any) -> bool:
@@ -202,10 +229,11 @@ def _table(rows: Any, label: str) -> Table:
     columns = [name for name, feature in rows.features.items() if holds_images(feature)]
     column = next((name for name in COLUMNS if name in columns), columns[0] if len(columns) == 1 else None)
     if column is None:
-        fail("source", label, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}")
+        fail("source", title, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}")
     if isinstance(rows.features[column], datasets.Image):
         rows = rows.cast_column(column, datasets.Image(decode=False))
-    return Table(rows.select_columns([column]), column, label)
+    classes = next((name for name in CLASSES if name in rows.features), None)
+    return Table(rows.select_columns([column] if classes is None else [column, classes]), column, title, classes)
 
 
 def _library() -> Any:

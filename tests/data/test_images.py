@@ -208,7 +208,7 @@ def test_flips_are_fair_and_mirror(folder):
 def test_dequantisation_fills_each_bin(tmp_path):
     levels = np.array([[0, 255], [100, 17]], dtype=np.uint8)
     (tmp_path / "x.png").write_bytes(encoded(levels))
-    data = images(tmp_path, size=2, channels=1, dequantise=True)
+    data = images(tmp_path, size=2, channels=1, dequantize=True)
     torch.manual_seed(0)
     draws = torch.stack([data[0][0] for _ in range(2000)])
     within = (draws + 1) * 128 - torch.from_numpy(levels).float()
@@ -365,12 +365,12 @@ def test_random_parts_are_the_same_in_workers_and_after_a_pause(kind, folder, tm
     if kind != "folder":
         pytest.importorskip("datasets")
     source = SOURCES[kind](folder, tmp_path)
-    data = images(source, size=8, channels=1, flip=True, dequantise=True)
+    data = images(source, size=8, channels=1, flip=True, dequantize=True)
     whole = train(data, 0, "euler", 20)
     assert torch.equal(train(data, 2, "euler", 20).ys, whole.ys)
     stop = {"callback": lambda state, info: state.t > 0.105, "checkpoint": tmp_path / "run.pt"}
     assert train(data, 2, "euler", 20, **stop).status == "stopped"
     assert torch.equal(train(data, 1, "euler", 20, checkpoint=tmp_path / "run.pt").ys, whole.ys)
-    other = images(source, size=8, channels=1, flip=False, dequantise=True)
+    other = images(source, size=8, channels=1, flip=False, dequantize=True)
     with pytest.raises(ArgumentError, match=r"^data: got "):
         train(other, 0, "euler", 20, checkpoint=tmp_path / "run.pt")

@@ -546,7 +546,7 @@ def test_image_data_are_evaluated_without_their_random_parts(tmp_path):
     for i, x in enumerate(REAL[:20]):
         image.fromarray(((x[0] + 1) * 127.5).round().byte().numpy()).save(tmp_path / f"{i:02d}.png")
     plain = images(tmp_path, size=4, channels=1)
-    restless = images(tmp_path, size=4, channels=1, flip=True, dequantise=True)
+    restless = images(tmp_path, size=4, channels=1, flip=True, dequantize=True)
     found = [evaluate(data=data) for data in (plain, restless)]
     assert found[0] == found[1]
     assert found[0]["fid"]["split"] == "train"

@@ -1,0 +1,67 @@
+"""Encoded images as 8-bit levels, by Pillow."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from odegan.data.sources import Encoded
+from odegan.utils.checks import ArgumentError, one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RESIZE = "Pillow bicubic, antialiased, 8 bit"
+MODES = {1: "L", 3: "RGB"}
+
+
+def decoded(
+    encoded: Encoded, i: int, channels: int, crop: str | int | None = None, size: int | None = None
+) -> torch.Tensor:
+    """The i-th image's levels (channels, size, size) uint8, cropped to a square and resized; without a size as they are."""
+    try:
+        picture = _picture(encoded.read(i), MODES[channels])
+        square = picture if size is None else _cropped(picture, crop)
+    except ArgumentError:
+        raise
+    except Exception as error:  # Pillow raises whatever its decoders raise
+        reason = one_line(error).partition(" <_io.BytesIO")[0] or type(error).__name__
+        raise ArgumentError(f"data: got {encoded.name(i)}, which is no image that can be used ({reason})") from error
+    return _levels(square if size is None else _resized(square, size))
+
+
+def _picture(content: bytes, mode: str) -> Image:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(content)) as picture:
+        if picture.mode.startswith(("I", "F")):
+            raise ValueError(f"it has more than 8 bits a channel, mode {picture.mode}")
+        return ImageOps.exif_transpose(picture).convert(mode)
+
+
+def _cropped(picture: Image, crop: str | int | None) -> Image:
+    width, height = picture.size
+    if crop is None and width != height:
+        raise ValueError(f"it is {width} x {height} pixels, and not square as crop=None needs it")
+    side = crop if isinstance(crop, int) else min(width, height)
+    if side > min(width, height):
+        raise ValueError(f"it is {width} x {height} pixels, too small for crop={crop}")
+    left, top = (width - side) // 2, (height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def _resized(picture: Image, size: int) -> Image:
+    from PIL.Image import Resampling
+
+    return picture.resize((size, size), Resampling.BICUBIC)
+
+
+def _levels(picture: Image) -> torch.Tensor:
+    """(channels, H, W) uint8."""
+    levels = np.array(picture)
+    pattern = "row column -> 1 row column" if levels.ndim == 2 else "row column channel -> channel row column"
+    return torch.from_numpy(rearrange(levels, pattern).copy())

@@ -1,0 +1,97 @@
+"""The idx format of MNIST's files: ``*-images-idx3-ubyte`` and ``*-labels-idx1-ubyte``, compressed by gzip or not.
+
+A file is two zero bytes, a byte for the type (8: unsigned bytes), the number n of dimensions, n sizes as big-endian 32-bit
+numbers, and the numbers in row-major order.
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odegan.utils.checks import ArgumentError, fail, one_line
+
+NAME = re.compile(r"(?P<set>.*?)[-_]?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
+_UNSIGNED_BYTES = 8
+_GZIP = b"\x1f\x8b"
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """The numbers of one file, uint8.
+
+    Raises:
+        ArgumentError: the file is damaged, cut off, too long, of another type or number of dimensions, or not compressed as its
+            name says.
+    """
+    content = _content(path)
+    if content[:2] != b"\0\0" or len(content) < 4:
+        _refuse(path, "it does not begin like one")
+    if content[2] != _UNSIGNED_BYTES or content[3] != dimensions:
+        kinds = f"type {content[2]} with {content[3]} dimensions, not unsigned bytes (8) with {dimensions}"
+        _refuse(path, f"it holds numbers of {kinds}")
+    start = 4 + 4 * dimensions
+    if len(content) < start:
+        _refuse(path, "it ends within its header")
+    sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    promised = int(np.prod(sizes, dtype=object))
+    if len(content) - start != promised:
+        _refuse(path, f"its header promises {promised} numbers, and {len(content) - start} follow")
+    return torch.from_numpy(np.frombuffer(content, np.uint8, promised, start).reshape(sizes).copy())
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    if (path.suffix == ".gz") != content.startswith(_GZIP):
+        _refuse(path, "it is not compressed by gzip" if path.suffix == ".gz" else "it is compressed, and not named .gz")
+    try:
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        _refuse(path, one_line(error))
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
+    raise ArgumentError(f"source: got {str(path)!r}, which is no idx file that can be used ({reason})")
+
+
+def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
+    """Images (N, H, W) uint8 and labels (N,) int64 of a split ("train" or "test") in a folder.
+
+    Args:
+        prefix: which set, where a folder has several, as EMNIST's has ("emnist-letters"); "": the only one.
+    """
+    found = [(path, match) for path in sorted(folder.iterdir()) if (match := NAME.fullmatch(path.name))]
+    sets = sorted({match["set"] for _, match in found})
+    chosen = prefix or (sets[0] if len(sets) == 1 else "")
+    if chosen not in sets:
+        _refuse_folder(folder, prefix, sets)
+    names = ("train",) if split == "train" else ("t10k", "test")
+    files = {match["kind"]: path for path, match in found if match["set"] == chosen and match["split"] in names}
+    if len(files) < 2:
+        missing = " and ".join(sorted({"images", "labels"} - files.keys()))
+        fail("split", split, f"a split of {str(folder)!r}, which has no file of its {missing}")
+    images, labels = read_idx(files["images"], 3), read_idx(files["labels"], 1)
+    if not len(images):
+        _refuse(files["images"], "it holds no images")
+    if len(images) != len(labels):
+        _refuse(files["labels"], f"it holds {len(labels)} labels of {len(images)} images")
+    return upright(images, chosen), labels.long()
+
+
+def upright(images: Tensor, name: str) -> Tensor:
+    """(N, H, W) as they are read; EMNIST's are stored column by column."""
+    return images.transpose(1, 2).contiguous() if name.startswith("emnist") else images
+
+
+def _refuse_folder(folder: Path, prefix: str, sets: Iterable[str]) -> NoReturn:
+    known = ", ".join(repr(str(folder / name)) for name in sets)
+    allowed = f"one of {known}" if known else "a folder with files like train-images-idx3-ubyte.gz"
+    fail("source", str(folder / prefix), allowed)
