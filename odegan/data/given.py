@@ -138,15 +138,17 @@ def are_labels(x: Tensor) -> bool:
 def _checked(data: Any) -> Source:
     """A data set or a function."""
     _check_no_stream(data)
-    if isinstance(data, dict | str | bytes | set):
+    if isinstance(data, dict | str | bytes | set | torch.nn.Module):
         fail("data", type(data).__name__, _ALLOWED)
+    if isinstance(data, type):
+        fail("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         if len(data) == 0:
             fail("data", data, "a data set of at least one sample")
-    elif callable(data) and not isinstance(data, Dataset | torch.nn.Module | type):
+    elif callable(data) and not isinstance(data, Dataset):
         check_signature("data", data)
     else:
-        fail("data", type(data).__name__ if isinstance(data, Dataset | torch.nn.Module) else data, _ALLOWED)
+        fail("data", type(data).__name__ if isinstance(data, Dataset) else data, _ALLOWED)
     return data
 
 
