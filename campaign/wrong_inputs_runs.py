@@ -116,7 +116,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("data", "run(workers=2)", "None", "given when latent, batch_size or workers is"),
         ("t", "run(t=torch.tensor([0.0, 1j]))", "a complex64 tensor of shape (2,)", "real"),
         ("game", 'run(game="bilinear")', "'bilinear'", "an odegan.Game, as odegan.gan(...) and"),
-        ("data", 'train(data="cifar10")', "'str'", "a data set of tensors (give it a transform"),
+        ("data", 'train(data="cifar10")', "'str'", "a Tensor, a map-style Dataset, or a function"),
         ("data", 'train(data={"x": DATA})', "'dict'", "a Tensor, a map-style Dataset, or a function"),
         (
             "data",

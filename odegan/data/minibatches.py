@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from types import TracebackType
 
 import torch
-import torch.utils._pytree as pytree
 from torch import Tensor
 
 from odegan.data.given import Data, Labels, Latent, checked_latent, opened
@@ -83,7 +82,7 @@ class Minibatches:
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
-        return pytree.tree_map(lambda x: x[0], self.block(index, 1))
+        return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""
@@ -104,18 +103,13 @@ class Minibatches:
         self._real.close()
 
     def _placed(self, name: str, x: Tensor) -> Tensor:
-        """On the device, floating-point numbers in the run's dtype."""
-        x = x.to(self.like.device, non_blocking=self.like.is_cuda)
-        if name == "real":
-            x = _scaled(x)
-        return x.to(self.like.dtype) if x.is_floating_point() else x
-
-
-def _scaled(x: Tensor) -> Tensor:
-    """Levels v = 0, ..., 255 as v / 127.5 - 1; floating-point numbers as they are."""
-    if x.dtype == torch.uint8:
-        return x.float() / 127.5 - 1
-    return x if x.is_floating_point() else fail("data", x, "floating point, or levels in uint8")
+        """On the device, floating-point numbers in the run's dtype, and levels v = 0, ..., 255 of data as v / 127.5 - 1."""
+        if name == "real" and not x.is_floating_point():
+            if x.dtype != torch.uint8:
+                fail("data", x, "floating point, or levels in uint8")
+            x = x.to(self.like.device, non_blocking=self.like.is_cuda).float() / 127.5 - 1
+        dtype = self.like.dtype if x.is_floating_point() else x.dtype
+        return x.to(self.like.device, dtype, non_blocking=self.like.is_cuda)
 
 
 def _part(size: int, ranks: Ranks | None) -> slice:
