@@ -17,7 +17,7 @@ from odegan.utils.checks import ArgumentError, fail, whole
 from odegan.utils.fingerprint import describe
 from odegan.utils.random_streams import generator
 
-Images = Tensor | Dataset[Tensor] | Dataset[tuple[Tensor, ...]]
+Images = Tensor | Dataset[Tensor | tuple[Tensor, int] | tuple[Tensor, ...]]
 
 
 class RealData:
