@@ -1,4 +1,4 @@
-"""Flows in metric spaces: minimizing movements in parameters, and the particle flow in a space of laws."""
+"""Flows in metric spaces: minimizing movements in parameters, and the particle flow in a space of distributions."""
 
 from odegan.flows.kernels import Features, energy_features, energy_kernel, fourier_features, gaussian_kernel
 from odegan.flows.minimizing import InnerProblemError, minimizing_movement

@@ -1,10 +1,10 @@
-"""Reproducing kernels, and finite features phi whose own kernel phi(x) . phi(y) stands for them."""
+"""Reproducing kernels, and finite features phi whose own kernel phi(x) . phi(y) approximates them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -15,11 +15,11 @@ Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) 
 
 
 class Features(Protocol):
-    """A map phi: R^dim -> R^size; with it go the kernel that phi(x) . phi(y) stands for, and what checkpoints compare."""
+    """A map phi: R^dim -> R^size, and the kernel that phi(x) . phi(y) approximates."""
 
     @property
     def dim(self) -> int:
-        """d, the dimension of a point."""
+        """The dimension of a point, d."""
 
     @property
     def size(self) -> int:
@@ -31,7 +31,7 @@ class Features(Protocol):
     def kernel(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The exact kernel, (n, dim), (m, dim) -> (n, m)."""
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> list[object]:
         """What tells these features from others."""
 
 
@@ -49,9 +49,9 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
 def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
     """k(x, y) = (|x - z| + |y - z| - |x - y|) / 2 with z the anchor (d,): the kernel that the distance induces.
 
-    Its squared MMD is E|X - Y| - E|X - X'|/2 - E|Y - Y'|/2, half the energy distance, whatever the anchor. With softening
-    e > 0 every |u| is sqrt(|u|^2 + e^2) - e: as a distance this too is of negative type, so k is positive definite,
-    and smooth where the distance itself has a kink, at u = 0.
+    Its squared MMD is E|X - Y| - E|X - X'|/2 - E|Y - Y'|/2, half the energy distance, for every anchor. With softening
+    e > 0 each |u| becomes sqrt(|u|^2 + e^2) - e. This distance too is of negative type, so k is positive definite, and it
+    is smooth where the distance itself has a kink, at u = 0.
 
     Source: Sejdinovic et al. 2013, "Equivalence of distance-based and RKHS-based statistics"; the softened distance: a
     multiquadric (Micchelli 1986).
@@ -73,19 +73,19 @@ def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
 
 @dataclass(frozen=True, eq=False)
 class FourierFeatures:
-    """cos(f_j . x) / sqrt(M) and sin(f_j . x) / sqrt(M) for M frequencies f_j (M, d); ``fourier_features`` draws them."""
+    """cos(f_j . x) / sqrt(M) and sin(f_j . x) / sqrt(M) for the frequencies f_j, (M, d); ``fourier_features`` draws them."""
 
     frequencies: torch.Tensor
     bandwidth: float
 
     @property
     def dim(self) -> int:
-        """d."""
+        """The dimension of a point, d."""
         return self.frequencies.shape[1]
 
     @property
     def size(self) -> int:
-        """2 M."""
+        """The number of features, 2 M."""
         return 2 * len(self.frequencies)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ class FourierFeatures:
         """The Gaussian kernel, (n, d), (m, d) -> (n, m)."""
         return gaussian_kernel(self.bandwidth)(x, y)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> list[object]:
         """Bandwidth and frequencies."""
         return ["fourier_features", self.bandwidth, describe(self.frequencies)]
 
@@ -113,12 +113,12 @@ class EnergyFeatures:
 
     @property
     def dim(self) -> int:
-        """d."""
+        """The dimension of a point, d."""
         return self.landmarks.shape[1]
 
     @property
     def size(self) -> int:
-        """The number of landmarks besides the anchor."""
+        """The number of features: of landmarks besides the anchor."""
         return len(self.landmarks)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ class EnergyFeatures:
         """The distance's own kernel, without softening, (n, d), (m, d) -> (n, m)."""
         return energy_kernel(self.anchor)(x, y)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> list[object]:
         """Landmarks and softening."""
         return ["energy_features", self.softening, describe(self.anchor), describe(self.landmarks)]
 
@@ -137,8 +137,8 @@ class EnergyFeatures:
 def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> FourierFeatures:
     """Random Fourier features of the Gaussian kernel: f_j ~ N(0, I / bandwidth^2), j = 1..M.
 
-    phi(x) . phi(y) = (1/M) sum_j cos(f_j . (x - y)): translation invariant and 1 at x = y for every M, with the Gaussian
-    kernel as its mean; its standard deviation is at most 1 / sqrt(2 M).
+    phi(x) . phi(y) = (1/M) sum_j cos(f_j . (x - y)) is translation invariant and 1 at x = y for every M. Its mean over the
+    frequencies is the Gaussian kernel, its standard deviation at most 1 / sqrt(2 M).
 
     Args:
         dim: d, the dimension of a point.
@@ -147,7 +147,7 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
         seed: of the frequencies.
 
     Raises:
-        ArgumentError: a number that is out of range.
+        ArgumentError: a number is out of range.
 
     Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines".
 
@@ -157,7 +157,8 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
         >>> phi.size, (phi(x) @ phi(x).T - gaussian_kernel(1.0)(x, x)).abs().max() < 0.02
         (10000, tensor(True))
     """
-    dim, count = whole("dim", dim, low=1), whole("count", count, low=1)
+    whole("dim", dim, low=1)
+    whole("count", count, low=1)
     bandwidth = number("bandwidth", bandwidth, low=0.0, strict=True)
     draw = torch.Generator().manual_seed(whole("seed", seed))
     return FourierFeatures(torch.randn(count, dim, generator=draw, dtype=torch.float64) / bandwidth, bandwidth)
@@ -166,19 +167,18 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
 def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFeatures:
     """Nystrom features of the energy distance's kernel: phi(x) = L^-1 k(Z, x), L L^T = k(Z, Z).
 
-    The first landmark is the kernel's anchor (k vanishes there, so that it has no feature of its own) and Z are the others.
-    phi(x) . phi(y) is the kernel of the orthogonal projection on the span of k(z, .), equal to k where x or y is a landmark;
-    so the features' MMD never exceeds the kernel's and equals it between laws on the landmarks. That span, up to
-    constants, is { sum_l a_l |x - z_l| : sum_l a_l = 0 } over all the landmarks: which one is first changes neither MMD nor
-    the discriminator's gradient.
+    The first landmark is the kernel's anchor, where k vanishes, so that it has no feature of its own; Z are the others.
+    phi(x) . phi(y) is the kernel of the orthogonal projection onto the span of k(z, .), and equals k where x or y is a
+    landmark. So the features' MMD never exceeds the kernel's, and equals it between distributions on the landmarks. Up to
+    constants that span is { sum_l a_l |x - z_l| : sum_l a_l = 0 } over all landmarks, so which one comes first changes
+    neither the MMD nor the discriminator's gradient.
 
     Args:
-        landmarks: (L, d), L >= 2 distinct points; they should cover where data and particles are.
-        softening: e >= 0 of ``energy_kernel``; 0 leaves the gradient with a jump at every landmark, which a solver of
-            high order cannot use.
+        landmarks: (L, d), L >= 2 distinct points, which should cover the region of data and particles.
+        softening: e >= 0 of ``energy_kernel``. With 0 the gradient jumps at every landmark, which costs a solver its order.
 
     Raises:
-        ArgumentError: landmarks that are not distinct points, or too close to tell apart in float64.
+        ArgumentError: the landmarks are not distinct points, or too close to tell apart in float64.
 
     Source: Williams and Seeger 2001, "Using the Nystrom method to speed up kernel machines".
 
@@ -194,7 +194,8 @@ def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFe
     if not bool(torch.isfinite(landmarks).all()):
         fail("landmarks", landmarks, "finite")
     softening = number("softening", softening, low=0.0)
-    anchor, rest = landmarks[0].double(), landmarks[1:].double()
+    anchor = landmarks[0].double()
+    rest = landmarks[1:].double()
     factor, failed = torch.linalg.cholesky_ex(energy_kernel(anchor, softening)(rest, rest))
     if failed:
         fail("landmarks", landmarks, "distinct points, some way apart")

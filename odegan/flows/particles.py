@@ -1,70 +1,85 @@
-"""The particle flow: a cloud of particles under Wasserstein-2 against a discriminator in a kernel's RKHS, as a game."""
+"""The particle flow as a game: a cloud of particles under Wasserstein-2 against a discriminator in a kernel's RKHS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
+from einops import rearrange
 
 from odegan.flows.kernels import Features
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.utils.checks import fail, number, whole
+from odegan.utils.fingerprint import describe
 
 Start = Callable[[int, torch.Generator], torch.Tensor]  # (n, generator) -> (n, d)
 
 
 class ParticleGame(Game):
-    """The game that ``particle_game`` makes: y = [w (size,), x_1, ..., x_N (N d,)]. It can be asked for
+    """The game that ``particle_game`` makes, with y = [w (size,), x_1, ..., x_N (N d,)].
 
-    ``particles(y)``, the cloud (N, d); ``mmd(y)``, |m_data - m_mu| in the features' kernel; ``norm(y)``, |D| = |w|; and
-    ``pairing(y)``, <D, m_data - m_mu> = mean D(data) - mean D(particles). All take y (P,).
+    Of a state y (P,) it tells ``particles(y)``, the cloud (N, d); ``mmd(y)``, |m_data - m_mu| in the features' kernel;
+    ``norm(y)``, |D| = |w|; and ``pairing(y)``, <D, m_data - m_mu> = mean D(data) - mean D(particles).
     """
 
-    # Runs with minibatches draw a latent beside every sample; particles need none.
-    latent = staticmethod(lambda n, generator: torch.zeros(n, 0))
-
     def __init__(self, data: torch.Tensor, features: Features, n_particles: int, decay: float, start: Start) -> None:
+        self.data = data
         self.features = features
-        shape = (n_particles, features.dim)
-        # The data never change: neither does their embedding.
-        embedding = features(data).mean(0)
-
-        def gap(theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-            real = embedding.to(theta_g) if batch is None else features(batch[0]).mean(0)
-            return real - features(theta_g.view(shape)).mean(0)
-
-        def disc_loss(w: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-            return -(w @ gap(theta_g, batch)) + decay / 2 * (w @ w)
-
-        def gen_loss(w: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-            return -(features(theta_g.view(shape)) @ w).sum()
-
-        def init(seed: int | None) -> torch.Tensor:
-            points = start(n_particles, torch.Generator().manual_seed(seed or 0))
-            if not isinstance(points, torch.Tensor) or points.shape != shape:
-                fail("start", points, f"a function (n, generator) -> points {shape}")
-            return torch.cat([torch.zeros(features.size).to(data), points.to(data).reshape(-1)])
-
-        self.shape, self._gap = shape, gap
+        self.n_particles = n_particles
+        self.decay = decay
+        self._start = start
+        # The data never change, so their embedding is computed once.
+        self._embedding = features(data).mean(0)
         super().__init__(
-            disc_loss,
-            gen_loss,
+            self._disc_loss,
+            self._gen_loss,
             features.size,
             n_particles * features.dim,
             critic=lambda w, x: features(x.to(w)) @ w,
-            real=lambda batch: data if batch is None else batch[0],
-            fake=lambda theta_g, batch: theta_g.view(shape),
+            real=lambda batch: data if batch is None else batch.real,
+            fake=lambda theta_g, batch: self._cloud(theta_g),
             sample=lambda y, n, seed: _drawn(self.particles(y), n, seed),
-            init=init,
+            init=self._initial_state,
             name="particles",
         )
 
+    @staticmethod
+    def latent(n: int, generator: torch.Generator) -> torch.Tensor:
+        """(n, 0): a run with minibatches draws a latent for every sample, and particles need none."""
+        return torch.zeros(n, 0)
+
+    def _cloud(self, theta_g: torch.Tensor) -> torch.Tensor:
+        return rearrange(theta_g, "... (particle d) -> ... particle d", d=self.features.dim)
+
+    def _gap(self, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        """m_data - m_mu in the features, (size,)."""
+        real = self._embedding.to(theta_g) if batch is None else self.features(batch.real).mean(0)
+        return real - self.features(self._cloud(theta_g)).mean(0)
+
+    def _disc_loss(self, w: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        return -(w @ self._gap(theta_g, batch)) + self.decay / 2 * (w @ w)
+
+    def _gen_loss(self, w: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        return -(self.features(self._cloud(theta_g)) @ w).sum()
+
+    def _initial_state(self, seed: int | None) -> torch.Tensor:
+        shape = (self.n_particles, self.features.dim)
+        points = self._start(self.n_particles, torch.Generator().manual_seed(seed or 0))
+        if not isinstance(points, torch.Tensor) or points.shape != shape:
+            fail("start", points, f"a function (n, generator) -> points {shape}")
+        positions = rearrange(points.to(self.data), "particle d -> (particle d)")
+        return torch.cat([positions.new_zeros(self.features.size), positions])
+
+    def fingerprint(self) -> list[object]:
+        """What checkpoints compare: all that the field depends on."""
+        return [self.name, describe(self.data), describe(self.features), self.n_particles, self.decay]
+
     def particles(self, y: torch.Tensor) -> torch.Tensor:
         """The cloud (N, d) at y (P,), or (E, N, d) at y (E, P)."""
-        return self.split(y)[1].detach().unflatten(-1, self.shape)
+        return self._cloud(self.split(y)[1].detach())
 
-    def mmd(self, y: torch.Tensor, batch: Any = None) -> torch.Tensor:
+    def mmd(self, y: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """|m_data - m_mu| in the RKHS of the features' own kernel, a scalar."""
         return torch.linalg.vector_norm(self._gap(self.split(y)[1], batch))
 
@@ -72,7 +87,7 @@ class ParticleGame(Game):
         """|D| in that RKHS, a scalar."""
         return torch.linalg.vector_norm(self.split(y)[0])
 
-    def pairing(self, y: torch.Tensor, batch: Any = None) -> torch.Tensor:
+    def pairing(self, y: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """<D, m_data - m_mu>, a scalar."""
         w, theta_g = self.split(y)
         return w @ self._gap(theta_g, batch)
@@ -81,29 +96,31 @@ class ParticleGame(Game):
 def particle_game(
     data: torch.Tensor, features: Features, n_particles: int, decay: float = 1.0, start: Start | None = None
 ) -> ParticleGame:
-    """N particles against a discriminator D = w . phi in a kernel's RKHS: a dual flow in a space of laws, as a game.
+    """N particles against a discriminator D = w . phi in a kernel's RKHS: a dual flow of distributions, as a game.
 
-    With m the mean embedding (of the features: the mean of phi) and mu the law (1/N) sum_i delta(x_i), the field is
+    With m the mean embedding (the mean of phi) and mu the distribution (1/N) sum_i delta(x_i), the field is
 
         D' = m_data - m_mu - decay D,        x_i' = grad D(x_i).
 
-    D is the gradient flow, in the RKHS, of disc_loss = -<D, m_data - m_mu> + decay |D|^2 / 2, in which |D| = |w|. The cloud
-    is the Wasserstein-2 gradient flow of the energy -E_mu D: between equal weights 1/N the metric carries 1/N and so does the
-    energy; multiplied by N both are the Euclidean metric of the positions and the *sum* gen_loss = -sum_i D(x_i) (a mean
-    would make the particles N times slower). Hence d/dt |D|^2 / 2 = <D, m_data - m_mu> - decay |D|^2. Around w = 0,
-    mu = data, the field's eigenvalues are -decay and the roots of s^2 + decay s + a, a the eigenvalues of J^T J / N with
-    J the features' Jacobian (size, N d) at the particles: oscillations damped by the decay alone.
+    D follows the gradient flow, in the RKHS, of disc_loss = -<D, m_data - m_mu> + decay |D|^2 / 2, where |D| = |w|. The cloud
+    follows the Wasserstein-2 gradient flow of the energy -E_mu D. For particles of equal weights 1/N both the metric and the
+    energy carry a factor 1/N; without it they are the Euclidean metric of the positions and the *sum*
+    gen_loss = -sum_i D(x_i). (A mean would make the particles N times slower.) Hence
+    d/dt |D|^2 / 2 = <D, m_data - m_mu> - decay |D|^2. Around w = 0, mu = data, the field's eigenvalues are -decay and the
+    roots of s^2 + decay s + a, with a the eigenvalues of J^T J / N and J the features' Jacobian (size, N d) at the particles:
+    oscillations that only the decay damps.
 
     Args:
-        data: (M, d) floating point; all of them are the data law, where no minibatch is given.
+        data: (M, d) floating point; where no minibatch is given, the data distribution is that of all of them.
         features: from ``fourier_features`` (Gaussian kernel) or ``energy_features`` (energy distance).
         n_particles: N.
         decay: lambda >= 0; 0 leaves the discriminator undamped.
-        start: function (n, generator) -> (n, d), where ``init(seed)`` puts the particles (with w = 0; None is seed 0). By
-            default the n_particles data points nearest to one that the seed chooses: inside one mode, if they are few enough.
+        start: function (n, generator) -> (n, d), where ``init(seed)`` puts the particles, with w = 0 (None is seed 0). By
+            default they start at the n_particles data points nearest to one that the seed chooses: inside one mode, if they
+            are few enough.
 
     Raises:
-        ArgumentError: data that are not points, features of another dimension, a number out of range.
+        ArgumentError: the data are not points, the features have another dimension, or a number is out of range.
 
     Examples:
         >>> from odegan.flows import fourier_features

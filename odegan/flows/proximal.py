@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from odegan.utils.autodiff import gradient_and_value
 
-DESCENT = 1e-3  # of the gradient at the start, from where on Newton's method takes over
-MOST = 200  # iterations of either
+DESCENT = 1e-3  # share of the gradient at the start below which Newton's method takes over
+MOST = 200  # iterations of each method
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
 class Proximal(NamedTuple):
-    """A solved inner problem: the minimizer u (n,), |gradient| over that at the start, how many gradients were evaluated,
-    and whether the tolerance was reached.
+    """A solved inner problem.
+
+    u: the minimizer (n,); residual: |gradient| there over |gradient| at the start; evaluations: gradients evaluated; solved:
+    whether the tolerance was reached.
     """
 
     u: torch.Tensor
@@ -38,19 +40,19 @@ def proximal(
 ) -> Proximal:
     """argmin_u 1/2 sum_i ((u_i - v_i) / scale_i)^2 + loss(u), the minimum downhill from v.
 
-    In x with u = v + rho scale x, rho = |scale grad loss(v)|, and divided by rho^2, the gradient is
-    x + (scale / rho) grad loss: of norm 1 at the start x = 0, with a Hessian near the identity for small scales.
+    The unknown is x, with u = v + rho scale x and rho = |scale grad loss(v)|. Divided by rho^2, the objective's gradient
+    is x + (scale / rho) grad loss: of norm 1 at the start x = 0, with a Hessian near the identity for small scales.
 
-    L-BFGS-B descends until that norm is 1e-3, so that what is found is a minimum and not a saddle; ``newton_krylov`` then
-    brings it to the tolerance. No minimizer alone does: it compares values of the loss, and their rounding hides
-    every gradient below about 1e-8.
+    L-BFGS-B descends until that norm is 1e-3, which leads to a minimum and not to a saddle. ``newton_krylov`` then
+    brings the norm to the tolerance. A minimizer alone cannot: it compares values of the loss, whose rounding hides every
+    gradient below about 1e-8.
 
     Args:
         loss: u (n,) -> scalar, differentiable.
         v: (n,) float64.
         scale: (n,) > 0.
-        tolerance: the gradient's norm ends below this.
-        rest: or below rest / rho; a rho up to this is rounding, and v is returned.
+        tolerance: the gradient's norm ends below this, or below rest / rho.
+        rest: a gradient that is rounding alone; where rho does not exceed it, v is returned.
 
     Examples:
         >>> v, scale = torch.tensor([3.0]).double(), torch.tensor([0.5]).double().sqrt()

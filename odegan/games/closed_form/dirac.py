@@ -17,7 +17,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
         disc_loss = loss.disc(phi c, phi theta) + feedback phi^2 / 2,    gen_loss = loss.gen(phi theta).
 
-    Linearised at (phi, theta) = (0, c) the field's characteristic polynomial is s^2 + (d + feedback) s + w^2, with
+    Linearized at (phi, theta) = (0, c) the field's characteristic polynomial is s^2 + (d + feedback) s + w^2, with
 
     ======================== ======= =====
     loss                     d       w
@@ -29,9 +29,9 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
     Wasserstein is linear: phi' = c - theta - feedback phi, theta' = phi, stable for every feedback > 0 and critically
     damped at 2; ``game.solution(t, y0)`` is its flow. Hinge equals it while |phi c|, |phi theta| < 1. Least squares with
-    the labels 1 and 0 has no equilibrium unless c = 0, for D has no bias. The feedback is not the penalty
-    lambda (D(c)^2 + D(theta)^2) of closed-loop GANs, which near the equilibrium acts as a feedback of 4 lambda c^2: none
-    at c = 0.
+    the labels 1 and 0 has no equilibrium unless c = 0, since D has no bias. The feedback differs from closed-loop GANs'
+    penalty lambda (D(c)^2 + D(theta)^2), which near the equilibrium acts as a feedback of 4 lambda c^2, and at c = 0 not
+    at all.
 
     Args:
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits, each (1,).

@@ -9,34 +9,34 @@ import torch
 
 from odegan.games import losses
 from odegan.games.closed_form.gaussian_expectation import (
-    Line,
-    line,
+    Projected,
     mean_of_pair,
     mean_relu,
     mean_softplus,
     mean_square,
+    project,
 )
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, choose, number, vector
 
 EXPECTATIONS = ("exact", "sampling")
-Mean = Callable[[Line, Line], torch.Tensor]
+Mean = Callable[[Projected, Projected], torch.Tensor]
 
 
-def _shifted(law: Line, by: float) -> Line:
-    return law._replace(centre=law.centre + by)
+def _shifted(law: Projected, by: float) -> Projected:
+    return law._replace(center=law.center + by)
 
 
-def _cross_entropy(real: Line, fake: Line) -> torch.Tensor:
+def _cross_entropy(real: Projected, fake: Projected) -> torch.Tensor:
     return mean_softplus(-real) + mean_softplus(fake)
 
 
-# Each objective of odegan.losses as expectations over the laws of D(x) for real and for generated x.
+# Each objective of odegan.losses as expectations over the laws of D(x) for real and for generated x: (disc, gen).
 _MEANS: dict[str, tuple[Mean, Mean]] = {
     "minimax": (_cross_entropy, lambda r, f: -mean_softplus(f)),
     "non_saturating": (_cross_entropy, lambda r, f: mean_softplus(-f)),
-    "wasserstein": (lambda r, f: f.centre - r.centre, lambda r, f: -f.centre),
-    "hinge": (lambda r, f: mean_relu(_shifted(-r, 1.0)) + mean_relu(_shifted(f, 1.0)), lambda r, f: -f.centre),
+    "wasserstein": (lambda r, f: f.center - r.center, lambda r, f: -f.center),
+    "hinge": (lambda r, f: mean_relu(_shifted(-r, 1.0)) + mean_relu(_shifted(f, 1.0)), lambda r, f: -f.center),
     "least_squares": (
         lambda r, f: (mean_square(_shifted(r, -1.0)) + mean_square(f)) / 2,
         lambda r, f: mean_square(_shifted(f, -1.0)) / 2,
@@ -54,18 +54,19 @@ def gaussian(
     """Data x ~ N(v, sigma^2 I), generator phi + sigma z with z ~ N(0, I), discriminator theta^T x; y = (theta, phi).
 
     The losses are those of ``odegan.losses`` on the logits theta^T x and theta^T (phi + sigma z). Their equilibrium is
-    theta = 0, phi = v. There, for minimax and non_saturating, each eigenvalue a of S / 2, S = sigma^2 I + v v^T, gives the
-    field's Jacobian the two roots of x^2 + a x + 1/4: both a small a (rotation) and a large one (slowness) hurt. With the
-    Wasserstein loss the game is bilinear and ``game.solution(t, y0)`` is its flow, a rotation about the equilibrium.
+    theta = 0, phi = v. There, for minimax and non_saturating, the eigenvalues of the field's Jacobian are the roots of
+    x^2 + a x + 1/4 for each eigenvalue a of S / 2, S = sigma^2 I + v v^T. A small a means rotation, a large one slowness.
+    With the Wasserstein loss the game is bilinear and ``game.solution(t, y0)`` is its flow, a rotation about the equilibrium.
 
     Args:
         v: (n,), the mean of the data.
         sigma: the standard deviation, > 0.
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
         expectation: "exact": wasserstein, least_squares and hinge in closed form; the others, and pairs (which must be
-            smooth), by quadrature along theta: exact to rounding for sigma |theta| up to about 5, and pairs up to about 2,
-            with exact derivatives up to the third at every theta, 0 included (see ``odegan.games.line``); batch=None.
-            "sampling": means over a batch (real (B, n), latent (B, n)), as a network's would be.
+            smooth), by quadrature along theta. It is exact to rounding for sigma |theta| up to about 5, and for pairs up to
+            about 2, with exact derivatives up to the third at every theta, 0 included (see
+            ``odegan.games.closed_form.gaussian_expectation``); batch=None.
+            "sampling": means over a batch (real (B, n), latent (B, n)), as for networks.
 
     Source: JARE (Nie and Patel 2019), section 3, with its experiment's start, (0.05, v + 0.05), as ``init()``.
 
@@ -118,8 +119,8 @@ def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, An
         lambda r, f: mean_of_pair(pair.gen if pair.gen_sees_real else lambda _, u: pair.gen(u, u), r, f),
     )
 
-    def laws(theta: torch.Tensor, phi: torch.Tensor) -> tuple[Line, Line]:
-        return line(theta, mean.to(theta), sigma), line(theta, phi, sigma)
+    def laws(theta: torch.Tensor, phi: torch.Tensor) -> tuple[Projected, Projected]:
+        return project(theta, mean.to(theta), sigma), project(theta, phi, sigma)
 
     return lambda theta, phi, batch: mean_d(*laws(theta, phi)), lambda theta, phi, batch: mean_g(*laws(theta, phi))
 

@@ -1,17 +1,17 @@
-"""Means of functions of theta^T x, x ~ N(centre, sigma^2 I), that are smooth in theta, at theta = 0 too.
+"""Expectations E g(theta^T x), x ~ N(center, sigma^2 I), that are smooth in theta, also at theta = 0.
 
-theta^T x ~ N(theta^T centre, sigma^2 |theta|^2), but |theta| has no derivative at 0, and automatic differentiation of a
-formula in it loses the second-order terms there without a word. So |theta| is never differentiated: with e a fixed unit
-vector along today's theta (any, where theta = 0), a = theta^T e and r = |theta - a e|^2,
+theta^T x ~ N(theta^T center, sigma^2 |theta|^2), but |theta| has no derivative at 0, and automatic differentiation of a
+formula in it silently loses the second-order terms there. So |theta| is never differentiated. Let e be a constant unit vector,
+along the theta at hand (any unit vector where theta = 0), and a = theta^T e and r = |theta - a e|^2. Then
 
-    theta^T x = theta^T centre + sigma (a z + sqrt(r) w),    z, w ~ N(0, 1) independent.
+    theta^T x = theta^T center + sigma (a z + sqrt(r) w),    z, w ~ N(0, 1) independent.
 
-At today's theta, a = |theta| and r = 0, and r is of second order in a change of theta. Hence
+At the theta at hand a = |theta| and r = 0, and r is of second order in a change of theta. Hence
 
-    E g(theta^T x) = E_z [ g(u) + sigma^2 r / 2 g''(u) ] + O(r^2),    u = theta^T centre + sigma a z,
+    E g(theta^T x) = E_z [ g(u) + sigma^2 r / 2 g''(u) ] + O(r^2),    u = theta^T center + sigma a z,
 
-has the exact value and the exact first, second and third derivatives in theta and centre, everywhere. The mean over z is the
-trapezoidal rule, whose error for softplus with standard deviation s = sigma |theta| is about exp(-2 pi^2 / (s step)).
+has the exact value and the exact first, second and third derivatives in theta and center, everywhere. The expectation over z is
+the trapezoidal rule, whose error for softplus with standard deviation s = sigma |theta| is about exp(-2 pi^2 / (s step)).
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch.func import grad, vmap
 
 REACH = 9.0  # standard deviations; what lies beyond weighs 2e-19
-NODES, NODES_EACH_OF_TWO = 201, 61
+NODES = 201
+NODES_EACH_OF_TWO = 61
 
 
-class Line(NamedTuple):
-    """The law of theta^T x: centre + along z + sqrt(rest) w, rest being zero in value; three scalars."""
+class Projected(NamedTuple):
+    """The law of theta^T x: center + along z + sqrt(rest) w. Three scalars, and rest is zero in value."""
 
-    centre: torch.Tensor
+    center: torch.Tensor
     along: torch.Tensor
     rest: torch.Tensor
 
@@ -40,25 +42,25 @@ class Line(NamedTuple):
         """along^2 + rest."""
         return self.along**2 + self.rest
 
-    def __neg__(self) -> Line:
+    def __neg__(self) -> Projected:
         """The law of -theta^T x."""
-        return Line(-self.centre, self.along, self.rest)
+        return Projected(-self.center, self.along, self.rest)
 
-    def minus(self, other: Line) -> Line:
-        """The law of the difference to an independent x' of the same spread."""
-        return Line(self.centre - other.centre, math.sqrt(2.0) * self.along, 2 * self.rest)
+    def minus(self, other: Projected) -> Projected:
+        """The law of the difference to an independent theta^T x' of the same variance."""
+        return Projected(self.center - other.center, math.sqrt(2.0) * self.along, 2 * self.rest)
 
 
-def line(theta: torch.Tensor, centre: torch.Tensor, sigma: float) -> Line:
-    """The law of theta^T x for theta (n,), x ~ N(centre (n,), sigma^2 I)."""
-    fixed = theta.detach()
-    norm = torch.linalg.vector_norm(fixed)
-    first = torch.zeros_like(fixed)
+def project(theta: torch.Tensor, center: torch.Tensor, sigma: float) -> Projected:
+    """The law of theta^T x for theta (n,), x ~ N(center (n,), sigma^2 I)."""
+    constant = theta.detach()
+    norm = torch.linalg.vector_norm(constant)
+    first = torch.zeros_like(constant)
     first[0] = 1.0
-    direction = torch.where(norm > 0, fixed / torch.where(norm > 0, norm, 1.0), first)
+    direction = torch.where(norm > 0, constant / torch.where(norm > 0, norm, 1.0), first)
     along = theta @ direction
     rest = theta - along * direction
-    return Line(theta @ centre, sigma * along, sigma**2 * (rest @ rest))
+    return Projected(theta @ center, sigma * along, sigma**2 * (rest @ rest))
 
 
 def normal_rule(nodes: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,37 +70,38 @@ def normal_rule(nodes: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return z.to(like), (weights / weights.sum()).to(like)
 
 
-def mean_softplus(law: Line) -> torch.Tensor:
+def mean_softplus(law: Projected) -> torch.Tensor:
     """E log(1 + e^u)."""
-    z, weights = normal_rule(NODES, law.centre)
-    u = law.centre + law.along * z
+    z, weights = normal_rule(NODES, law.center)
+    u = law.center + law.along * z
     slope = torch.sigmoid(u)
     return weights @ (F.softplus(u, threshold=40.0) + law.rest / 2 * slope * (1 - slope))
 
 
-def mean_relu(law: Line) -> torch.Tensor:
+def mean_relu(law: Projected) -> torch.Tensor:
     """E max(0, u) = m Phi(m / s) + s phi(m / s); beyond 40 standard deviations from the kink, max(0, m)."""
-    m, variance = law.centre, law.variance
-    near = m.detach() ** 2 < 1600 * variance.detach()
-    s = torch.where(near, variance, 1.0).sqrt()
+    m = law.center
+    near = m.detach() ** 2 < 1600 * law.variance.detach()
+    # Far from the kink s = 1 keeps what is not taken finite, and so its derivatives.
+    s = torch.where(near, law.variance, 1.0).sqrt()
     ratio = torch.where(near, m / s, 0.0)
     density = torch.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
     return torch.where(near, m * torch.special.ndtr(ratio) + s * density, F.relu(m))
 
 
-def mean_square(law: Line) -> torch.Tensor:
+def mean_square(law: Projected) -> torch.Tensor:
     """E u^2."""
-    return law.centre**2 + law.variance
+    return law.center**2 + law.variance
 
 
 def mean_of_pair(
-    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], real: Line, fake: Line
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], real: Projected, fake: Projected
 ) -> torch.Tensor:
-    """E h(u, u') over independent u and u', for any smooth h of two (1,) tensors: a rule in two dimensions."""
-    z, weights = normal_rule(NODES_EACH_OF_TWO, real.centre)
-    u = (real.centre + real.along * z).repeat_interleave(len(z))
-    v = (fake.centre + fake.along * z).repeat(len(z))
-    both = torch.outer(weights, weights).reshape(-1)
+    """E h(u, u') over independent u and u', for any smooth h of two (1,) tensors, by a rule in two dimensions."""
+    z, weights = normal_rule(NODES_EACH_OF_TWO, real.center)
+    u = repeat(real.center + real.along * z, "i -> (i j)", j=len(z))
+    v = repeat(fake.center + fake.along * z, "j -> (i j)", i=len(z))
+    both = rearrange(torch.outer(weights, weights), "i j -> (i j)")
 
     def h(shift_u: torch.Tensor, shift_v: torch.Tensor) -> torch.Tensor:
         return vmap(lambda a, b: function(a[None], b[None]).reshape(()))(u + shift_u, v + shift_v)
@@ -107,5 +110,6 @@ def mean_of_pair(
         return grad(lambda x: grad(lambda w: along(w).sum())(x).sum())(still)
 
     still = torch.zeros_like(u)
-    second_u, second_v = curvature(lambda x: h(x, still)), curvature(lambda x: h(still, x))
+    second_u = curvature(lambda x: h(x, still))
+    second_v = curvature(lambda x: h(still, x))
     return both @ (h(still, still) + real.rest / 2 * second_u + fake.rest / 2 * second_v)

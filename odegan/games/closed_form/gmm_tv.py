@@ -1,4 +1,4 @@
-"""Optimal against first-order discriminators: a Gaussian mixture learned under the total variation, in closed form."""
+"""A Gaussian mixture learned under the total variation, in closed form, by first-order or by optimal discriminators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 
+from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
 from odegan.games.game import Game, Players
 from odegan.utils.checks import choose, vector, whole
@@ -64,7 +66,8 @@ class IntervalGame(Game):
     """The game of a mixture and a union of intervals; made by ``gmm_tv``."""
 
     def __init__(self, mu_star: torch.Tensor, k: int | None, order: str) -> None:
-        self.mu_star, self.order = mu_star, order
+        self.mu_star = mu_star
+        self.order = order
         self.k = len(mu_star) if k is None else whole("k", k, low=len(mu_star))
         restore = _ORDERS[order]
         super().__init__(
@@ -87,18 +90,19 @@ class IntervalGame(Game):
         """F(x) (..., m), the density of G* minus that of G, at points (..., m) and means mu (..., k)."""
         return density(x[..., None] - self.mu_star.to(mu)).mean(-1) - density(x[..., None] - mu[..., None, :]).mean(-1)
 
-    def _slopes(self, ends: torch.Tensor, mu: torch.Tensor, batch: Any = None) -> Players:
+    def _slopes(self, ends: torch.Tensor, mu: torch.Tensor, batch: Batch | None = None) -> Players:
         """The gradients of both losses, in closed form."""
         own = density(ends[:, None] - mu)
         gap = density(ends[:, None] - self.mu_star.to(mu)).mean(-1) - own.mean(-1)
-        grad_d = torch.stack([gap[0::2], -gap[1::2]], dim=-1).flatten()
-        return grad_d, (own[1::2] - own[0::2]).sum(0) / self.k
+        left, right = rearrange(gap, "(interval end) -> end interval", end=2)
+        own_left, own_right = rearrange(own, "(interval end) component -> end interval component", end=2)
+        return rearrange([left, -right], "end interval -> (interval end)"), (own_right - own_left).sum(0) / self.k
 
     def optimal_discriminator(self, mu: torch.Tensor) -> torch.Tensor:
         """Endpoints (..., 2 k) of the regions where F > 0, for means mu (..., k): they attain L = 1 + TV.
 
-        An outer end may be infinite; intervals that are not needed are empty, l = r = inf; all of them where G = G*. No
-        derivative flows through the endpoints, which dL/dmu does not need at the optimum (the envelope theorem).
+        An outer end may be infinite. Intervals that are not needed are empty, l = r = inf; where G = G* all of them are. The
+        endpoints carry no derivative, and dL/dmu needs none at the optimum (the envelope theorem).
         """
         means, weights = self._signed(mu.detach())
         points = sign_changes(means, weights)
@@ -142,7 +146,7 @@ class IntervalGame(Game):
         return y[2 * self.k :][which].detach() + torch.randn(n, generator=source).to(y)
 
     def _start(self, seed: int | None) -> torch.Tensor:
-        """Endpoints uniform on (-3, 3), sorted, and means uniform on (-1, 1): the starts of the paper's kind."""
+        """Endpoints uniform on (-3, 3), sorted, and means uniform on (-1, 1), much as in the paper."""
         draw = torch.rand(3 * self.k, generator=torch.Generator().manual_seed(seed or 0), dtype=self.mu_star.dtype)
         ends = (6 * draw[: 2 * self.k] - 3).sort().values
         return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)

@@ -1,6 +1,6 @@
 """Unions of intervals on the line, their masses under mixtures of unit normals, and where such a mixture changes sign.
 
-Endpoints are (..., 2 k): l_1, r_1, l_2, r_2, and so on; l = -inf and r = inf are allowed.
+Endpoints are (..., 2 k): l_1, r_1, l_2, r_2, and so on. l = -inf and r = inf are allowed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from functools import reduce
 from itertools import accumulate
 
 import torch
+from einops import rearrange
 
 FAR = 40.0  # from here on the normal density and its derivatives are zero in double precision
 REACH = 10.0  # beyond this distance from every mean a mixture has less mass than rounding
@@ -17,12 +18,12 @@ NEWTON_STEPS = 3  # from there to rounding
 
 
 def cdf(x: torch.Tensor) -> torch.Tensor:
-    """The standard normal distribution function; every derivative at +-inf is 0, where the bare formula has inf * 0."""
+    """The standard normal distribution function. Its derivatives at +-inf are 0, where the bare formula has inf * 0."""
     return torch.special.ndtr(x.clamp(-FAR, FAR))
 
 
 def density(x: torch.Tensor) -> torch.Tensor:
-    """The standard normal density, likewise."""
+    """The standard normal density. Its derivatives at +-inf are 0, too."""
     return torch.exp(x.clamp(-FAR, FAR) ** 2 / -2) * 0.3989422804014327
 
 
@@ -32,7 +33,8 @@ def mass(ends: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     Lengths are signed: an interval with r < l counts negatively, and what two intervals share counts twice.
     """
     below = cdf(ends[..., None] - means[..., None, :]).mean(-1)
-    return (below[..., 1::2] - below[..., 0::2]).sum(-1)
+    left, right = rearrange(below, "... (interval end) -> end ... interval", end=2)
+    return (right - left).sum(-1)
 
 
 def isotonic(y: torch.Tensor) -> torch.Tensor:
@@ -50,7 +52,7 @@ def isotonic(y: torch.Tensor) -> torch.Tensor:
     runs = ((at[:, None, None] <= at) & (at <= at[:, None])).to(y)  # (i, k, j): whether i <= j <= k
     # One product makes all means, and leaves a single number what it is, which differences of sums would not.
     weights = runs / runs.sum(-1, keepdim=True).clamp(min=1)
-    means = (y @ weights.reshape(n * n, n).T).unflatten(-1, (n, n))
+    means = rearrange(y @ rearrange(weights, "i k j -> j (i k)"), "... (i k) -> ... i k", i=n)
     smallest = list(accumulate(reversed(means.unbind(-1)), torch.minimum))[::-1]
     return torch.stack([low[..., : j + 1].amax(-1) for j, low in enumerate(smallest)], dim=-1)
 
@@ -68,13 +70,14 @@ def sign_changes(means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     coefficients = [_merged(means, weights.gather(-1, order))]
     for first in means.unbind(-1)[:-2]:
         coefficients.append(coefficients[-1] * (means - first[..., None]))
-    start, end = means[..., :1] - REACH, means[..., -1:] + REACH
+    start = means[..., :1] - REACH
+    end = means[..., -1:] + REACH
     points = means[..., :0]
     while coefficients:
         edges = torch.cat([start, points, end], dim=-1)
         points = _roots(means, coefficients.pop(), edges[..., :-1], edges[..., 1:])
-    low, high = points < start + 1e-3, points > end - 1e-3
-    return torch.where(low, -torch.inf, torch.where(high, torch.inf, points))
+    beyond = torch.where(points > end - 1e-3, torch.inf, points)
+    return torch.where(points < start + 1e-3, -torch.inf, beyond)
 
 
 def _merged(means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -115,11 +118,12 @@ def positive_intervals(points: torch.Tensor, gains: torch.Tensor, k: int) -> tor
     Neighboring regions become one interval; intervals that are not needed are empty, at inf.
     """
     ends = torch.full_like(points[..., :1], torch.inf)
-    left, right = torch.cat([-ends, points], dim=-1), torch.cat([points, ends], dim=-1)
+    left = torch.cat([-ends, points], dim=-1)
+    right = torch.cat([points, ends], dim=-1)
     taken = gains > 8 * torch.finfo(gains.dtype).eps
     none = torch.zeros_like(taken[..., :1])
     starts = taken & ~torch.cat([none, taken[..., :-1]], dim=-1)
     stops = taken & ~torch.cat([taken[..., 1:], none], dim=-1)
     lower = torch.where(starts, left, torch.inf).sort(-1).values[..., :k]
     upper = torch.where(stops, right, torch.inf).sort(-1).values[..., :k]
-    return torch.stack([lower, upper], dim=-1).flatten(-2)
+    return rearrange([lower, upper], "end ... interval -> ... (interval end)")

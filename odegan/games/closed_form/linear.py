@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
+from odegan.games.batch import Batch
 from odegan.games.game import Game, Players
 from odegan.utils.checks import fail, whole
+
+Times = torch.Tensor | Sequence[float] | float
 
 
 def bilinear() -> Game:
@@ -54,7 +57,7 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     if n_disc > size:
         fail("n_disc", n_disc, f"at most P = {size}")
 
-    def gradients(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
+    def gradients(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> Players:
         image = A.to(theta_d) @ torch.cat([theta_d, theta_g])
         return -image[:n_disc], -image[n_disc:]
 
@@ -75,14 +78,14 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     )
 
 
-def flow(A: torch.Tensor, t: Any, y0: torch.Tensor) -> torch.Tensor:
-    """exp(t A) y0 for t () or (T,): (P,) or (T, P)."""
+def flow(A: torch.Tensor, t: Times, y0: torch.Tensor) -> torch.Tensor:
+    """exp(t A) y0, (P,) for t () and (T, P) for t (T,)."""
     times = torch.as_tensor(t, dtype=A.dtype, device=A.device)
     return (torch.linalg.matrix_exp(times[..., None, None] * A) @ y0.to(A)).to(y0)
 
 
 def start(size: int, seed: int | None) -> torch.Tensor:
-    """All ones, or standard normal numbers for a seed."""
+    """A starting point (size,): all ones, or standard normal numbers for a seed."""
     if seed is None:
         return torch.ones(size)
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
