@@ -48,7 +48,7 @@ reproduce: $(INSTALLED)  ## run every experiment in full, and write the figures 
 test-versions: $(INSTALLED)  ## the tests with the lowest and the newest dependencies, in clean environments
 	$(PY) -m campaign.versions --folder runs/versions --docs docs $(VERSIONS_ARGS)
 
-bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax
+bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax, into runs/benchmarks; BENCH_ARGS="--docs docs" into the documentation
 	$(PY) -m benchmarks $(BENCH_ARGS)
 
 campaign: $(INSTALLED)  ## the reliability campaign of docs/reliability.md, two hours

@@ -1,4 +1,4 @@
-"""ODE-GAN's mixture of 16 Gaussians, in the authors' setting, with every switch on the command line.
+"""ODE-GAN's mixture of 16 Gaussians, in the authors' setting, with every choice on the command line.
 
 An ensemble of seeds is trained at once for a given number of field evaluations of each member, so that solvers are
 compared at equal work; penalties are not counted. With --compare a table of settings is trained in turn. Scores: modes

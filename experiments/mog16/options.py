@@ -73,7 +73,7 @@ class Mog16(SolverOptions, Options):
         return replace(self, seeds=2, evaluations=64, full=False, batch_size=32, reports=4, samples=256)
 
     def check(self) -> None:
-        """Refuse wrong switches and lengths."""
+        """Refuse wrong options and lengths."""
         super().check()
         losses.get(self.loss)
         facts = solvers.get(self.solver)

@@ -76,7 +76,7 @@ class Ring8(SolverOptions, Options):
         return replace(few, shrink=32, batch_size=16, batch_sizes=self.batch_sizes[:2])
 
     def check(self) -> None:
-        """Refuse wrong switches and lengths."""
+        """Refuse wrong options and lengths."""
         super().check()
         for name in ("seeds", "steps", "shrink", "reports", "samples", "threads"):
             whole(name, getattr(self, name), low=1)
