@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from odegan.utils.checks import fail, number
@@ -57,8 +58,9 @@ def mixture_scores(
     if not 0 < number("share", share) <= 1:
         fail("share", share, "a number above 0 and up to 1")
 
-    n, k = samples.shape[-2], modes.shape[0]
-    counts = _counts(samples.reshape(-1, n, samples.shape[-1]), modes, limit)
+    n = samples.shape[-2]
+    k = len(modes)
+    counts = _counts(samples if samples.dim() == 3 else samples[None], modes, limit)
     good = counts.sum(-1)
     p = counts / good.clamp(min=1)[:, None]
     kl = torch.where(good > 0, torch.xlogy(p, k * p).sum(-1), math.log(k))
@@ -68,13 +70,14 @@ def mixture_scores(
 
 def _counts(samples: Tensor, modes: Tensor, limit: float) -> Tensor:
     """(E, n, d) -> (E, K) float64: how many samples have mode k as their nearest, within ``limit`` of it."""
-    members, n, d = samples.shape
+    members, n, _ = samples.shape
+    points = rearrange(samples, "member n d -> (member n) d")
     modes = modes.to(device=samples.device, dtype=torch.float64)
     counts = torch.zeros(members * len(modes), dtype=torch.int64, device=samples.device)
     for start in range(0, members * n, _CHUNK):
-        rows = samples.reshape(-1, d)[start : start + _CHUNK].double()
+        rows = points[start : start + _CHUNK].double()
         distance, nearest = torch.cdist(rows, modes).min(1)
         member = torch.arange(start, start + len(rows), device=samples.device) // n
         cell = (member * len(modes) + nearest)[distance <= limit]
         counts += torch.bincount(cell, minlength=len(counts))
-    return counts.reshape(members, -1).double()
+    return rearrange(counts, "(member mode) -> member mode", member=members).double()

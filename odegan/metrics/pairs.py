@@ -1,6 +1,4 @@
-"""Two sets of points: what they must be to be compared, and the distances between all pairs."""
-
-from typing import Any
+"""Two sets of points: the check that they can be compared, and the distances between all pairs."""
 
 import torch
 from torch import Tensor
@@ -8,8 +6,8 @@ from torch import Tensor
 from odegan.utils.checks import fail
 
 
-def check_pair(names: str, x: Any, y: Any, allowed: str, least: int = 1) -> None:
-    """Refuse what is not two tensors (n, d) and (m, d) with at least so many rows."""
+def check_pair(names: str, x: Tensor, y: Tensor, allowed: str, least: int = 1) -> None:
+    """Refuse anything but two tensors (n, d) and (m, d) of at least ``least`` rows each."""
     for one in (x, y):
         if not isinstance(one, Tensor):
             fail(names, one, f"tensors {allowed}")
@@ -20,6 +18,6 @@ def check_pair(names: str, x: Any, y: Any, allowed: str, least: int = 1) -> None
 def distances(rows: Tensor, to: Tensor) -> Tensor:
     """Euclidean distances (b, c) of points (b, d) and (c, d); nan where a row is not finite.
 
-    torch's default takes them from matrix products, which loses digits of distances that are small beside the norms.
+    torch's default computes them from matrix products, and loses digits where distances are small beside the norms.
     """
     return torch.cdist(rows, to, compute_mode="donot_use_mm_for_euclid_dist")
