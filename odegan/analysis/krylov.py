@@ -83,7 +83,8 @@ def largest_eigenvalues(
             space.start_afresh()
             locked, searched = found, 0
         elif searched >= SEARCH:
-            return Eigenvalues(values[:k] * space.scale, residuals[:k] * space.scale, space.products)
+            true = np.hypot(residuals[:k], space.rounding())  # what the recurrence leaves out
+            return Eigenvalues(values[:k] * space.scale, true * space.scale, space.products)
     raise ArgumentError(
         f"k: got {k}; {converged} converged within {LIMIT} products; ask for fewer, or for a larger accuracy than {accuracy:g}"
     )
@@ -182,8 +183,11 @@ class _Space:
 
     def floor(self, tol: float, values: np.ndarray) -> float:
         """The residual below which a vector counts as an eigenvector whatever its eigenvalue: zero, or rounding."""
-        rounding = 16 * self.eps * np.linalg.norm(self.matrix)
-        return max(tol * np.abs(values).max(), float(rounding))
+        return max(tol * float(np.abs(values).max()), 16 * self.rounding())
+
+    def rounding(self) -> float:
+        """The rounding error of a product with A."""
+        return self.eps * float(np.linalg.norm(self.matrix))
 
     def shrink(self, count: int, measure: Callable[[np.ndarray], np.ndarray]) -> None:
         """Keep the Schur vectors of the first ``count`` eigenvalues, or of one more where a complex pair is at the edge."""
