@@ -75,6 +75,15 @@ def test_known_eigenvalues_with_all_their_copies(name, normal):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, D])
+@pytest.mark.parametrize("name", ["repeated", "repeated pairs", "one circle"])
+def test_copies_are_searched_for(name, dtype):
+    """At this accuracy all has converged before rounding brings in a second copy."""
+    A = matrix(name, normal=False).to(dtype)
+    found = odegan.spectrum(games.quadratic(A), torch.zeros(P, dtype=dtype), k=K, accuracy=1e-3)
+    assert distance(found.eigenvalues.tolist(), SPECTRA[name][0]) < 3e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, D])
 @pytest.mark.parametrize("scale", [1e-30, 1e-14, 1e14, 1e30])
 def test_nothing_depends_on_the_scale(scale, dtype):
     head, _ = SPECTRA["repeated pairs"]
