@@ -13,6 +13,7 @@ from benchmarks import networks, problems
 from benchmarks.products import products_of
 from benchmarks.worker import Task
 from odegan import Batch, nets
+from odegan.analysis.spectrum import Spectrum
 from odegan.data.minibatches import Minibatches
 from odegan.training import single_call
 from odegan.training.options import parse
@@ -161,20 +162,26 @@ def field(case: str, penalties: Sequence[str] = (), compile: str = "", batch: in
     return Task(evaluate, 1, evaluate, lambda: {"bytes": networks.peak_memory(evaluate)})
 
 
-def spectrum(width: int, batch: int, k: int = 10) -> Task:
+def spectrum(width: int, batch: int, k: int = 10, accuracy: float | None = None) -> Task:
     """The k eigenvalues of largest modulus of fully connected networks of this width. outcome: their moduli; facts: the
-    parameters, the products with the Jacobian that ARPACK asked for, and the peak of the memory in bytes.
+    parameters, the products with the Jacobian, the largest residual, and the peak of the memory in bytes.
     """
     game, real, latent = networks.connected(width, batch)
     y = game.init()
 
-    def solve() -> torch.Tensor:
-        return odegan.spectrum(game, y, (real, latent), k=k).eigenvalues.abs()
+    def found() -> Spectrum:
+        return odegan.spectrum(game, y, (real, latent), k=k, accuracy=accuracy)
 
     def facts() -> dict[str, Any]:
-        return {"parameters": game.n_params, "bytes": networks.peak_memory(solve, arrays=True)}
+        one = found()
+        return {
+            "parameters": game.n_params,
+            "products": one.products,
+            "residual": 0.0 if one.residuals is None else one.residuals.max().item(),
+            "bytes": networks.peak_memory(found, arrays=True),
+        }
 
-    return Task(solve, 1, solve, facts)
+    return Task(found, 1, lambda: found().eigenvalues.abs(), facts)
 
 
 def connected_field(width: int, batch: int) -> Task:
@@ -186,4 +193,4 @@ def connected_field(width: int, batch: int) -> Task:
     def evaluate() -> torch.Tensor:
         return function(0.0, y, (real, latent))
 
-    return Task(evaluate, 1, lambda: odegan.spectrum(game, y, (real, latent)).eigenvalues.abs()[:10])
+    return Task(evaluate, 1, lambda: odegan.spectrum(game, y, (real, latent), k=game.n_params).eigenvalues.abs()[:10])

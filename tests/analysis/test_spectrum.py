@@ -230,7 +230,7 @@ for width in map(int, sys.argv[1:]):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory that Linux reports")
 def test_large_games_take_memory_linear_in_the_parameters():
-    """ARPACK's 20 vectors of float64 and one stored evaluation: some hundred bytes a parameter, not P^2."""
+    """33 vectors of float32 and one stored evaluation: some hundred bytes a parameter, not P^2."""
     done = subprocess.run([sys.executable, "-c", LARGE, "320", "640"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     sizes, bytes_taken, largest = zip(*(map(float, line.split()) for line in done.stdout.splitlines()), strict=True)
