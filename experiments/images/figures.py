@@ -27,7 +27,7 @@ def of_run(run: TrainingRun, scorer: Scorer) -> dict[str, Figure]:
 
 
 def scores(run: TrainingRun, metric: str, floor: float | None) -> Figure:
-    """One score over field evaluations; a band over the classes where it has them; dashed, what real halves score."""
+    """One score over field evaluations; a band over the classes where it has them; and what real halves score."""
     evaluations = [report.evaluations for report in run.reports]
     found = [report.scores[metric] for report in run.reports]
     lines: dict[str, Line] = {run.preset.scored: (evaluations, [score["value"] for score in found])}
