@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,37 +19,15 @@ from matplotlib.image import imread
 pytest.importorskip("tyro")
 
 from experiments.framework import mixture, runner
-from experiments.framework.command_line import reproducing
-from experiments.framework.folder import Folder
-from experiments.framework.options import Options
 from experiments.framework.solver_options import SolverOptions
 from experiments.mog16 import experiment as mog16
 from experiments.mog16.options import SETTINGS, Mog16
 from experiments.rotational import experiment as rotational
-from odegan import ArgumentError, LostRankError, NonFiniteError, plots
-
-
-@dataclass
-class Tiny(Options):
-    """What the runner itself does, without an experiment's cost."""
-
-    size: float = 1.0
-    """Size."""
-
-    def quick_form(self) -> Tiny:
-        return self
-
-
-def run_tiny(options: Tiny, folder: Folder) -> list[dict]:
-    folder.log({"run": "tiny", "step": 0, "size": options.size})
-    folder.save(plots.curves({"a": ([0, 1], [0, options.size])}, "x", "y"), "line")
-    return [{"run": "tiny", "size": options.size}]
-
+from odegan import ArgumentError
 
 ENTRIES = {
     "rotational": rotational.main,
     "mog16": mog16.main,
-    "tiny": lambda argv: runner.main(Tiny, run_tiny, argv),
 }
 EXPERIMENTS = ("rotational", "mog16")
 FIGURES = {
@@ -240,56 +217,6 @@ def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
     assert sorted(metrics[0].splitlines()) == sorted(metrics[1].splitlines())
 
 
-def test_resume_refuses_other_options_and_names_them(tmp_path: Path, capsys) -> None:
-    assert call("tiny", tmp_path / "run") == 0
-    assert call("tiny", tmp_path / "run", "--resume", "--size", "3") == 2
-    assert "size: got 3.0, but the run in" in capsys.readouterr().err
-    assert call("tiny", tmp_path / "run", "--resume") == 0
-    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 1
-
-
-def test_an_overwriting_run_replaces_its_own_files_and_no_others(tmp_path: Path, capsys) -> None:
-    assert call("tiny", tmp_path / "run") == 0
-    (tmp_path / "run/figures/mine.png").touch()
-    stale = Folder(tmp_path / "run", "tiny", "").checkpoint("stale")
-    stale.touch()
-    assert call("tiny", tmp_path / "run", "--size", "3", "--overwrite") == 0
-    assert summary(tmp_path / "run") == [{"run": "tiny", "size": 3.0}]
-    assert (tmp_path / "run/figures/mine.png").exists()
-    assert not stale.exists()
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/thesis.tex").touch()
-    assert call("tiny", tmp_path / "other", "--overwrite") == 2
-    assert "output: got" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.parametrize("summary_is_there, said", [(True, "a finished run"), (False, "--resume continues")])
-def test_a_run_is_replaced_only_when_asked(summary_is_there: bool, said: str, tmp_path: Path, capsys) -> None:
-    assert call("tiny", tmp_path / "run") == 0
-    if not summary_is_there:
-        (tmp_path / "run/summary.json").unlink()
-    capsys.readouterr()
-    assert call("tiny", tmp_path / "run") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
-    assert "--overwrite" in line
-
-
-def test_default_folders(tmp_path: Path, monkeypatch, capsys) -> None:
-    """The quick form has one of its own, in which a finished run may be replaced."""
-    monkeypatch.chdir(tmp_path)
-    assert [ENTRIES["tiny"](["--quick"]), ENTRIES["tiny"](["--quick"]), ENTRIES["tiny"]([])] == [0, 0, 0]
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"test_command_lines-quick", "test_command_lines"}
-    assert ENTRIES["tiny"]([]) == 2
-    (tmp_path / "runs/test_command_lines-quick/summary.json").unlink()
-    assert ENTRIES["tiny"](["--quick"]) == 2
-    printed = capsys.readouterr().out
-    paths = re.findall(r"^\w+: (\S+)$", printed, re.MULTILINE)
-    assert len(paths) == 6
-    assert all(Path(path).exists() for path in paths)
-
-
 def test_quick_is_below_what_was_given_by_hand(tmp_path: Path) -> None:
     command = ["--quick", "--seeds=3", "--samples", "64", "--full", "--no-progress", "--output", str(tmp_path / "run")]
     assert mog16.main(command) == 0
@@ -312,64 +239,6 @@ def test_help_shows_what_an_option_takes(name: str, capsys) -> None:
     assert "None" not in printed
     assert "{[" not in printed
     assert "--output PATH" in printed
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), LostRankError("distributed: rank 0 of 2 has lost another rank")]
-)
-def test_a_full_disk_and_a_lost_process_are_one_line(error: Exception, tmp_path: Path, capsys) -> None:
-    def run(options: Tiny, folder: Folder) -> list[dict]:
-        raise error
-
-    assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 1
-    (said,) = capsys.readouterr().err.strip().splitlines()
-    assert str(error) in said
-    assert "--resume" in said
-
-
-def test_what_a_full_disk_cuts_short_is_not_kept(tmp_path: Path, capsys, monkeypatch) -> None:
-    assert call("tiny", tmp_path / "run") == 0
-    before = (tmp_path / "run/summary.json").read_text()
-
-    def full(path: Path, text: str) -> None:
-        with path.open("w") as file:
-            file.write(text[:3])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    assert call("tiny", tmp_path / "run", "--resume") == 1
-    assert "config.json' could not be written ([Errno 28] No space left on device)" in capsys.readouterr().err
-    assert (tmp_path / "run/summary.json").read_text() == before
-    assert list((tmp_path / "run").glob("*.part")) == []
-
-
-def test_a_run_that_is_refused_at_its_start_leaves_the_earlier_one(tmp_path: Path) -> None:
-    def refused(options: Tiny, folder: Folder) -> list[dict]:
-        raise ArgumentError("data: got 'nowhere'; it must be an existing path")
-
-    assert call("tiny", tmp_path / "run") == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert runner.main(Tiny, refused, ["--output", str(tmp_path / "run"), "--quick"]) == 2
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
-
-
-def test_docs_get_figures_and_the_command(tmp_path: Path) -> None:
-    assert call("tiny", tmp_path / "run", "--size", "2", "--docs", str(tmp_path / "docs")) == 0
-    assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["test_command_lines_line.png"]
-    page = (tmp_path / "docs/results/test_command_lines.md").read_text()
-    assert "test_command_lines --quick --size 2\n" in page
-    assert (tmp_path / "run/summary.md").read_text() in page
-
-
-def test_metrics_are_json_whatever_the_numbers(tmp_path: Path) -> None:
-    folder = Folder.open(Tiny(output=tmp_path / "run"), "tiny", "")
-    folder.log({"step": 1, "values": torch.tensor([1.0, float("nan")]), "kl": float("inf")})
-    assert (tmp_path / "run/metrics.jsonl").read_text() == '{"step": 1, "values": [1.0, null], "kl": null}\n'
-
-
-def test_reproducing_leaves_out_what_does_not_change_numbers() -> None:
-    command = "python -m experiments.mog16 --resume --output=a --docs d --no-progress --settings 'no penalty' --seeds 3"
-    assert reproducing(command) == "python -m experiments.mog16 --settings 'no penalty' --seeds 3"
 
 
 def test_options_become_the_arguments_of_odeint_gan() -> None:
@@ -399,17 +268,3 @@ def test_a_run_that_diverges_says_so(tmp_path: Path, capsys) -> None:
     (row,) = summary(tmp_path)
     assert row["diverged"] == "2 of 2"
     assert row["modes covered"] == [0.0, 0.0]
-
-
-def test_a_solution_that_cannot_go_on_ends_with_3(tmp_path: Path, capsys) -> None:
-    def run(options: Tiny, folder: Folder) -> list[dict]:
-        raise NonFiniteError("field: not finite at t = 2", None)  # type: ignore[arg-type]
-
-    assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 3
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.endswith("diverged: field: not finite at t = 2")
-
-
-def test_options_need_a_quick_form() -> None:
-    with pytest.raises(NotImplementedError):
-        Options().quick_form()
