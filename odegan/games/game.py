@@ -212,6 +212,11 @@ class Game:
         """The same buffers after a step that ended in y: a pure map, applied between steps."""
         return buffers
 
+    def prepared(self, y: torch.Tensor, batch: Any) -> Game:
+        """This game as a run from y on such batches sees it, after ``check``; nothing is stored on the game itself."""
+        self.check(y, batch)
+        return self
+
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""
 

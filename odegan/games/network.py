@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from odegan.games import losses
 from odegan.games.batch import Batch
+from odegan.games.examine import Examined, examine
+from odegan.games.export import export
 from odegan.games.game import Game, Players
+from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
 from odegan.games.shared_backward import gradients_in_one_pass, serves_both
 from odegan.modules.forward import Execution
-from odegan.modules.normalization import estimate_both, use_batch_statistics
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import a_few, couples, latent_shape, run_purely, samples_like
+from odegan.modules.validate import RAISED, reason, tried
 from odegan.utils.autodiff import gradient_and_value, pullback
-from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, fail
 from odegan.utils.fingerprint import describe
 
-Latent = int | tuple[int, ...] | Callable[[int, torch.Generator], torch.Tensor] | None
+Latent = int | tuple[int, ...] | LatentFunction | None
+PROBED = 8  # samples of a batch that are looked at when a game is made
 
 
 def gan(
@@ -43,7 +48,7 @@ def gan(
         latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is read off the
             generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
         init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
-            a seed draws afresh, so an initialisation made by hand before is known to it only this way.
+            a seed draws afresh, so an initialization made by hand before is known to it only this way.
         autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
             the state's.
         channels_last: images and filters in that memory layout.
@@ -90,8 +95,8 @@ class NetworkGame(Game):
                 "of one dtype",
             )
         self.loss = loss
-        self.latent: Any = latent if callable(latent) else latent_shape(generator, latent)
-        self._initialise = init
+        self.latent: LatentShape = latent_shape(generator, latent)
+        self._initialize = init
         super().__init__(
             self._disc_loss,
             self._gen_loss,
@@ -104,7 +109,7 @@ class NetworkGame(Game):
             couples_batch=None,
             name="gan",
         )
-        self._probe_latent(guessed=latent is None)
+        self._try_latents(guessed=latent is None)
 
     # The losses and their gradients.
     def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -179,38 +184,26 @@ class NetworkGame(Game):
             raise ArgumentError(
                 "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
             )
-        theta_g = self.split(y)[1]
         with torch.no_grad():
-            return self.generator(theta_g, self._latents(n, seed).to(y), self.generator.initial_buffers(theta_g))
-
-    def _latents(self, n: int, seed: int) -> torch.Tensor:
-        draw = torch.Generator().manual_seed(seed)
-        return self.latent(n, draw) if callable(self.latent) else torch.randn(n, *self.latent, generator=draw)
+            return self.generator(self.split(y)[1], draw_latents(self.latent, n, seed, y))
 
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return torch.cat([self.discriminator.fresh(self._initialise), self.generator.fresh(self._initialise)])
+            return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
 
     def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
         """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
 
-        Batch normalisation: with ``batches``, an iterable of (real (B, ...), latent (B, ...)), running statistics are
-        estimated as the average over them; without, the modules keep using the statistics of the batch they see.
+        A norm given in eval mode keeps its running statistics. Those of one in train mode are, with ``batches``, an iterable
+        of (real (B, ...), latent (B, ...)), averages over them; without, it keeps using the statistics of what it sees.
         """
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             fail("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
         theta_d, theta_g = self.split(y.detach())
-        generator, discriminator = self.generator.module(theta_g), self.discriminator.module(theta_d)
-        if batches is None:
-            return use_batch_statistics(generator), use_batch_statistics(discriminator)
-        given, batches = batches, list(batches) if isinstance(batches, Iterable) else []
-        if not batches or not all(isinstance(b, tuple | list) and len(b) >= 2 for b in batches):
-            fail("batches", given, "None, or at least one (real, latent)")
-        estimate_both(generator, discriminator, [(b[0].to(y), b[1].to(y)) for b in batches])
-        return generator, discriminator
+        return export(self.generator, self.discriminator, theta_g, theta_d, batches)
 
     def fingerprint(self) -> Any:
         """The architectures and the constants; the loss is compared by itself."""
@@ -229,37 +222,87 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y)
         return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
 
-    # What can be refused before a run.
-    def check(self, y: torch.Tensor, batch: Any) -> None:
-        """Run both modules on a few samples of a batch and refuse what cannot work: shapes, random forwards, moving buffers."""
-        real, latent = a_few(batch)
-        theta_d, theta_g = self.split(y)
-        fake = samples_like(real, self.generator, theta_g, latent)
-        run_purely(self.discriminator, theta_d, real, "data")
-        self.logits(theta_d, fake)
-        self.critic_couples_batch = couples(self.discriminator, theta_d, real)
-        self.couples_batch = self.critic_couples_batch or couples(self.generator, theta_g, latent)
+    # What can be found out, and refused, before a run.
+    def prepared(self, y: torch.Tensor, batch: Any) -> NetworkGame:
+        """This game as a run on such batches sees it: checked, and with what couples their samples decided.
 
-    def _probe_latent(self, guessed: bool) -> None:
-        """Find out at construction, where the latent's shape is known, whether a layer couples the batch."""
+        Args:
+            y: (P,), or (E, P) of an ensemble, of which two members are then tried under ``torch.vmap``.
+            batch: the run's first minibatch, with a member dimension as y has it.
+
+        Raises:
+            ArgumentError: modules, losses or batches that cannot work, in one line.
+        """
+        run = copy.copy(self)
+        run.generator = copy.copy(self.generator)
+        run.discriminator = copy.copy(self.discriminator)
+        run.check(y, batch)
+        return run
+
+    def check(self, y: torch.Tensor, batch: Any) -> None:
+        """Refuse what cannot work with a batch, and decide what couples its samples; see ``prepared``."""
+        y = y.detach()
+        first = batch if y.ndim == 1 or batch is None else tree_map(lambda x: x[0], batch)
+        self._learn(y if y.ndim == 1 else y[0], first)
+        with torch.no_grad():
+            try:
+                self.gradients(*self.split(y if y.ndim == 1 else y[0]), first)
+            except RAISED as error:
+                _refuse_evaluation("game: its gradient cannot be computed", error)
+            if y.ndim == 1:
+                return
+            few = y[:2], tree_map(lambda x: x[:2], batch)
+            try:
+                torch.vmap(lambda own, b: torch.cat(self.gradients(*self.split(own), b)))(*few)
+            except RAISED as error:
+                _refuse_evaluation("y0: got an ensemble, but the networks cannot be mapped over its members", error)
+
+    def _learn(self, y: torch.Tensor, batch: Any) -> None:
+        theta_d, theta_g = self.split(y)
+        found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch)
+        _flat_logits(found.discriminator.output, batch[0])
+        self._keep(found)
+
+    def _keep(self, found: Examined) -> None:
+        self.critic_couples_batch = found.critic_couples
+        self.couples_batch = found.couples
+        for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
+            pure.replaced = trial.replaced
+            pure.written = trial.written
+
+    def _try_latents(self, guessed: bool) -> None:
+        """Find out at construction, where the latents' shape is known, what ``check`` does of a run's first batch."""
         if self.latent is None:
             return
-        latent = self._latents(4, 0).to(self.generator.values)
-        theta_g, theta_d = self.generator.values, self.discriminator.values
+        theta_d, theta_g = self.discriminator.values, self.generator.values
+        latent = draw_latents(self.latent, PROBED, 0, theta_g)
         try:
-            fake = self.generator(theta_g, latent)
-            # Real data are spread out; an untrained generator's samples need not be.
-            x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
-            self.logits(theta_d, x)
+            fake = tried(self.generator, theta_g, latent, "latents").output
         except ArgumentError:
-            raise
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            if not guessed:
-                allowed = "a shape that the generator takes, and its samples one that the discriminator takes"
-                fail("latent", self.latent, f"{allowed} ({one_line(error)})")
+            if not guessed or not self._fails_on(latent):
+                raise
             self.latent = None  # a guess may be wrong: the first batch will tell
             return
-        self.check(torch.cat([theta_d, theta_g]), (x, latent))
+        # Real data are spread out; an untrained generator's samples need not be.
+        x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
+        try:
+            self._learn(torch.cat([theta_d, theta_g]), (x, latent))
+        except ArgumentError:
+            if not guessed:
+                raise  # the first batch will tell whose fault it is
+
+    def _fails_on(self, latent: torch.Tensor) -> bool:
+        try:
+            self.generator(self.generator.values, latent)
+        except RAISED:
+            return True
+        return False
+
+
+def _refuse_evaluation(what: str, error: Exception) -> NoReturn:
+    if isinstance(error, ArgumentError):
+        raise error
+    raise ArgumentError(f"{what} ({reason(error)})") from error
 
 
 def _read(batch: Any) -> Any:
@@ -275,12 +318,10 @@ def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
 
 
 def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """(n,) or (n, 1) -> (n,), where x is (n, ...)."""
+    """One logit a sample -> (n,), where x is (n, ...); a network that ends in squeeze() makes () of one sample's."""
     n = x.shape[0]
     if not isinstance(logits, torch.Tensor):
         fail("discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor")
-    if logits.shape == (n, 1):
-        return logits.squeeze(-1)
-    if logits.shape != (n,):
+    if logits.numel() != n or (n > 1 and logits.shape[0] != n):
         fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
-    return logits
+    return logits.reshape(n)

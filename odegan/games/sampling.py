@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from odegan.games.game import Game, check_game
+from odegan.games.latents import draw_latents
 from odegan.games.network import NetworkGame
 from odegan.utils.checks import fail, whole
 
@@ -30,7 +31,7 @@ class GameSampler:
             is cut off.
 
     Examples:
-        >>> from odegan.network import gan
+        >>> from odegan.games.network import gan
         >>> game = gan(nn.Linear(2, 3), nn.Linear(3, 1))
         >>> sampler = GameSampler(game, game.init())
         >>> sampler(5, seed=0).shape, sampler.normalization
@@ -63,8 +64,7 @@ class GameSampler:
         latent = getattr(self._game, "latent", None)
         if latent is None:
             fail("latent", None, "given to gan, whose generator does not tell it")
-        draw = torch.Generator().manual_seed(seed)
-        return (latent(n, draw) if callable(latent) else torch.randn(n, *latent, generator=draw)).to(self._y)
+        return draw_latents(latent, n, seed, self._y)
 
     @torch.no_grad()
     def images(self, latents: Tensor) -> Tensor:

@@ -157,6 +157,11 @@ class Unrolled(Game):
         """The base's, after a step that ended in y; they stand still during the k steps."""
         return self.base.update_buffers(buffers, y)
 
+    def prepared(self, y: torch.Tensor, batch: Any) -> Unrolled:
+        """Of the prepared base."""
+        base = self.base.prepared(y, batch)
+        return Unrolled(base, self.steps, self.step_size, self.solver, self.persistent, self.through)
+
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """The base's check, and what it learns about layers of the critic that couple the batch."""
         self.base.check(y, batch)

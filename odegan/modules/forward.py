@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
 from torch.utils.checkpoint import checkpoint
 
+from odegan.modules.exact import Exact, order_of_derivatives
 from odegan.utils.autodiff import needs_transforms, under_vmap
 from odegan.utils.checks import fail, flag
 
+State = dict[str, torch.Tensor]
+Forward = Callable[..., torch.Tensor]
 _HALVES = (torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Written:
+    """An attribute that a forward pass writes before it reads it, and what it is put back to."""
+
+    part: nn.Module
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is executed: a hollow module, and the attributes that it writes.
+
+    ``exact``: whether functions of ``exact.REPLACED`` are, where their derivatives ask for it.
+    """
+
+    module: nn.Module
+    exact: bool = False
+    written: tuple[Written, ...] = ()
+
+    def __call__(self, state: State, *inputs: torch.Tensor) -> torch.Tensor:
+        """The output, with parameters and buffers from ``state``."""
+        return _call(self, self.order(), self.module, state, *inputs)
+
+    def order(self) -> int:
+        """How often the output may be differentiated; 0 where that makes no difference."""
+        return order_of_derivatives() if self.exact else 0
 
 
 class Execution(NamedTuple):
@@ -39,47 +74,79 @@ class Execution(NamedTuple):
             flag(name, getattr(self, name))
         return self
 
-    def __call__(self, module: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """The module's output on x with its parameters and buffers from ``state``, in their dtype."""
+    def bind(self, network: Network, state: State) -> Forward:
+        """The network as a function of its inputs, with parameters and buffers from ``state``, in their dtype."""
         if self == _PLAIN:
-            return _call(module, state, x)
-        if self.channels_last and not under_vmap():
-            x, state = _channels_last(x), {name: _channels_last(t) for name, t in state.items()}
+            return lambda *inputs: network(state, *inputs)
+        layout = self.channels_last and not under_vmap()
         dtype = next(t.dtype for t in state.values() if t.is_floating_point())
-        # The casts of weights are not kept: they belong to one state only.
-        with torch.autocast(x.device.type, self.autocast, enabled=self.autocast is not None, cache_enabled=False):
-            run = _segments if self.checkpointing and not needs_transforms() else _call
-            return run(module, state, x).to(dtype)
+        if layout:
+            state = {name: _channels_last(t) for name, t in state.items()}
+        if self.autocast is not None:  # once an evaluation, rather than at each use
+            state = state | {name: state[name].to(self.autocast) for name in _products(network.module)}
+
+        def forward(*inputs: torch.Tensor) -> torch.Tensor:
+            laid = tuple(_channels_last(x) for x in inputs) if layout else inputs
+            with torch.autocast(laid[0].device.type, self.autocast, enabled=self.autocast is not None):
+                if self.checkpointing and not needs_transforms():
+                    return _segments(network, state, *laid).to(dtype)
+                return network(state, *laid).to(dtype)
+
+        return forward
 
 
 _PLAIN = Execution()
 
 
-def _call(module: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    return functional_call(module, state, (x,), tie_weights=False)
+def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
+    """The output of ``module``, the network or a child of its."""
+    with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if order else nullcontext():
+        out = functional_call(module, state, inputs, tie_weights=False) if state else module(*inputs)
+    for attribute in network.written:
+        setattr(attribute.part, attribute.name, attribute.value)
+    return out
 
 
-def _segments(module: nn.Module, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """The forward pass in segments, each of which is computed again for its backward pass."""
-    if type(module).forward is not nn.Sequential.forward:
-        return _recomputed(_call, module, state, x)
-    children = list(module.named_children())
+def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Tensor:
+    """The forward pass in segments, each of which is computed again for its backward pass.
+
+    ``order`` is that of now: a segment must compute the same when it is computed again, within a backward pass.
+    """
+    order = network.order()
+    if type(network.module).forward is not nn.Sequential.forward:
+        return _recomputed(_call, network, order, network.module, state, *inputs)
+    (x,) = inputs
+    children = list(network.module.named_children())
     length = max(1, round(math.sqrt(len(children))))  # as much is kept between the segments as within one
     for start in range(0, len(children), length):
-        x = _recomputed(_in_turn, children[start : start + length], state, x)
+        x = _recomputed(_in_turn, network, order, children[start : start + length], state, x)
     return x
 
 
-def _in_turn(children: list[tuple[str, nn.Module]], state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _in_turn(
+    network: Network, order: int, children: list[tuple[str, nn.Module]], state: State, x: torch.Tensor
+) -> torch.Tensor:
     for name, child in children:
         own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
-        x = _call(child, own, x) if own else child(x)
+        x = _call(network, order, child, own, x)
     return x
 
 
-def _recomputed(run: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+def _recomputed(run: Callable[..., torch.Tensor], *inputs: object) -> torch.Tensor:
     result: Any = checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)
     return result
+
+
+def _products(module: nn.Module) -> Iterator[str]:
+    """The parameters that autocast casts whenever they are used: those of layers whose forward pass is torch's own product."""
+    for path, part in module.named_modules():
+        kinds = [kind for kind in type(part).__mro__ if "forward" in vars(kind)]
+        if (
+            kinds
+            and (kinds[0] is nn.Linear or issubclass(kinds[0], _ConvNd))
+            and kinds[0].__module__.startswith("torch.")
+        ):
+            yield from (f"{path}.{name}".lstrip(".") for name, _ in part.named_parameters(recurse=False))
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

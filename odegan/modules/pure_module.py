@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from odegan.modules.forward import Execution
-from odegan.modules.normalization import use_batch_statistics, use_exact_norms
-from odegan.utils.checks import ArgumentError, fail
+from odegan.modules import views
+from odegan.modules.forward import Execution, Forward, Network, State, Written
+from odegan.modules.refused import refuse
+from odegan.modules.reset import Initialize, redraw
+from odegan.modules.running_statistics import use_batch_statistics
+from odegan.modules.structure import filled, held_tensors, holding, hollow
+from odegan.utils.checks import ArgumentError
 
-POWER_ITERATIONS_AT_START = 15  # as many as torch's own spectral_norm does when it is applied
+POWER_ITERATIONS_AT_START = 30  # torch's own spectral_norm does 15 when it is applied, from vectors drawn at random
 
 
 class PureModule:
@@ -26,49 +25,44 @@ class PureModule:
     The module itself is never touched. Semantics:
 
     - parameters stand in ``named_parameters()`` order; those with requires_grad=False are constants; tied ones appear once;
-    - batch normalisation uses the statistics of the batch it sees and tracks none;
-    - spectral norm's u and v are read from ``buffers`` (or stay as they were) and are iterated only by ``power_iterate``;
-    - other buffers are constants; active dropout is refused.
+    - a batch norm in train mode uses the statistics of the batch it sees and tracks none; one in eval mode uses its running
+      statistics, which are constants;
+    - spectral norm's u and v are read from ``buffers``, and are constants of differentiation; without buffers they are
+      converged for theta;
+    - other buffers, and tensors held as attributes, are constants; active dropout is refused.
 
     The structure is kept on the meta device, so only one flat copy of the values takes memory.
+
+    Attributes:
+        replaced: whether the forward pass calls a function that ``exact.REPLACED`` has; None: not known yet.
+        written: attributes that the forward pass writes, such as features, before it reads them.
     """
 
     def __init__(self, module: nn.Module, role: str, execution: Execution | None = None) -> None:
-        if not isinstance(module, nn.Module):
-            fail(role, module, "a torch.nn.Module")
-        _refuse(module, role)
-        self.role, self.execution = role, execution or Execution()
+        refuse(module, role)
+        self.role = role
+        self.execution = execution or Execution()
         trainable = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        if not trainable:
-            raise ArgumentError(f"{role}: got no parameter with requires_grad=True; it must have at least one")
-        if len({(p.dtype, p.device) for _, p in trainable}) > 1:
-            raise ArgumentError(f"{role}: got parameters of several dtypes or devices; they must share one")
+        _check_parameters(trainable, role)
         first = {id(p): n for n, p in trainable}
         self.names = [n for n, _ in trainable]
         self.shapes = [p.shape for _, p in trainable]
         self.sizes = [p.numel() for _, p in trainable]
         self.aliases = {n: first[id(p)] for n, p in module.named_parameters(remove_duplicate=False) if id(p) in first}
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
-        self.template = _structure(module)
-        self.skeleton = copy.deepcopy(self.template)
-        use_exact_norms(use_batch_statistics(self.skeleton))
-        self.spectral = {
-            n: m for n, m in self.skeleton.named_modules() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")
-        }
+        self.template = hollow(module, role)
+        self.skeleton = use_batch_statistics(hollow(module, role))
+        named = {m: n for n, m in self.skeleton.named_modules()}
+        self.spectral = {n: m for m, n in named.items() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")}
         for power in self.spectral.values():
             power.eval()
-        self.all_constants = {
-            n: t.detach().clone()
-            for n, t in [
-                *module.named_parameters(remove_duplicate=False),
-                *module.named_buffers(remove_duplicate=False),
-            ]
-            if n not in self.aliases
-        }
-        kept = {n for n, _ in self.skeleton.named_buffers(remove_duplicate=False)}
-        kept |= {n for n, p in self.skeleton.named_parameters(remove_duplicate=False)}
+        self.all_constants = {n: t.detach().clone() for n, t in _named(module).items() if n not in self.aliases}
+        kept = _named(self.skeleton)
         self._constants = {n: t for n, t in self.all_constants.items() if n in kept}
-        self._cast: dict[Any, dict[str, torch.Tensor]] = {}
+        self._cast: dict[tuple[torch.device, torch.dtype], State] = {}
+        self._skeletons: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self.replaced: bool | None = None
+        self.written: dict[tuple[str, str], object] = {}
 
     @property
     def n(self) -> int:
@@ -76,77 +70,78 @@ class PureModule:
         return sum(self.sizes)
 
     def __call__(
-        self, theta: torch.Tensor, x: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None
+        self, theta: torch.Tensor, x: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None
     ) -> torch.Tensor:
         """The module's output on x with parameters theta (n,)."""
         return self.bind(theta, buffers)(x)
 
-    def bind(
-        self, theta: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
+    def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
         """The module as a function of its input alone, for several passes with one theta (n,)."""
-        state = self.unflatten(theta)
-        if self._constants:
-            state |= self.constants(theta.device, theta.dtype)
-        if buffers:
-            state |= {n: buffers[self._key(n)] for n in self._moving()}
-        return lambda x: self.execution(self.skeleton, state, x)
+        return self.execution.bind(self.network(theta), self.state(theta, buffers))
 
-    def unflatten(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+    def network(self, theta: torch.Tensor) -> Network:
+        """What is executed where theta is, in its dtype."""
+        skeleton = self._placed(theta.device, theta.dtype)
+        written = (Written(skeleton.get_submodule(path), name, value) for (path, name), value in self.written.items())
+        return Network(skeleton, self.replaced is not False, tuple(written))
+
+    def plain_network(self, theta: torch.Tensor) -> Network:
+        """The same with torch's own functions, and with what it writes left as it is."""
+        return Network(self._placed(theta.device, theta.dtype))
+
+    def state(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> State:
+        """Every parameter and buffer by name, the trainable ones from theta (n,)."""
+        state = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
+        if self.spectral:
+            known = buffers is not None and self._key(self._moving()[0]) in buffers
+            moving = buffers if known and buffers is not None else self.initial_buffers(theta)
+            state |= {n: moving[self._key(n)] for n in self._moving()}
+        return state
+
+    def unflatten(self, theta: torch.Tensor) -> State:
         """theta (n,) -> every trainable parameter under every name it has; views."""
-        pieces = theta.split(self.sizes)
-        own = {n: piece.view(s) for n, piece, s in zip(self.names, pieces, self.shapes, strict=True)}
+        parts = views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
+        own = {n: part.view(s) for n, part, s in zip(self.names, parts, self.shapes, strict=True)}
         return {alias: own[n] for alias, n in self.aliases.items()}
 
-    def constants(self, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    def constants(self, device: torch.device, dtype: torch.dtype) -> State:
         """Frozen parameters and buffers, on that device; floating ones in that dtype."""
         if (device, dtype) not in self._cast:
-            self._cast[device, dtype] = {
-                n: t.to(device, dtype if t.is_floating_point() else t.dtype) for n, t in self._constants.items()
-            }
+            self._cast[device, dtype] = {n: _moved(t, device, dtype) for n, t in self._constants.items()}
         return self._cast[device, dtype]
 
-    def initial_buffers(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _placed(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
+        """The skeleton, with the tensors that it holds as attributes on that device and in that dtype."""
+        if (device, dtype) not in self._skeletons:
+            held = bool(held_tensors(self.skeleton))
+            placed = holding(self.skeleton, lambda t: _moved(t, device, dtype)) if held else self.skeleton
+            self._skeletons[device, dtype] = placed
+        return self._skeletons[device, dtype]
+
+    # Spectral norm.
+    def initial_buffers(self, theta: torch.Tensor) -> State:
         """Spectral norm's u and v, converged for theta from the module's own; {} without spectral norm."""
         constants = self.constants(theta.device, theta.dtype)
-        start = {self._key(n): constants[n].clone() for n in self._moving()}
+        start = {self._key(n): constants[n] for n in self._moving()}
         return self.power_iterate(start, theta, POWER_ITERATIONS_AT_START) if start else {}
 
     @torch.no_grad()
     def power_iterate(
-        self, buffers: dict[str, torch.Tensor], theta: torch.Tensor, times: int | None = None
-    ) -> dict[str, torch.Tensor]:
+        self, buffers: Mapping[str, torch.Tensor], theta: torch.Tensor, times: int | None = None
+    ) -> State:
         """Spectral norm's u <- W v / |W v|, v <- W^T u / |W^T u|, ``times`` times (default: as each layer says)."""
+        theta = theta.detach()  # for forward-mode derivatives too, which no_grad leaves alone
         parameters = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
-        moved: dict[str, torch.Tensor] = {}
+        moved: State = {}
         for name, power in self.spectral.items():
             weight = power._reshape_weight_to_matrix(parameters[_original(name)])
-            u, v = (buffers[self._key(f"{name}.{part}")] for part in ("_u", "_v"))
+            u = buffers[self._key(f"{name}._u")]
+            v = buffers[self._key(f"{name}._v")]
             for _ in range(times or power.n_power_iterations):
                 u = nn.functional.normalize(weight @ v, dim=0, eps=power.eps)
                 v = nn.functional.normalize(weight.T @ u, dim=0, eps=power.eps)
             moved |= {self._key(f"{name}._u"): u, self._key(f"{name}._v"): v}
         return moved
-
-    def fresh(self, init: Callable[[nn.Module], Any] | None = None) -> torch.Tensor:
-        """Flat parameters (n,) of a fresh initialisation, drawn from torch's global generator (the caller forks it);
-        ``init`` is applied to every submodule after its own reset.
-        """
-        module = _filled(self.template, self.unflatten(self.values.cpu()) | _on_cpu(self.all_constants))
-        module.apply(lambda part: _reset(part, self.role))
-        if init is not None:
-            module.apply(init)
-        drawn = dict(module.named_parameters(remove_duplicate=False))
-        return torch.cat([drawn[n].detach().reshape(-1) for n in self.names]).to(self.values)
-
-    def module(self, theta: torch.Tensor) -> nn.Module:
-        """A new module like the original with parameters theta; spectral norm's u and v are converged for them."""
-        dtype, device = theta.dtype, theta.device
-        constants = {
-            n: t.to(device, dtype if t.is_floating_point() else t.dtype) for n, t in self.all_constants.items()
-        }
-        moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
-        return _filled(self.template, self.unflatten(theta.detach()) | constants | moved)
 
     def _moving(self) -> list[str]:
         return [f"{n}.{part}" for n in self.spectral for part in ("_u", "_v")]
@@ -154,93 +149,41 @@ class PureModule:
     def _key(self, name: str) -> str:
         return f"{self.role}/{name}"
 
+    # Modules.
+    def fresh(self, init: Initialize | None = None) -> torch.Tensor:
+        """Flat parameters (n,) of a fresh initialization, drawn from torch's global generator (the caller forks it);
+        ``init`` is applied to every submodule after its own reset.
+        """
+        constants = {n: t.cpu() for n, t in self.all_constants.items()}
+        module = filled(self.template, self.unflatten(self.values.cpu()) | constants)
+        redraw(module, self.role, init)
+        drawn = dict(module.named_parameters(remove_duplicate=False))
+        return torch.cat([drawn[n].detach().reshape(-1) for n in self.names]).to(self.values)
+
+    def module(self, theta: torch.Tensor) -> nn.Module:
+        """A new module like the original with parameters theta; spectral norm's u and v are converged for them."""
+        constants = {n: _moved(t, theta.device, theta.dtype) for n, t in self.all_constants.items()}
+        moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
+        made = filled(self.template, self.unflatten(theta.detach()) | constants | moved)
+        return holding(made, lambda t: _moved(t, theta.device, theta.dtype)) if held_tensors(made) else made
+
+
+def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> None:
+    if not trainable:
+        raise ArgumentError(f"{role}: got no parameter with requires_grad=True; it must have at least one")
+    if len({(p.dtype, p.device) for _, p in trainable}) > 1:
+        raise ArgumentError(f"{role}: got parameters of several dtypes or devices; they must share one")
+
+
+def _named(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers under every name that they have."""
+    return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+
+
+def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+
 
 def _original(spectral_name: str) -> str:
     """'conv.parametrizations.weight.0' -> 'conv.parametrizations.weight.original'."""
     return spectral_name.rpartition(".")[0] + ".original"
-
-
-def _refuse(module: nn.Module, role: str) -> None:
-    """Refuse modules that cannot be a pure function of their parameters, each with its remedy."""
-    for name, part in module.named_modules():
-        where = f"{role}: got {type(part).__name__} at {name or 'the top'!r}; "
-        hooks = {type(h).__name__ for h in part._forward_pre_hooks.values()}
-        if hooks & {"SpectralNorm", "WeightNorm"}:
-            raise ArgumentError(where + "it must use torch.nn.utils.parametrizations, not the old hook-based norm")
-        if isinstance(part, _DropoutNd) and part.p > 0 and part.training:
-            raise ArgumentError(
-                where + "it must not draw random numbers inside the field; set p=0, call .eval() on it, or remove it"
-            )
-        if any(is_lazy(p) for p in part.parameters(recurse=False)):
-            raise ArgumentError(where + "it must be initialised: run one forward pass first")
-        if isinstance(part, _SpectralNorm) and not name.endswith(".0"):
-            raise ArgumentError(where + "spectral norm must be the first parametrization of its weight")
-
-
-def _structure(module: nn.Module) -> nn.Module:
-    """A deep copy whose parameters and buffers are on the meta device; ties between them survive."""
-    memo: dict[int, Any] = {}
-    for tensor in [*module.parameters(), *module.buffers()]:
-        hollow: torch.Tensor = torch.empty_like(tensor, device="meta")
-        is_parameter = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(hollow, tensor.requires_grad) if is_parameter else hollow
-    return copy.deepcopy(module, memo)
-
-
-def _filled(template: nn.Module, values: dict[str, torch.Tensor]) -> nn.Module:
-    """A deep copy of a meta template whose parameters and buffers hold copies of ``values``."""
-    memo: dict[int, Any] = {}
-    named = [*template.named_parameters(remove_duplicate=False), *template.named_buffers(remove_duplicate=False)]
-    for name, hollow in named:
-        if id(hollow) not in memo:
-            value = values[name].detach().clone()
-            is_parameter = isinstance(hollow, nn.Parameter)
-            memo[id(hollow)] = nn.Parameter(value, hollow.requires_grad) if is_parameter else value
-    return copy.deepcopy(template, memo)
-
-
-def _on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {n: t.cpu() for n, t in tensors.items()}
-
-
-def _reset(part: Any, role: str) -> None:
-    """Re-draw the parameters that ``part`` itself owns, as its constructor would."""
-    if parametrize.is_parametrized(part):
-        _reset_parametrized(part, role)
-    elif hasattr(part, "reset_parameters"):
-        part.reset_parameters()
-    elif hasattr(part, "_reset_parameters"):
-        part._reset_parameters()
-    elif any(p.requires_grad for p in part.parameters(recurse=False)) and not isinstance(
-        part, parametrize.ParametrizationList
-    ):
-        raise ArgumentError(
-            f"init: {role} holds a {type(part).__name__} with parameters and no reset_parameters(); "
-            "give it one, or pass y0 yourself"
-        )
-
-
-def _reset_parametrized(part: Any, role: str) -> None:
-    """Re-draw through the parametrization: resetting ``part.weight`` in place would change a temporary only.
-
-    The plain layer is put together by hand: torch's remove_parametrizations also takes the attribute from the class,
-    which copies share with the user's own module.
-    """
-    plain, names = copy.deepcopy(part), list(part.parametrizations)
-    plain.__class__ = type(part).__bases__[0]
-    del plain.parametrizations
-    for name in names:
-        plain.register_parameter(name, nn.Parameter(getattr(part, name).detach().clone()))
-    _reset(plain, role)
-    kept = {n: b.clone() for n, b in part.parametrizations.named_buffers()}
-    with torch.no_grad():
-        for name in names:
-            setattr(part, name, getattr(plain, name).detach())
-        if any(not torch.equal(b, kept[n]) for n, b in part.parametrizations.named_buffers()):
-            raise ArgumentError(
-                f"init: {role} holds a {type(part).__name__} whose parametrization keeps its value in a buffer, not in its "
-                "parameters; pass y0 yourself"
-            )
-        own = dict(plain.named_parameters(recurse=False))
-        for name, parameter in part.named_parameters(recurse=False):
-            parameter.copy_(own[name])

@@ -1,105 +1,169 @@
-"""What can be found out about modules by running them once, before a run starts."""
+"""What is found out about a module by running it once, before a run starts."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+from odegan.modules.exact import Recorder
+from odegan.modules.forward import Network, State
+from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, Watch, forked
 from odegan.modules.pure_module import PureModule
-from odegan.utils.checks import ArgumentError, fail, one_line, whole
+from odegan.utils.checks import ArgumentError, one_line
 
-PROBED = 4  # samples of a batch that are looked at
+# What torch, or a user's forward pass, raises about inputs that do not fit.
+RAISED = (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
+# What torch says, in part, and what that means here.
+MEANINGS = {
+    "device meta": "it reads a parameter or buffer under another name than its own, as from a list, a closure, or a call of "
+    "checkpoint() in its forward pass; gan(checkpointing=True) does what the last does",
+    "use_reentrant": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
+    "saved tensor hooks": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
+    "setup_context": "an autograd.Function of its own needs a setup_context() and a vmap rule (generate_vmap_rule = True)",
+    "data-dependent control flow": "it branches on its numbers, or calls .item(); use torch.where",
+    "inplace arithmetic": "it writes into a tensor that it made itself; use torch.stack or torch.cat",
+    "dynamic shape": "it indexes with a mask; use torch.where",
+}
+SAME = 1e-3  # relative: what two passes may differ by, where kernels add in no fixed order
 
 
-def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """The shape of one latent: the given one, or what the generator's first layer takes; None where that does not tell."""
-    if latent is not None:
-        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
-    for part in generator.modules():
-        if isinstance(part, nn.Linear):
-            return (part.in_features,)
-        if isinstance(part, nn.ConvTranspose2d):
-            return (part.in_channels, 1, 1)
-        if next(iter(part.parameters(recurse=False)), None) is not None:
-            return None
-    return None
+class Trial(NamedTuple):
+    """output: of the forward pass; replaced: whether it calls a function of ``exact.REPLACED``; batch_statistics: whether one
+    that normalizes with the statistics of its batch; written: attributes it writes, with what they were before.
+    """
+
+    output: torch.Tensor
+    replaced: bool
+    batch_statistics: bool
+    written: dict[Key, object]
 
 
-@torch.no_grad()
-def run_purely(module: PureModule, theta: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
-    """module(theta, x), refused when it cannot take x (the argument ``name``), draws random numbers or writes to a buffer."""
-    constants = module.constants(theta.device, theta.dtype)
-    before = {n: t.clone() for n, t in constants.items()}
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        random_state = _random_state(x)
-        try:
-            out, again = module(theta, x), module(theta, x)
-        except ArgumentError:
-            raise
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            fail(name, x, f"what the {module.role} takes ({one_line(error)})")
-        drawn = not torch.equal(random_state, _random_state(x))
-    if not isinstance(out, torch.Tensor):
-        fail(module.role, f"a {type(out).__name__} from its forward pass", "a module that returns one tensor")
-    if drawn:
-        raise ArgumentError(f"{module.role}: its forward pass draws random numbers; it must be a function of its input")
-    for name, value in before.items():
-        if not torch.equal(value, constants[name]):
-            constants[name].copy_(value)
-            raise ArgumentError(f"{module.role}: its forward pass writes to the buffer {name!r}; it must not")
-    if not torch.equal(torch.nan_to_num(out), torch.nan_to_num(again)):
+def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: str) -> Trial:
+    """The module's forward pass on x, refused where it is no function of theta and x or leaves something else changed.
+
+    Args:
+        module: the module.
+        theta: (n,).
+        x: (B, ...).
+        what: x is, for the message when the module cannot take it, as "latents".
+
+    Raises:
+        ArgumentError: it cannot take x, draws random numbers, writes to a parameter, a buffer, its input or what it reads
+            later, returns something else than one tensor, or computes with parameters that are not its own.
+    """
+    theta, x = theta.detach(), x.detach()
+    network = module.plain_network(theta)
+    state = {name: tensor.clone() for name, tensor in module.state(theta).items()}
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    given = x.clone()
+    own = Attributes(network.module)
+    try:
+        with forked(x), torch.enable_grad(), Recorder() as recorder:
+            output = _run(module.role, network, state, x, what)
+            _check_output(module.role, output)
+            _check_unchanged(module.role, before, state, given, x)
+            written = _writable(module.role, own.changed(), network)
+            again = _poisoned(module.role, network, state, x, written)
+    finally:
+        own.put_back()
+    if not close(output, again):
         raise ArgumentError(
             f"{module.role}: two forward passes of one input differ; it must be a function of its input"
         )
-    return out
+    past = {key: own.past(key) for key in written}
+    return Trial(output, bool(recorder.replaced), recorder.batch_statistics, past)
 
 
-def a_few(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first real samples and latents of a batch; refused where it is not a pair of as many of both."""
-    if batch is None:
-        raise ArgumentError("data: got None; a game of networks needs data and latents")
-    real, latent = batch[0], batch[1]
-    if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
-        fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
-    if real.shape[:1] != latent.shape[:1]:
+def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
+    """Whether two results agree to a part of their size, one for all of their entries; nan and nan do."""
+    if a.shape != b.shape or not a.numel():
+        return a.shape == b.shape
+    a, b = (torch.nan_to_num(tensor.detach().double()) for tensor in (a, b))
+    return bool((a - b).abs().max() <= relative * b.abs().max())
+
+
+def reason(error: Exception) -> str:
+    """What an error of torch's means for a module, in one line."""
+    said = " ".join(str(error).split())
+    return next((text for part, text in MEANINGS.items() if part in said), one_line(error) or type(error).__name__)
+
+
+def _run(role: str, network: Network, state: State, x: torch.Tensor, what: str) -> torch.Tensor:
+    with Watch(network.module, x) as watch:
+        try:
+            return network(state, x)
+        except DrawsRandomNumbers:
+            raise ArgumentError(
+                f"{role}: its {watch.place} draws random numbers; it must be a function of its input: put randomness into the "
+                "latents, or call .eval() on it"
+            ) from None
+        except ArgumentError:
+            raise
+        except RAISED as error:
+            raise ArgumentError(
+                f"{role}: got {what} of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}; it must be a module "
+                f"that takes them; its {watch.place} does not ({reason(error)})"
+            ) from error
+
+
+def _check_output(role: str, output: object) -> None:
+    if not isinstance(output, torch.Tensor):
+        raise ArgumentError(f"{role}: got a {type(output).__name__} from its forward pass; it must return one tensor")
+    if output.requires_grad:
         raise ArgumentError(
-            f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
+            f"{role}: its forward pass uses a trainable tensor that is not among its named_parameters(); it must be registered "
+            "(nn.Parameter, nn.ModuleList) or detached"
         )
-    return real[:PROBED], latent[:PROBED]
-
-
-def samples_like(real: torch.Tensor, generator: PureModule, theta: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
-    """The generator's samples, refused where they have not the shape of the real ones."""
-    fake = run_purely(generator, theta, latent, "latent")
-    if fake.shape != real.shape:
+    if not output.is_floating_point():
         raise ArgumentError(
-            f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
-            if fake.shape[:1] == real.shape[:1]
-            else f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
+            f"{role}: got {output.dtype} from its forward pass; it must return real floating-point numbers"
         )
-    return fake
 
 
-def _random_state(like: torch.Tensor) -> torch.Tensor:
-    """The states of the global generators that a forward pass on this device may draw from."""
-    cpu = torch.get_rng_state()
-    return torch.cat([cpu, torch.cuda.get_rng_state(like.device)]) if like.is_cuda else cpu
+def _check_unchanged(role: str, before: State, state: State, given: torch.Tensor, x: torch.Tensor) -> None:
+    for name, tensor in state.items():
+        if not _same(before[name], tensor):
+            raise ArgumentError(
+                f"{role}: its forward pass writes to {name!r}; it must not: use a layer of torch.nn that does the same, or "
+                "compute it from the input alone"
+            )
+    if not _same(given, x):
+        x.copy_(given)
+        raise ArgumentError(
+            f"{role}: its forward pass writes to its input; it must not: give its first layer inplace=False"
+        )
 
 
-@torch.no_grad()
-def couples(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
-    """Whether a sample's output depends on the others of its batch: the module of a concatenation differs from the
-    concatenation of the module's values, or fails on a part.
-    """
-    x = x[:PROBED]
-    whole_batch = module(theta, x)
-    if len(x) < 2 or not torch.isfinite(whole_batch).all():
-        return False
-    try:
-        parts = torch.cat([module(theta, x[:1]), module(theta, x[1:])])
-    except (RuntimeError, IndexError, ValueError, TypeError):
-        return True
-    tolerance = 100 * torch.finfo(x.dtype).eps * (1 + whole_batch.abs().max().item())
-    return parts.shape != whole_batch.shape or not torch.allclose(parts, whole_batch, rtol=1e-3, atol=tolerance)
+def _writable(role: str, changed: list[Key], network: Network) -> list[Key]:
+    """The attributes that a pass changed, refused where that is anything but a tensor of floating-point numbers."""
+    for path, name in changed:
+        leaves = tree_leaves(getattr(network.module.get_submodule(path), name))
+        if not all(isinstance(leaf, torch.Tensor) and leaf.is_floating_point() for leaf in leaves):
+            raise ArgumentError(
+                f"{role}: its forward pass writes to the attribute {name!r} of {path or 'the top'!r}; it must not: compute it "
+                "outside, or from the input alone"
+            )
+    return changed
+
+
+def _poisoned(role: str, network: Network, state: State, x: torch.Tensor, written: list[Key]) -> torch.Tensor:
+    """The output of a second pass, which finds NaN in what the first one wrote."""
+    for path, name in written:
+        part = network.module.get_submodule(path)
+        setattr(part, name, tree_map_only(torch.Tensor, lambda t: torch.full_like(t, math.nan), getattr(part, name)))
+    again = network(state, x)
+    if written and again.isnan().any():
+        path, name = written[0]
+        raise ArgumentError(
+            f"{role}: its forward pass reads the attribute {name!r} of {path or 'the top'!r}, which an earlier pass wrote; it "
+            "must be a function of its input"
+        )
+    return again
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal, or both not a number."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())

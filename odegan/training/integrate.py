@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from odegan.data.minibatches import Minibatches
 from odegan.games.game import Game
@@ -225,7 +226,8 @@ def _minibatches(
     latent = getattr(game, "latent", None) if latent is None else latent
     minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), ranks, workers)
     first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
-    game.check((y0 if y0.ndim == 1 else y0[0]).detach(), first)
+    seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
+    game.check(y0.detach(), seen)
     return minibatches
 
 

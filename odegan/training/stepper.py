@@ -123,10 +123,7 @@ class Stepper:
     def _check(self, state: State, batch: Any) -> None:
         """Refuse in one line a batch or a module that cannot work, at the first step."""
         self._unchecked = False
-        first = self._batches(batch, state)[0]
-        if state.y.ndim == 2:
-            first = torch.utils._pytree.tree_map(lambda x: x[0], first)
-        self.game.check(state.y.detach().reshape(-1, self.game.n_params)[0], first)
+        self.game.check(state.y.detach(), self._batches(batch, state)[0])
         self.check_divisible()
 
     def check_divisible(self) -> None:

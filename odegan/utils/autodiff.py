@@ -88,3 +88,8 @@ def recorded() -> bool:
 
 def _detached(aux: Any) -> Any:
     return torch.utils._pytree.tree_map(lambda x: x.detach() if isinstance(x, torch.Tensor) else x, aux)
+
+
+def depth() -> int:
+    """How many pullbacks enclose what we compute."""
+    return _depth.value

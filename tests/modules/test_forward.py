@@ -6,7 +6,7 @@ from torch import nn
 
 import odegan
 from odegan import penalties
-from odegan.modules.forward import Execution
+from odegan.modules.forward import Execution, Network
 
 X = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
@@ -88,6 +88,7 @@ def test_autocast_casts_the_networks_products_alone():
             return out
 
     game = odegan.gan(nn.Linear(2, 2), Spy(2, 1), latent=2, autocast=torch.bfloat16)
+    seen.clear()  # of the trials
     loss = game.losses(game.init(), (torch.ones(3, 2), torch.ones(3, 2)))[0]
     assert set(seen) == {(torch.float32, torch.bfloat16)}
     assert loss.dtype == torch.float32
@@ -108,6 +109,39 @@ def test_wrong_switches(switch, sentence):
     assert sentence in str(error.value)
 
 
+NORMS = {
+    "batch": lambda: nn.BatchNorm1d(8),
+    "layer": lambda: nn.LayerNorm(8),
+    "group": lambda: nn.GroupNorm(2, 8),
+    "instance": lambda: nn.Sequential(nn.Unflatten(1, (2, 4)), nn.InstanceNorm1d(2), nn.Flatten()),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES[:2], ids=str)
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS.keys())
+def test_checkpointing_goes_with_norms(norm, penalty):
+    fields = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        critic = nn.Sequential(nn.Linear(2, 8), norm(), nn.Tanh(), nn.Linear(8, 1)).double()
+        game = odegan.gan(nn.Linear(3, 2).double(), critic, checkpointing=checkpointing)
+        field = odegan.vector_field(game, [penalty] if penalty else [])
+        with torch.no_grad():
+            batch = (X.reshape(8, -1)[:, :2], X.reshape(8, -1)[:, :3])
+            fields.append(field(0.0, game.init(), batch))
+    torch.testing.assert_close(fields[1], fields[0], rtol=1e-12, atol=1e-14)
+
+
+def test_autocast_casts_a_weight_once_an_evaluation():
+    execution = Execution(autocast=torch.bfloat16)
+    layers = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
+    dtypes = []
+    layers[0].register_forward_pre_hook(lambda part, inputs: dtypes.append(part.weight.dtype))
+    layers[1].register_forward_pre_hook(lambda part, inputs: dtypes.append(part.weight.dtype))
+    execution.bind(Network(layers), dict(layers.named_parameters()))(torch.randn(4, 2))
+    assert dtypes == [torch.bfloat16, torch.float32]
+
+
 def test_channels_last_reaches_the_networks():
     layouts = []
 
@@ -118,5 +152,5 @@ def test_channels_last_reaches_the_networks():
 
     execution = Execution(channels_last=True)
     conv = Spy(2, 3, 3)
-    execution(conv, dict(conv.named_parameters()), torch.randn(2, 2, 5, 5))
+    execution.bind(Network(conv), dict(conv.named_parameters()))(torch.randn(2, 2, 5, 5))
     assert layouts == [(True, False)]

@@ -1,0 +1,230 @@
+"""Every layer of torch.nn as generator and as critic: exact, or refused in one line.
+
+    python -m campaign.modules --docs docs
+
+writes the table of them into docs/modules.md; exit code 1 where one is neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+import odegan
+from campaign.module_layers import DTYPE, WIDTH, Around, Layer, layers, names
+from experiments.framework.tables import of_cells
+from odegan.modules.validate import RAISED, reason
+
+Tensor = torch.Tensor
+BATCH = 3
+WEIGHT = 0.3
+TOLERANCE = 1e-9  # of the largest entry, for what is computed in two ways
+DIFFERENCE = 1e-5  # for derivatives by central differences
+PENALTIES = {
+    "generator_gradient": odegan.penalties.generator_gradient(WEIGHT),
+    "jare": odegan.penalties.jare(WEIGHT),
+    "r1": odegan.penalties.r1(WEIGHT),
+}
+
+
+class Result(NamedTuple):
+    """What became of a check: "exact", or why it was refused."""
+
+    check: str
+    outcome: str
+
+
+class Pair(NamedTuple):
+    """A generator, a critic, and a minibatch."""
+
+    generator: nn.Module
+    critic: nn.Module
+    batch: tuple[Tensor, Tensor]
+
+
+def pair(layer: Layer, role: str) -> Pair:
+    """The layer in one role, against a small network in the other."""
+    torch.manual_seed(1)
+    other = nn.Sequential(nn.Linear(WIDTH, 3), nn.Tanh(), nn.Linear(3, 1 if role == "generator" else WIDTH)).to(DTYPE)
+    own = Around(layer, WIDTH if role == "generator" else 1)
+    batch = (torch.randn(BATCH, WIDTH, dtype=DTYPE), torch.randn(BATCH, WIDTH, dtype=DTYPE))
+    return Pair(own, other, batch) if role == "generator" else Pair(other, own, batch)
+
+
+def by_hand(networks: Pair, penalty: str | None) -> Tensor:
+    """The field by torch.autograd on the plain modules; non-saturating."""
+    generator, critic, (real, latent) = networks
+    theta_d, theta_g = list(critic.parameters()), list(generator.parameters())
+    real = real.clone().requires_grad_()
+    on_real, on_fake = critic(real).squeeze(-1), critic(generator(latent)).squeeze(-1)
+    loss_d = softplus(-on_real).mean() + softplus(on_fake).mean()
+    loss_g = softplus(-on_fake).mean()
+    grads_g = _gradients(loss_g, theta_g, True)
+    if penalty == "generator_gradient":
+        loss_d = loss_d + WEIGHT * sum((g**2).sum() for g in grads_g)
+    if penalty == "jare":
+        grads_d = _gradients(loss_d, theta_d, True)
+        loss_d, loss_g = (
+            loss_d + WEIGHT / 2 * sum((g**2).sum() for g in grads_g),
+            loss_g + WEIGHT / 2 * sum((g**2).sum() for g in grads_d),
+        )
+    if penalty == "r1":
+        slopes = _gradients(on_real.sum(), [real], True)[0]
+        loss_d = loss_d + WEIGHT / 2 * (slopes**2).sum(1).mean()
+    parts = [*_gradients(loss_d, theta_d, True), *_gradients(loss_g, theta_g, True)]
+    return -torch.cat([part.detach().reshape(-1) for part in parts])
+
+
+def _gradients(loss: Tensor, wanted: Sequence[Tensor], keep: bool) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, wanted, create_graph=keep, retain_graph=True, materialize_grads=True))
+
+
+def checks(layer: Layer, role: str, compiled: bool) -> Iterator[Result]:
+    """All checks of one construction in one role.
+
+    Raises:
+        AssertionError: a number that is wrong.
+    """
+    networks = pair(layer, role)
+    try:
+        game = odegan.gan(networks.generator, networks.critic, latent=WIDTH)
+        game = game.prepared(game.init(), networks.batch)
+    except odegan.ArgumentError as error:
+        yield Result("field", f"refused: {_single(error)}")
+        return
+    y, batch = game.init(), networks.batch
+    tried: dict[str, Callable[[], None]] = {
+        "field": lambda: agree(_field(game, y, batch, None), by_hand(networks, None), TOLERANCE)
+    }
+    for name in PENALTIES:
+        tried[name] = lambda name=name: agree(_field(game, y, batch, name), by_hand(networks, name), TOLERANCE)
+    tried["Jacobian"] = lambda: agree(*_along(game, y, batch, None), DIFFERENCE)
+    tried["Jacobian, penalized"] = lambda: agree(*_along(game, y, batch, "generator_gradient"), DIFFERENCE)
+    tried["ensemble"] = lambda: _ensemble(game, y, batch)
+    tried["checkpointed"] = lambda: _checkpointed(networks, y, batch)
+    if compiled:
+        tried["compiled"] = lambda: _compiled(networks, game, y, batch)
+    for name, check in tried.items():
+        try:
+            check()
+        except odegan.ArgumentError as error:
+            yield Result(name, f"refused: {_single(error)}")
+        except RAISED as error:
+            if isinstance(error, AssertionError):
+                raise AssertionError(f"{layer.name} ({layer.description}) as {role}, {name}: {error}") from error
+            yield Result(name, f"torch cannot: {reason(error)}")
+        else:
+            yield Result(name, "exact")
+
+
+def agree(a: Tensor, b: Tensor, relative: float) -> None:
+    """Refuse two results that differ by more than that part of the largest entry."""
+    error = (a - b).abs().max() / (b.abs().max() + 1e-12)
+    assert bool(error <= relative), f"relative error {float(error):.1e}"
+
+
+def _field(game: odegan.Game, y: Tensor, batch: tuple[Tensor, Tensor], penalty: str | None) -> Tensor:
+    with torch.no_grad():
+        return odegan.vector_field(game, [PENALTIES[penalty]] if penalty else [])(0.0, y, batch)
+
+
+def _along(game: odegan.Game, y: Tensor, batch: tuple[Tensor, Tensor], penalty: str | None) -> tuple[Tensor, Tensor]:
+    """<w, J v> for random w and v: by torch.func, and by differences of the field."""
+    field = odegan.vector_field(game, [PENALTIES[penalty]] if penalty else [])
+    draw = torch.Generator().manual_seed(2)
+    v, w = torch.randn(2, len(y), generator=draw, dtype=DTYPE)
+    exact = torch.func.vjp(lambda own: field(0.0, own, batch), y)[1](w)[0] @ v
+    step = 1e-5 / v.norm()
+    ends = [_field(game, y + sign * step * v, batch, penalty) for sign in (1, -1)]
+    return exact, w @ (ends[0] - ends[1]) / (2 * step)
+
+
+def _ensemble(game: odegan.Game, y: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+    members = torch.stack([y, 0.9 * y])
+    for name in (None, "generator_gradient"):
+        field = odegan.vector_field(game, [PENALTIES[name]] if name else [])
+        mapped = torch.vmap(lambda own, field=field: field(0.0, own, batch))(members)
+        agree(mapped, torch.stack([_field(game, own, batch, name) for own in members]), TOLERANCE)
+
+
+def _checkpointed(networks: Pair, y: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+    game = odegan.gan(networks.generator, networks.critic, latent=WIDTH, checkpointing=True)
+    agree(_field(game, y, batch, "jare"), by_hand(networks, "jare"), TOLERANCE)
+
+
+def _compiled(networks: Pair, game: odegan.Game, y: Tensor, batch: tuple[Tensor, Tensor]) -> None:
+    field = odegan.vector_field(game, [PENALTIES["generator_gradient"]])
+    with torch.no_grad():
+        value = torch.compile(lambda own: field(0.0, own, batch), backend="aot_eager", fullgraph=True, dynamic=False)(y)
+    torch._dynamo.reset()
+    agree(value, by_hand(networks, "generator_gradient"), TOLERANCE)
+
+
+def _single(error: Exception) -> str:
+    text = str(error)
+    assert "\n" not in text, f"more than one line: {text}"
+    return text
+
+
+def results(name: str, role: str, compiled: bool) -> list[Result]:
+    """The checks of every construction of one class in one role."""
+    return [result for layer in layers(name) for result in checks(layer, role, compiled)]
+
+
+def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
+    """A line of the page: the class, its role, constructions tried, checks that agreed, and the others with their reasons."""
+    exact = sum(result.outcome == "exact" for result in found)
+    others = sorted({f"{result.check}: {result.outcome}" for result in found if result.outcome != "exact"})
+    tried = len({result.check for result in found})
+    return [f"`{name}`", role, f"{exact} of {len(found)}", str(tried), "; ".join(others) or "-"]
+
+
+PAGE = """# Which layers are exact
+
+Every layer of `torch.nn` that torch's own database of modules (`torch.testing._internal.common_modules.module_db`) has, with the
+inputs that it has for it, as a part of a generator and of a critic, in float64. Checked is: the field, alone and with
+`generator_gradient`, `jare` and `r1`, against `torch.autograd` on the plain modules (to {tolerance:g} of its largest entry); the Jacobian of
+the field, alone and with `generator_gradient`, which takes third derivatives, against central differences (to {difference:g});
+two members under `torch.vmap` against each alone; the field with `gan(checkpointing=True)`{compiled}. Written by
+`python -m campaign.modules --docs docs`.
+
+{rows}
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", type=Path, help="the folder of the pages")
+    parser.add_argument("--compile", action="store_true", help="compile the field of every construction too")
+    parser.add_argument("--only", nargs="*", default=[], choices=names(), help="these classes alone")
+    options = parser.parse_args()
+    rows, failed = [], 0
+    for name in options.only or names():
+        for role in ("generator", "critic"):
+            try:
+                rows.append(row(name, role, results(name, role, options.compile)))
+            except AssertionError as error:
+                failed += 1
+                rows.append([f"`{name}`", role, "-", "-", f"WRONG: {error}"])
+            print(" ".join(rows[-1]), flush=True)
+    if options.docs:
+        text = PAGE.format(
+            tolerance=TOLERANCE,
+            difference=DIFFERENCE,
+            compiled="; and compiled" if options.compile else "",
+            rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *rows]),
+        )
+        (options.docs / "modules.md").write_text(text)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

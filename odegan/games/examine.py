@@ -1,0 +1,107 @@
+"""What a run finds out about its networks before it starts: whether they fit each other and the data, what couples a batch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from odegan.games.losses import Loss
+from odegan.modules.coupling import couples
+from odegan.modules.observed import forked, random_states
+from odegan.modules.pure_module import PureModule
+from odegan.modules.validate import RAISED, Trial, close, tried
+from odegan.utils.checks import ArgumentError, fail, one_line
+
+SIZE = 8  # logits on which a loss is tried
+
+
+class Examined(NamedTuple):
+    """Verdicts for batches such as the one that was looked at.
+
+    critic_couples, couples: whether a sample's logit, or its loss, depends on the others of its batch; None: unknown.
+    generator, discriminator: what their trials found.
+    """
+
+    critic_couples: bool | None
+    couples: bool | None
+    generator: Trial
+    discriminator: Trial
+
+
+def examine(
+    generator: PureModule,
+    discriminator: PureModule,
+    loss: Loss,
+    thetas: tuple[torch.Tensor, torch.Tensor],
+    batch: Any,
+) -> Examined:
+    """Run both modules on one minibatch at (theta_d, theta_g), and refuse what cannot work in one line."""
+    real, latent = samples(batch)
+    theta_d, theta_g = thetas
+    on_latents = tried(generator, theta_g, latent, "latents")
+    fake = on_latents.output
+    if fake.shape[:1] != latent.shape[:1]:
+        raise ArgumentError(
+            f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
+        )
+    if fake.shape != real.shape:
+        raise ArgumentError(
+            f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
+        )
+    on_real = tried(discriminator, theta_d, real, "samples")
+    critic_couples = couples(discriminator, on_real, theta_d, real)
+    couples_fake = couples(generator, on_latents, theta_g, latent)
+    loss_couples = not divides(loss, theta_d)
+    found = (critic_couples, couples_fake, loss_couples)
+    return Examined(critic_couples, True if True in found else None if None in found else False, on_latents, on_real)
+
+
+def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(real, latent) of a batch; refused where it has not as many of both."""
+    if batch is None:
+        raise ArgumentError("data: got None; a game of networks needs data and latents")
+    real, latent = batch[0], batch[1]
+    if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
+        fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
+    if real.shape[:1] != latent.shape[:1]:
+        raise ArgumentError(
+            f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
+        )
+    return real, latent
+
+
+def divides(loss: Loss, like: torch.Tensor) -> bool:
+    """Whether both losses are means over samples: of a batch in two halves, the mean of theirs.
+
+    Raises:
+        ArgumentError: a loss that is no scalar, fails, or draws random numbers.
+    """
+    draw = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(2, SIZE, generator=draw, dtype=torch.float64).to(like.device)
+    half = SIZE // 2
+    divided = True
+    for name, function in (("disc", loss.disc), ("gen", loss.gen)):
+        first = real if loss.gen_sees_real or name == "disc" else fake
+        with torch.no_grad(), forked(real):
+            before = random_states(real)
+            try:
+                whole = function(first, fake)
+                parts = [function(first[cut], fake[cut]) for cut in (slice(half), slice(half, None))]
+            except RAISED as error:
+                raise ArgumentError(
+                    f"loss: its {name} function fails on logits of shape ({SIZE},) ({one_line(error)})"
+                ) from error
+            if not _same_states(before, random_states(real)):
+                raise ArgumentError(
+                    f"loss: its {name} function draws random numbers; it must be a function of the logits"
+                )
+        if not isinstance(whole, torch.Tensor) or whole.ndim:
+            got = tuple(whole.shape) if isinstance(whole, torch.Tensor) else type(whole).__name__
+            raise ArgumentError(f"loss: its {name} function returns {got}; it must return a scalar: end it in .mean()")
+        divided = divided and close((parts[0] + parts[1]) / 2, whole, 1e-5)
+    return divided
+
+
+def _same_states(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]

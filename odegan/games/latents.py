@@ -1,0 +1,43 @@
+"""Latents: their shape, read off a generator where it tells, and draws of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from odegan.utils.checks import whole
+
+LatentFunction = Callable[[int, torch.Generator], torch.Tensor]
+LatentShape = tuple[int, ...] | LatentFunction | None
+
+
+def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFunction | None) -> LatentShape:
+    """The shape of one latent, or the function that draws them: the given one, or what the generator's first layer takes;
+    None where that does not tell.
+    """
+    if callable(latent):
+        return latent
+    if latent is not None:
+        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+    for part in generator.modules():
+        if isinstance(part, nn.Linear):
+            return (part.in_features,)
+        if isinstance(part, nn.ConvTranspose2d):
+            return (part.in_channels, 1, 1)
+        if next(iter(part.parameters(recurse=False)), None) is not None:
+            return None
+    return None
+
+
+def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> torch.Tensor:
+    """n latents (n, ...) where ``like`` is, drawn on the CPU so that they are the same for any device."""
+    draw = torch.Generator().manual_seed(seed)
+    drawn = latent(n, draw) if callable(latent) else torch.randn(n, *latent or (), generator=draw)
+    return placed(drawn, like)
+
+
+def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """On the device of ``like``, and in its dtype unless they are integers, such as labels."""
+    return latent.to(like) if latent.is_floating_point() else latent.to(like.device)

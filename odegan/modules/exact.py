@@ -1,0 +1,123 @@
+"""Replace torch functions that cannot be differentiated or mapped as the field needs it, wherever a network calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+from odegan.modules import normalization, recurrent
+from odegan.utils.autodiff import depth, needs_transforms
+
+Function = Callable[..., Any]
+EVERY_ORDER = 1_000
+
+
+class Replacement(NamedTuple):
+    """function: what is called instead, from the ``order``-th derivative on and under any transform."""
+
+    function: Function
+    order: int
+    widened: bool = False  # autocast computes it in float32 and leaves it there
+
+
+def _plain_attention(function: Function) -> Function:
+    """The same in plain products and a softmax: flash and memory-efficient attention have no second derivative."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with sdpa_kernel(SDPBackend.MATH):
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str | None = None) -> torch.Tensor:
+    """|x_i - y_j|_p, whose own kernel has no second derivative."""
+    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+
+
+def _torch_batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn):  # type: ignore[no-untyped-def]
+    return normalization.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
+
+
+def _torch_instance_norm(x, weight, bias, mean, var, use_input, momentum, eps, cudnn):  # type: ignore[no-untyped-def]
+    return normalization.instance_norm(x, mean, var, weight, bias, use_input, momentum, eps)
+
+
+REPLACED: dict[Function, Replacement] = {
+    F.layer_norm: Replacement(normalization.layer_norm, 3, widened=True),
+    torch.layer_norm: Replacement(normalization.layer_norm, 3, widened=True),
+    F.group_norm: Replacement(normalization.group_norm, 3, widened=True),
+    torch.group_norm: Replacement(normalization.group_norm, 3, widened=True),
+    F.rms_norm: Replacement(normalization.rms_norm, 3),
+    torch.rms_norm: Replacement(normalization.rms_norm, 3),
+    F.batch_norm: Replacement(normalization.batch_norm, 3),
+    torch.batch_norm: Replacement(_torch_batch_norm, 3),
+    F.instance_norm: Replacement(normalization.instance_norm, 3),
+    torch.instance_norm: Replacement(_torch_instance_norm, 3),
+    F.scaled_dot_product_attention: Replacement(_plain_attention(F.scaled_dot_product_attention), 2),
+    F.multi_head_attention_forward: Replacement(_plain_attention(F.multi_head_attention_forward), 2),
+    torch.cdist: Replacement(_cdist, 2),
+    torch.lstm: Replacement(recurrent.lstm, 2),
+    torch.gru: Replacement(recurrent.gru, 2),
+    torch.rnn_tanh: Replacement(recurrent.rnn_tanh, 2),
+    torch.rnn_relu: Replacement(recurrent.rnn_relu, 2),
+    torch.lstm_cell: Replacement(recurrent.lstm_cell, 2),
+    torch.gru_cell: Replacement(recurrent.gru_cell, 2),
+    torch.rnn_tanh_cell: Replacement(recurrent.rnn_tanh_cell, 2),
+    torch.rnn_relu_cell: Replacement(recurrent.rnn_relu_cell, 2),
+}
+# By batch statistics; the sixth argument of each says whether it does.
+BATCH_NORMS = (F.batch_norm, torch.batch_norm, torch.native_batch_norm)
+
+
+def order_of_derivatives() -> int:
+    """How often what we compute may be differentiated; ``EVERY_ORDER`` where that, or a transform, is not for us to know."""
+    return EVERY_ORDER if needs_transforms() else depth()
+
+
+class Exact(TorchFunctionMode):
+    """Within it, a network's calls of the functions of ``REPLACED`` go to what can be differentiated ``order`` times."""
+
+    def __init__(self, order: int, autocast: bool) -> None:
+        super().__init__()
+        self.order = order
+        self.autocast = autocast
+
+    def __torch_function__(
+        self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``func`` or its replacement."""
+        replacement = REPLACED.get(func)
+        if replacement is None or self.order < replacement.order:
+            return func(*args, **(kwargs or {}))
+        if not (self.autocast and replacement.widened):
+            return replacement.function(*args, **(kwargs or {}))
+        given = dict(kwargs or {})
+        x = args[0] if args else given.pop("input")
+        return replacement.function(x.float(), *args[1:], **given)
+
+
+class Recorder(TorchFunctionMode):
+    """Within it, notes which functions of ``REPLACED`` a network calls, and whether one uses batch statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replaced: set[Function] = set()
+        self.batch_statistics = False
+
+    def __torch_function__(
+        self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``func``, noted."""
+        kwargs = kwargs or {}
+        if func in REPLACED:
+            self.replaced.add(func)
+        if func in BATCH_NORMS:
+            training = kwargs.get("training", args[5] if len(args) > 5 else False)
+            self.batch_statistics = self.batch_statistics or bool(training)
+        return func(*args, **kwargs)

@@ -1,0 +1,148 @@
+"""What a forward pass does besides computing its output: attributes that it writes, random numbers that it draws."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+
+from odegan.modules.structure import attributes
+
+Key = tuple[str, str]  # the path of a submodule, and the name of an attribute
+
+
+class _Kept(NamedTuple):
+    value: object  # containers are copied: what is put into one shows
+    versions: tuple[int, ...]  # a tensor's moves when it is written to
+    content: object  # clones of the tensors
+
+
+class Attributes:
+    """The plain attributes of a module and its submodules, as they are now."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._kept = {(path, name): _kept(value) for path, _, name, value in attributes(module)}
+
+    def changed(self) -> list[Key]:
+        """The attributes that are new, or other ones than they were, or written to."""
+        now = {(path, name): value for path, _, name, value in attributes(self._module)}
+        return [key for key, value in now.items() if key not in self._kept or not _untouched(self._kept[key], value)]
+
+    def past(self, key: Key) -> object:
+        """What an attribute was; None where there was none."""
+        return self._kept[key].content if key in self._kept else None
+
+    def put_back(self) -> None:
+        """Undo what changed."""
+        for path, name in self.changed():
+            part = self._module.get_submodule(path)
+            if (path, name) in self._kept:
+                setattr(part, name, self._kept[path, name].content)
+            else:
+                delattr(part, name)
+
+
+def _kept(value: object) -> _Kept:
+    content = tree_map_only(torch.Tensor, lambda t: t if t.is_meta else t.detach().clone(), value)
+    return _Kept(tree_map(lambda leaf: leaf, value), _versions(value), content)
+
+
+def _versions(value: object) -> tuple[int, ...]:
+    return tuple(leaf._version for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor))
+
+
+def _untouched(kept: _Kept, value: object) -> bool:
+    old, new = tree_leaves(kept.value), tree_leaves(value)
+    return len(old) == len(new) and kept.versions == _versions(value) and all(map(_identical, old, new))
+
+
+def _identical(a: object, b: object) -> bool:
+    if a is b or isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return a is b
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except (TypeError, ValueError, RuntimeError):  # of an array, say
+        return False
+
+
+class DrawsRandomNumbers(Exception):
+    """A forward pass drew from a global generator."""
+
+
+class Watch:
+    """The submodule that runs: within ``with``, ``path`` is the innermost one's, that of one that failed included.
+
+    Raises:
+        DrawsRandomNumbers: by the innermost submodule that did.
+    """
+
+    def __init__(self, module: nn.Module, like: torch.Tensor) -> None:
+        self._module = module
+        self._like = like
+        self._running: list[tuple[str, nn.Module, tuple[object, ...]]] = []
+
+    @property
+    def place(self) -> str:
+        """Class and path of the innermost submodule that runs or failed."""
+        if not self._running:
+            return ""
+        path, part, _ = self._running[-1]
+        return f"{type(part).__name__} at {path or 'the top'!r}"
+
+    def __enter__(self) -> Watch:
+        """Hook into every submodule."""
+        self._handles = []
+        for path, part in self._module.named_modules():
+            self._handles.append(part.register_forward_pre_hook(self._enter(path), prepend=True))
+            self._handles.append(part.register_forward_hook(self._leave))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _enter(self, path: str):  # type: ignore[no-untyped-def]
+        return lambda part, inputs: self._running.append((path, part, random_states(self._like)))
+
+    def _leave(self, part: nn.Module, inputs: object, output: object) -> None:
+        before = self._running[-1][2]
+        if not all(map(_same_state, before, random_states(self._like))):
+            raise DrawsRandomNumbers
+        self._running.pop()
+
+
+def random_states(like: torch.Tensor) -> tuple[object, ...]:
+    """The states of the global generators that a forward pass on this device may draw from."""
+    device = (torch.cuda.get_rng_state(like.device),) if like.is_cuda else ()
+    numpy = np.random.get_state(legacy=False)["state"]
+    return (
+        torch.get_rng_state(),
+        *device,
+        random.getstate(),
+        torch.as_tensor(numpy["key"].astype(np.int64)),
+        numpy["pos"],
+    )
+
+
+def _same_state(a: object, b: object) -> bool:
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b
+
+
+@contextmanager
+def forked(like: torch.Tensor) -> Iterator[None]:
+    """Within it, every global generator may be drawn from; they are put back."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([like.device] if like.is_cuda else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

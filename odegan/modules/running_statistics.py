@@ -1,0 +1,73 @@
+"""Which statistics a network's normalization uses, and where the running ones of an exported network come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+
+def use_batch_statistics(module: nn.Module) -> nn.Module:
+    """Make every norm of ``module`` in train mode use the statistics of what it sees from now on; returns the module.
+
+    A norm in eval mode goes on using its running statistics.
+    """
+    for norm in _norms(module):
+        if norm.training:
+            norm.track_running_stats = False
+            norm.running_mean = None
+            norm.running_var = None
+            norm.num_batches_tracked = None
+    return module
+
+
+def uses_batch_statistics(module: nn.Module) -> bool:
+    """Whether a batch norm of ``module`` normalizes with the statistics of its batch."""
+    norms = (norm for norm in _norms(module) if isinstance(norm, _BatchNorm))
+    return any(norm.training or norm.running_mean is None for norm in norms)
+
+
+def estimate_both(
+    generator: nn.Module, discriminator: nn.Module, batches: Sequence[tuple[torch.Tensor, torch.Tensor]]
+) -> None:
+    """Set the running statistics of norms in train mode to averages over (real, latent).
+
+    The discriminator's are of the real and of the generated samples.
+    """
+    modes = {part: part.training for part in chain(generator.modules(), discriminator.modules())}
+    judged = any(_estimated(discriminator))
+    fakes = _estimate(generator, [latent for _, latent in batches], keep=judged)
+    if judged:
+        seen = [x for (real, _), fake in zip(batches, fakes, strict=True) for x in (real, fake)]
+        _estimate(discriminator, seen)
+    for part, mode in modes.items():
+        part.training = mode
+
+
+@torch.no_grad()
+def _estimate(module: nn.Module, inputs: Sequence[torch.Tensor], keep: bool = False) -> list[torch.Tensor]:
+    """Plain averages over the inputs; returns the outputs under batch statistics, if they are to be kept."""
+    norms = list(_estimated(module))
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+    outputs = []
+    for x in inputs:
+        out = module(x)
+        if keep:
+            outputs.append(out)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return outputs
+
+
+def _estimated(module: nn.Module) -> Iterator[_NormBase]:
+    return (norm for norm in _norms(module) if norm.training and norm.running_mean is not None)
+
+
+def _norms(module: nn.Module) -> Iterator[_NormBase]:
+    return (part for part in module.modules() if isinstance(part, _NormBase))
