@@ -188,12 +188,18 @@ def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
 
 PAGE = """# Which layers are exact
 
-Every layer of `torch.nn` that torch's own database of modules (`torch.testing._internal.common_modules.module_db`) has, with the
-inputs that it has for it, as a part of a generator and of a critic, in float64. Checked is: the field, alone and with
-`generator_gradient`, `jare` and `r1`, against `torch.autograd` on the plain modules (to {tolerance:g} of its largest entry); the Jacobian of
-the field, alone and with `generator_gradient`, which takes third derivatives, against central differences (to {difference:g});
-two members under `torch.vmap` against each alone; the field with `gan(checkpointing=True)`{compiled}. Written by
-`python -m campaign.modules --docs docs`.
+Every layer of `torch.nn` in torch's own database of modules (`torch.testing._internal.common_modules.module_db`), with the
+inputs that come with it, as a part of a generator and of a critic, in float64. Checked are
+
+- the field, alone and with `generator_gradient`, `jare` and `r1`, against `torch.autograd` on the plain modules: to
+  {tolerance:g} of its largest entry;
+- the Jacobian of the field, alone and with `generator_gradient`, which takes third derivatives, against central differences:
+  to {difference:g};
+- two members under `torch.vmap` against each alone;
+- the field with `gan(checkpointing=True)`{compiled}.
+
+"Exact" counts the checks that agreed, over all constructions. What did not says why: "refused" is odegan's line, "torch cannot"
+is an operation that has no such derivative. Written by `python -m campaign.modules --docs docs`.
 
 {rows}
 """
@@ -219,7 +225,7 @@ def main() -> None:
         text = PAGE.format(
             tolerance=TOLERANCE,
             difference=DIFFERENCE,
-            compiled="; and compiled" if options.compile else "",
+            compiled=", and compiled" if options.compile else "",
             rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *rows]),
         )
         (options.docs / "modules.md").write_text(text)

@@ -227,7 +227,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "generator",
             "train(game=gan(generator=nn.LSTM(3, 2, batch_first=True)), y0=torch.ones(73))",
-            "'a tuple from its forward pass'",
+            "a tuple from its forward pass",
             "a module that returns one tensor",
         ),
     ],

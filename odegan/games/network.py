@@ -19,7 +19,7 @@ from odegan.games.latents import LatentFunction, LatentShape, draw_latents, late
 from odegan.games.shared_backward import gradients_in_one_pass, serves_both
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import RAISED, reason, tried
+from odegan.modules.validate import RAISED, CannotTakeError, reason, tried
 from odegan.utils.autodiff import gradient_and_value, pullback
 from odegan.utils.checks import ArgumentError, fail
 from odegan.utils.fingerprint import describe
@@ -278,8 +278,8 @@ class NetworkGame(Game):
         latent = draw_latents(self.latent, PROBED, 0, theta_g)
         try:
             fake = tried(self.generator, theta_g, latent, "latents").output
-        except ArgumentError:
-            if not guessed or not self._fails_on(latent):
+        except CannotTakeError:
+            if not guessed:
                 raise
             self.latent = None  # a guess may be wrong: the first batch will tell
             return
@@ -287,16 +287,9 @@ class NetworkGame(Game):
         x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
         try:
             self._learn(torch.cat([theta_d, theta_g]), (x, latent))
-        except ArgumentError:
+        except CannotTakeError:
             if not guessed:
-                raise  # the first batch will tell whose fault it is
-
-    def _fails_on(self, latent: torch.Tensor) -> bool:
-        try:
-            self.generator(self.generator.values, latent)
-        except RAISED:
-            return True
-        return False
+                raise
 
 
 def _refuse_evaluation(what: str, error: Exception) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -14,6 +14,7 @@ from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, Watch, 
 from odegan.modules.pure_module import PureModule
 from odegan.utils.checks import ArgumentError, one_line
 
+What = Literal["latents", "samples"]
 # What torch, or a user's forward pass, raises about inputs that do not fit.
 RAISED = (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
 # What torch says, in part, and what that means here.
@@ -30,6 +31,10 @@ MEANINGS = {
 SAME = 1e-3  # relative: what two passes may differ by, where kernels add in no fixed order
 
 
+class CannotTakeError(ArgumentError):
+    """A module that fails on its input."""
+
+
 class Trial(NamedTuple):
     """output: of the forward pass; replaced: whether it calls a function of ``exact.REPLACED``; batch_statistics: whether one
     that normalizes with the statistics of its batch; written: attributes it writes, with what they were before.
@@ -41,14 +46,14 @@ class Trial(NamedTuple):
     written: dict[Key, object]
 
 
-def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: str) -> Trial:
+def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) -> Trial:
     """The module's forward pass on x, refused where it is no function of theta and x or leaves something else changed.
 
     Args:
         module: the module.
         theta: (n,).
         x: (B, ...).
-        what: x is, for the message when the module cannot take it, as "latents".
+        what: x is, for the message when the module cannot take it: "latents" or "samples".
 
     Raises:
         ArgumentError: it cannot take x, draws random numbers, writes to a parameter, a buffer, its input or what it reads
@@ -91,7 +96,7 @@ def reason(error: Exception) -> str:
     return next((text for part, text in MEANINGS.items() if part in said), one_line(error) or type(error).__name__)
 
 
-def _run(role: str, network: Network, state: State, x: torch.Tensor, what: str) -> torch.Tensor:
+def _run(role: str, network: Network, state: State, x: torch.Tensor, what: What) -> torch.Tensor:
     with Watch(network.module, x) as watch:
         try:
             return network(state, x)
@@ -103,15 +108,19 @@ def _run(role: str, network: Network, state: State, x: torch.Tensor, what: str) 
         except ArgumentError:
             raise
         except RAISED as error:
-            raise ArgumentError(
-                f"{role}: got {what} of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}; it must be a module "
-                f"that takes them; its {watch.place} does not ({reason(error)})"
-            ) from error
+            got = f"{tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}"
+            known = {
+                "latents": f"latent: got {got}; it must be what the {role} takes",
+                "samples": f"{role}: got samples {got}; it must be a module that takes them",
+            }
+            raise CannotTakeError(f"{known[what]}; its {watch.place} does not ({reason(error)})") from error
 
 
 def _check_output(role: str, output: object) -> None:
     if not isinstance(output, torch.Tensor):
-        raise ArgumentError(f"{role}: got a {type(output).__name__} from its forward pass; it must return one tensor")
+        raise ArgumentError(
+            f"{role}: got a {type(output).__name__} from its forward pass; it must be a module that returns one tensor"
+        )
     if output.requires_grad:
         raise ArgumentError(
             f"{role}: its forward pass uses a trainable tensor that is not among its named_parameters(); it must be registered "
