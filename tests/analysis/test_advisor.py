@@ -98,13 +98,15 @@ def test_extremes_print():
 
 
 def test_a_network_with_its_batches_and_penalties():
-    game = odegan.gan(*networks(width=8))
+    game = odegan.gan(*networks(width=52))
     ys, batches = torch.stack([game.init(), game.init(seed=3)]), [draw(seed=0), draw(seed=1)]
     charged = [penalties.generator_gradient(1.0)]
-    dense = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"])
-    few = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"], k=8)
+    dense = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"], k=game.n_params)
+    few = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"], k=8, accuracy=1e-8)
     expected = min(
-        odegan.max_stable_step([v for v in odegan.spectrum(game, y, b, charged).kept if v.real < 0], "rk4")
+        odegan.max_stable_step(
+            [v for v in odegan.spectrum(game, y, b, charged, k=game.n_params).kept if v.real < 0], "rk4"
+        )
         for y, b in zip(ys, batches, strict=True)
     )
     assert dense["rk4"].step == pytest.approx(expected, rel=1e-6)
