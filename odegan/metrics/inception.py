@@ -59,6 +59,8 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
         ArgumentError: torch-fidelity does not import; the weights cannot be fetched, with what to fetch; or the file is damaged
             or other than these weights.
     """
+    if weights is not None:
+        _check_file(weights)
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except (ImportError, OSError, RuntimeError) as error:  # the last two: a torchvision that does not fit torch
@@ -68,8 +70,6 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
         ) from error
     if weights is None:
         _fetch()
-    else:
-        _check_file(weights)
     path = None if weights is None else os.fspath(weights)
     try:
         network = FeatureExtractorInceptionV3("inception", FEATURES, feature_extractor_weights_path=path)
