@@ -1,0 +1,163 @@
+"""The modes and defaults of the program around a run, which must not change its numbers.
+
+``torch.inference_mode`` would make every gradient zero, ``torch.autocast`` change the precision, and a default dtype or device
+what is drawn. ``pinned`` sets them aside and ``as_outside`` gives the user's own functions their own back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import torch
+
+from odegan.utils.checks import ArgumentError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_DEVICES = ("cpu", "cuda", "xpu", "mps")
+
+
+class Ambient(NamedTuple):
+    """What torch computes under. autocast: the device types under it, each with its dtype."""
+
+    inference: bool
+    grad: bool
+    dtype: torch.dtype
+    device: torch.device
+    autocast: tuple[tuple[str, torch.dtype], ...]
+
+
+_outside: ContextVar[Ambient | None] = ContextVar("odegan_outside", default=None)
+
+
+def current() -> Ambient:
+    """What torch computes under here."""
+    autocast = tuple((d, torch.get_autocast_dtype(d)) for d in _DEVICES if torch.is_autocast_enabled(d))
+    return Ambient(
+        torch.is_inference_mode_enabled(),
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        autocast,
+    )
+
+
+@contextlib.contextmanager
+def pinned(y: torch.Tensor) -> Iterator[None]:
+    """No inference mode, no autocast; float32 by default (float64 where that is both y's dtype and the default), on the CPU or
+    where y is. Grad mode stays, and is off where inference mode was on.
+    """
+    around = current()
+    token = _outside.set(_outside.get() or around)
+    keeps = around.dtype == y.dtype == torch.float64
+    try:
+        with _under(
+            Ambient(
+                False,
+                around.grad and not around.inference,
+                torch.float64 if keeps else torch.float32,
+                y.device if around.device.type != "cpu" else around.device,
+                (),
+            )
+        ):
+            yield
+    finally:
+        _outside.reset(token)
+
+
+@contextlib.contextmanager
+def as_outside() -> Iterator[None]:
+    """Within ``pinned``, what was in force around it: for callbacks."""
+    outside = _outside.get()
+    with _under(outside) if outside is not None else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def own_grad_mode() -> Iterator[None]:
+    """Within ``pinned``, the grad mode around it and nothing else: for functions that make data."""
+    outside = _outside.get()
+    with torch.set_grad_enabled(outside.grad) if outside is not None else contextlib.nullcontext():
+        yield
+
+
+def is_plain() -> bool:
+    """Whether there is nothing to set aside."""
+    return (
+        not torch.is_inference_mode_enabled()
+        and torch.get_default_dtype() == torch.float32
+        and torch.get_default_device().type == "cpu"
+        and not any(torch.is_autocast_enabled(d) for d in _DEVICES)
+    )
+
+
+def unaffected(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, whose numbers no longer depend on the program's modes and defaults; its first tensor is ``pinned``'s y."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling() or is_plain():
+            return function(*args, **kwargs)
+        leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+        first = next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))
+        with pinned(first):
+            return function(*(usable(x) for x in args), **{n: usable(x) for n, x in kwargs.items()})  # type: ignore[arg-type]
+
+    return guarded
+
+
+def usable(tree: T) -> T:
+    """The same with copies of tensors made in inference mode, which no gradient can be taken through."""
+    return torch.utils._pytree.tree_map(
+        lambda x: x.clone() if isinstance(x, torch.Tensor) and x.is_inference() else x, tree
+    )
+
+
+@contextlib.contextmanager
+def _under(ambient: Ambient) -> Iterator[None]:
+    here = current()
+    with contextlib.ExitStack() as stack:
+        if ambient.inference != here.inference:
+            stack.enter_context(torch.inference_mode(ambient.inference))
+        stack.enter_context(torch.set_grad_enabled(ambient.grad))
+        if ambient.device != here.device:
+            stack.enter_context(ambient.device)
+        for kind, dtype in here.autocast:
+            if (kind, dtype) not in ambient.autocast:
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        for kind, dtype in ambient.autocast:
+            if (kind, dtype) not in here.autocast:
+                stack.enter_context(torch.autocast(kind, dtype))
+        if ambient.dtype != here.dtype:
+            stack.callback(torch.set_default_dtype, here.dtype)
+            torch.set_default_dtype(ambient.dtype)
+        yield
+
+
+def refuse_transforms() -> None:
+    """Refuse ``torch.vmap`` and fake tensors around a run, whose steps are decided by numbers.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []
+    kinds = {level.key() for level in stack}
+    modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+    names = [
+        type(mode).__name__ for mode in modes if type(mode).__name__ in ("FakeTensorMode", "ProxyTorchDispatchMode")
+    ]
+    if torch._C._functorch.TransformType.Vmap in kinds:
+        names.append("torch.vmap")
+    if torch._C._functorch.TransformType.Functionalize in kinds:
+        names.append("torch.func.functionalize")
+    if names:
+        raise ArgumentError(
+            f"odegan: got a run within {names[0]}; it must be outside, for its steps are decided by numbers (an ensemble is a "
+            "y0 of shape (E, P); vector_field works under every transform)"
+        )

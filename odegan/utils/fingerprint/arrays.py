@@ -1,0 +1,94 @@
+"""Tensors, arrays and tables by a digest of their content, whose cost is that of reading it once."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+FEW = 8  # numbers that are shown instead of a digest
+LARGEST = 2**30  # bytes that are read from an array outside memory
+
+Plain = Any  # None, bool, int, float, str, and lists and dicts of these: what a checkpoint holds
+
+
+class Unreadable(Exception):
+    """The content of an object cannot be read."""
+
+
+def digest(*contents: bytes | bytearray | memoryview) -> str:
+    """16 hexadecimal digits of a hash."""
+    found = hashlib.sha256()
+    for content in contents:
+        found.update(content)
+    return found.hexdigest()[:16]
+
+
+def of_tensor(value: torch.Tensor) -> Plain:
+    """dtype, shape and numbers, or their digest; a tensor without storage (on the meta device) has only the first two."""
+    kind = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if value.is_meta:
+        return f"meta {kind}"
+    value = value.detach()
+    if value.layout != torch.strided:
+        return [str(value.layout), of_tensor(value.to_dense())]
+    if value.numel() == 1 and not value.ndim and not value.dtype.is_complex:
+        return number(value.item())
+    value = value.cpu().resolve_conj().resolve_neg().contiguous()
+    if value.numel() <= FEW and not value.dtype.is_complex:
+        return f"{kind} {[number(x) for x in value.flatten().tolist()]}"
+    return f"{kind} {digest(value.reshape(-1).view(torch.uint8).numpy().data)}"
+
+
+def of_array(value: np.ndarray) -> Plain:
+    """Likewise for numpy; arrays of objects are lists of these."""
+    if value.dtype.hasobject:
+        return ["array of objects", list(value.shape), list(value.flatten())]
+    if isinstance(value, np.ma.MaskedArray):
+        return ["masked array", of_array(np.asarray(value.filled(0))), of_array(np.ma.getmaskarray(value))]
+    kind = f"{value.dtype if value.dtype.names else value.dtype.name} {list(value.shape)}"
+    if value.size <= FEW and value.dtype.kind in "biuf":
+        return f"{kind} {[number(x) for x in value.flatten().tolist()]}"
+    return f"{kind} {digest(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)}"
+
+
+def number(value: Any) -> Plain:
+    """A number as it is, unless JSON has none such, or two that compare equal differ."""
+    if isinstance(value, complex):
+        return repr(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return repr(value)
+    return "-0.0" if isinstance(value, float) and value == 0 and str(value) == "-0.0" else value
+
+
+def is_table(value: Any) -> bool:
+    """A data frame or a series, of pandas or of a library like it."""
+    kind = type(value)
+    return hasattr(kind, "to_numpy") and (hasattr(kind, "columns") or hasattr(kind, "name"))
+
+
+def of_table(value: Any) -> Plain:
+    """Names and columns in their order, and the index where there is one: to be described further."""
+    columns = [[str(name), value[name].to_numpy()] for name in value.columns] if hasattr(value, "columns") else []
+    whole = [] if columns else [[str(value.name), value.to_numpy()]]
+    index = value.index.to_numpy() if hasattr(value, "index") and hasattr(value.index, "to_numpy") else None
+    return [type(value).__name__, columns or whole, index]
+
+
+def is_array_like(value: Any) -> bool:
+    """An array outside memory, or of another library."""
+    return all(hasattr(type(value), name) for name in ("__array__", "shape", "dtype")) and not isinstance(value, type)
+
+
+def of_array_like(value: Any) -> Plain:
+    """Its content.
+
+    Raises:
+        Unreadable: it is larger than ``LARGEST``.
+    """
+    size = int(np.prod(value.shape)) * int(getattr(value.dtype, "itemsize", 8))
+    if size > LARGEST:
+        raise Unreadable
+    return of_array(np.asarray(value))

@@ -1,0 +1,73 @@
+"""Descriptions made small enough for a checkpoint, and what differs between two of them, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from odegan.utils.fingerprint.arrays import Plain, digest
+
+LONGEST = 4000  # characters of one argument's description; below it a person can read what it was
+_SHOWN = 160  # characters of a value in a message
+_TITLES = ("function", "class", "object", "method", "partial")
+
+
+def compact(found: Plain, limit: int = LONGEST) -> Plain:
+    """The description, with parts that are long replaced by their digests until it fits."""
+    text = json.dumps(found, sort_keys=True)
+    if len(text) <= limit:
+        return found
+    if not isinstance(found, dict | list) or limit < 200 or len(found) > limit // 40:
+        return f"{_title(found)} {digest(text.encode())}"
+    each = max(100, 2 * limit // (3 * len(found)))
+    if isinstance(found, dict):
+        return {name: compact(part, each) for name, part in found.items()}
+    return [compact(part, each) for part in found]
+
+
+def _title(found: Plain) -> str:
+    if isinstance(found, dict):
+        title = next((found[key] for key in _TITLES if key in found), None)
+        return title if isinstance(title, str) else _title(title) if title else f"{len(found)} parts"
+    return f"list of {len(found)}" if isinstance(found, list) else "text"
+
+
+class Difference(NamedTuple):
+    """The first place in which two descriptions differ."""
+
+    path: str
+    given: str
+    stored: str
+
+
+def difference(given: Plain, stored: Plain, path: str = "") -> Difference | None:
+    """The innermost place in which they first differ, or None."""
+    if given == stored:
+        return None
+    pairs: list[tuple[str, Plain, Plain]] = []
+    if isinstance(given, dict) and isinstance(stored, dict) and given.keys() == stored.keys():
+        pairs = [(f"{path}.{name}" if path else name, given[name], stored[name]) for name in given]
+    elif isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored) and not _short(given):
+        pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(given, stored, strict=True))]
+    inner = next((found for p, a, b in pairs if (found := difference(a, b, p))), None)
+    return inner or Difference(path, shown(given), shown(stored))
+
+
+def _short(found: Plain) -> bool:
+    return all(not isinstance(part, dict | list) for part in found) and len(repr(found)) <= _SHOWN
+
+
+def differing(given: Mapping[str, Plain], stored: Mapping[str, Plain]) -> list[str]:
+    """The names whose descriptions differ, or which one of them lacks."""
+    names = [*given, *(name for name in stored if name not in given)]
+    return [name for name in names if given.get(name) != stored.get(name)]
+
+
+def shown(found: Any) -> str:
+    """A description on one line of a message."""
+    if isinstance(found, dict):
+        found = _title(found)
+        return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
+    text = " ".join(repr(found).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,0 +1,157 @@
+"""Modules, mappings, data sets and any other object: by class and state."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, IterableDataset
+
+from odegan.utils.fingerprint.arrays import Plain, Unreadable, digest
+from odegan.utils.fingerprint.functions import is_library
+
+Describe = Callable[[str, Any], Plain]
+
+MOST_ITEMS = 10_000  # of a data set that are read to tell it from another,
+MOST_BYTES = 2**28  # and how much they may hold
+
+_EMPTY = frozenset(vars(nn.Module()))
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def of_network(value: nn.Module, describe: Describe) -> Plain:
+    """Class, mode, parameters, buffers, children, attributes and hooks. Hooks go by their order: their keys are counts of the
+    process.
+    """
+    if hasattr(value, "_orig_mod"):  # torch.compile's wrapper
+        return ["compiled", describe("module", value._orig_mod)]
+    parts: dict[str, Plain] = {"class": describe("class", type(value)), "training": value.training}
+    for name, held in (("parameters", value._parameters), ("buffers", value._buffers), ("children", value._modules)):
+        parts[name] = [[n, describe(n, x)] for n, x in held.items()]
+    parts["trained"] = [n for n, p in value._parameters.items() if p is not None and p.requires_grad]
+    own = {n: x for n, x in vars(value).items() if n not in _EMPTY and not n.startswith("_is_hf")}
+    parts["attributes"] = {n: describe(n, x) for n, x in sorted(own.items())}
+    parts["hooks"] = [describe(n, list(vars(value)[n].values())) for n in _HOOKS if vars(value).get(n)]
+    return {n: part for n, part in parts.items() if part not in ([], {})}
+
+
+def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:
+    """A scripted or traced module: its code and its values."""
+    codes = [[n, str(getattr(part, "code", ""))] for n, part in value.named_modules()]
+    return {"script": describe("code", codes), "values": describe("values", dict(value.state_dict()))}
+
+
+def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
+    """Keys and values, in order only where the mapping has one that counts."""
+    pairs = [(str(key), describe(str(key), part)) for key, part in value.items()]
+    return dict(pairs) if type(value) is dict else [type(value).__name__, *map(list, pairs)]
+
+
+def of_object(value: Any, describe: Describe) -> Plain:
+    """Class and state, as copying it would read them.
+
+    Raises:
+        Unreadable: it holds what cannot be copied: an open file, a generator.
+    """
+    try:
+        reduced = value.__reduce_ex__(2)
+    except Exception as error:
+        raise Unreadable from error
+    if isinstance(reduced, str):
+        return reduced
+    function, arguments, *rest = reduced
+    state, *items = (*rest, None, None, None)[:3]
+    parts: dict[str, Plain] = {"object": describe("class", type(value))}
+    given = [x for x in arguments if x is not type(value)]
+    made = getattr(function, "__name__", "") not in ("__newobj__", "_reconstructor")
+    parts["made by"] = describe("made by", function) if made else None
+    parts["arguments"] = [describe(str(i), x) for i, x in enumerate(given) if x is not object]
+    parts["state"] = _state(type(value), state, describe)
+    parts["items"] = [describe("items", list(x)) for x in items if x is not None]
+    return {n: part for n, part in parts.items() if part not in ([], {}, None)}
+
+
+def _state(kind: type, state: Any, describe: Describe) -> Plain:
+    """Attributes by name; cached properties are functions of the others."""
+    if isinstance(state, tuple) and len(state) == 2 and all(isinstance(s, dict | None) for s in state):
+        state = (state[0] or {}) | (state[1] or {})
+    if not isinstance(state, dict):
+        return describe("state", state)
+    derived = {n for base in kind.__mro__ for n, x in vars(base).items() if isinstance(x, functools.cached_property)}
+    return {str(n): describe(str(n), x) for n, x in sorted(state.items(), key=str) if n not in derived}
+
+
+def is_data_set(value: Any) -> bool:
+    """Whether an object has items by number: a map-style data set, or what looks like one."""
+    kind = type(value)
+    if isinstance(value, IterableDataset | nn.Module | Mapping) or not hasattr(kind, "__getitem__"):
+        return False
+    return hasattr(kind, "__len__") and (isinstance(value, Dataset) or not is_library(kind.__module__))
+
+
+def in_memory(value: Any) -> bool:
+    """Whether a data set's attributes hold one row for each item, and nothing that names a file: then they tell its items."""
+    if not (isinstance(value, Dataset) and isinstance(value, Sized) and hasattr(value, "__dict__")):
+        return False
+    held = list(vars(value).values())
+    held += [x for one in held if isinstance(one, tuple | list) for x in one[:4]]
+    if type(value).__module__.startswith("torch.utils.data"):  # a part of others, or several of them
+        inner = [x for x in held if isinstance(x, Dataset)]
+        return all(in_memory(x) for x in inner)
+    rows = any(isinstance(x, torch.Tensor | np.ndarray) and x.ndim and len(x) == len(value) for x in held)
+    files = any(isinstance(x, str | os.PathLike) and os.path.exists(x) for x in held)
+    return rows and (not files or is_library(type(value).__module__))
+
+
+def of_items(value: Any, reader: Callable[[], Any]) -> Plain:
+    """A digest of every item, each read with the same random numbers.
+
+    Raises:
+        Unreadable: they are too many, or too large, or one cannot be read.
+    """
+    count, size, found = len(value), 0, []
+    if count > MOST_ITEMS:
+        raise Unreadable
+    with _random_numbers_kept():
+        for i in range(count):
+            _seed(i)
+            item, describe = value[i], reader()
+            size += sum(getattr(x, "nbytes", 0) for x in torch.utils._pytree.tree_leaves(item))
+            found.append(repr(describe(str(i), item)).encode())
+            if size > MOST_BYTES or describe.unread:
+                raise Unreadable
+    return f"{count} items {digest(*found)}"
+
+
+def is_hub_table(value: Any) -> bool:
+    """A data set of Hugging Face's library, which keeps a fingerprint of its own."""
+    return type(value).__module__.startswith("datasets.") and isinstance(getattr(value, "_fingerprint", None), str)
+
+
+def is_picture(value: Any) -> bool:
+    """An image of Pillow's."""
+    return type(value).__module__.startswith("PIL.") and hasattr(value, "tobytes")
+
+
+def _seed(i: int) -> None:
+    torch.default_generator.manual_seed(i)
+    np.random.seed(i)
+    random.seed(i)
+
+
+@contextmanager
+def _random_numbers_kept() -> Iterator[None]:
+    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])
+        random.setstate(kept[2])

@@ -1,0 +1,163 @@
+"""The walk through a value: what kind each part is, what has been met before, what could not be read."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import json
+import logging
+import os
+import re
+import threading
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from odegan.utils.fingerprint import arrays, functions, objects
+from odegan.utils.fingerprint.arrays import Plain, Unreadable
+
+Describe = Callable[[str, Any], Plain]
+
+_BUILTIN = (
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    np.ufunc,
+)
+_DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property, functools.partialmethod)
+_NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, re.Pattern, range, slice)
+_WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), weakref.ref, logging.Logger, threading.Event)
+
+# Each kind of value, the first that applies, and how it is described.
+_TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
+    (torch.Tensor, lambda x, describe: arrays.of_tensor(x)),
+    (np.generic, lambda x, describe: arrays.number(x.item()) if x.dtype.kind in "biufc" else repr(x.item())),
+    (np.ndarray, lambda x, describe: describe("objects", arrays.of_array(x))),
+    (_NAMED, lambda x, describe: str(x)),
+    (_WITHOUT_CONTENT, lambda x, describe: type(x).__name__),
+    (os.PathLike, lambda x, describe: os.fspath(x)),
+    (types.ModuleType, lambda x, describe: functions.of_module(x)),
+    (types.FunctionType, functions.of_function),
+    (types.MethodType, functions.of_method),
+    (functools.partial, functions.of_partial),
+    (functools._lru_cache_wrapper, functions.of_cached),
+    (_BUILTIN, functions.of_builtin),
+    (_DESCRIPTORS, functions.of_descriptor),
+    (enum.Enum, lambda x, describe: f"{type(x).__qualname__}.{x.name} {x.value!r}"),
+    (type, functions.of_class),
+    (torch.jit.ScriptModule, objects.of_script),
+    (nn.Module, objects.of_network),
+    (torch.Generator, lambda x, describe: [str(x.device), arrays.of_tensor(x.get_state())]),
+    (Mapping, objects.of_mapping),
+]
+_DUCKS: list[tuple[Callable[[Any], bool], Callable[[Any, Describe], Plain]]] = [
+    (arrays.is_table, lambda x, describe: describe("table", arrays.of_table(x))),
+    (arrays.is_array_like, lambda x, describe: arrays.of_array_like(x)),
+    (objects.is_hub_table, lambda x, describe: [type(x).__name__, len(x), x._fingerprint]),
+    (objects.is_picture, lambda x, describe: [x.mode, describe("pixels", np.asarray(x))]),
+]
+
+
+class Reader:
+    """``reader(name, value)`` describes a value as plain data; ``unread`` names what it could not read.
+
+    A part that holds itself, or was met before, is described once.
+    """
+
+    def __init__(self) -> None:
+        self.unread: list[str] = []
+        self._met: dict[int, tuple[Any, Plain]] = {}  # the value is kept, so that its id stays its own
+        self._under_way: dict[int, int] = {}  # and the depth at which it is described
+        self._path: list[str] = []
+        self._inside_data = False
+
+    def __call__(self, name: str, value: Any) -> Plain:
+        simple, found = _simple(value)
+        if simple:
+            return found
+        if id(value) in self._met:
+            return self._met[id(value)][1]
+        if id(value) in self._under_way:
+            return f"(the {type(value).__name__} {len(self._path) - self._under_way[id(value)]} levels above)"
+        self._under_way[id(value)] = len(self._path)
+        self._path.append(name)
+        try:
+            found = self._stated(value) if _states(value) else self._tried(value)
+        finally:
+            self._path.pop()
+            del self._under_way[id(value)]
+        self._met[id(value)] = value, found
+        return found
+
+    def _stated(self, value: Any) -> Plain:
+        return [type(value).__name__, self("fingerprint", value.__odegan_fingerprint__())]
+
+    def _tried(self, value: Any) -> Plain:
+        try:
+            return self._described(value)
+        except Exception:  # whatever an object does when it is looked at, a run must not end in it
+            return self._leave(value)
+
+    def _described(self, value: Any) -> Plain:
+        if type(value) in (list, tuple):
+            return [self(str(i), part) for i, part in enumerate(value)]
+        if isinstance(value, set | frozenset):  # which a process lists in an order of its own
+            return sorted((self("element", part) for part in value), key=lambda x: json.dumps(x, sort_keys=True))
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"bytes [{len(value)}] {arrays.digest(bytes(value))}"
+        for kinds, describer in _TABLE:
+            if isinstance(value, kinds):
+                return describer(value, self)
+        for applies, describer in _DUCKS:
+            if applies(value):
+                return describer(value, self)
+        return self._data_set(value) if objects.is_data_set(value) else objects.of_object(value, self)
+
+    def _data_set(self, value: Any) -> Plain:
+        """State, and every item unless the state tells them; of a data set within another the state alone."""
+        if self._inside_data:
+            return objects.of_object(value, self)
+        before = list(self.unread)
+        self._inside_data = True
+        try:
+            try:
+                state = objects.of_object(value, self)
+            except Unreadable:  # a data set around an open file, say
+                state = self._leave(value)
+            if self.unread == before and objects.in_memory(value):
+                return state
+            items = objects.of_items(value, Reader)
+            self.unread = before  # the items tell what the state does not
+            return [state, items]
+        except Exception:  # as the items of what is no data set may raise
+            if isinstance(value, torch.utils.data.Dataset):
+                return [self._leave(value), state]
+            return state
+        finally:
+            self._inside_data = False
+
+    def _leave(self, value: Any) -> Plain:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        self.unread.append(f"{'.'.join(self._path)} ({kind})")
+        return {"unread": kind}
+
+
+def _simple(value: Any) -> tuple[bool, Plain]:
+    if value is None or type(value) in (bool, int, str):
+        return True, value
+    if type(value) in (float, complex):
+        return True, arrays.number(value)
+    return (True, "...") if value is Ellipsis else (False, None)
+
+
+def _states(value: Any) -> bool:
+    return not isinstance(value, type) and callable(getattr(type(value), "__odegan_fingerprint__", None))

@@ -1,0 +1,62 @@
+"""Whether a function is pure: the same arguments, the same value, and no random number drawn from a global generator."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves
+
+from odegan.utils.checks import ArgumentError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Two evaluations of one kernel on a device may differ in their last bits; numbers that are drawn differ in the first.
+_TOLERANCE = {"cpu": 1e-6}
+_ON_DEVICES = 1e-2
+
+_REMEDY = "draw in data or latent functions, which are seeded, or outside the run"
+
+
+def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """The function's value, after evaluating it twice.
+
+    name: whose function it is, for the message.
+
+    Raises:
+        ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
+    """
+    before = _generators()
+    first = function(*args, **kwargs)
+    moved = [kind for kind, state in _generators().items() if state != before[kind]]
+    if moved:
+        raise ArgumentError(
+            f"{name}: got one that draws from {moved[0]}'s global generator; it must be pure: {_REMEDY}"
+        )
+    second = function(*args, **kwargs)
+    for a, b in zip(tree_leaves(first), tree_leaves(second), strict=True):
+        if isinstance(a, torch.Tensor) and a.is_floating_point() and not _close(a.detach(), b.detach()):
+            raise ArgumentError(f"{name}: got one with two values at one point; it must be pure: {_REMEDY}")
+    return first
+
+
+def _generators() -> dict[str, object]:
+    found: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        found["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
+    numpy_state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
+    found["numpy"] = numpy_state["key"].tobytes(), numpy_state["pos"]
+    return found | {"random": random.getstate()}
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if not torch.isfinite(a).all():
+        return True  # the run will say so, at its time
+    scale = _TOLERANCE.get(a.device.type, _ON_DEVICES)
+    if a.dtype in (torch.float16, torch.bfloat16):
+        scale = max(scale, 2.0**-6)
+    return bool((a - b).abs().amax() <= scale * a.abs().amax()) if a.numel() else True
