@@ -154,11 +154,11 @@ FOREIGN: dict[str, Callable[[Path], Any]] = {
         f"version {name}": lambda p, version=version: torch.save({"odegan_checkpoint": version}, p)
         for name, version in {
             "0": 0,
-            "2": 2,
+            "1000": 1000,
             "10^30": 10**30,
             "-1": -1,
-            "as text": "1",
-            "as a fraction": 1.0,
+            "as text": str(checkpoint.VERSION),
+            "as a fraction": float(checkpoint.VERSION),
             "True": True,
             "None": None,
             "as a tensor": torch.ones(1),

@@ -38,10 +38,6 @@ class Mixture:
     def _around(self, centers: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return centers + self.sigma * torch.randn(len(centers), 2, generator=generator)
 
-    def fingerprint(self) -> list[Any]:
-        """What a checkpoint compares."""
-        return [self.modes.tolist(), self.sigma]
-
 
 def ring(radius: float, sigma: float, modes: int = 8) -> Mixture:
     """Modes evenly on a circle, the first one on the positive first axis.

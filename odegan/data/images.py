@@ -13,7 +13,8 @@ from odegan.data.sources import Encoded, Source, find
 from odegan.utils.checks import fail, flag, whole
 
 Item = torch.Tensor | tuple[torch.Tensor, int]
-_PROBES = 64  # images whose bytes stand for all in a fingerprint
+_READ_WHOLE = 2**28  # bytes of a data set that a fingerprint reads; beyond it
+_PROBES = 64  # images, and what their source tells
 
 
 def images(
@@ -119,11 +120,17 @@ class ImageDataset(Dataset[Item]):
         """The same images without the random parts, as an evaluation needs them."""
         return replace(self, flip=False, dequantize=False)
 
-    def fingerprint(self) -> list[object]:
-        """Number of images, the contents of up to 64 of them spread over the whole, and what is done to them."""
-        n = len(self)
-        digest = hashlib.sha256()
-        for i in sorted({k * (n - 1) // max(_PROBES - 1, 1) for k in range(_PROBES)}):
+    def __odegan_fingerprint__(self) -> list[object]:
+        """The images' bytes up to 256 MiB in all; of those beyond, 64 and what their source says of the rest: the files'
+        sizes, or the table's own fingerprint. And what is done to them.
+        """
+        n, size, read, digest = len(self), 0, 0, hashlib.sha256()
+        while read < n and size <= _READ_WHOLE:
+            content = self.encoded.read(read)
+            size, read = size + len(content), read + 1
+            digest.update(hashlib.sha256(content).digest())
+        for i in sorted({read + k * (n - 1 - read) // (_PROBES - 1) for k in range(_PROBES)} if read < n else ()):
             digest.update(hashlib.sha256(self.encoded.read(i)).digest())
-        shown = [self.size, self.split, self.flip, self.crop, self.dequantize, self.channels, self.targets is not None]
-        return ["images", n, digest.hexdigest()[:16], *shown, RESIZE]
+        beyond = self.encoded.told(range(read, n)) if read < n else None
+        shown = [self.size, self.split, self.flip, self.crop, self.dequantize, self.channels]
+        return ["images", n, digest.hexdigest()[:16], beyond, *shown, RESIZE, self.targets]

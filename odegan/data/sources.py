@@ -41,6 +41,9 @@ class Encoded(Protocol):
     def targets(self) -> list[int]:
         """The images' classes."""
 
+    def told(self, rows: Iterable[int]) -> Any:
+        """What tells these images from others without reading them."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -72,6 +75,10 @@ class Files:
             )
         numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
         return [numbers[folder] for folder in folders]
+
+    def told(self, rows: Iterable[int]) -> list[Any]:
+        """Names and sizes."""
+        return [[self.paths[i], os.path.getsize(self.name(i))] for i in rows]
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,10 @@ class Table:
         if self.classes is None:
             fail("labels", True, f"False where the table has no column of classes, as {self.title!r}")
         return [int(number) for number in self.rows[self.classes]]
+
+    def told(self, rows: Iterable[int]) -> str:
+        """The library's own fingerprint of the whole table."""
+        return str(self.rows._fingerprint)
 
 
 def find(source: Source, split: str) -> Encoded:

@@ -9,6 +9,7 @@ import torch
 
 from odegan.field.training_field import BOTH, Pieces, Rates
 from odegan.games.game import Game, Players
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import fail
 
 FieldFunction = Callable[[Any, torch.Tensor, Any], torch.Tensor]
@@ -53,6 +54,7 @@ def vector_field(
     """
     joint = make_field(game, penalties, rates, clip).joint
 
+    @unaffected
     def field(t: Any, y: torch.Tensor, batch: Any = None) -> torch.Tensor:
         return joint(t, y, batch)[0]
 

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 
 from odegan.utils.checks import fail, number, whole
-from odegan.utils.fingerprint import describe
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) -> (n, m)
 
@@ -30,9 +29,6 @@ class Features(Protocol):
 
     def kernel(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The exact kernel, (n, dim), (m, dim) -> (n, m)."""
-
-    def fingerprint(self) -> list[object]:
-        """What tells these features from others."""
 
 
 def gaussian_kernel(bandwidth: float) -> Kernel:
@@ -97,10 +93,6 @@ class FourierFeatures:
         """The Gaussian kernel, (n, d), (m, d) -> (n, m)."""
         return gaussian_kernel(self.bandwidth)(x, y)
 
-    def fingerprint(self) -> list[object]:
-        """Bandwidth and frequencies."""
-        return ["fourier_features", self.bandwidth, describe(self.frequencies)]
-
 
 @dataclass(frozen=True, eq=False)
 class EnergyFeatures:
@@ -128,10 +120,6 @@ class EnergyFeatures:
     def kernel(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The distance's own kernel, without softening, (n, d), (m, d) -> (n, m)."""
         return energy_kernel(self.anchor)(x, y)
-
-    def fingerprint(self) -> list[object]:
-        """Landmarks and softening."""
-        return ["energy_features", self.softening, describe(self.anchor), describe(self.landmarks)]
 
 
 def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> FourierFeatures:

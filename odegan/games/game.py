@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError, fail, whole
-from odegan.utils.fingerprint import describe
 
 Players = tuple[torch.Tensor, torch.Tensor]
 PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
@@ -98,6 +98,7 @@ class Game:
             fail("y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})")
         return y[..., : self.n_disc], y[..., self.n_disc :]
 
+    @unaffected
     def losses(self, y: torch.Tensor, batch: Any = None) -> Players:
         """(disc_loss, gen_loss) at y (P,), two scalars."""
         theta_d, theta_g = self.split(y)
@@ -138,6 +139,7 @@ class Game:
             return self._gradients(theta_d, theta_g, batch)[1], self.gen_loss(theta_d, theta_g, batch)
         return gradient_and_value(lambda theta: self.gen_loss(theta_d, theta, batch), theta_g)
 
+    @unaffected
     def init(self, seed: int | None = None) -> torch.Tensor:
         """A starting point y (P,): the game's own, or a fresh random one for a seed."""
         if self._init is None:
@@ -146,6 +148,7 @@ class Game:
             )
         return self._init(seed if seed is None else whole("seed", seed))
 
+    @unaffected
     def sample(self, y: torch.Tensor, n: int, seed: int = 0) -> torch.Tensor:
         """n samples of the generator at y (P,); at y (E, P) n of each member, (E, n, ...)."""
         if self._sample is None:
@@ -183,17 +186,10 @@ class Game:
         critic = self.critic
         return lambda x: critic(theta_d, x)
 
-    def fingerprint(self) -> Any:
-        """What tells this game from another, for checkpoints: its functions' code and what they close over."""
-        return [
-            self.name,
-            self.n_disc,
-            self.n_gen,
-            describe(self.disc_loss),
-            describe(self.gen_loss),
-            describe(self._gradients),
-            describe(self.project),
-        ]
+    def __odegan_fingerprint__(self) -> dict[str, Any]:
+        """What tells this game from another: all that its field depends on, and no more. The loss is compared by itself."""
+        others = {"loss", "critic_couples_batch", "solution", "_sample", "_init"}
+        return {name: part for name, part in vars(self).items() if name not in others}
 
     def __repr__(self) -> str:
         """The name and the numbers of parameters."""

@@ -42,7 +42,7 @@ class Loss(NamedTuple):
     ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
     constant_ratio: bool = False
 
-    def fingerprint(self) -> Any:
+    def __odegan_fingerprint__(self) -> Any:
         """What a checkpoint compares: the name of an objective of the table, which outlives its code; else the functions."""
         return next((name for name, known in _TABLE.items() if known is self), tuple(self))
 

@@ -20,14 +20,15 @@ from odegan.games.shared_backward import gradients_in_one_pass, serves_both
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import RAISED, CannotTakeError, reason, tried
+from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value, pullback
 from odegan.utils.checks import ArgumentError, fail
-from odegan.utils.fingerprint import describe
 
 Latent = int | tuple[int, ...] | LatentFunction | None
 PROBED = 8  # samples of a batch that are looked at when a game is made
 
 
+@unaffected
 def gan(
     generator: nn.Module,
     discriminator: nn.Module,
@@ -194,6 +195,7 @@ class NetworkGame(Game):
             torch.manual_seed(seed)
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
 
+    @unaffected
     def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
         """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
 
@@ -205,10 +207,14 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y.detach())
         return export(self.generator, self.discriminator, theta_g, theta_d, batches)
 
-    def fingerprint(self) -> Any:
-        """The architectures and the constants; the loss is compared by itself."""
-        parts = (self.discriminator, self.generator)
-        return [self.name, [[str(part.template), describe(part.all_constants)] for part in parts]]
+    def __odegan_fingerprint__(self) -> dict[str, Any]:
+        """Architectures, constants, precision and layout. Loss and latent are compared by themselves; what is computed twice
+        (checkpointing) only says how the machine is used.
+        """
+        roles = {"discriminator": self.discriminator, "generator": self.generator}
+        parts: dict[str, Any] = {role: [part.template, part.all_constants] for role, part in roles.items()}
+        execution = self.discriminator.execution
+        return parts | {"autocast": execution.autocast, "channels_last": execution.channels_last}
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""

@@ -12,7 +12,6 @@ from odegan import solvers
 from odegan.games.game import Game, Players, check_game
 from odegan.utils.autodiff import pullback
 from odegan.utils.checks import choose, flag, number, whole
-from odegan.utils.fingerprint import describe
 
 
 def unrolled(
@@ -166,11 +165,6 @@ class Unrolled(Game):
         """The base's check, and what it learns about layers of the critic that couple the batch."""
         self.base.check(y, batch)
         self.critic_couples_batch = self.base.critic_couples_batch
-
-    def fingerprint(self) -> Any:
-        """What tells this game from another."""
-        settings = [self.steps, describe(self.step_size), self.solver, self.persistent, self.through]
-        return [self.name, self.base.fingerprint(), *settings]
 
     def __getattr__(self, name: str) -> Any:
         """What else the base has: its loss, its latent's shape, its networks, its closed forms."""

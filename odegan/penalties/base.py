@@ -12,7 +12,6 @@ from odegan.data.replay import Replay
 from odegan.field.penalty_terms import Held, OfMean, Term
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, fail, number
-from odegan.utils.fingerprint import describe
 
 Weight = float | torch.Tensor | Callable[[Any], Any]
 ExtraLoss = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]
@@ -54,10 +53,6 @@ class Penalty:
 
     def _at(self, t: Any) -> Any:
         return at_time(self.weight, t)
-
-    def fingerprint(self) -> Any:
-        """What a checkpoint compares."""
-        return [self.name, describe(self.weight), describe(dict(self.settings))]
 
     def __repr__(self) -> str:
         """``name(weight, ...)``."""

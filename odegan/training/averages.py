@@ -35,6 +35,10 @@ class ExponentialAverage:
         y = state.y.detach()
         self.y = y.clone() if self.y is None else torch.lerp(y, self.y, self.decay)
 
+    def __odegan_fingerprint__(self) -> dict[str, float]:
+        """What must be the same to resume."""
+        return {"decay": self.decay}
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"y": self.y}
@@ -61,6 +65,10 @@ class UniformAverage:
             self.count += 1
             y = state.y.detach()
             self.y = y.clone() if self.y is None else self.y + (y - self.y) / self.count
+
+    def __odegan_fingerprint__(self) -> dict[str, float]:
+        """What must be the same to resume."""
+        return {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -15,17 +15,22 @@ from odegan.data.minibatches import Minibatches
 from odegan.games.game import Game
 from odegan.training import callbacks as hooks
 from odegan.training import single_call
+from odegan.training.identity import check_same, identify
 from odegan.training.options import ON_NONFINITE, Arguments, StepSize, parse
 from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.state import check_state, needs_graph
 from odegan.training.stepper import Stepper
+from odegan.training.trial import try_out
+from odegan.utils.ambient import unaffected_run
 from odegan.utils.checks import ArgumentError, choose, fail, number
-from odegan.utils.distributed import Ranks
-from odegan.utils.fingerprint import describe
+from odegan.utils.fingerprint import Fingerprint
 from odegan.utils.random_streams import member_seeds
 
+RESUME = ("same", "force")
 
+
+@unaffected_run
 def odeint_gan(
     game: Game,
     y0: torch.Tensor,
@@ -54,6 +59,8 @@ def odeint_gan(
     callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
     checkpoint: Any = None,
     checkpoint_every: float = 30.0,
+    fingerprint: Any = None,
+    resume: str = "same",
     on_nonfinite: str = "raise",
 ) -> Solution:
     """Integrate y' = f(t, y), the training field of ``game``, from y0 and report the states at the times t.
@@ -96,9 +103,12 @@ def odeint_gan(
             string is its label.
         callback: one or several functions (state, info), called after every interval; True from one ends the run.
         checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it, unless that
-            callback's attribute ``over`` is true; it is saved along the way and at the end. One call of torchdiffeq
-            resumes by starting again.
+            callback's attribute ``over`` is true; it is saved along the way and at the end. Later times than before extend
+            the run. One call of torchdiffeq resumes by starting again. No other run can use the path meanwhile.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
+        fingerprint: a name, or any plain value, for what odegan cannot read of the arguments, such as a data set too large to
+            go through: the run resumes where it is the same. What cannot be read is named at the start of the first run.
+        resume: "same": refuse to resume where something cannot be read; "force": take it to be the same.
         on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
             an ensemble stops alone under a fixed-step solver.
 
@@ -151,22 +161,29 @@ def odeint_gan(
         _check_opaque(arguments.solver.name, callback, needs_graph(arguments, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         fail("checkpoint", checkpoint, "a path")
-    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments.ranks, workers)
+    choose("resume", resume, RESUME)
+    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments, workers)
     graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
         fail("distributed", True, "False where something requires a gradient")
     stepper = Stepper.from_arguments(game, arguments)
     stepper.check_divisible()
+    identity = Fingerprint({}, [])
+    if checkpoint is not None or distributed:
+        identity = identify(game, y0, arguments, data, latent, batch_size, seeds, callback, fingerprint)
+    if arguments.ranks is not None:
+        check_same(arguments.ranks, identity.parts | {"t": times})
+    saves = None
+    if checkpoint is not None:
+        saves = hooks.Checkpoint(checkpoint, checkpoint_every, arguments.ranks, identity.unread, resume == "force")
     run = Run(
         stepper,
         y0,
         times,
         minibatches=minibatches,
-        hooks=hooks.hooks(
-            callback, progress, checkpoint, checkpoint_every, not arguments.solver.opaque, arguments.ranks
-        ),
+        hooks=hooks.hooks(callback, progress, saves, not arguments.solver.opaque, arguments.ranks),
         on_nonfinite=on_nonfinite,
-        fingerprint=_fingerprint(game, y0, times, arguments, data, latent, batch_size, seeds) if checkpoint else {},
+        fingerprint=identity.parts,
     )
     with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
         return single_call.solve(run) if arguments.one_call(data is not None) else run.solve()
@@ -215,37 +232,20 @@ def _minibatches(
     latent: Any,
     batch_size: int | None,
     seeds: Any,
-    ranks: Ranks | None,
+    arguments: Arguments,
     workers: int,
 ) -> Minibatches | None:
+    start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
             fail("data", None, "given when latent, batch_size or workers is")
-        game.check((y0 if y0.ndim == 1 else y0[0]).detach(), None)
+        game.check(start, None)
+        try_out(game, arguments, 0.0, start, None)
         return None
     latent = getattr(game, "latent", None) if latent is None else latent
-    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), ranks, workers)
+    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), arguments.ranks, workers)
     first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
     game.check(y0.detach(), seen)
+    try_out(game, arguments, 0.0, start, first)
     return minibatches
-
-
-def _fingerprint(
-    game: Game,
-    y0: torch.Tensor,
-    times: list[float],
-    arguments: Arguments,
-    data: Any,
-    latent: Any,
-    batch_size: int | None,
-    seeds: Any,
-) -> dict[str, Any]:
-    """What must be the same for a run to resume, as plain values under the names of the arguments."""
-    parts = {"game": game, "loss": getattr(game, "loss", None), "solver": arguments.solver.name}
-    parts["penalties"] = arguments.penalties
-    names = "step_size refresh rates placement players rtol atol clip options compile"
-    parts |= {name: getattr(arguments, name) for name in names.split()}
-    t = torch.tensor(times, dtype=torch.float64)
-    parts |= {"y0": y0, "t": t, "data": data, "latent": latent, "batch_size": batch_size, "seed": seeds}
-    return {name: describe(part) for name, part in parts.items()}

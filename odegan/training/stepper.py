@@ -19,6 +19,7 @@ from odegan.training.state import Info, State, check_state, each_member, needs_g
 from odegan.training.step_context import Evaluator
 from odegan.training.time_grid import SNAP, Clock
 from odegan.training.walks import AdaptiveWalk, FixedWalk, Reports, Walk, Walked
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, choose, fail, number
 from odegan.utils.compilation import Compiler
 from odegan.utils.random_streams import UNIFORM, Seeds, Stream, member_seeds
@@ -81,6 +82,7 @@ class Stepper:
             return AdaptiveWalk(self.evaluator, self.evaluate, self._whole(self.evaluator.frozen))
         return FixedWalk(self.evaluator, self._whole(self.evaluator.fixed_map(), "one step"))
 
+    @unaffected
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
         """The state at the start of a run from y0 (P,), or of an ensemble (E, P).
 
@@ -89,8 +91,6 @@ class Stepper:
         check_state(self.game, y0)
         number("t0", t0)
         name, options = self.arguments.solver.name, self.arguments.options
-        if self.arguments.ranks is not None:
-            self.arguments.ranks.check_same("y0", y0)
         aux = {
             "index": 0,
             "start": float(t0),
@@ -105,6 +105,7 @@ class Stepper:
         # One step is compiled for one layout in memory, and a step's end is contiguous.
         return State(float(t0), y0.contiguous(), aux)
 
+    @unaffected
     def step(self, state: State, batch: Any = None, until: float = math.inf) -> tuple[State, Info]:
         """One refresh interval, cut short at ``until``.
 

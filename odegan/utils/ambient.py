@@ -104,12 +104,27 @@ def unaffected(function: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if torch.compiler.is_compiling() or is_plain():
             return function(*args, **kwargs)
-        leaves = torch.utils._pytree.tree_leaves((args, kwargs))
-        first = next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))
-        with pinned(first):
-            return function(*(usable(x) for x in args), **{n: usable(x) for n, x in kwargs.items()})  # type: ignore[arg-type]
+        return _pinned_call(function, *args, **kwargs)
 
     return guarded
+
+
+def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
+    """Likewise a whole run, which is refused where no step can be decided, and gives users' functions their modes back."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_transforms()
+        return _pinned_call(function, *args, **kwargs)
+
+    return guarded
+
+
+def _pinned_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+    with pinned(next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))):
+        args, kwargs = usable((args, kwargs))
+        return function(*args, **kwargs)
 
 
 def usable(tree: T) -> T:

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from odegan.utils.checks import ArgumentError, one_line
+from odegan.utils.fingerprint.compare import difference, differing, shown
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
-
-VERSION = 1
+VERSION = 2
 
 
 def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
-    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never a part."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
+    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never a part.
+
+    A link is kept, and what it points to is written; so is the mode of a file that is there.
+
+    Raises:
+        OSError: the file could not be written; the old one is as it was.
+    """
+    target = Path(path).resolve()
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with _alone(part) if fcntl else contextlib.nullcontext():
-            with open(part, "wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(part, "xb") as file:  # a file of that name, or a link, would be refused
+                if target.exists():
+                    os.chmod(part, stat.S_IMODE(target.stat().st_mode))
                 torch.save({"odegan_checkpoint": VERSION} | payload, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
     except (OSError, RuntimeError) as error:  # torch's writer hides a full disk in a RuntimeError
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise OSError(
@@ -40,36 +50,14 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Keep others from writing the same file meanwhile, and leave nothing of a failure.
-
-    Raises ``BlockingIOError`` where another is writing it. A process that ends in any way
-    loses its lock, and what it left is overwritten.
-    """
-    with open(part, "ab") as held:
-        if not _locked(held, part):
-            raise BlockingIOError("another run is writing it")
+def _sync_folder(folder: Path) -> None:
+    """Make a new name last through a loss of power; not every system can."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
         try:
-            yield
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
-            raise
-
-
-def _locked(held: BinaryIO, part: Path) -> bool:
-    """Whether the open file is locked, and still the one of that name: another run may have finished it just now."""
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    try:
-        return os.path.samestat(os.fstat(held.fileno()), part.stat())
-    except FileNotFoundError:
-        return False
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
@@ -92,20 +80,23 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
     version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None
     if type(version) is not int or version != VERSION:
         raise ArgumentError(
-            f"checkpoint: got {str(path)!r} of version {_short(version)}; it must be an odegan checkpoint of version {VERSION}"
+            f"checkpoint: got {str(path)!r} of version {shown(version)}; it must be an odegan checkpoint of version {VERSION}"
         )
     return payload
 
 
 def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse to resume under other arguments, naming the first that differs, with both values, and the others."""
-    different = [key for key in [*given, *(k for k in stored if k not in given)] if stored.get(key) != given.get(key)]
+    different = differing(given, stored)
     if different:
         key = different[0]
+        found = difference(given.get(key), stored.get(key))
+        assert found is not None
+        where = f" (in {found.path})" if found.path else ""
         more = f" (and {', '.join(different[1:])})" if different[1:] else ""
         raise ArgumentError(
-            f"{key}: got {_short(given.get(key))}, but {str(path)!r} was made with {_short(stored.get(key))}{more}; it must be "
-            "the same to resume, or choose another checkpoint"
+            f"{key}: got {found.given}{where}, but {str(path)!r} was made with {found.stored}{more}; it must be the same to "
+            "resume, or choose another checkpoint"
         )
 
 
@@ -127,8 +118,3 @@ def check_form(name: str, stored: Any, fresh: Any, open_parts: frozenset[str] = 
         for key in fresh if isinstance(fresh, dict) else range(len(fresh)):
             if key not in open_parts:
                 check_form(f"{name} {key}", stored[key], fresh[key], open_parts)
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."

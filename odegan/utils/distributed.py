@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError
 
 Result = TypeVar("Result")
 
@@ -66,12 +66,11 @@ class Ranks:
         self._collective(lambda: dist.broadcast_object_list(box, src=0))
         return box[0]
 
-    def check_same(self, name: str, x: torch.Tensor) -> None:
-        """Refuse, on every rank, a tensor that differs between ranks."""
-        theirs = x.detach().clone()
-        self._collective(lambda: dist.broadcast(theirs, src=0))
-        if self.largest(int(not torch.equal(theirs, x.detach())), x.device):
-            fail(name, "different values on different ranks", "the same on all of them")
+    def gather_values(self, value: Any) -> list[Any]:
+        """Every rank's value of any plain kind, in their order."""
+        found: list[Any] = [None] * self.size
+        self._collective(lambda: dist.all_gather_object(found, value))
+        return found
 
     def wait(self) -> None:
         """Until every rank is here."""

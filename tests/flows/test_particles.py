@@ -22,6 +22,7 @@ from odegan.flows import (
     particle_game,
 )
 from odegan.metrics import energy_distance, mmd, wasserstein2
+from odegan.utils.fingerprint import describe
 
 LAMBDA = 0.7
 
@@ -352,7 +353,7 @@ def test_single_precision_runs() -> None:
 
 def test_checkpoints_tell_features_apart() -> None:
     prints = [
-        repr(particle_game(DATA, phi, 4, decay).fingerprint())
+        repr(describe(particle_game(DATA, phi, 4, decay)))
         for phi, decay in [
             (fourier_features(2, 5, 1.0), 1.0),
             (fourier_features(2, 5, 1.0, seed=1), 1.0),
@@ -362,7 +363,7 @@ def test_checkpoints_tell_features_apart() -> None:
         ]
     ]
     assert len(set(prints)) == len(prints)
-    assert repr(particle_game(DATA, fourier_features(2, 5, 1.0), 4, 1.0).fingerprint()) == prints[0]
+    assert repr(describe(particle_game(DATA, fourier_features(2, 5, 1.0), 4, 1.0))) == prints[0]
 
 
 PHI = FEATURES["fourier"]

@@ -113,7 +113,7 @@ def gaussian(
 
 def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
     """(disc_loss, gen_loss) with expectations over the laws of the logits."""
-    known = _MEANS.get(pair.fingerprint())
+    known = _MEANS.get(pair.__odegan_fingerprint__())
     mean_d, mean_g = known or (
         lambda r, f: mean_of_pair(pair.disc, r, f),
         lambda r, f: mean_of_pair(pair.gen if pair.gen_sees_real else lambda _, u: pair.gen(u, u), r, f),

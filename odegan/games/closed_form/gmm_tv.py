@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,7 +11,6 @@ from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
 from odegan.games.game import Game, Players
 from odegan.utils.checks import choose, vector, whole
-from odegan.utils.fingerprint import describe
 
 _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
     "project": isotonic,
@@ -129,10 +127,6 @@ class IntervalGame(Game):
             init=lambda seed: self._start(seed)[2 * self.k :],
             name="optimal gmm_tv",
         )
-
-    def fingerprint(self) -> Any:
-        """What tells this game from another."""
-        return [self.name, describe(self.mu_star), self.k, self.order]
 
     def _signed(self, mu: torch.Tensor) -> Players:
         """All means (..., n + k) and their weights in F."""

@@ -65,38 +65,45 @@ def _node(code: types.CodeType) -> ast.AST | None:
     if code not in compiled:
         return None
     found = nodes.get((code.co_name, code.co_firstlineno), [])
-    return found[0] if len(found) == 1 else _at_column(code, found)
+    if len(found) == 1:
+        return found[0]
+    if hasattr(code, "co_positions"):
+        return _at_column(code, found)
+    # Before Python 3.11 a code does not tell its column: they stand in the order in which they were compiled.
+    alike = [c for c in compiled if (c.co_name, c.co_firstlineno) == (code.co_name, code.co_firstlineno)]
+    return sorted(found, key=_start)[alike.index(code)] if len(alike) == len(found) else None
 
 
 def _at_column(code: types.CodeType, nodes: list[ast.AST]) -> ast.AST | None:
-    """Which of several lambdas on one line it is; before Python 3.11 a code does not tell."""
-    if not hasattr(code, "co_positions"):
-        return None
+    """Which of several lambdas on one line it is."""
     places = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
     inside = [node for node in nodes if places and all(_holds(node, place) for place in places)]
     # Of lambdas within each other the innermost that holds everything is the one.
-    return max(inside, key=lambda node: (node.lineno, node.col_offset), default=None)  # type: ignore[attr-defined]
+    return max(inside, key=_start, default=None)
+
+
+def _start(node: ast.AST) -> tuple[int, int]:
+    return node.lineno, node.col_offset  # type: ignore[attr-defined]
 
 
 def _holds(node: ast.AST, place: tuple[int, int]) -> bool:
-    start = (node.lineno, node.col_offset)  # type: ignore[attr-defined]
-    return start <= place <= (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+    return _start(node) <= place <= (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(source: str) -> tuple[frozenset[types.CodeType], dict[tuple[str, int], list[ast.AST]]]:
+def _compiled(source: str) -> tuple[tuple[types.CodeType, ...], dict[tuple[str, int], list[ast.AST]]]:
     """All codes of a source, and its functions by name and first line."""
     try:
         tree = ast.parse(source)
         whole = compile(tree, "<fingerprint>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
-        return frozenset(), {}
+        return (), {}
     nodes: dict[tuple[str, int], list[ast.AST]] = {}
     for node in ast.walk(tree):
         if isinstance(node, _FUNCTIONS):
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
             nodes.setdefault((getattr(node, "name", "<lambda>"), first), []).append(node)
-    return frozenset(_nested(whole)), nodes
+    return tuple(_nested(whole)), nodes
 
 
 def _form(value: object) -> object:

@@ -1,0 +1,52 @@
+"""What happens around a run besides stepping: the user's callbacks, progress, checkpoints, Ctrl-C.
+
+Each is a ``Hook``, with ``start(run)``, ``after(run, info)`` and ``finish(run)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from odegan.training.callbacks.checkpoint import Checkpoint
+from odegan.training.callbacks.hook import Ending, Hook
+from odegan.training.callbacks.interrupt import Interrupt
+from odegan.training.callbacks.progress import Progress
+from odegan.training.callbacks.user import User
+from odegan.utils.distributed import Ranks
+
+__all__ = ["Checkpoint", "Ending", "Hook", "Interrupt", "Progress", "User", "around", "hooks"]
+
+
+@contextlib.contextmanager
+def around(run: Any) -> Iterator[None]:
+    """Start a run's hooks, the last one first, and finish those that have started, each whatever becomes of the others."""
+    with contextlib.ExitStack() as stack:
+        for hook in reversed(run.hooks):
+            hook.start(run)
+            stack.callback(hook.finish, run)
+        yield
+
+
+def hooks(
+    callback: Any,
+    progress: bool | str,
+    checkpoint: Checkpoint | None,
+    interruptible: bool,
+    ranks: Ranks | None = None,
+) -> list[Hook]:
+    """The hooks of a run, in the order in which they act: the checkpoint after the user's, so that it holds what they did, and
+    Ctrl-C last, which says what was saved. They start in reverse, so that the others see the state resumed from. Where there
+    are ranks, the first one writes and speaks.
+    """
+    speaks = ranks is None or ranks.rank == 0
+    users = list(callback) if isinstance(callback, Sequence) else [callback] if callback is not None else []
+    found: list[Hook] = [User(one) for one in users]
+    if progress and speaks:
+        found.append(Progress(progress if isinstance(progress, str) else "odegan"))
+    if checkpoint is not None:
+        found.append(checkpoint)
+    if interruptible:
+        found.append(Interrupt(None if checkpoint is None else checkpoint.path, speaks))
+    return found

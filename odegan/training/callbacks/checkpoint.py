@@ -1,0 +1,136 @@
+"""Checkpoints of a run: what is saved, when, and what a run goes on from."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from odegan.training.callbacks.hook import Ending, Hook
+from odegan.training.extending import fitted, whole_intervals
+from odegan.utils import checkpoint
+from odegan.utils.checks import ArgumentError, one_line
+from odegan.utils.distributed import Ranks
+from odegan.utils.one_writer import OneWriter
+
+
+class Checkpoint(Hook):
+    """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end.
+
+    unread: what of the arguments could not be told, which ``force`` takes to be the same.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        every: float,
+        ranks: Ranks | None = None,
+        unread: Sequence[str] = (),
+        force: bool = False,
+    ) -> None:
+        self.path, self.every, self.ranks = os.path.abspath(path), every, ranks
+        self.unread, self.force = list(unread), force
+        self.writes = ranks is None or ranks.rank == 0
+        self.count, self.saved = 0, time.monotonic()
+        self._before_cut: dict[str, Any] | None = None
+        self._writer: OneWriter | None = None
+
+    def start(self, run: Any) -> None:
+        """Load what is there, after comparing the arguments it was made with. No other run can use the file from here on."""
+        try:
+            payload = self._load(run.state.y.device)
+            if payload is not None:
+                self._resume(run, payload)
+            elif self.unread and self.writes:
+                warnings.warn(f"checkpoint: {self._cannot_tell()}, or resume with resume='force'", stacklevel=2)
+            self._keep_before_cut(run)
+        except BaseException:
+            self._close()
+            raise
+
+    def _resume(self, run: Any, payload: dict[str, Any]) -> None:
+        try:
+            checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
+            self.unread = list(dict.fromkeys([*self.unread, *payload["unread"]]))
+            if self.unread and not self.force:
+                raise ArgumentError(f"checkpoint: {self._cannot_tell()}, or resume='force' where it is")
+            self._before_cut = payload["before_cut"]
+            run.restore(fitted(payload, run.times, self.path))
+        except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+            if isinstance(error, ArgumentError):
+                raise
+            raise ArgumentError(
+                f"checkpoint: got {str(self.path)!r}, in which something is missing or wrong ({one_line(error)})"
+            ) from error
+
+    def _cannot_tell(self) -> str:
+        return (
+            f"cannot tell whether {', '.join(self.unread[:3])}{' and more' if len(self.unread) > 3 else ''} is the same when "
+            f"{self.path!r} is resumed: give fingerprint=... with a name for it, or a method __odegan_fingerprint__"
+        )
+
+    def _load(self, device: Any) -> dict[str, Any] | None:
+        """What is in the file, or None; with ranks the first one's, whose machine has it."""
+        if self.ranks is None:
+            self._writer = OneWriter(self.path)
+            return checkpoint.load(self.path, device) if os.path.exists(self.path) else None
+        found: Any = None
+        if self.writes:
+            try:
+                self._writer = OneWriter(self.path)
+                found = checkpoint.load(self.path) if os.path.exists(self.path) else None
+            except (ArgumentError, OSError) as error:
+                found = str(error)
+        found = self.ranks.from_first(found)
+        if isinstance(found, str):
+            raise ArgumentError(found)
+        return tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, found)
+
+    def after(self, run: Any, info: Any) -> Ending | None:
+        """Save when it is time."""
+        self._keep_before_cut(run)
+        self.count += 1
+        due = (
+            self.count % self.every == 0 if isinstance(self.every, int) else time.monotonic() - self.saved >= self.every
+        )
+        if due:
+            self.save(run)
+        return None
+
+    def _keep_before_cut(self, run: Any) -> None:
+        """The state before a last interval that is cut short, from which a longer run goes on."""
+        one_call = run.stepper.arguments.one_call(run.minibatches is not None)
+        if run.status == "running" and self.writes and not one_call and whole_intervals(run, most=1) == 0:
+            payload = run.payload()
+            self._before_cut = payload | {"callbacks": copy.deepcopy(payload["callbacks"])}
+
+    def save(self, run: Any) -> None:
+        """Write the file, if that is this process's task."""
+        if self.writes:
+            known = {"arguments": run.fingerprint, "times": run.times, "unread": self.unread}
+            checkpoint.save(self.path, known | {"before_cut": self._before_cut} | run.payload())
+        self.saved = time.monotonic()
+
+    def finish(self, run: Any) -> None:
+        """Write the last state, unless an error ended the run in the middle of an interval."""
+        try:
+            if run.status != "running":
+                self.save(run)
+                if self.ranks is not None:
+                    self.ranks.wait()
+        except OSError:
+            run.status = "running"  # so that nobody says it was saved
+            raise
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

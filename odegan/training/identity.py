@@ -1,0 +1,63 @@
+"""What must be the same for a run to resume: everything that decides its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from odegan.games.game import Game
+from odegan.training.options import Arguments
+from odegan.utils.checks import ArgumentError
+from odegan.utils.distributed import Ranks
+from odegan.utils.fingerprint import Fingerprint, fingerprint
+from odegan.utils.fingerprint.compare import differing, shown
+
+_NAMES = "step_size refresh rates placement players rtol atol clip options compile"
+
+
+def identify(
+    game: Game,
+    y0: torch.Tensor,
+    arguments: Arguments,
+    data: Any,
+    latent: Any,
+    batch_size: int | None,
+    seeds: Any,
+    callback: Any,
+    stated: Any,
+) -> Fingerprint:
+    """The arguments' fingerprint, under their names. Times are compared by themselves: a longer run may go on from a shorter.
+
+    What only says how the machine is used is left out: micro_batch, workers, progress, and the number of processes. stated:
+    the user's own word for what cannot be read.
+    """
+    if latent is None and data is not None:
+        latent = getattr(game, "latent", None)
+    users = callback if isinstance(callback, Sequence) else [callback]
+    kept = [one for one in users if hasattr(one, "state_dict")]
+    parts = {"game": game, "loss": getattr(game, "loss", None), "solver": arguments.solver.name}
+    parts |= {"penalties": arguments.penalties} | {name: getattr(arguments, name) for name in _NAMES.split()}
+    parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
+    parts |= {"batch_size": batch_size, "seed": seeds, "fingerprint": stated}
+    parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
+    found = fingerprint(parts)
+    return found if stated is None else found._replace(unread=[])
+
+
+def check_same(ranks: Ranks, parts: dict[str, Any]) -> None:
+    """Refuse, on every rank, arguments that differ between ranks.
+
+    Raises:
+        ArgumentError: by the name of the first that differs, with this rank's value and the first one's.
+    """
+    first = ranks.from_first(parts)
+    names = differing(parts, first)
+    every = [name for one in ranks.gather_values(names) for name in one]
+    if every:
+        name = every[0]
+        raise ArgumentError(
+            f"{name}: got different values on different ranks ({shown(first.get(name))} on rank 0, "
+            f"{shown(parts.get(name))} on rank {ranks.rank}); it must be the same on all of them"
+        )

@@ -1,0 +1,58 @@
+"""One trial before a run: losses and penalties must be pure functions, with gradients where they have slopes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from odegan.field.vector_field import vector_field
+from odegan.games.game import Game
+from odegan.training.options import Arguments
+from odegan.utils.checks import ArgumentError
+from odegan.utils.purity import check_pure
+
+_STEP = 1e-2  # relative size of the change of theta after which a loss that has a slope is another number
+
+
+def try_out(game: Game, arguments: Arguments, t: float, y: torch.Tensor, batch: Any) -> None:
+    """Evaluate the field of one member at the start of a run.
+
+    Penalties that read noise or replay buffers, which a run draws for them, are left out; so are all samples but those of one
+    micro-batch.
+
+    Raises:
+        ArgumentError: a loss or a penalty draws random numbers, or a loss changes with its player's parameters and has no
+            gradient in them.
+    """
+    size = arguments.micro_batch
+    if size is not None:
+        batch = tree_map(lambda x: x[:size], batch)
+    with torch.no_grad():
+        check_pure("loss", vector_field(game), t, y, batch)
+        own = [p for p in arguments.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]
+        if own:
+            check_pure("penalties", vector_field(game, own), t, y, batch)
+        if game._gradients is None:
+            _check_gradients(game, y, batch)
+
+
+def _check_gradients(game: Game, y: torch.Tensor, batch: Any) -> None:
+    """A graph that is missing as a whole would be a gradient of zero."""
+    theta_d, theta_g = game.split(y)
+    losses = {
+        "discriminator": (theta_d, lambda own: game.disc_loss(own, theta_g, batch)),
+        "generator": (theta_g, lambda own: game.gen_loss(theta_d, own, batch)),
+    }
+    for player, (theta, loss) in losses.items():
+        with torch.enable_grad():
+            value = loss(theta.detach().requires_grad_())
+        if value.requires_grad or not theta.numel():
+            continue
+        draw = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(theta)
+        if not torch.equal(loss(theta + _STEP * (theta.abs() + _STEP) * draw), value.detach()):
+            raise ArgumentError(
+                f"loss: got one for the {player} that changes with its parameters but has no gradient in them; it must not be "
+                "computed under torch.no_grad or from detached tensors"
+            )
