@@ -56,7 +56,7 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
             raise IndexError(f"index {i} is out of range for {len(self)} images")
         return self.levels[i].float() / 127.5 - 1, int(self.targets[i])
 
-    def fingerprint(self) -> list[str | int]:
+    def __odegan_fingerprint__(self) -> list[str | int]:
         """What a checkpoint compares: a digest of all images and classes."""
         digest = hashlib.sha256()
         for part in (self.levels, self.targets):

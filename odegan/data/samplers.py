@@ -14,6 +14,7 @@ from odegan.data.given import Function, Labels, Source, Table, are_labels, is_da
 from odegan.data.global_generators import Reseed, reseeded_generators
 from odegan.data.positions import Positions
 from odegan.data.workers import Prefetched
+from odegan.utils.ambient import usable
 from odegan.utils.checks import ArgumentError, fail
 from odegan.utils.random_streams import NORMAL, Seeds, Stream, generator, stream_seed
 
@@ -144,7 +145,7 @@ class FunctionSampler(_InProcess):
             raise ArgumentError(
                 f"{self._name}: got {got} from the function; it must return a tensor of shape ({size}, ...)"
             )
-        part = x[self._share.part]
+        part = usable(x[self._share.part])
         return part if torch.is_grad_enabled() else part.detach()
 
 

@@ -79,14 +79,6 @@ def as_outside() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def own_grad_mode() -> Iterator[None]:
-    """Within ``pinned``, the grad mode around it and nothing else: for functions that make data."""
-    outside = _outside.get()
-    with torch.set_grad_enabled(outside.grad) if outside is not None else contextlib.nullcontext():
-        yield
-
-
 def is_plain() -> bool:
     """Whether there is nothing to set aside."""
     return (

@@ -226,7 +226,7 @@ def test_ctrl_c_during_the_last_save_is_passed_on(tmp_path, monkeypatch):
         save(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(odegan.checkpoint, "save", slow_save)
+        patched.setattr(odegan.utils.checkpoint, "save", slow_save)
         with pytest.raises(KeyboardInterrupt):
             run(checkpoint=path, checkpoint_every=1000)
     assert torch.load(path)["status"] == "finished"
