@@ -263,7 +263,7 @@ def test_ctrl_c_on_a_full_disk_does_not_say_saved(tmp_path, monkeypatch, capsys)
     def full(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(odegan.checkpoint, "save", full)
+    monkeypatch.setattr(odegan.utils.checkpoint, "save", full)
     with pytest.raises(OSError, match="No space"):
         run(checkpoint=tmp_path / "run.pt", callback=lambda state, info: signal.raise_signal(signal.SIGINT))
     assert "saved" not in capsys.readouterr().out
