@@ -61,7 +61,9 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
         digest = hashlib.sha256()
         for part in (self.levels, self.targets):
             digest.update(part.contiguous().numpy().tobytes())
-        return ["labeled images", self.name, self.split, len(self), digest.hexdigest()[:16]]
+        return ["labeled images", self.split, len(self), digest.hexdigest()[:16]]
+
+    fingerprint = __odegan_fingerprint__
 
 
 def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | None = None) -> LabeledImages:
