@@ -38,28 +38,31 @@ def philox(counter: Counter, key: tuple[Tensor, Tensor]) -> Counter:
     return c0, c1, c2, c3
 
 
-def random_numbers(seeds: Tensor, stream: int, start: int, n: int, count: int) -> Tensor:
+def random_numbers(seeds: Tensor, stream: Tensor, start: int, n: int, count: int) -> Tensor:
     """``count`` numbers for each of the draws start, ..., start + n - 1 of a stream, under each seed.
 
     The key is the seed; the counter is the number of the draw's block of four (word 0), of the draw (word 1) and of the stream
     (words 2 and 3).
 
     Args:
-        seeds: (E,) int64, below 2^63; numbers are made on their device.
-        stream: below 2^63; start + n: below 2^32.
+        seeds: (E,) int64; numbers are made on their device.
+        stream: a number in an int64 tensor, there too, so that making numbers waits for no copy.
+        start: the first draw; start + n is below 2^32.
+        n: how many draws.
+        count: numbers a draw.
 
     Returns:
         (n, E, count) int64 in [0, 2^32).
 
     Examples:
-        >>> both = random_numbers(torch.tensor([3, 4]), 1, start=5, n=2, count=6)
-        >>> torch.equal(both[1, 1], random_numbers(torch.tensor([4]), 1, start=6, n=1, count=6)[0, 0])
+        >>> stream = torch.tensor(1)
+        >>> both = random_numbers(torch.tensor([3, 4]), stream, start=5, n=2, count=6)
+        >>> torch.equal(both[1, 1], random_numbers(torch.tensor([4]), stream, start=6, n=1, count=6)[0, 0])
         True
     """
     blocks = torch.arange(-(-count // 4), device=seeds.device)
     draws = torch.arange(start, start + n, device=seeds.device)
-    made = _compiled_on_cuda(seeds.device.type)(seeds, torch.tensor(stream, device=seeds.device), draws, blocks)
-    return made[..., :count]
+    return _compiled_on_cuda(seeds.device.type)(seeds, stream, draws, blocks)[..., :count]
 
 
 def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Tensor:

@@ -152,12 +152,11 @@ class Stream:
     def _unit(self, which: int) -> Tensor:
         """(U, E, *shape)."""
         if self._kept is None or self._kept[0] != which:
-            make = self._generated if self.device.type == "cpu" else lambda unit: self._counted(*unit)
-            self._kept = which, make((which * self._draws, self._draws))
+            make = self._generated if self.device.type == "cpu" else self._counted
+            self._kept = which, make(which * self._draws, self._draws)
         return self._kept[1]
 
-    def _generated(self, unit: tuple[int, int]) -> Tensor:
-        start, n = unit
+    def _generated(self, start: int, n: int) -> Tensor:
         sources = (generator(seed, self.name, start) for seed in self._members)
         parts = (self.kind.generated(source, n, self.shape) for source in sources)
         first = next(parts)[:, None]
@@ -169,9 +168,14 @@ class Stream:
             drawn[:, member] = part
         return drawn
 
+    @functools.cached_property
+    def _key(self) -> tuple[Tensor, Tensor]:
+        """The members' seeds (E,) and the stream's number, on the device."""
+        members, stream = torch.tensor(self._members), torch.tensor(_stream_key(self.name))
+        return members.to(self.device), stream.to(self.device)
+
     def _counted(self, start: int, n: int) -> Tensor:
-        seeds = torch.tensor(self._members, device=self.device)
-        numbers = random_numbers(seeds, _stream_key(self.name), start, n, self.kind.count(self.shape))
+        numbers = random_numbers(*self._key, start, n, self.kind.count(self.shape))
         return self.kind.transformed(numbers, self.shape)
 
 

@@ -58,7 +58,7 @@ def by_hand(counter, key):
 
 def test_numbers_are_those_of_their_counters():
     seeds, stream, start = [0, 5, 2**63 - 1], 2**62 + 12345, 2**32 - 5
-    numbers = random_numbers(torch.tensor(seeds), stream, start, n=4, count=10)
+    numbers = random_numbers(torch.tensor(seeds), torch.tensor(stream), start, n=4, count=10)
     assert numbers.shape == (4, 3, 10)
     for (i, draw), (e, seed) in itertools.product(enumerate(range(start, start + 4)), enumerate(seeds)):
         counters = [(block, draw, stream % 2**32, stream >> 32) for block in range(3)]
@@ -110,6 +110,22 @@ def test_large_draws_are_seeded_one_by_one():
     """Where one draw is more than a seeding makes ahead, blocks begin anywhere too."""
     stream = Stream(NORMAL, [1, 2], "large", (2**18 + 8,), CPU)
     assert torch.equal(stream.block(2, 2)[1], stream.block(3, 1)[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_draws_the_counted_numbers_and_waits_for_nothing(kind):
+    law, shape = KINDS[kind]
+    stream = Stream(law, [3, 2**40], "a stream", shape, torch.device("cuda"))
+    stream.block(0, 2)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        drawn = stream.block(5, 20)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    # erfinv may round otherwise there
+    tolerance = 1e-5 if kind == "normal" else 0
+    torch.testing.assert_close(drawn.cpu(), block("counter", kind, [3, 2**40], 5, 20), rtol=tolerance, atol=tolerance)
 
 
 # Statistics. 5 standard deviations, or a probability of 1e-6, in each.
