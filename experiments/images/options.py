@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -93,6 +93,12 @@ class Overrides:
         given |= {name: given[name] or None for name in ("option", "penalty")}
         preset = presets.get(self.preset)
         return changed(preset if self.solver is None else with_solver(preset, self.solver), given)
+
+    def used(self) -> dict[str, Any]:
+        """Every option, with what the preset says for those that were left out."""
+        preset = self.resolved()
+        options = asdict(self)
+        return options | {f.name: getattr(preset, f.name) for f in fields(Preset) if f.name in options}
 
 
 @dataclass(kw_only=True)

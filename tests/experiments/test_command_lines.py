@@ -20,6 +20,8 @@ pytest.importorskip("tyro")
 
 from experiments.framework import mixture, runner
 from experiments.framework.solver_options import SolverOptions
+from experiments.images import presets
+from experiments.images.options import Train
 from experiments.mog16 import experiment as mog16
 from experiments.mog16.options import SETTINGS, Mog16
 from experiments.rotational import experiment as rotational
@@ -268,3 +270,10 @@ def test_a_run_that_diverges_says_so(tmp_path: Path, capsys) -> None:
     (row,) = summary(tmp_path)
     assert row["diverged"] == "2 of 2"
     assert row["modes covered"] == [0.0, 0.0]
+
+
+def test_config_has_what_a_preset_says() -> None:
+    used = Train(preset="digits", batch_size=16).used()
+    preset = presets.get("digits")
+    assert used["batch_size"] == 16
+    assert (used["solver"], used["step_size"], used["steps"]) == (preset.solver, preset.step_size, preset.steps)
