@@ -63,8 +63,6 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
             digest.update(part.contiguous().numpy().tobytes())
         return ["labeled images", self.split, len(self), digest.hexdigest()[:16]]
 
-    fingerprint = __odegan_fingerprint__
-
 
 def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | None = None) -> LabeledImages:
     """Fashion-MNIST, MNIST, and every set in the same format: images (1, H, W) with their classes, all in memory.
