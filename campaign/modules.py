@@ -7,9 +7,9 @@ writes the table of them into docs/modules.md; exit code 1 where one is neither.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,10 @@ from torch.nn.functional import softplus
 
 import odegan
 from campaign.module_layers import DTYPE, WIDTH, Around, Layer, layers, names
+from experiments.framework import programs
 from experiments.framework.tables import of_cells
 from odegan.modules.validate import RAISED, reason
+from odegan.utils.checks import choose
 
 Tensor = torch.Tensor
 BATCH = 3
@@ -205,14 +207,27 @@ is an operation that has no such derivative. Written by `python -m campaign.modu
 """
 
 
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docs", type=Path, help="the folder of the pages")
-    parser.add_argument("--compile", action="store_true", help="compile the field of every construction too")
-    parser.add_argument("--only", nargs="*", default=[], choices=names(), help="these classes alone")
-    options = parser.parse_args()
-    rows, failed = [], 0
+@dataclass
+class Modules:
+    """Which layers, and where to write."""
+
+    docs: Path | None = None
+    """The folder of the pages."""
+    compile: bool = False
+    """Compile the field of every construction too."""
+    only: tuple[str, ...] = ()
+    """These classes alone."""
+
+    def check(self) -> None:
+        """Refuse unknown classes."""
+        for name in self.only:
+            choose("only", name, names())
+
+
+def run(options: Modules) -> int:
+    """Check the layers, and write the page; 1 where one is wrong."""
+    rows = []
+    failed = 0
     for name in options.only or names():
         for role in ("generator", "critic"):
             try:
@@ -229,8 +244,13 @@ def main() -> None:
             rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *rows]),
         )
         (options.docs / "modules.md").write_text(text)
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line's exit code."""
+    return programs.main(Modules, run, "python -m campaign.modules", __doc__, argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
