@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from odegan.utils.checks import fail, number, whole
+from odegan.utils.random_streams import reseed
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) -> (n, m)
 
@@ -148,7 +149,7 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
     whole("dim", dim, low=1)
     whole("count", count, low=1)
     bandwidth = number("bandwidth", bandwidth, low=0.0, strict=True)
-    draw = torch.Generator().manual_seed(whole("seed", seed))
+    draw = reseed(torch.Generator(), whole("seed", seed))
     return FourierFeatures(torch.randn(count, dim, generator=draw, dtype=torch.float64) / bandwidth, bandwidth)
 
 

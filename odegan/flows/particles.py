@@ -12,6 +12,7 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.utils.checks import fail, number, whole
 from odegan.utils.fingerprint import describe
+from odegan.utils.random_streams import reseed
 
 Start = Callable[[int, torch.Generator], torch.Tensor]  # (n, generator) -> (n, d)
 
@@ -65,7 +66,7 @@ class ParticleGame(Game):
 
     def _initial_state(self, seed: int | None) -> torch.Tensor:
         shape = (self.n_particles, self.features.dim)
-        points = self._start(self.n_particles, torch.Generator().manual_seed(seed or 0))
+        points = self._start(self.n_particles, reseed(torch.Generator(), seed or 0))
         if not isinstance(points, torch.Tensor) or points.shape != shape:
             fail("start", points, f"a function (n, generator) -> points {shape}")
         positions = rearrange(points.to(self.data), "particle d -> (particle d)")
@@ -154,5 +155,5 @@ def _neighbors(data: torch.Tensor, n: int, draw: torch.Generator) -> torch.Tenso
 
 def _drawn(points: torch.Tensor, n: int, seed: int) -> torch.Tensor:
     """n of the points, each as often as any other up to one."""
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(points), generator=reseed(torch.Generator(), seed))
     return points[order[torch.arange(n) % len(points)].to(points.device)]

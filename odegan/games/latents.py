@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from odegan.utils.checks import whole
+from odegan.utils.random_streams import reseed
 
 LatentFunction = Callable[[int, torch.Generator], torch.Tensor]
 LatentShape = tuple[int, ...] | LatentFunction | None
@@ -33,7 +34,7 @@ def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFun
 
 def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> torch.Tensor:
     """n latents (n, ...) where ``like`` is, drawn on the CPU so that they are the same for any device."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = reseed(torch.Generator(), seed)
     drawn = latent(n, draw) if callable(latent) else torch.randn(n, *latent or (), generator=draw)
     return placed(drawn, like)
 

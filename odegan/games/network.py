@@ -23,6 +23,7 @@ from odegan.modules.validate import RAISED, CannotTakeError, reason, tried
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value, pullback
 from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.random_streams import check_seed, reseed
 
 Latent = int | tuple[int, ...] | LatentFunction | None
 PROBED = 8  # samples of a batch that are looked at when a game is made
@@ -192,7 +193,8 @@ class NetworkGame(Game):
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(check_seed(seed))
+            reseed(torch.default_generator, seed)  # which tells all bits of a seed apart
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
 
     @unaffected

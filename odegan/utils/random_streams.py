@@ -44,15 +44,16 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
                 seed,
                 f"a whole number, or a sequence of {members} of them" if members else "a whole number >= 0",
             )
-        return [_checked(s) for s in seed]
-    first = _checked(seed)
+        return [check_seed(s) for s in seed]
+    first = check_seed(seed)
     if members is None:
         return first
-    _checked(first + members - 1)
+    check_seed(first + members - 1)
     return [first + e for e in range(members)]
 
 
-def _checked(value: int) -> int:
+def check_seed(value: int) -> int:
+    """Return a seed that is a whole number below 2^63."""
     seed = whole("seed", value)
     if seed > LARGEST_SEED:
         fail("seed", value, "a whole number below 2**63")

@@ -18,6 +18,7 @@ from odegan.games.closed_form.gaussian_expectation import (
 )
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, choose, number, vector
+from odegan.utils.random_streams import reseed
 
 EXPECTATIONS = ("exact", "sampling")
 Mean = Callable[[Projected, Projected], torch.Tensor]
@@ -83,11 +84,11 @@ def gaussian(
     parts = _exact(pair, mean, sigma) if expectation == "exact" else _sampled(pair, sigma)
 
     def start(seed: int | None) -> torch.Tensor:
-        shape = torch.ones(2 * n) if seed is None else torch.randn(2 * n, generator=torch.Generator().manual_seed(seed))
+        shape = torch.ones(2 * n) if seed is None else torch.randn(2 * n, generator=reseed(torch.Generator(), seed))
         return torch.cat([torch.zeros_like(mean), mean]) + 0.05 * shape.to(mean)
 
     def sample(y: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-        z = torch.randn(count, n, generator=torch.Generator().manual_seed(seed)).to(y)
+        z = torch.randn(count, n, generator=reseed(torch.Generator(), seed)).to(y)
         return (y[n:] + sigma * z).detach()
 
     def solution(t: Any, y0: torch.Tensor) -> torch.Tensor:

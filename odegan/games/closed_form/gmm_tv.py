@@ -11,6 +11,7 @@ from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
 from odegan.games.game import Game, Players
 from odegan.utils.checks import choose, vector, whole
+from odegan.utils.random_streams import reseed
 
 _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
     "project": isotonic,
@@ -135,12 +136,12 @@ class IntervalGame(Game):
         return torch.cat([truth, mu], dim=-1), torch.cat(weights, dim=-1)
 
     def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
-        source = torch.Generator().manual_seed(seed)
+        source = reseed(torch.Generator(), seed)
         which = torch.randint(self.k, (n,), generator=source).to(y.device)
         return y[2 * self.k :][which].detach() + torch.randn(n, generator=source).to(y)
 
     def _start(self, seed: int | None) -> torch.Tensor:
         """Endpoints uniform on (-3, 3), sorted, and means uniform on (-1, 1), much as in the paper."""
-        draw = torch.rand(3 * self.k, generator=torch.Generator().manual_seed(seed or 0), dtype=self.mu_star.dtype)
+        draw = torch.rand(3 * self.k, generator=reseed(torch.Generator(), seed or 0), dtype=self.mu_star.dtype)
         ends = (6 * draw[: 2 * self.k] - 3).sort().values
         return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)

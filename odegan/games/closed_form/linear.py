@@ -9,6 +9,7 @@ import torch
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Players
 from odegan.utils.checks import fail, whole
+from odegan.utils.random_streams import reseed
 
 Times = torch.Tensor | Sequence[float] | float
 
@@ -88,4 +89,4 @@ def start(size: int, seed: int | None) -> torch.Tensor:
     """A starting point (size,): all ones, or standard normal numbers for a seed."""
     if seed is None:
         return torch.ones(size)
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(size, generator=reseed(torch.Generator(), seed))
