@@ -29,7 +29,7 @@ def prepared(
     one stepper, hence one compilation, for all calls. source: data, latent, batch_size.
     """
     known = parse(**arguments)
-    stepper = Stepper.from_arguments(game, known)
+    stepper = Stepper.from_options(game, known)
     members = len(y0) if y0.ndim == 2 else None
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("name", "odegan.Game(max, max, 1, 1, name=3)", "3", "a string"),
         ("batch", "games.bilinear().real(None)", "None", "bilinear reads its real samples from it"),
         ("fake", "games.bilinear().fake(torch.ones(1))", "", "bilinear has no generated samples"),
-        ("critic", "games.bilinear().judge(torch.ones(1))", "", "bilinear has none"),
+        ("critic", "games.bilinear().critic_fn(torch.ones(1))", "", "bilinear has none"),
         ("batch", "GAME.losses(Y)", "None", "a game of networks needs (real, latent)"),
         ("y", "GAME.modules([1.0])", "[1.0]", "of shape (43,); take one member of an"),
         ("batches", "GAME.modules(Y, batches=3)", "3", "None, or at least one (real, latent)"),

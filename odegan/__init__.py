@@ -5,12 +5,12 @@ from odegan.analysis.advisor import advise
 from odegan.analysis.path_angle import path_angle
 from odegan.analysis.spectrum import spectra, spectrum
 from odegan.analysis.stable_step import max_stable_step
+from odegan.field.unrolling import unrolled
 from odegan.field.vector_field import vector_field
 from odegan.games import losses
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.network import gan
-from odegan.games.unrolled import unrolled
 from odegan.solvers.stability import stability_function, stability_region
 from odegan.training.averages import ExponentialAverage, UniformAverage
 from odegan.training.integrate import odeint_gan

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from odegan import Game, games, penalties
+from odegan import Game, games, penalties, unrolled
 from odegan.games.closed_form.interval_union import mass
-from odegan.games.unrolled import unrolled
 from odegan.penalties import Penalty
 
 TRUTH = (-0.5, 0.5)

@@ -92,8 +92,8 @@ def refuse(preset: Preset, equipment: Equipment) -> None:
     known.check_run(has_data=True, members=None)
     drawn = (equipment.data, preset.latent, preset.batch_size, 0, start)
     Minibatches(*drawn, known.ranks, workers)
-    game.check(start, Minibatches(*drawn)(0))
-    Stepper.from_arguments(game, known).check_divisible()
+    prepared = game.prepared(start, Minibatches(*drawn)(0))
+    Stepper.from_options(prepared, known).check_divisible(prepared)
 
 
 def make_averages(preset: Preset) -> dict[str, Average]:

@@ -9,6 +9,7 @@ sample is independent here, modes included, so that the bias is trace(Cov) / B i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from experiments.ring8.results import Pair
 from experiments.ring8.rings import RINGS, Ring
 from odegan import Batch, Game, penalties
 from odegan.data.minibatches import Minibatches
+from odegan.field.training_field import BOTH
 
 WEIGHT = 1000.0
 MEASURED = 4096  # samples for the bias at one state
@@ -86,9 +88,7 @@ def bias(game: Game, y: torch.Tensor, ring: Ring, seed: int) -> torch.Tensor:
     draw = Minibatches(ring.target.draw_independent, ring.latent, MEASURED, seed, y)(0)
     grouped = [rearrange(x, "(groups each) ... -> groups each ...", each=GROUP) for x in (draw.real, draw.latent)]
     groups = Batch(*grouped)
-    return torch.stack(
-        [_ratio(gradient, *game.split(y), groups) for gradient in (game.disc_gradient, game.gen_gradient)]
-    )
+    return torch.stack([_ratio(partial(game.player_gradient, player), *game.split(y), groups) for player in BOTH])
 
 
 def _ratio(gradient: Callable[..., torch.Tensor], d: torch.Tensor, g: torch.Tensor, groups: Batch) -> torch.Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch.utils._pytree import tree_map
 
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
 from odegan.utils.checks import fail
 
@@ -38,7 +39,8 @@ def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
     if batch is None or (isinstance(batch, Batch) and batch.buffers is not None):
         return batch
     buffers = game.initial_buffers(y)
-    return Batch(*batch).with_buffers(buffers) if buffers else batch
+    full = as_batch(batch)
+    return replace(full, buffers=buffers) if buffers and full is not None else batch
 
 
 def ordinary(tree: T) -> T:

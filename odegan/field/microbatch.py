@@ -2,119 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
 
-from odegan.field.training_field import BOTH, Pieces
+from odegan.field.ensemble import Time, over_members
+from odegan.field.training_field import BOTH, Penalty, TrainingField
 from odegan.games.batch import Batch
-from odegan.games.game import Game
+from odegan.games.game import Game, Player, Players
 from odegan.utils.checks import ArgumentError, fail
 from odegan.utils.distributed import Ranks
 
-Mapped = Callable[..., Any]  # (function, t, y, batch, *others): function over the members of an ensemble
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Divided:
-    """The field of a whole batch from ``Pieces`` on its equal parts, exact for every penalty that is divisible.
+class MicrobatchedField:
+    """The field of a whole batch from ``TrainingField`` on its equal parts, exact for every penalty that is divisible.
 
     What a penalty is a function of is averaged over the parts first; then every part contributes its gradient with these
-    averages held; and these contributions are averaged. No collective is ever differentiated through, and the memory is that
-    of one part.
+    averages held; and the contributions are averaged. No collective is ever differentiated through, and the memory is that
+    of one part. The interface is ``Field``'s.
 
     Args:
-        pieces: of the field.
+        field: of one part.
         micro_batch: samples of a part in this process; None: all that it has.
         ranks: the processes that have the other parts, if there are any.
-        mapped: maps a function over the members of an ensemble.
         wrap: applied to each function of one part, as a compiler.
     """
 
-    def __init__(
-        self,
-        pieces: Pieces,
-        micro_batch: int | None,
-        ranks: Ranks | None,
-        mapped: Mapped,
-        wrap: Callable[[Any], Any],
-    ) -> None:
-        self.pieces, self.micro_batch, self.ranks, self.mapped, self.wrap = pieces, micro_batch, ranks, mapped, wrap
-        self._wrapped: dict[Any, Any] = {}
+    def __init__(self, field: TrainingField, micro_batch: int | None, ranks: Ranks | None, wrap: Wrap) -> None:
+        self.field = field
+        self.game = field.game
+        self.micro_batch = micro_batch
+        self.ranks = ranks
+        self.wrap = wrap
+        self._wrapped: dict[tuple[str, tuple[Player, ...], int, bool], Callable[..., Any]] = {}
 
-    def field(self, players: tuple[str, ...], t: Any, y: torch.Tensor, batch: Any) -> tuple[torch.Tensor, Any]:
-        """(the players' parts of the field (..., n), their losses (..., number of players))."""
+    def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy, losses) of both players."""
+        return self._players(BOTH, t, y, batch)
+
+    def player(self, player: Player, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy_p, loss_p) of one player."""
+        return self._players((player,), t, y, batch)
+
+    def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        """What the penalties add to dy."""
+        return self._scaled(BOTH, self._mean("penalty_gradients", BOTH, t, y, batch), y, clipped=False)
+
+    def field_and_penalty(
+        self, t: Time, y: torch.Tensor, batch: Batch | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(unpenalized dy, losses, what the penalties add)."""
+        return *self(t, y, batch), self.penalty(t, y, batch)
+
+    def _players(self, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         gradients, losses = self._mean("gradients", players, t, y, batch)
-        finish = partial(self.pieces.finish, players)
-        parts = finish(gradients) if y.ndim == 1 else torch.vmap(finish)(gradients)
-        return torch.cat(parts, dim=-1), torch.stack(losses, dim=-1)
+        return self._scaled(players, gradients, y), torch.stack(losses, dim=-1)
 
-    def penalty(self, t: Any, y: torch.Tensor, batch: Any) -> torch.Tensor:
-        """What the penalties alone add to the field, (..., P)."""
-        pushed = self._mean("pushes", BOTH, t, y, batch)
-        return torch.cat(self.pieces.finish(BOTH, pushed, clipped=False), dim=-1)
+    def _scaled(
+        self, players: tuple[Player, ...], gradients: Sequence[torch.Tensor], y: torch.Tensor, clipped: bool = True
+    ) -> torch.Tensor:
+        def scaled(*own: torch.Tensor) -> torch.Tensor:
+            return self.field.scaled(players, own, clipped)
 
-    def _mean(self, name: str, players: tuple[str, ...], t: Any, y: torch.Tensor, batch: Any) -> Any:
-        """The mean over the parts of one of the pieces' functions, with the penalties' means where they have any."""
-        parts = self._number(y, batch)
-        means = None
-        if self.pieces.have_means(players) and (name == "pushes" or self.pieces.penalise):
-            means = self._averaged(self._of_part("means", players, parts), t, y, batch)
-        return self._averaged(
-            self._of_part(name, players, parts, means is not None), t, y, batch, *([means] if means else [])
-        )
+        return scaled(*gradients) if y.ndim == 1 else torch.vmap(scaled)(*gradients)
 
-    def _of_part(self, name: str, players: tuple[str, ...], parts: int, with_means: bool = False) -> Any:
-        """One of the pieces' functions as (t, y, batch[, means]), over the members of an ensemble."""
-        key = name, players, parts, with_means
+    def _mean(self, name: str, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Any:
+        """The mean over the parts of one of the field's functions, with the means that its penalties hold."""
+        batch = _required(batch)
+        parts = self._number_of_parts(y, batch)
+        held: tuple[Any, ...] = ()
+        acting = name == "penalty_gradients" or self.field.penalized
+        if acting and any(self.field.terms[player] for player in players):
+            held = (self._averaged(self._of_part("held_parts", players, parts, False), t, y, batch),)
+        return self._averaged(self._of_part(name, players, parts, bool(held)), t, y, batch, *held)
+
+    def _of_part(self, name: str, players: tuple[Player, ...], parts: int, with_held: bool) -> Callable[..., Any]:
+        """One of the field's functions as (t, y, batch[, held]), over the members of an ensemble."""
+        key = (name, players, parts, with_held)
         if key not in self._wrapped:
-            function = getattr(self.pieces, name)
+            function = getattr(self.field, name)
 
-            def one(t: Any, y: torch.Tensor, batch: Any, means: Any = None) -> Any:
-                given = {} if name == "means" else {"means": means}
-                return function(players, t, y, batch, parts=parts, **given)
+            def one(t: Time, y: torch.Tensor, batch: Batch | None, *held: Any) -> Any:
+                return function(players, t, y, batch, *held, parts=parts)
 
-            def over_members(t: Any, y: torch.Tensor, batch: Any, *means: Any) -> Any:
-                return self.mapped(one, t, y, batch, *means)
+            def mapped(t: Time, y: torch.Tensor, batch: Batch | None, *held: Any) -> Any:
+                return one(t, y, batch, *held) if y.ndim == 1 else over_members(one, t, y, batch, *held)
 
-            self._wrapped[key] = self.wrap(over_members)
+            self._wrapped[key] = self.wrap(mapped)
         return self._wrapped[key]
 
-    def _averaged(self, function: Any, t: Any, y: torch.Tensor, batch: Any, *means: Any) -> Any:
-        total, count = None, 0
+    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: Any) -> Any:
+        total = None
+        count = 0
         for part in self._parts(y, batch):
-            value = function(t, y, part, *means)
+            value = function(t, y, part, *held)
             total = value if total is None else tree_map(torch.add, total, value)
             count += 1
         mean = total if count == 1 else tree_map(lambda x: x / count, total)
         return mean if self.ranks is None else self.ranks.mean(mean)
 
-    def _number(self, y: torch.Tensor, batch: Any) -> int:
-        size, ranks = _size(batch, y.ndim - 1), 1 if self.ranks is None else self.ranks.size
+    def _number_of_parts(self, y: torch.Tensor, batch: Batch) -> int:
+        size = _size(batch, y.ndim - 1)
+        ranks = 1 if self.ranks is None else self.ranks.size
         return ranks * size // (self.micro_batch or size)
 
-    def _parts(self, y: torch.Tensor, batch: Any) -> Iterator[Any]:
+    def _parts(self, y: torch.Tensor, batch: Batch) -> Iterator[Batch]:
         """The micro-batches of this process's share, in order."""
         axis = y.ndim - 1
-        size, each = _size(batch, axis), self.micro_batch
+        size = _size(batch, axis)
+        each = self.micro_batch
         if each is None or each >= size:
             yield batch
             return
         if size % each:
             fail("micro_batch", each, f"a divisor of the batch that a process has, {size}")
         for start in range(0, size, each):
-            yield sliced(batch, axis, start, each)
+            yield part_of(batch, axis, start, each)
 
 
-def sliced(batch: Batch, axis: int, start: int, length: int) -> Batch:
+def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
     """``length`` samples of a batch; its buffers belong to no sample and stay whole."""
-    samples = Batch(batch.real, batch.latent, batch.noise, batch.replay)
-    return tree_map(lambda x: x.narrow(axis, start, length), samples).with_buffers(batch.buffers)
+    samples = replace(batch, buffers=None)
+    part: Batch = tree_map(lambda x: x.narrow(axis, start, length), samples)
+    return replace(part, buffers=batch.buffers)
 
 
-def check_divisible(game: Game, penalties: Any, what: str) -> None:
+def check_divisible(game: Game, penalties: Sequence[Penalty], what: str) -> None:
     """Refuse a game or a penalty whose field on a batch is not made of its parts'."""
     if game.couples_batch is not False:
         raise ArgumentError(
@@ -123,12 +141,18 @@ def check_divisible(game: Game, penalties: Any, what: str) -> None:
         )
     for penalty in penalties:
         if not getattr(penalty, "divisible", True):
+            name = getattr(penalty, "name", repr(penalty))
             raise ArgumentError(
-                f"{what}: got it with the penalty {penalty.name}, whose stages each read the whole batch; leave one of them out"
+                f"{what}: got it with the penalty {name}, whose stages each read the whole batch; leave one of them out"
             )
 
 
-def _size(batch: Any, axis: int) -> int:
+def _required(batch: Batch | None) -> Batch:
     if batch is None:
         raise ArgumentError("micro_batch, distributed: got a batch of None; there is nothing to divide")
+    return batch
+
+
+def _size(batch: Batch, axis: int) -> int:
+    assert batch.real is not None
     return batch.real.shape[axis]

@@ -1,86 +1,174 @@
-"""Forms of an extra loss that the field takes apart: with parts held constant, of a mean over the batch, of the gradients."""
+"""The forms that an extra loss may have. All share two methods: what is held constant, and the value given that.
+
+================== ============================================= =======================================================
+form               extra loss                                    why the field takes it apart
+================== ============================================= =======================================================
+``Term``           any function of the parameters and the batch   a mean over the batch: micro-batches average it
+``WithConstants``  parts of it are constants, at every order      the parts are taken at the point, outside the derivative
+``BatchMeanTerm``  F(s) of a mean s over the batch                micro-batches average s first, then <F'(s), s_r>
+``GradientTerm``   F(g_D, g_G) of the players' own gradients      the field computes these anyway: one pass serves both
+================== ============================================= =======================================================
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_leaves, tree_map
 
-from odegan.games.game import Game
+from odegan.field.ensemble import Time
+from odegan.games.batch import Batch
+from odegan.games.game import Game, Player
 
-Term = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]
+Weight = float | torch.Tensor | Callable[[Any], Any]
+Function = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], torch.Tensor]
+Statistic = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], Any]
 
 
 @dataclass(frozen=True)
-class Held:
+class Term:
+    """weight(t) * function(theta_d, theta_g, batch, t), a scalar; a mean over the samples of the batch.
+
+    weight: None: 1; a number, a tensor (differentiable) or a function of time.
+    """
+
+    function: Callable[..., torch.Tensor]
+    weight: Weight | None = None
+
+    players: ClassVar[tuple[Player, ...]] = ()  # whose gradients the term is a function of
+
+    def held(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
+    ) -> Any:
+        """What is constant while ``value`` is differentiated, taken at this point: a tree of tensors, or None.
+
+        parts: the batch is one of so many equal parts, and the mean of this over the parts is what ``value`` will be given;
+        None: it is whole.
+        """
+        return None
+
+    def value(
+        self,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None,
+        t: Time,
+        held: Any = None,
+        parts: int | None = None,
+    ) -> torch.Tensor:
+        """The weighted term as a function of the parameters, given what is held."""
+        return self.weighted(self.function(theta_d, theta_g, batch, t), t)
+
+    def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
+        """weight(t) * value."""
+        if self.weight is None:
+            return value
+        return (self.weight(t) if callable(self.weight) else self.weight) * value
+
+    def __call__(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, t: Time = 0.0
+    ) -> torch.Tensor:
+        """The weighted term on a whole batch."""
+        return self.value(theta_d, theta_g, batch, t, self.held(theta_d, theta_g, batch, t))
+
+
+@dataclass(frozen=True)
+class WithConstants(Term):
     """A term some parts of which are constants under differentiation, at every order of it.
 
-    ``parts(theta_d, theta_g, batch, t)`` is evaluated at the point, outside the differentiated function, and
-    ``value(theta_d, theta_g, batch, t, parts)`` is differentiated. ``detach`` would do for one gradient, but it would
-    also cut the field's own derivatives (the spectrum, forward mode), which do see the parts move.
+    ``constants(theta_d, theta_g, batch, t)`` is evaluated at the point, outside the differentiated function, and
+    ``function(theta_d, theta_g, batch, t, constants)`` is differentiated. ``detach`` would do for one gradient, but it would
+    also cut the field's own derivatives (the spectrum, forward mode), which do see the constants move with the point.
     """
 
-    parts: Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
-    value: Callable[[torch.Tensor, torch.Tensor, Any, Any, Any], torch.Tensor]
+    constants: Statistic | None = None
 
-    def __call__(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-        """The value alone. To differentiate it, take the parts first."""
-        return self.value(theta_d, theta_g, batch, t, self.parts(theta_d, theta_g, batch, t))
+    def held(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
+    ) -> Any:
+        """The constants at this point."""
+        assert self.constants is not None
+        return self.constants(theta_d, theta_g, batch, t)
+
+    def value(
+        self,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None,
+        t: Time,
+        held: Any = None,
+        parts: int | None = None,
+    ) -> torch.Tensor:
+        """The weighted term with these constants."""
+        return self.weighted(self.function(theta_d, theta_g, batch, t, held), t)
 
 
 @dataclass(frozen=True)
-class OfMean:
-    """A term F(s), where s is a mean over the batch, as a gradient is: ``function(statistic(theta_d, theta_g, batch, t), t)``.
+class BatchMeanTerm(Term):
+    """weight(t) * F(s, t), where s is a mean over the batch, as a gradient is: a tree of tensors.
 
     A batch in R equal parts has s = mean_r s_r, and the gradient of F(s) is the mean over r of that of <F'(s), s_r> with s
-    held: what each part contributes needs no derivative of another's. s is a tree of tensors. ``of_part``, where the
-    statistic of one of R parts is another function than that of the whole, makes it from R.
+    held: what each part contributes needs no derivative of another's.
+
+    function: F(s, t). statistic: (theta_d, theta_g, batch, t) -> s. of_part: where the statistic of one of R parts is
+    another function than that of the whole, R -> that function.
     """
 
-    statistic: Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
-    function: Callable[[Any, Any], torch.Tensor]
-    of_part: Callable[[int], Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]] | None = None
+    statistic: Statistic | None = None
+    of_part: Callable[[int], Statistic] | None = None
 
-    def __call__(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-        """The value on a whole batch."""
-        return self.function(self.statistic(theta_d, theta_g, batch, t), t)
+    def held(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
+    ) -> Any:
+        """One part's share s_r of the mean; None for a whole batch, whose s is differentiated."""
+        return None if parts is None else self._statistic(parts)(theta_d, theta_g, batch, t)
 
-    def part(self, parts: int) -> Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]:
-        """The statistic of one of so many equal parts."""
+    def value(
+        self,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None,
+        t: Time,
+        held: Any = None,
+        parts: int | None = None,
+    ) -> torch.Tensor:
+        """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), whose mean over the parts is that."""
+        own = self._statistic(parts or 1)(theta_d, theta_g, batch, t)
+        if held is None:
+            return self.weighted(self.function(own, t), t)
+        slope, value = grad_and_value(self.function)(held, t)
+        moved = tree_leaves(tree_map(lambda f, s, s_r: (f * (s_r - s)).sum(), slope, held, own))
+        return self.weighted(value + sum(moved), t)
+
+    def _statistic(self, parts: int) -> Statistic:
+        assert self.statistic is not None
         return self.statistic if self.of_part is None else self.of_part(parts)
-
-    def linearised(self, mean: Any, parts: int, t: Any) -> Term:
-        """F(s) + <F'(s), s_r - s>, as a term of one part: its mean over the parts is F(s), and its gradient's that of F."""
-        statistic = self.part(parts)
-        slope, value = grad_and_value(self.function)(mean, t)
-
-        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            moved = tree_map(lambda m, s, x: (m * (x - s)).sum(), slope, mean, statistic(theta_d, theta_g, batch, t))
-            return value + sum(tree_leaves(moved))
-
-        return term
 
 
 @dataclass(frozen=True)
-class OfGradients(OfMean):
-    """A term F of these players' own gradients, g_p = d loss_p / d theta_p over the batch: the field has them anyway, so that
-    both can come from one pass. Made by ``of_gradients``.
-    """
+class GradientTerm(BatchMeanTerm):
+    """weight(t) * F((g_p for p in players), t), g_p = d loss_p / d theta_p over the batch. Made by ``gradient_term``."""
 
-    players: tuple[str, ...] = ()
+    players: tuple[Player, ...] = ()  # type: ignore[misc]
 
 
-def of_gradients(
-    game: Game, players: tuple[str, ...], function: Callable[[tuple[torch.Tensor, ...]], torch.Tensor]
-) -> OfGradients:
-    """The term function((g_p for p in players)), players of "disc" and "gen"."""
-    gradients = [{"disc": game.disc_gradient, "gen": game.gen_gradient}[player] for player in players]
+def gradient_term(
+    game: Game, players: tuple[Player, ...], function: Callable[[tuple[torch.Tensor, ...]], torch.Tensor]
+) -> GradientTerm:
+    """The term function((g_p for p in players)) of these players' own gradients."""
 
-    def statistic(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> tuple[torch.Tensor, ...]:
-        return tuple(gradient(theta_d, theta_g, batch) for gradient in gradients)
+    def statistic(
+        theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time
+    ) -> tuple[torch.Tensor, ...]:
+        return tuple(game.player_gradient(player, theta_d, theta_g, batch) for player in players)
 
-    return OfGradients(statistic, lambda means, t: function(means), players=players)
+    return GradientTerm(lambda gradients, t: function(gradients), statistic=statistic, players=players)
+
+
+def as_term(extra: Term | Function) -> Term:
+    """An extra loss in one of the forms above; a plain function becomes a ``Term`` of weight 1."""
+    return extra if isinstance(extra, Term) else Term(extra)

@@ -1,178 +1,261 @@
-"""What a training field is made of: each player's gradient, its penalties', and the means over the batch that these read."""
+"""``TrainingField``: the right-hand side of the ODE, of one state or of an ensemble, from a game and its penalties."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 
-from odegan.field.penalty_terms import Held, OfGradients, OfMean
-from odegan.games.game import Game, Players, check_game
-from odegan.utils.autodiff import gradient_and_value, pullback
+from odegan.field.ensemble import Time, over_members
+from odegan.field.penalty_terms import Function, Term, as_term
+from odegan.games.batch import Batch
+from odegan.games.game import Game, Player, Players, check_game
+from odegan.utils.autodiff import vjp
 from odegan.utils.checks import fail, number
 
-Rates = tuple[Any, Any]
-BOTH = ("disc", "gen")
+Rate = float | torch.Tensor
+Rates = tuple[Rate, Rate]
+Penalty = Callable[[Game], tuple[Term | Function | None, Term | Function | None]]
+BOTH: tuple[Player, ...] = ("disc", "gen")
 
 
-class Pieces:
-    """What a field is made of: the players' gradients, their penalties' and what these are functions of.
+class Field(Protocol):
+    """What ``TrainingField`` and ``MicrobatchedField`` have in common. y is (P,), or (E, P) with every output's E in front."""
 
-    A batch in R equal parts has the field ``finish(mean_r gradients(..., part_r, means, R))`` with
-    means = mean_r means(..., part_r, R): both means are taken by the caller, between two calls. players: ("disc",), ("gen",) or
-    both.
+    def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy (P,), unpenalized losses (2,)) of both players."""
+
+    def player(self, player: Player, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy_p (n_p,), unpenalized loss (1,)) of one player."""
+
+    def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        """What the penalties alone add to dy, (P,), never clipped."""
+
+    def field_and_penalty(
+        self, t: Time, y: torch.Tensor, batch: Batch | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(unpenalized dy (P,), losses (2,), what the penalties add (P,)) from one set of first-order gradients."""
+
+
+class TrainingField:
+    """f = -[r_D clip(d(loss_D + extra_D)/d theta_D), r_G clip(d(loss_G + extra_G)/d theta_G)], as a ``Field``.
+
+    The extra losses are the penalties', functions of the *unpenalized* losses; r are the players' rates; clip(g) is
+    g min(1, c / |g|), player by player. Every method is pure and composes with torch.func and torch.compile.
+
+    Args:
+        game: the game.
+        penalties: functions game -> (extra_disc_loss, extra_gen_loss), each a ``Term``, a function (theta_d, theta_g, batch, t)
+            -> scalar, or None.
+        rates: (r_D, r_G), finite numbers or one-element tensors >= 0.
+        clip: c > 0; None: unlimited.
+        penalized: whether calling the field adds the penalties; without, they act through ``penalty`` alone.
     """
 
     def __init__(
-        self, game: Game, penalties: Sequence[Any], rates: Rates, clip: float | None, penalise: bool = True
+        self,
+        game: Game,
+        penalties: Sequence[Penalty] = (),
+        rates: Rates = (1.0, 1.0),
+        clip: float | None = None,
+        penalized: bool = True,
     ) -> None:
         check_game(game)
-        self.game, self.clip, self.penalise = game, clip, penalise
-        self.extras = dict(zip(BOTH, _extra_losses(game, penalties), strict=True))
-        self.rates = dict(zip(BOTH, checked_rates(rates), strict=True))
+        self.game = game
+        self.clip = clip
+        self.rates = dict(zip(BOTH, check_rates(rates), strict=True))
         if clip is not None:
             number("clip", clip, low=0.0, strict=True)
+        self.terms = penalty_terms(game, penalties)
+        self.of_gradients = {p: [term for term in self.terms[p] if term.players] for p in BOTH}
+        self.others = {p: [term for term in self.terms[p] if not term.players] for p in BOTH}
+        self.penalized = penalized and any(self.terms.values())
 
+    def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy, losses) of both players; see ``Field``."""
+        if y.ndim != 1:
+            return over_members(self, t, y, batch)
+        if self.penalized:
+            gradients, losses, extra = self._gradients_and_penalties(t, y, batch)
+            summed = [g if e is None else g + e for g, e in zip(gradients, extra, strict=True)]
+            return self.scaled(BOTH, summed), torch.stack(losses)
+        gradients, losses = self.game.gradients(*self.game.split(y), batch, with_losses=True)
+        return self.scaled(BOTH, gradients), torch.stack(losses)
+
+    def player(self, player: Player, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        """(dy_p, loss_p) of one player; see ``Field``."""
+        if y.ndim != 1:
+            return over_members(lambda *state: self.player(player, *state), t, y, batch)
+        (gradient,), losses = self.gradients((player,), t, y, batch)
+        return self.scaled((player,), (gradient,)), torch.stack(losses)
+
+    def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        """What the penalties add to dy; see ``Field``."""
+        if y.ndim != 1:
+            return over_members(self.penalty, t, y, batch)
+        return self.scaled(BOTH, self.penalty_gradients(BOTH, t, y, batch), clipped=False)
+
+    def field_and_penalty(
+        self, t: Time, y: torch.Tensor, batch: Batch | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(unpenalized dy, losses, what the penalties add); see ``Field``."""
+        if y.ndim != 1:
+            return over_members(self.field_and_penalty, t, y, batch)
+        gradients, losses, extra = self._gradients_and_penalties(t, y, batch)
+        added = [torch.zeros_like(g) if e is None else e for g, e in zip(gradients, extra, strict=True)]
+        return self.scaled(BOTH, gradients), torch.stack(losses), self.scaled(BOTH, added, clipped=False)
+
+    # What a batch in parts is put together from.
     def gradients(
-        self, players: Sequence[str], t: Any, y: torch.Tensor, batch: Any, means: Any = None, parts: int = 1
+        self,
+        players: Sequence[Player],
+        t: Time,
+        y: torch.Tensor,
+        batch: Batch | None,
+        held: dict[Player, list[Any]] | None = None,
+        parts: int | None = None,
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """The players' gradients, penalties included where they act in the field, and their unpenalised losses."""
-        theta_d, theta_g = self.game.split(y)
-        if len(players) == 2 and means is None and self.penalise and self.shares:
-            gradients, losses, pushed = self.together(t, y, batch)
-        else:
-            if len(players) == 2:
-                gradients, losses = self.game.gradients_and_losses(theta_d, theta_g, batch)
-            else:
-                own = {"disc": self.game.disc_gradient_and_loss, "gen": self.game.gen_gradient_and_loss}[players[0]]
-                gradients, losses = ([x] for x in own(theta_d, theta_g, batch))  # type: ignore[assignment]
-            pushed = [self._push(p, t, y, batch, means, parts) if self.penalise else None for p in players]
-        return [g if p is None else g + p for g, p in zip(gradients, pushed, strict=True)], list(losses)
+        """These players' gradients, the penalties' in them where they act in the field, and their unpenalized losses.
 
-    @property
-    def shares(self) -> bool:
-        """Whether a penalty is a function of the gradients that the field computes anyway."""
-        return any(isinstance(extra, OfGradients) for player in BOTH for extra in self.extras[player])
-
-    def together(self, t: Any, y: torch.Tensor, batch: Any) -> tuple[Players, Players, list[torch.Tensor | None]]:
-        """Both players' unpenalised gradients, their losses, and the gradients of their penalties, from one set of
-        first-order gradients.
+        held, parts: the batch is one of so many equal parts, and ``held`` is the mean over them of ``held_parts``.
         """
-        theta_d, theta_g = self.game.split(y)
-        charged, others = zip(*(_parted(self.extras[player]) for player in BOTH), strict=True)
-        pushed, gradients, losses = charged_gradients(self.game, charged, theta_d, theta_g, batch, t)
-        rest = (
-            gradient_of_sum(others[0], lambda d: (d, theta_g), theta_d, batch, t),
-            gradient_of_sum(others[1], lambda g: (theta_d, g), theta_g, batch, t),
-        )
-        return gradients, losses, [_sum(a, b) for a, b in zip(pushed, rest, strict=True)]
+        own, losses = self._own_gradients(players, y, batch)
+        if not self.penalized:
+            return own, losses
+        extra = [self._penalty_gradient(p, self.terms[p], t, y, batch, held, parts) for p in players]
+        return [g if e is None else g + e for g, e in zip(own, extra, strict=True)], losses
 
-    def pushes(
-        self, players: Sequence[str], t: Any, y: torch.Tensor, batch: Any, means: Any = None, parts: int = 1
+    def penalty_gradients(
+        self,
+        players: Sequence[Player],
+        t: Time,
+        y: torch.Tensor,
+        batch: Batch | None,
+        held: dict[Player, list[Any]] | None = None,
+        parts: int | None = None,
     ) -> list[torch.Tensor]:
         """The gradients of the penalties alone, zero where a player has none."""
         own = dict(zip(BOTH, self.game.split(y), strict=True))
-        pushed = {player: self._push(player, t, y, batch, means, parts) for player in players}
-        return [torch.zeros_like(own[player]) if push is None else push for player, push in pushed.items()]
+        found = [self._penalty_gradient(p, self.terms[p], t, y, batch, held, parts) for p in players]
+        return [torch.zeros_like(own[p]) if g is None else g for p, g in zip(players, found, strict=True)]
 
-    def means(self, players: Sequence[str], t: Any, y: torch.Tensor, batch: Any, parts: int) -> dict[str, list[Any]]:
-        """One part's share of what the penalties are functions of: the statistic of every ``OfMean``."""
+    def held_parts(
+        self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, parts: int
+    ) -> dict[Player, list[Any]]:
+        """What each penalty term holds constant, as one of so many equal parts of the batch gives it."""
+        at = self.game.split(y)
+        return {p: [term.held(*at, batch, t, parts) for term in self.terms[p]] for p in players}
+
+    def scaled(
+        self, players: Sequence[Player], gradients: Sequence[torch.Tensor], clipped: bool = True
+    ) -> torch.Tensor:
+        """Gradients -> the players' parts of dy, one after the other: clipped, times minus their rates."""
+        parts = []
+        for player, gradient in zip(players, gradients, strict=True):
+            rate = self.rates[player]
+            if clipped and self.clip is not None:
+                norm = torch.linalg.vector_norm(gradient)
+                gradient = gradient * (self.clip / norm.clamp(min=self.clip))
+            if isinstance(rate, torch.Tensor):
+                parts.append(-rate.to(gradient).reshape(()) * gradient)
+            else:
+                parts.append(-gradient if rate == 1 else -rate * gradient)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _own_gradients(
+        self, players: Sequence[Player], y: torch.Tensor, batch: Batch | None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """These players' unpenalized gradients and losses."""
+        at = self.game.split(y)
+        if len(players) == 2:
+            gradients, losses = self.game.gradients(*at, batch, with_losses=True)
+            return list(gradients), list(losses)
+        gradient, loss = self.game.player_gradient(players[0], *at, batch, with_loss=True)
+        return [gradient], [loss]
+
+    # The gradients of the penalties.
+    def _gradients_and_penalties(
+        self, t: Time, y: torch.Tensor, batch: Batch | None
+    ) -> tuple[Players, Players, list[torch.Tensor | None]]:
+        """Both players' unpenalized gradients, their losses, and their penalties' gradients (None: no penalty).
+
+        A term that is a function of the players' gradients has its vjp enclose the game's own, which is thereby evaluated once
+        and recorded. Where both players have such terms, D's encloses G's.
+        """
         theta_d, theta_g = self.game.split(y)
-        return {
-            player: [e.part(parts)(theta_d, theta_g, batch, t) for e in self.extras[player] if isinstance(e, OfMean)]
-            for player in players
-        }
+        of_disc, of_gen = self.of_gradients["disc"], self.of_gradients["gen"]
 
-    def have_means(self, players: Sequence[str]) -> bool:
-        """Whether a player's penalties are functions of a mean over the whole batch."""
-        return any(isinstance(extra, OfMean) for player in players for extra in self.extras[player])
+        def gen_side(d: torch.Tensor) -> tuple[Players, Players, tuple[torch.Tensor, ...]]:
+            """Gradients, losses, and G's penalty gradient, if any, with D's parameters at d."""
+            if not of_gen:
+                return *self.game.gradients(d, theta_g, batch, with_losses=True), ()
 
-    def finish(
-        self, players: Sequence[str], gradients: Sequence[torch.Tensor], clipped: bool = True
-    ) -> list[torch.Tensor]:
-        """Gradients -> the players' parts of the field: clipped, times minus their rates."""
-        clip = self.clip if clipped else None
-        return [_scaled(_clipped(g, clip), self.rates[p]) for p, g in zip(players, gradients, strict=True)]
+            def charged(g: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players]]:
+                evaluated = self.game.gradients(d, g, batch, with_losses=True)
+                return _total(of_gen, evaluated[0], t), evaluated
 
-    def _push(self, player: str, t: Any, y: torch.Tensor, batch: Any, means: Any, parts: int) -> torch.Tensor | None:
+            value, vjp_fn, evaluated = vjp(charged, theta_g, aux_only=True)
+            return *evaluated, (vjp_fn(torch.ones_like(value)),)
+
+        def disc_side(d: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players, tuple[torch.Tensor, ...]]]:
+            evaluated = gen_side(d)
+            return _total(of_disc, evaluated[0], t), evaluated
+
+        extra_d: torch.Tensor | None = None
+        if of_disc:
+            value, vjp_fn, (gradients, losses, extra_g) = vjp(disc_side, theta_d)
+            extra_d = vjp_fn(torch.ones_like(value))
+        else:
+            gradients, losses, extra_g = gen_side(theta_d)
+        found = (extra_d, extra_g[0] if extra_g else None)
+        rest = [self._penalty_gradient(p, self.others[p], t, y, batch) for p in BOTH]
+        return gradients, losses, [_sum(own, other) for own, other in zip(found, rest, strict=True)]
+
+    def _penalty_gradient(
+        self,
+        player: Player,
+        terms: Sequence[Term],
+        t: Time,
+        y: torch.Tensor,
+        batch: Batch | None,
+        held: dict[Player, list[Any]] | None = None,
+        parts: int | None = None,
+    ) -> torch.Tensor | None:
+        """The gradient in one player's parameters of the sum of these terms; None where there is none."""
+        if not terms:
+            return None
         theta_d, theta_g = self.game.split(y)
-        extras = self.extras[player]
-        if means is not None:
-            held = iter(means[player])
-            extras = [e.linearised(next(held), parts, t) if isinstance(e, OfMean) else e for e in extras]
-        if player == "disc":
-            return gradient_of_sum(extras, lambda d: (d, theta_g), theta_d, batch, t)
-        return gradient_of_sum(extras, lambda g: (theta_d, g), theta_g, batch, t)
+        # What a term holds constant is evaluated here, outside the function that is differentiated.
+        constants = [term.held(theta_d, theta_g, batch, t) for term in terms] if held is None else held[player]
+
+        def total(own: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
+            at = (own, theta_g) if player == "disc" else (theta_d, own)
+            values = [term.value(*at, batch, t, c, parts) for term, c in zip(terms, constants, strict=True)]
+            return sum(values[1:], values[0]), ()
+
+        value, vjp_fn, _ = vjp(total, theta_d if player == "disc" else theta_g)
+        return vjp_fn(torch.ones_like(value))
 
 
-def gradient_of_sum(extras: Sequence[Any], place: Any, theta: torch.Tensor, batch: Any, t: Any) -> torch.Tensor | None:
-    """Gradient in one player's theta of the sum of its extra losses; None when there is none."""
-    if not extras:
-        return None
-    # What an extra loss holds constant is evaluated here, outside the function that is differentiated.
-    fixed = [_with_parts(extra, place(theta), batch, t) for extra in extras]
-    return gradient_and_value(lambda own: sum(extra(*place(own), batch, t) for extra in fixed), theta)[0]
+def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list[Term]]:
+    """Every player's extra losses from these penalties, checked."""
+    if not isinstance(penalties, tuple | list):
+        fail("penalties", penalties, "a list of penalties, as odegan.penalties makes them")
+    terms: dict[Player, list[Term]] = {"disc": [], "gen": []}
+    for penalty in penalties:
+        if not callable(penalty):
+            fail("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
+        pair = penalty(game)
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            fail("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
+        for player, extra in zip(BOTH, pair, strict=True):
+            if extra is not None:
+                terms[player].append(as_term(extra))
+    return terms
 
 
-def charged_gradients(
-    game: Game,
-    charged: Sequence[Sequence[OfGradients]],
-    theta_d: torch.Tensor,
-    theta_g: torch.Tensor,
-    batch: Any,
-    t: Any,
-) -> tuple[list[torch.Tensor | None], Players, Players]:
-    """(pushes, gradients, losses), where push_p is the gradient in theta_p of what player p is charged for (g_D, g_G).
-
-    Each charged player's pullback encloses the game's own, which are thereby evaluated once and recorded.
-    """
-
-    def charge(player: int, gradients: Players) -> torch.Tensor:
-        named = dict(zip(BOTH, gradients, strict=True))
-        return sum(e.function(tuple(named[p] for p in e.players), t) for e in charged[player])  # type: ignore[return-value]
-
-    def gen_side(d: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], Players, Players]:
-        if not charged[1]:
-            return (), *game.gradients_and_losses(d, theta_g, batch)
-
-        def inner(g: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players]]:
-            gradients, losses = game.gradients_and_losses(d, g, batch)
-            return charge(1, gradients), (gradients, losses)
-
-        value, pull, (gradients, losses) = pullback(inner, theta_g, aux_only=True)
-        return (pull(torch.ones_like(value)),), gradients, losses
-
-    def disc_side(d: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        push, gradients, losses = gen_side(d)
-        return charge(0, gradients), (push, gradients, losses)
-
-    if not charged[0]:
-        push, gradients, losses = gen_side(theta_d)
-        return [None, *(push or (None,))], gradients, losses
-    value, pull, (push, gradients, losses) = pullback(disc_side, theta_d)
-    return [pull(torch.ones_like(value)), *(push or (None,))], gradients, losses
-
-
-def _parted(extras: Sequence[Any]) -> tuple[list[OfGradients], list[Any]]:
-    """The extra losses that are functions of the players' gradients, and the others."""
-    shared = [extra for extra in extras if isinstance(extra, OfGradients)]
-    return shared, [extra for extra in extras if not isinstance(extra, OfGradients)]
-
-
-def _sum(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
-    return b if a is None else a if b is None else a + b
-
-
-def _with_parts(extra: Any, point: Players, batch: Any, t: Any) -> Any:
-    """The extra loss with the parts that it holds constant, if any, taken at this point."""
-    if not isinstance(extra, Held):
-        return extra
-    parts = extra.parts(*point, batch, t)
-    return lambda d, g, batch, t: extra.value(d, g, batch, t, parts)
-
-
-def checked_rates(rates: Any) -> Rates:
+def check_rates(rates: Rates) -> Rates:
     """The pair of rates, each a finite number or one-element tensor >= 0."""
     if not isinstance(rates, tuple | list) or len(rates) != 2:
         fail("rates", rates, "a pair (discriminator's, generator's)")
@@ -181,28 +264,12 @@ def checked_rates(rates: Any) -> Rates:
     return rates[0], rates[1]
 
 
-def _extra_losses(game: Game, penalties: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    if not isinstance(penalties, tuple | list):
-        fail("penalties", penalties, "a list of penalties, as odegan.penalties makes them")
-    for penalty in penalties:
-        if not callable(penalty):
-            fail("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
-    pairs = [penalty(game) for penalty in penalties]
-    for pair in pairs:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            fail("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
-    return [d for d, _ in pairs if d is not None], [g for _, g in pairs if g is not None]
+def _total(terms: Sequence[Any], gradients: Players, t: Time) -> torch.Tensor:
+    """The sum of terms that are functions of the players' gradients, at these."""
+    named = dict(zip(BOTH, gradients, strict=True))
+    values = [term.weighted(term.function(tuple(named[p] for p in term.players), t), t) for term in terms]
+    return sum(values[1:], values[0])
 
 
-def _scaled(gradient: torch.Tensor, rate: Any) -> torch.Tensor:
-    """-rate * gradient, without a multiplication for the usual rate 1."""
-    if isinstance(rate, torch.Tensor):
-        return -rate.to(gradient).reshape(()) * gradient
-    return -gradient if rate == 1 else -rate * gradient
-
-
-def _clipped(gradient: torch.Tensor, clip: float | None) -> torch.Tensor:
-    if clip is None:
-        return gradient
-    norm = torch.linalg.vector_norm(gradient)
-    return gradient * (clip / norm.clamp(min=clip))
+def _sum(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    return b if a is None else a if b is None else a + b

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from tqdm.auto import trange
 
-from odegan.field.penalty_terms import Held
-from odegan.field.training_field import Pieces
+from odegan.field.penalty_terms import WithConstants
+from odegan.field.training_field import penalty_terms
 from odegan.flows.proximal import ROUNDING, Proximal, proximal
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, PlayerLoss
 from odegan.training.solution import Solution
 from odegan.training.state import check_state
@@ -107,7 +108,9 @@ def minimizing_movement(
         _check_potential(game, states[0], draw(0))
         buffers = game.initial_buffers(states[0])
         for k in trange(steps, desc=progress if isinstance(progress, str) else "odegan", disable=not progress):
-            seen = draw(k).with_buffers(buffers) if buffers else draw(k)
+            seen = draw(k)
+            if buffers and seen is not None:
+                seen = replace(seen, buffers=buffers)
             state, pair = _step(game, losses, states[-1], scale, order, seen, k * tau, tolerance)
             if not all(inner.solved for inner in pair):
                 raise InnerProblemError(_unsolved(k, tau, pair, tolerance), _solution(states, solved, tau, "stopped"))
@@ -149,8 +152,8 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
     for penalty in penalties if isinstance(penalties, tuple | list) else ():
         if getattr(penalty, "replay", None) is not None:
             fail("penalties", penalty, "without replay buffers here; use buffer=0")
-    extras = Pieces(game, penalties, (1.0, 1.0), None).extras
-    if any(isinstance(extra, Held) for extra in [*extras["disc"], *extras["gen"]]):
+    extras = penalty_terms(game, penalties)
+    if any(isinstance(extra, WithConstants) for extra in [*extras["disc"], *extras["gen"]]):
         fail(
             "penalties",
             list(penalties),
@@ -198,15 +201,12 @@ def _checked_metric(metric: Any, y0: torch.Tensor) -> torch.Tensor:
     return weights
 
 
-def _checked_batch(batch: Any) -> Callable[[int], Any]:
+def _checked_batch(batch: Any) -> Callable[[int], Batch | None]:
     """The batch as a function of the step's number."""
     if callable(batch):
-        return lambda k: Batch(*batch(k))
-    if batch is None:
-        return lambda k: None
-    if not isinstance(batch, tuple | list) or not 2 <= len(batch) <= 5:
-        fail("batch", type(batch).__name__, "None, a (real, latent), or a function of the step's number")
-    return lambda k: Batch(*batch)
+        return lambda k: as_batch(batch(k))
+    fixed = as_batch(batch)
+    return lambda k: fixed
 
 
 def _unsolved(k: int, tau: float, pair: Sequence[Proximal], tolerance: float) -> str:

@@ -1,83 +1,89 @@
-"""What one evaluation of the field sees besides the time and the parameters."""
+"""What one evaluation of the field reads besides the time and the parameters."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 
+from odegan.utils.checks import fail
 
-class Batch(tuple):
-    """One minibatch: ``Batch(real, latent, noise=None, replay=None, buffers=None)``, indexable in that order.
 
-    real: (B, ...) data; latent: (B, ...) the generator's input; noise: extra randomness a loss may want; replay: stored
-    samples of penalties with memory; buffers: module buffers that move between steps (spectral norm's u and v), by name.
-    Ensembles put a member dimension first in every tensor. Absent parts are None and are invisible to ``torch.vmap``
-    and ``tree_map``, so that ``in_dims=0`` maps over whatever is there.
+@dataclass(eq=False)
+class Batch:
+    """One minibatch of B samples. Absent parts are None.
+
+    Attributes:
+        real: data (B, ...).
+        latent: the generator's inputs (B, ...).
+        label: classes of the real samples (B,), for class-conditional networks.
+        fake_label: classes of the generated samples (B,); None: those of the real ones.
+        noise: uniform numbers (B,) in [0, 1) for the penalties that mix real and generated samples.
+        replay: stored samples of penalties with a replay buffer: name -> (real (B, ...), fake (B, ...)).
+        buffers: module buffers that move between steps, as spectral norm's u and v: name -> tensor.
+
+    Ensembles put a member dimension first in every tensor, segments the steps before it. The class is registered as a
+    pytree in which absent parts do not appear, so ``torch.vmap(f, in_dims=0)`` maps over whatever is there. A batch unpacks
+    as ``real, latent = batch``, and every public function takes such a plain pair too.
+
+    Examples:
+        >>> batch = Batch(torch.zeros(8, 2), torch.zeros(8, 5))
+        >>> real, latent = batch
+        >>> len(pytree.tree_leaves(batch))
+        2
     """
 
-    __slots__ = ()
+    # Typed as present, which they are in every batch that a game of networks reads.
+    real: torch.Tensor = None  # type: ignore[assignment]
+    latent: torch.Tensor = None  # type: ignore[assignment]
+    label: torch.Tensor | None = None
+    fake_label: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
+    replay: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None = None
+    buffers: dict[str, torch.Tensor] | None = None
 
-    def __new__(
-        cls,
-        real: torch.Tensor | None = None,
-        latent: torch.Tensor | None = None,
-        noise: Any = None,
-        replay: Any = None,
-        buffers: Any = None,
-    ) -> Batch:
-        """Collect the parts; see the class."""
-        return super().__new__(cls, (real, latent, noise, replay, buffers))
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """(real, latent)."""
+        return iter((self.real, self.latent))
 
-    @property
-    def real(self) -> torch.Tensor:
-        """Data samples (B, ...)."""
-        return self[0]
-
-    @property
-    def latent(self) -> torch.Tensor:
-        """The generator's inputs (B, ...)."""
-        return self[1]
-
-    @property
-    def noise(self) -> Any:
-        """Extra randomness, or None."""
-        return self[2]
-
-    @property
-    def replay(self) -> Any:
-        """Stored samples of penalties with memory, or None."""
-        return self[3]
-
-    @property
-    def buffers(self) -> Any:
-        """Module buffers that move between steps, by name, or None."""
-        return self[4]
-
-    def with_buffers(self, buffers: Any) -> Batch:
-        """The same batch with these buffers."""
-        return Batch(self[0], self[1], self[2], self[3], buffers)
-
-    def with_noise(self, noise: Any) -> Batch:
-        """The same batch with this noise."""
-        return Batch(self[0], self[1], noise, self[3], self[4])
-
-    def with_replay(self, replay: Any) -> Batch:
-        """The same batch with these stored samples."""
-        return Batch(self[0], self[1], self[2], replay, self[4])
+    def __getitem__(self, i: int) -> torch.Tensor:
+        """Part 0 (real) or 1 (latent) of the pair."""
+        return (self.real, self.latent)[i]
 
 
-def _flatten(batch: Batch) -> tuple[list[Any], tuple[int, ...]]:
-    present = tuple(i for i, part in enumerate(batch) if part is not None)
-    return [batch[i] for i in present], present
+_NAMES = tuple(field.name for field in fields(Batch))
 
 
-def _unflatten(parts: Any, present: tuple[int, ...]) -> Batch:
-    whole: list[Any] = [None] * 5
-    for i, part in zip(present, parts, strict=True):
-        whole[i] = part
-    return Batch(*whole)
+def _flatten(batch: Batch) -> tuple[list[Any], tuple[str, ...]]:
+    present = tuple(name for name in _NAMES if getattr(batch, name) is not None)
+    return [getattr(batch, name) for name in present], present
 
 
-pytree.register_pytree_node(Batch, _flatten, _unflatten, serialized_type_name="odegan.Batch")
+def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[pytree.KeyEntry, Any]], tuple[str, ...]]:
+    parts, present = _flatten(batch)
+    return [(pytree.GetAttrKey(name), part) for name, part in zip(present, parts, strict=True)], present
+
+
+def _unflatten(parts: Iterable[Any], present: tuple[str, ...]) -> Batch:
+    return Batch(**dict(zip(present, parts, strict=True)))
+
+
+pytree.register_pytree_node(
+    Batch, _flatten, _unflatten, serialized_type_name="odegan.Batch", flatten_with_keys_fn=_flatten_with_keys
+)
+
+
+def as_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch | None:
+    """A ``Batch`` from one, from a pair (real, latent), or None from None.
+
+    Raises:
+        ArgumentError: for anything else.
+    """
+    if batch is None or isinstance(batch, Batch):
+        return batch
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return Batch(batch[0], batch[1])
+    fail("batch", type(batch).__name__, "an odegan.Batch, a pair (real, latent), or None")

@@ -61,7 +61,7 @@ def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(real, latent) of a batch; refused where it has not as many of both."""
     if batch is None:
         raise ArgumentError("data: got None; a game of networks needs data and latents")
-    real, latent = batch[0], batch[1]
+    real, latent = batch
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
         fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
     if real.shape[:1] != latent.shape[:1]:

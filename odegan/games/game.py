@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
+from odegan.games.batch import Batch, as_batch
+from odegan.games.losses import Loss
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError, fail, whole
 
 Players = tuple[torch.Tensor, torch.Tensor]
+Player = Literal["disc", "gen"]
 PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
@@ -39,6 +42,7 @@ class Game:
             event: it acts on y after every fixed step, or after every refresh interval of an adaptive solver, and never
             within one. It must be idempotent and vmap over members.
         couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
+        loss: the objective as functions of logits, where there is one, for penalties that read it.
         name: what messages and checkpoints call it.
 
     Examples:
@@ -63,6 +67,7 @@ class Game:
         solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         project: Callable[[torch.Tensor], torch.Tensor] | None = None,
         couples_batch: bool | None = False,
+        loss: Loss | None = None,
         name: str = "game",
     ) -> None:
         for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
@@ -85,6 +90,7 @@ class Game:
         self._real, self._fake = real, fake
         self.critic, self.solution, self.project = critic, solution, project
         self.couples_batch = self.critic_couples_batch = couples_batch
+        self.loss = loss
         self.name = name
 
     @property
@@ -100,44 +106,95 @@ class Game:
 
     @unaffected
     def losses(self, y: torch.Tensor, batch: Any = None) -> Players:
-        """(disc_loss, gen_loss) at y (P,), two scalars."""
+        """(disc_loss, gen_loss) at y (P,), two scalars. batch: ``Batch``, a pair (real, latent), or None."""
         theta_d, theta_g = self.split(y)
+        batch = as_batch(batch)
         return self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
 
-    def gradients(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
-        """(d disc_loss / d theta_d, d gen_loss / d theta_g)."""
-        return self.gradients_and_losses(theta_d, theta_g, batch)[0]
+    @overload
+    def gradients(
+        self,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None = ...,
+        *,
+        with_losses: Literal[False] = ...,
+    ) -> Players: ...
 
-    def disc_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
-        """d disc_loss / d theta_d, of shape (n_disc,)."""
-        return self.disc_gradient_and_loss(theta_d, theta_g, batch)[0]
+    @overload
+    def gradients(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ..., *, with_losses: Literal[True]
+    ) -> tuple[Players, Players]: ...
 
-    def gen_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
-        """d gen_loss / d theta_g, of shape (n_gen,)."""
-        return self.gen_gradient_and_loss(theta_d, theta_g, batch)[0]
+    def gradients(
+        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, *, with_losses: bool = False
+    ) -> Players | tuple[Players, Players]:
+        """(d disc_loss / d theta_d (n_disc,), d gen_loss / d theta_g (n_gen,)) at one point.
 
-    def gradients_and_losses(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
-    ) -> tuple[Players, Players]:
+        With ``with_losses`` the pair of that and of (disc_loss, gen_loss), which the same pass gives.
+        """
+        gradients, losses = self._evaluate(theta_d, theta_g, batch)
+        return (gradients, losses) if with_losses else gradients
+
+    @overload
+    def player_gradient(
+        self,
+        player: Player,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None = ...,
+        *,
+        with_loss: Literal[False] = ...,
+    ) -> torch.Tensor: ...
+
+    @overload
+    def player_gradient(
+        self,
+        player: Player,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None = ...,
+        *,
+        with_loss: Literal[True],
+    ) -> Players: ...
+
+    def player_gradient(
+        self,
+        player: Player,
+        theta_d: torch.Tensor,
+        theta_g: torch.Tensor,
+        batch: Batch | None = None,
+        *,
+        with_loss: bool = False,
+    ) -> torch.Tensor | Players:
+        """The gradient of one player's own loss in its own parameters, "disc": (n_disc,), "gen": (n_gen,).
+
+        With ``with_loss`` the pair of that and of the loss.
+        """
+        gradient, loss = self._evaluate_player(player, theta_d, theta_g, batch)
+        return (gradient, loss) if with_loss else gradient
+
+    # What games that can share work override.
+    def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
         """Both players' gradients and losses at one point."""
         if self._gradients is not None:
             losses = self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
             return self._gradients(theta_d, theta_g, batch), losses
-        grad_d, loss_d = self.disc_gradient_and_loss(theta_d, theta_g, batch)
-        grad_g, loss_g = self.gen_gradient_and_loss(theta_d, theta_g, batch)
+        grad_d, loss_d = self._evaluate_player("disc", theta_d, theta_g, batch)
+        grad_g, loss_g = self._evaluate_player("gen", theta_d, theta_g, batch)
         return (grad_d, grad_g), (loss_d, loss_g)
 
-    def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
-        """(d disc_loss / d theta_d, disc_loss)."""
-        if self._gradients is not None:
-            return self._gradients(theta_d, theta_g, batch)[0], self.disc_loss(theta_d, theta_g, batch)
-        return gradient_and_value(lambda theta: self.disc_loss(theta, theta_g, batch), theta_d)
-
-    def gen_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
-        """(d gen_loss / d theta_g, gen_loss)."""
+    def _evaluate_player(
+        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
+    ) -> Players:
+        """One player's gradient and loss at one point."""
+        if player == "disc":
+            if self._gradients is not None:
+                return self._gradients(theta_d, theta_g, batch)[0], self.disc_loss(theta_d, theta_g, batch)
+            return gradient_and_value(lambda own: self.disc_loss(own, theta_g, batch), theta_d)
         if self._gradients is not None:
             return self._gradients(theta_d, theta_g, batch)[1], self.gen_loss(theta_d, theta_g, batch)
-        return gradient_and_value(lambda theta: self.gen_loss(theta_d, theta, batch), theta_g)
+        return gradient_and_value(lambda own: self.gen_loss(theta_d, own, batch), theta_g)
 
     @unaffected
     def init(self, seed: int | None = None) -> torch.Tensor:
@@ -171,7 +228,7 @@ class Game:
             return self._real(batch)
         if batch is None:
             raise ArgumentError(f"batch: got None; {self.name} reads its real samples from it")
-        return batch[0]
+        return batch.real
 
     def fake(self, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
         """The generated samples (B, ...) of a batch."""
@@ -179,7 +236,7 @@ class Game:
             raise ArgumentError(f"fake: {self.name} has no generated samples")
         return self._fake(theta_g, batch)
 
-    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+    def critic_fn(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
         """The critic as a function of samples (n, ...) alone, with the batch's module buffers."""
         if self.critic is None:
             raise ArgumentError(f"critic: {self.name} has none")
@@ -208,13 +265,13 @@ class Game:
         """The same buffers after a step that ended in y: a pure map, applied between steps."""
         return buffers
 
-    def prepared(self, y: torch.Tensor, batch: Any) -> Game:
-        """This game as a run from y on such batches sees it, after ``check``; nothing is stored on the game itself."""
+    def check(self, y: torch.Tensor, batch: Batch | None) -> None:
+        """Refuse a batch that this game cannot use, before a run starts."""
+
+    def prepared(self, y: torch.Tensor, batch: Batch | None) -> Game:
+        """The game as a run uses it: checked with the run's y (P,) and first batch, this game itself unchanged."""
         self.check(y, batch)
         return self
-
-    def check(self, y: torch.Tensor, batch: Any) -> None:
-        """Refuse a batch that this game cannot use, before a run starts."""
 
 
 def check_game(game: Any) -> None:

@@ -11,17 +11,17 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from odegan.games import losses
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, as_batch
 from odegan.games.examine import Examined, examine
 from odegan.games.export import export
-from odegan.games.game import Game, Players
+from odegan.games.game import Game, Player, Players
 from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
-from odegan.games.shared_backward import gradients_in_one_pass, serves_both
+from odegan.games.shared_backward import serves_both, shared_gradients
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import RAISED, CannotTakeError, reason, tried
 from odegan.utils.ambient import unaffected
-from odegan.utils.autodiff import gradient_and_value, pullback
+from odegan.utils.autodiff import gradient_and_value, vjp
 from odegan.utils.checks import ArgumentError, fail
 from odegan.utils.random_streams import check_seed, reseed
 
@@ -74,6 +74,8 @@ def gan(
 class NetworkGame(Game):
     """The game of two modules; made by ``gan``."""
 
+    loss: losses.Loss
+
     def __init__(
         self,
         generator: nn.Module,
@@ -96,7 +98,6 @@ class NetworkGame(Game):
                 (self.generator.values.dtype, self.discriminator.values.dtype),
                 "of one dtype",
             )
-        self.loss = loss
         self.latent: LatentShape = latent_shape(generator, latent)
         self._initialize = init
         super().__init__(
@@ -105,10 +106,11 @@ class NetworkGame(Game):
             self.discriminator.n,
             self.generator.n,
             critic=self.logits,
-            fake=lambda theta_g, batch: self.generator(theta_g, _read(batch)[1], _buffers(batch)),
+            fake=self._fakes,
             init=self._start,
             sample=self._draw,
             couples_batch=None,
+            loss=loss,
             name="gan",
         )
         self._try_latents(guessed=latent is None)
@@ -118,65 +120,72 @@ class NetworkGame(Game):
         """Logits (n,) of samples x (n, ...)."""
         return _flat_logits(self.discriminator(theta_d, x), x)
 
-    def judge(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The discriminator as a function of samples alone, with the batch's buffers."""
-        forward = self.discriminator.bind(theta_d, _buffers(batch))
+    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The discriminator as a function of samples (n, ...) -> logits (n,), with the batch's buffers."""
+        forward = self.discriminator.bind(theta_d, batch.buffers if batch is not None else None)
         return lambda x: _flat_logits(forward(x), x)
 
-    def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-        judge = self.judge(theta_d, _read(batch))
-        return self.loss.disc(judge(batch[0]), judge(self.generator(theta_g, batch[1], _buffers(batch))))
+    def _fakes(self, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        batch = _read(batch)
+        return self.generator(theta_g, batch.latent, batch.buffers)
 
-    def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
-        judge = self.judge(theta_d, _read(batch))
-        real = judge(batch[0]) if self.loss.gen_sees_real else None
-        return self._gen_loss_and_logits(judge, real, theta_g, batch)[0]
+    def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        batch = _read(batch)
+        critic = self.critic_fn(theta_d, batch)
+        return self.loss.disc(critic(batch.real), critic(self._fakes(theta_g, batch)))
 
-    def _gen_loss_and_logits(self, judge: Any, real: Any, theta_g: torch.Tensor, batch: Any) -> Players:
-        fake = judge(self.generator(theta_g, batch[1], _buffers(batch)))
-        return self.loss.gen(fake if real is None else real, fake), fake
+    def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        batch = _read(batch)
+        critic = self.critic_fn(theta_d, batch)
+        fake = critic(self._fakes(theta_g, batch))
+        return self.loss.gen(critic(batch.real) if self.loss.gen_sees_real else fake, fake)
 
-    def gradients_and_losses(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None
-    ) -> tuple[Players, Players]:
-        """Both gradients from one pass through D where that is exact (``gradients_in_one_pass``), else from one forward pass.
+    def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
+        """Both gradients from one backward pass through D where that is exact (``shared_gradients``), else one forward pass.
 
-        Then the generator's pullback is nested in the discriminator's, so that each backward pass through D computes only
-        what its player needs: gradients of inputs for G, of weights for D.
+        Then the generator's vjp is nested in the discriminator's, so that each backward pass through D computes only what its
+        player needs: gradients of inputs for G, of weights for D.
         """
-        _read(batch)
+        batch = _read(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
         if self.critic_couples_batch is False and not halves and serves_both(self.loss, theta_d):
-            shared = gradients_in_one_pass(
-                lambda theta: self.generator(theta, batch[1], _buffers(batch)),
-                lambda theta: self.judge(theta, batch),
+            shared = shared_gradients(
+                lambda theta: self._fakes(theta, batch),
+                lambda theta: self.critic_fn(theta, batch),
                 self.loss,
                 theta_d,
                 theta_g,
-                batch[0],
+                batch.real,
             )
             if shared is not None:
                 return shared
 
-        def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, Any]:
-            judge = self.judge(theta, batch)
-            real = judge(batch[0])
-            loss_g, pull_g, fake = pullback(
-                lambda inner: self._gen_loss_and_logits(judge, real, inner, batch), theta_g, aux_only=True
-            )
-            grad_g = pull_g(torch.ones_like(loss_g))
-            return self.loss.disc(real, fake), (grad_g, loss_g)
+        def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+            critic = self.critic_fn(theta, batch)
+            real = critic(batch.real)
 
-        loss_d, pull_d, (grad_g, loss_g) = pullback(disc_side, theta_d)
-        return (pull_d(torch.ones_like(loss_d)), grad_g), (loss_d, loss_g)
+            def gen_side(inner: torch.Tensor) -> Players:
+                fake = critic(self._fakes(inner, batch))
+                return self.loss.gen(real if self.loss.gen_sees_real else fake, fake), fake
 
-    def disc_gradient_and_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> Players:
-        """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
-        generated = self.generator(theta_g, _read(batch)[1], _buffers(batch))
+            loss_g, vjp_gen, fake = vjp(gen_side, theta_g, aux_only=True)
+            return self.loss.disc(real, fake), (vjp_gen(torch.ones_like(loss_g)), loss_g)
+
+        loss_d, vjp_disc, (grad_g, loss_g) = vjp(disc_side, theta_d)
+        return (vjp_disc(torch.ones_like(loss_d)), grad_g), (loss_d, loss_g)
+
+    def _evaluate_player(
+        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
+    ) -> Players:
+        """One player's gradient and loss; for D the generated samples are made outside the differentiated part."""
+        if player == "gen":
+            return super()._evaluate_player(player, theta_d, theta_g, batch)
+        batch = _read(batch)
+        fakes = self._fakes(theta_g, batch)
 
         def loss(theta: torch.Tensor) -> torch.Tensor:
-            judge = self.judge(theta, batch)
-            return self.loss.disc(judge(batch[0]), judge(generated))
+            critic = self.critic_fn(theta, batch)
+            return self.loss.disc(critic(batch.real), critic(fakes))
 
         return gradient_and_value(loss, theta_d)
 
@@ -244,13 +253,24 @@ class NetworkGame(Game):
         run = copy.copy(self)
         run.generator = copy.copy(self.generator)
         run.discriminator = copy.copy(self.discriminator)
+        run._bind()
         run.check(y, batch)
         return run
+
+    def _bind(self) -> None:
+        """Have the game's functions be those of this copy."""
+        self.disc_loss = self._disc_loss
+        self.gen_loss = self._gen_loss
+        self.critic = self.logits
+        self._fake = self._fakes
+        self._init = self._start
+        self._sample = self._draw
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Refuse what cannot work with a batch, and decide what couples its samples; see ``prepared``."""
         y = y.detach()
-        first = batch if y.ndim == 1 or batch is None else tree_map(lambda x: x[0], batch)
+        batch = _read(batch)
+        first = batch if y.ndim == 1 else tree_map(lambda x: x[0], batch)
         self._learn(y if y.ndim == 1 else y[0], first)
         with torch.no_grad():
             try:
@@ -268,7 +288,7 @@ class NetworkGame(Game):
     def _learn(self, y: torch.Tensor, batch: Any) -> None:
         theta_d, theta_g = self.split(y)
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch)
-        _flat_logits(found.discriminator.output, batch[0])
+        _flat_logits(found.discriminator.output, batch.real)
         self._keep(found)
 
     def _keep(self, found: Examined) -> None:
@@ -294,7 +314,7 @@ class NetworkGame(Game):
         # Real data are spread out; an untrained generator's samples need not be.
         x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
         try:
-            self._learn(torch.cat([theta_d, theta_g]), (x, latent))
+            self._learn(torch.cat([theta_d, theta_g]), Batch(x, latent))
         except CannotTakeError:
             if not guessed:
                 raise
@@ -306,16 +326,14 @@ def _refuse_evaluation(what: str, error: Exception) -> NoReturn:
     raise ArgumentError(f"{what} ({reason(error)})") from error
 
 
-def _read(batch: Any) -> Any:
+def _read(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch:
     """The batch, refused unless it has real samples and latents."""
-    if batch is None or len(batch) < 2:
-        got = "None" if batch is None else f"{len(batch)} part"
+    if not isinstance(batch, Batch):
+        batch = as_batch(batch)
+    if batch is None or batch.latent is None or batch.real is None:
+        got = "None" if batch is None else "a part that is None"
         raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
     return batch
-
-
-def _buffers(batch: Any) -> dict[str, torch.Tensor] | None:
-    return batch.buffers if isinstance(batch, Batch) else None
 
 
 def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

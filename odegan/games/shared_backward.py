@@ -1,4 +1,4 @@
-"""One pass through the discriminator for all samples and both players, where the slopes of their losses are proportional."""
+"""One backward pass through D for all samples and both players, where the slopes of their losses are proportional."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from odegan.games.game import Players
 from odegan.games.losses import Loss
-from odegan.utils.autodiff import needs_transforms, pullback, recorded
+from odegan.utils.autodiff import needs_transforms, recorded, vjp
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -17,9 +17,9 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 WIDEST_LOGIT = {torch.float64: 20.0, torch.float32: 40.0}
 
 
-def gradients_in_one_pass(
+def shared_gradients(
     generate: Forward,
-    judge: Callable[[torch.Tensor], Forward],
+    critic: Callable[[torch.Tensor], Forward],
     loss: Loss,
     theta_d: torch.Tensor,
     theta_g: torch.Tensor,
@@ -33,25 +33,25 @@ def gradients_in_one_pass(
 
     Args:
         generate: theta_g -> generated samples (B, ...).
-        judge: theta_d -> the discriminator, samples (B, ...) -> logits (B,).
+        critic: theta_d -> the discriminator, samples (B, ...) -> logits (B,).
         loss: with a ratio.
         theta_d: the discriminator's parameters.
         theta_g: the generator's parameters.
         real: samples (B, ...).
     """
     assert loss.ratio is not None
-    fake, pull_gen, _ = pullback(lambda theta: (generate(theta), ()), theta_g)
+    fake, vjp_gen, _ = vjp(lambda theta: (generate(theta), ()), theta_g)
 
     def disc_side(theta: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        on_real, on_fake = judge(theta)(torch.cat([real, x])).split([len(real), len(x)])
+        on_real, on_fake = critic(theta)(torch.cat([real, x])).split([len(real), len(x)])
         return loss.disc(on_real, on_fake), on_fake
 
-    loss_d, pull_disc, on_fake = pullback(disc_side, theta_d, fake)
+    loss_d, vjp_disc, on_fake = vjp(disc_side, theta_d, fake)
     if not loss.constant_ratio and bool(on_fake.detach().abs().max() > WIDEST_LOGIT.get(on_fake.dtype, 0.0)):
         return None
-    grad_d, slopes = pull_disc(torch.ones_like(loss_d))
+    grad_d, slopes = vjp_disc(torch.ones_like(loss_d))
     scale = loss.ratio(on_fake).reshape(-1, *(1,) * (fake.ndim - 1))
-    return (grad_d, pull_gen(scale * slopes)), (loss_d, loss.gen(on_fake, on_fake))
+    return (grad_d, vjp_gen(scale * slopes)), (loss_d, loss.gen(on_fake, on_fake))
 
 
 def serves_both(loss: Loss, theta: torch.Tensor) -> bool:

@@ -8,13 +8,9 @@ from typing import Any
 
 import torch
 
-from odegan.data.replay import Replay
-from odegan.field.penalty_terms import Held, OfMean, Term
+from odegan.field.penalty_terms import Function, Term, Weight, as_term
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, fail, number
-
-Weight = float | torch.Tensor | Callable[[Any], Any]
-ExtraLoss = Callable[[torch.Tensor, torch.Tensor, Any, Any], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,37 +18,33 @@ class Penalty:
     """A named penalty: calling it with a game gives (extra_disc_loss, extra_gen_loss), either of which may be None.
 
     Each extra loss is a function (theta_d, theta_g, batch, t) -> scalar and is differentiated with respect to its own
-    player's parameters only. ``terms`` makes the unweighted pair from a game; ``weight`` is a number, a tensor
-    (differentiable) or a function of time. ``settings`` are the other arguments, for messages and checkpoints;
-    ``replay`` the buffers that a run keeps for it between steps; ``noise`` says that it reads uniform numbers (B,) from
-    ``batch.noise``; ``divisible`` that each term is a mean over the batch or an ``OfMean``, so that the batch may come in
-    parts.
+    player's parameters only.
+
+    Attributes:
+        name: what messages and tables call it.
+        weight: a number, a tensor (differentiable) or a function of time.
+        terms: game -> the unweighted pair.
+        settings: the other arguments, for messages and checkpoints.
+        replay: capacity, in batches, of the replay buffers that a run keeps for it between steps; None: it keeps none.
+        noise: whether it reads uniform numbers (B,) from ``batch.noise``.
+        divisible: whether each term is a mean over the batch or a ``BatchMeanTerm``, so that the batch may come in parts.
     """
 
     name: str
     weight: Weight
-    terms: Callable[[Game], tuple[Term | None, Term | None]]
+    terms: Callable[[Game], tuple[Term | Function | None, Term | Function | None]]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    replay: Replay | None = None
+    replay: int | None = None
     noise: bool = False
     divisible: bool = True
 
-    def __call__(self, game: Game) -> tuple[ExtraLoss | None, ExtraLoss | None]:
+    def __call__(self, game: Game) -> tuple[Term | None, Term | None]:
         """The weighted extra losses for this game."""
         disc, gen = self.terms(game)
         return self._weighted(disc), self._weighted(gen)
 
-    def _weighted(self, term: Term | None) -> ExtraLoss | None:
-        if term is None:
-            return None
-        if isinstance(term, OfMean):
-            return replace(term, function=lambda mean, t: self._at(t) * term.function(mean, t))
-        if isinstance(term, Held):
-            return Held(term.parts, lambda d, g, batch, t, parts: self._at(t) * term.value(d, g, batch, t, parts))
-        return lambda theta_d, theta_g, batch, t: self._at(t) * term(theta_d, theta_g, batch, t)
-
-    def _at(self, t: Any) -> Any:
-        return at_time(self.weight, t)
+    def _weighted(self, extra: Term | Function | None) -> Term | None:
+        return None if extra is None else replace(as_term(extra), weight=self.weight)
 
     def __repr__(self) -> str:
         """``name(weight, ...)``."""
@@ -77,7 +69,7 @@ def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False
 _NEEDS: dict[str, tuple[Callable[[Game], Any], str]] = {
     "critic": (lambda game: game.critic is not None, "a critic D(x)"),
     "fake": (lambda game: game.makes_fakes, "generated samples"),
-    "loss": (lambda game: hasattr(getattr(game, "loss", None), "disc"), "a loss of logits"),
+    "loss": (lambda game: game.loss is not None, "a loss of logits"),
 }
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from odegan.data.replay import Replay
-from odegan.field.penalty_terms import Term
+from odegan.field.penalty_terms import Function
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight, need
 from odegan.utils.checks import ArgumentError, choose, whole
@@ -18,7 +18,7 @@ Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
 _KINDS: dict[str, Kind] = {
     "square": lambda game, real, fake: (real**2).mean() + (fake**2).mean(),
     "abs": lambda game, real, fake: real.abs().mean() + fake.abs().mean(),
-    "loss": lambda game, real, fake: game.loss.disc(real, fake),  # type: ignore[attr-defined]
+    "loss": lambda game, real, fake: game.loss.disc(real, fake),  # type: ignore[union-attr]
     "one_sided": lambda game, real, fake: torch.relu(real).mean() + torch.relu(-fake).mean(),
 }
 
@@ -52,15 +52,15 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
         closed_loop(10.0, kind='square', buffer=100)
     """
     measure = _KINDS[choose("kind", kind, _KINDS)]
-    replay = Replay(buffer) if whole("buffer", buffer) else None
+    replay = whole("buffer", buffer) or None
 
-    def terms(game: Game) -> tuple[Term, None]:
+    def terms(game: Game) -> tuple[Function, None]:
         need(game, "closed_loop", "critic", "fake", *(["loss"] if kind == "loss" else []))
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            judge = game.judge(theta_d, batch)
+            critic = game.critic_fn(theta_d, batch)
             real, fake = (game.real(batch), game.fake(theta_g, batch)) if replay is None else _stored(batch, replay)
-            return measure(game, judge(real), judge(fake))
+            return measure(game, critic(real), critic(fake))
 
         return term, None
 
@@ -68,11 +68,11 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     return Penalty("closed_loop", checked_weight(weight), terms, settings, replay=replay)
 
 
-def _stored(batch: Any, replay: Replay) -> tuple[torch.Tensor, torch.Tensor]:
-    kept = getattr(batch, "replay", None)
-    if kept is None or replay.key not in kept:
+def _stored(batch: Any, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
+    kept = batch.replay if isinstance(batch, Batch) else None
+    if kept is None or f"samples {capacity}" not in kept:
         raise ArgumentError(
             "batch.replay: got None; closed_loop reads its stored samples there, which odeint_gan and Stepper provide: use "
             "them, or buffer=0"
         )
-    return kept[replay.key]
+    return kept[f"samples {capacity}"]

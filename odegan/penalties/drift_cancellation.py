@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
-from odegan.field.penalty_terms import Held, Term
-from odegan.field.training_field import checked_rates
+from odegan.field.penalty_terms import Term, WithConstants
+from odegan.field.training_field import check_rates
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.autodiff import gradient_and_value
@@ -24,8 +25,8 @@ def drift_cancellation(
 
     Simultaneous Euler with step h follows, up to h^2, the flow of the losses with these terms *added*; subtracting them
     makes Euler follow the original flow to second order. The bracket is constant under differentiation and re-evaluated
-    along the way: it is taken at the point, outside the differentiated function (see ``Held``), so that the field's own
-    derivatives (jvp, spectrum) are exact, through plain autograd and torch.func alike.
+    along the way: it is taken at the point, outside the differentiated function (see ``WithConstants``), so that the
+    field's own derivatives (jvp, spectrum) are exact, through plain autograd and torch.func alike.
 
     Limits: meant for ``solver="euler"`` with the same step size and placement "field" (a step that is cut short at the end
     of a run has a smaller drift); both players' parts must be gradients of their losses; (d_q loss_p)^T [d_q loss_q] reads
@@ -48,7 +49,7 @@ def drift_cancellation(
     """
     if not (flag("self_terms", self_terms) | flag("interaction", interaction)):
         fail("self_terms, interaction", (self_terms, interaction), "True for at least one of them")
-    rate_d, rate_g = checked_rates(rates)
+    rate_d, rate_g = check_rates(rates)
 
     def terms(game: Game) -> tuple[Term, Term]:
         def disc_in_gen(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
@@ -57,8 +58,9 @@ def drift_cancellation(
         def gen_in_disc(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
             return gradient_and_value(lambda d: game.gen_loss(d, theta_g, batch), theta_d)[0]
 
-        disc = _term(game.disc_gradient, disc_in_gen, game.gen_gradient, rate_d, rate_g)
-        gen = _term(game.gen_gradient, gen_in_disc, game.disc_gradient, rate_g, rate_d)
+        grad_d, grad_g = partial(game.player_gradient, "disc"), partial(game.player_gradient, "gen")
+        disc = _term(grad_d, disc_in_gen, grad_g, rate_d, rate_g)
+        gen = _term(grad_g, gen_in_disc, grad_d, rate_g, rate_d)
         return disc, gen
 
     def _term(own: PlayerFunction, cross: PlayerFunction, opponent: PlayerFunction, rate: Any, other: Any) -> Term:
@@ -70,7 +72,7 @@ def drift_cancellation(
                 total = total - other / 2 * (cross(theta_d, theta_g, batch) * held).sum()
             return total
 
-        return Held(lambda theta_d, theta_g, batch, t: opponent(theta_d, theta_g, batch), value)
+        return WithConstants(value, constants=lambda theta_d, theta_g, batch, t: opponent(theta_d, theta_g, batch))
 
     settings = {"self_terms": self_terms, "interaction": interaction} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odegan.field.penalty_terms import Term, of_gradients
+from odegan.field.penalty_terms import Term, gradient_term
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 
@@ -22,6 +22,6 @@ def generator_gradient(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, None]:
-        return of_gradients(game, ("gen",), lambda means: (means[0] ** 2).sum()), None
+        return gradient_term(game, ("gen",), lambda gradients: (gradients[0] ** 2).sum()), None
 
     return Penalty("generator_gradient", checked_weight(weight), terms)

@@ -16,9 +16,9 @@ def input_gradient(game: Game, theta_d: torch.Tensor, batch: Any, x: torch.Tenso
     """grad_x D(x) of each sample, flat: x (n, ...) -> (n, numel of one sample)."""
     if game.critic_couples_batch:
         _refuse_coupled(game, "input_gradient")
-    judge = game.judge(theta_d, batch)
+    critic = game.critic_fn(theta_d, batch)
     # One gradient of the sum is every sample's own, because no layer couples them.
-    return gradient_and_value(lambda own: judge(own).sum(), x)[0].flatten(1)
+    return gradient_and_value(lambda own: critic(own).sum(), x)[0].flatten(1)
 
 
 def check_critic(game: Game, penalty: str, *parts: str) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import torch
+from einops import rearrange
+from torch.utils._pytree import tree_map
 
-from odegan.field.penalty_terms import OfMean, Term
+from odegan.field.penalty_terms import BatchMeanTerm, Statistic, Term
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
 from odegan.utils.checks import ArgumentError, fail, flag, whole
 
-Gradient = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
-Statistic = Callable[[torch.Tensor, torch.Tensor, Any, Any], Any]
+Gradient = Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]
 
 
 def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> Penalty:
@@ -58,9 +60,14 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
             def of_part(parts: int) -> Statistic:
                 return lambda d, g, batch, t: _chunk_means(game, gradient, d, g, batch, chunks, parts)
 
-            return OfMean(of_part(1), lambda means, t: _estimate(means[0], means[1], chunks, unbiased) / 2, of_part)
+            return BatchMeanTerm(
+                lambda means, t: _estimate(means[0], means[1], chunks, unbiased) / 2,
+                statistic=of_part(1),
+                of_part=of_part,
+            )
 
-        return half_norm(game.gen_gradient), half_norm(game.disc_gradient)
+        grad_d, grad_g = partial(game.player_gradient, "disc"), partial(game.player_gradient, "gen")
+        return half_norm(grad_g), half_norm(grad_d)
 
     return Penalty("jare", checked_weight(weight), terms, {"chunks": chunks, "unbiased": unbiased})
 
@@ -72,7 +79,13 @@ def _estimate(mean: torch.Tensor, square: torch.Tensor, k: int, unbiased: bool) 
 
 
 def _chunk_means(
-    game: Game, gradient: Gradient, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, chunks: int, parts: int
+    game: Game,
+    gradient: Gradient,
+    theta_d: torch.Tensor,
+    theta_g: torch.Tensor,
+    batch: Batch | None,
+    chunks: int,
+    parts: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The means of g_k (n,) and of ||g_k||^2 over the chunks of a batch, or of one of the equal parts that it came in; all
     chunks' gradients are taken under one vmap.
@@ -83,15 +96,15 @@ def _chunk_means(
         raise ArgumentError("chunks: got a batch of None; there is nothing to divide")
     if chunks % parts:
         fail("chunks", chunks, f"a multiple of the {parts} parts (ranks, micro-batches) that a batch is divided into")
-    full, own = batch if isinstance(batch, Batch) else Batch(*batch), chunks // parts
+    own = chunks // parts
 
     def divided(x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] % own:
             fail("chunks", chunks, f"a divisor of the batch size {x.shape[0] * parts}")
-        return x.reshape(own, x.shape[0] // own, *x.shape[1:])
+        return rearrange(x, "(chunk sample) ... -> chunk sample ...", chunk=own)
 
-    samples = torch.utils._pytree.tree_map(divided, Batch(full.real, full.latent, full.noise))
-    gradients = torch.vmap(lambda chunk: gradient(theta_d, theta_g, chunk.with_buffers(full.buffers)))(samples)
+    samples = tree_map(divided, replace(batch, replay=None, buffers=None))
+    gradients = torch.vmap(lambda chunk: gradient(theta_d, theta_g, replace(chunk, buffers=batch.buffers)))(samples)
     return gradients.mean(0), (gradients**2).sum() / own
 
 

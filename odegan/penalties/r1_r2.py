@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odegan.field.penalty_terms import Term
+from odegan.field.penalty_terms import Function
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
@@ -19,7 +19,7 @@ def r1(weight: Weight) -> Penalty:
         r1(10.0)
     """
 
-    def terms(game: Game) -> tuple[Term, None]:
+    def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "r1")
         return lambda d, g, batch, t: (input_gradient(game, d, batch, game.real(batch)) ** 2).sum(1).mean() / 2, None
 
@@ -36,7 +36,7 @@ def r2(weight: Weight) -> Penalty:
         r2(10.0)
     """
 
-    def terms(game: Game) -> tuple[Term, None]:
+    def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "r2", "fake")
         return lambda d, g, batch, t: (input_gradient(game, d, batch, game.fake(g, batch)) ** 2).sum(1).mean() / 2, None
 

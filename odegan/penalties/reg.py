@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from odegan.field.penalty_terms import Term, of_gradients
+from odegan.field.penalty_terms import Term, gradient_term
 from odegan.field.training_field import BOTH
-from odegan.games.game import Game
+from odegan.games.game import Game, Player
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.checks import choose
 
@@ -43,12 +43,12 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
     return Penalty("reg", checked_weight(weight), terms, {"player": player, "norm": norm})
 
 
-def half_norms(game: Game, players: tuple[str, ...]) -> Term:
+def half_norms(game: Game, players: tuple[Player, ...]) -> Term:
     """1/2 sum ||g_p||^2 over these players' own gradients."""
-    return of_gradients(game, players, lambda means: torch.stack([(mean**2).sum() for mean in means]).sum() / 2)
+    return gradient_term(game, players, lambda gradients: torch.stack([(g**2).sum() for g in gradients]).sum() / 2)
 
 
-_NORMS: dict[str, dict[str, tuple[str, ...]]] = {
+_NORMS: dict[str, dict[str, tuple[Player, ...]]] = {
     "joint": {"disc": BOTH, "gen": BOTH},
     "opponent": {"disc": ("gen",), "gen": ("disc",)},
 }

@@ -8,7 +8,7 @@ import torch
 
 from odegan import solvers
 from odegan.field.penalty_terms import Term
-from odegan.field.training_field import checked_rates
+from odegan.field.training_field import BOTH, check_rates
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
 from odegan.utils.checks import choose
@@ -52,13 +52,13 @@ def truncation_error(
     error = tableau.error
     checked_weight(step_size, "step_size", strict=True)
     charged = _PLAYERS[choose("player", player, _PLAYERS)]
-    rate_d, rate_g = checked_rates(rates)
+    rates_of = dict(zip(BOTH, check_rates(rates), strict=True))
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
         def field(y: torch.Tensor, batch: Any) -> torch.Tensor:
             d, g = game.split(y)
             # Two separate gradients: the shared pass of game.gradients is not meant to be differentiated again.
-            return torch.cat([-rate_d * game.disc_gradient(d, g, batch), -rate_g * game.gen_gradient(d, g, batch)])
+            return torch.cat([-rate * game.player_gradient(p, d, g, batch) for p, rate in rates_of.items()])
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
             y = torch.cat([theta_d, theta_g])

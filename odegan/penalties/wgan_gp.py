@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from odegan.field.penalty_terms import Term
+from odegan.field.penalty_terms import Function
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
@@ -28,7 +28,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     """
     number("center", center, low=0.0)
 
-    def terms(game: Game) -> tuple[Term, None]:
+    def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "wgan_gp", "fake")
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
@@ -47,10 +47,10 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
 def _mixing(batch: Any, real: torch.Tensor) -> torch.Tensor | float:
     if batch is None:
         return 0.5
-    u = getattr(batch, "noise", None)
+    u = batch.noise
     if u is None:
         raise ArgumentError(
             "batch.noise: got None; wgan_gp reads uniform numbers (B,) there: use odeint_gan or Stepper, or give "
-            "Batch(real, latent, noise)"
+            "Batch(real, latent, noise=u)"
         )
     return u.reshape(-1, *([1] * (real.ndim - 1)))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from odegan.training.time_grid import SNAP, plain, tick
+from odegan.training.time_grid import SNAP, next_step, to_float
 from odegan.utils.checks import ArgumentError
 
 SHOWN = 6  # times that a message lists
@@ -18,8 +18,12 @@ SHOWN = 6  # times that a message lists
 
 def whole_intervals(run: Any, most: int) -> int | None:
     """How many refresh intervals come before one that the last time cuts short; None where none of the next ``most`` is."""
-    state, arguments, last = run.state, run.stepper.arguments, run.times[-1]
-    refresh, t, clock = arguments.refresh, state.t, state.aux["clock"]
+    state = run.state
+    options = run.stepper.options
+    last = run.times[-1]
+    refresh = options.refresh
+    t = state.t
+    counter = state.aux["counter"]
     for ahead in range(most):
         if t >= last:
             return None
@@ -27,9 +31,11 @@ def whole_intervals(run: Any, most: int) -> int | None:
             t, length = state.aux["start"] + (state.aux["index"] + ahead + 1) * float(refresh), float(refresh)
             cut = t > last + SNAP * length
         else:
-            h = arguments.step_at(t)
-            step = tick(clock, t, h, last)
-            t, clock, cut = step.end, step.clock, plain(step.h) < plain(h)
+            h = options.step_at(t)
+            step = next_step(counter, t, h, last)
+            t = step.end
+            counter = step.counter
+            cut = to_float(step.h) < to_float(h)
         if cut:
             return ahead
     return None

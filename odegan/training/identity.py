@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from odegan.games.game import Game
-from odegan.training.options import Arguments
+from odegan.training.options import Options
 from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import Ranks
 from odegan.utils.fingerprint import Fingerprint, fingerprint
 from odegan.utils.fingerprint.compare import differing, shown
 
-_NAMES = "step_size refresh rates placement players rtol atol clip options compile"
+_NAMES = "step_size refresh rates placement players rtol atol clip compile"
 
 
 def identify(
     game: Game,
     y0: torch.Tensor,
-    arguments: Arguments,
+    options: Options,
     data: Any,
     latent: Any,
     batch_size: int | None,
@@ -37,8 +37,9 @@ def identify(
         latent = getattr(game, "latent", None)
     users = callback if isinstance(callback, Sequence) else [callback]
     kept = [one for one in users if hasattr(one, "state_dict")]
-    parts = {"game": game, "loss": getattr(game, "loss", None), "solver": arguments.solver.name}
-    parts |= {"penalties": arguments.penalties} | {name: getattr(arguments, name) for name in _NAMES.split()}
+    parts: dict[str, Any] = {"game": game, "loss": game.loss, "solver": options.solver.name}
+    parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
+    parts["options"] = options.solver_options
     parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
     parts |= {"batch_size": batch_size, "seed": seeds, "fingerprint": stated}
     parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]

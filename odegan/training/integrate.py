@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from odegan.games.game import Game
 from odegan.training import callbacks as hooks
 from odegan.training import single_call
 from odegan.training.identity import check_same, identify
-from odegan.training.options import ON_NONFINITE, Arguments, StepSize, parse
+from odegan.training.options import ON_NONFINITE, Options, StepSize, parse
 from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.state import check_state, needs_graph
@@ -129,7 +128,8 @@ def odeint_gan(
         >>> sol.status, sol.stats["nfe"], torch.allclose(sol.ys, game.solution(sol.ts, sol.ys[0]), atol=1e-5)
         ('finished', 40, True)
     """
-    arguments = parse(
+    check_state(game, y0)
+    known = parse(
         solver=solver,
         step_size=step_size,
         refresh=refresh,
@@ -144,49 +144,49 @@ def odeint_gan(
         compile=compile,
         micro_batch=micro_batch,
         distributed=distributed,
+        projects=game.project is not None,
     )
-    check_state(game, y0)
-    arguments = replace(arguments, projects=game.project is not None)
     times = _times(t)
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
     _check_callbacks(callback)
-    _check_tolerances(arguments, y0)
+    _check_tolerances(known, y0)
     if not isinstance(progress, bool | str):
         fail("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
     seeds = member_seeds(seed, members)
-    arguments.check_run(data is not None, members)
-    if arguments.solver.opaque:
-        _check_opaque(arguments.solver.name, callback, needs_graph(arguments, y0, data))
+    known.check_run(data is not None, members)
+    if known.solver.opaque:
+        _check_opaque(known.solver.name, callback, needs_graph(known, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         fail("checkpoint", checkpoint, "a path")
     choose("resume", resume, RESUME)
-    minibatches = _minibatches(game, y0, data, latent, batch_size, seeds, arguments, workers)
-    graph = needs_graph(arguments, y0, data) and torch.is_grad_enabled()
+    game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers)
+    graph = needs_graph(known, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
         fail("distributed", True, "False where something requires a gradient")
-    stepper = Stepper.from_arguments(game, arguments)
-    stepper.check_divisible()
+    stepper = Stepper.from_options(game, known)
+    stepper.check_divisible(game)
     identity = Fingerprint({}, [])
     if checkpoint is not None or distributed:
-        identity = identify(game, y0, arguments, data, latent, batch_size, seeds, callback, fingerprint)
-    if arguments.ranks is not None:
-        check_same(arguments.ranks, identity.parts | {"t": times})
+        identity = identify(game, y0, known, data, latent, batch_size, seeds, callback, fingerprint)
+    if known.ranks is not None:
+        check_same(known.ranks, identity.parts | {"t": times})
     saves = None
     if checkpoint is not None:
-        saves = hooks.Checkpoint(checkpoint, checkpoint_every, arguments.ranks, identity.unread, resume == "force")
+        saves = hooks.Checkpoint(checkpoint, checkpoint_every, known.ranks, identity.unread, resume == "force")
     run = Run(
         stepper,
         y0,
         times,
         minibatches=minibatches,
-        hooks=hooks.hooks(callback, progress, saves, not arguments.solver.opaque, arguments.ranks),
+        hooks=hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks),
         on_nonfinite=on_nonfinite,
         fingerprint=identity.parts,
+        given=data,
     )
     with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
-        return single_call.solve(run) if arguments.one_call(data is not None) else run.solve()
+        return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 
 
 def _times(t: Any) -> list[float]:
@@ -219,33 +219,34 @@ def _check_opaque(name: str, callback: Any, graph: bool) -> None:
         raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
 
 
-def _check_tolerances(arguments: Arguments, y0: torch.Tensor) -> None:
-    for name, tolerance in {"rtol": arguments.rtol, "atol": arguments.atol}.items():
+def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
+    for name, tolerance in {"rtol": options.rtol, "atol": options.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
             fail(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
 
 
-def _minibatches(
+def _prepared(
     game: Game,
     y0: torch.Tensor,
     data: Any,
     latent: Any,
     batch_size: int | None,
     seeds: Any,
-    arguments: Arguments,
+    options: Options,
     workers: int,
-) -> Minibatches | None:
+) -> tuple[Game, Minibatches | None]:
+    """The run's own copy of the game, tried out with its first minibatch, and its minibatches."""
     start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
             fail("data", None, "given when latent, batch_size or workers is")
-        game.check(start, None)
-        try_out(game, arguments, 0.0, start, None)
-        return None
+        game = game.prepared(y0.detach(), None)
+        try_out(game, options, 0.0, start, None)
+        return game, None
     latent = getattr(game, "latent", None) if latent is None else latent
-    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), arguments.ranks, workers)
+    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), options.ranks, workers)
     first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
-    game.check(y0.detach(), seen)
-    try_out(game, arguments, 0.0, start, first)
-    return minibatches
+    game = game.prepared(y0.detach(), seen)
+    try_out(game, options, 0.0, start, first)
+    return game, minibatches

@@ -1,4 +1,4 @@
-"""The arguments of a run, parsed once: names looked up, numbers checked, senseless combinations refused."""
+"""The options of a run, parsed once: names looked up, numbers checked, senseless combinations refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from odegan import solvers
-from odegan.field.training_field import checked_rates
+from odegan.field.training_field import Penalty, Rates, check_rates
 from odegan.solvers import baselines
-from odegan.training.time_grid import plain
+from odegan.training.time_grid import to_float
 from odegan.utils.checks import ArgumentError, choose, fail, flag, number, whole
 from odegan.utils.distributed import Ranks, ranks
 
@@ -28,20 +28,20 @@ StepSize = float | torch.Tensor | Callable[[float], float]
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """What Stepper, odeint_gan and the experiments' command line share. Build it with ``parse``."""
+class Options:
+    """What Stepper, odeint_gan and the experiments' command line share. Made by ``parse``."""
 
     solver: solvers.Solver
     step_size: StepSize | None
     refresh: float | str | None
-    rates: tuple[Any, Any]
-    penalties: tuple[Any, ...]
+    rates: Rates
+    penalties: tuple[Penalty, ...]
     placement: str
     players: str
     rtol: Any
     atol: Any
     clip: float | None
-    options: dict[str, Any] = field(default_factory=dict)
+    solver_options: dict[str, Any] = field(default_factory=dict)
     compile: bool | str = False
     micro_batch: int | None = None
     ranks: Ranks | None = None
@@ -60,7 +60,26 @@ class Arguments:
         if self.refresh != "stage":
             return 1
         name = self.solver.name
-        return baselines.stages(name, self.options) if name in solvers.BASELINES else int(self.solver.stages or 1)
+        return (
+            baselines.stages(name, self.solver_options) if name in solvers.BASELINES else int(self.solver.stages or 1)
+        )
+
+    def penalties_act(self, placement: str) -> bool:
+        """Whether there are penalties, and they act there."""
+        return bool(self.penalties) and self.placement == placement
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations of one fixed step: of both players, or of the one evaluated most often."""
+        name = self.solver.name
+        if name in solvers.BASELINES:
+            return baselines.evaluations(name, self.solver_options)
+        return int(self.solver.stages or 1)
+
+    @property
+    def several_steps(self) -> bool:
+        """Whether a refresh interval holds more than one fixed step."""
+        return isinstance(self.refresh, int | float) and self.refresh != math.inf
 
     @property
     def remembers(self) -> bool:
@@ -86,8 +105,8 @@ def parse(
     solver: str = "rk4",
     step_size: StepSize | None = None,
     refresh: float | str | None = None,
-    rates: Any = (1.0, 1.0),
-    penalties: Sequence[Any] = (),
+    rates: Rates = (1.0, 1.0),
+    penalties: Sequence[Penalty] = (),
     placement: str = "field",
     players: str = "joint",
     rtol: Any = 1e-4,
@@ -97,7 +116,8 @@ def parse(
     compile: bool | str = False,
     micro_batch: int | None = None,
     distributed: bool = False,
-) -> Arguments:
+    projects: bool = False,
+) -> Options:
     """Check every argument by itself; see ``odeint_gan`` for their meaning."""
     facts = solvers.get(solver)
     options = _options(facts, options)
@@ -122,21 +142,22 @@ def parse(
         choose("compile", compile, torch.compiler.list_backends())
     if facts.name in solvers.BASELINES:
         baselines.make(facts.name, options)
-    return Arguments(
+    return Options(
         solver=facts,
         step_size=step_size,
         refresh=refresh,
-        rates=checked_rates(rates),
+        rates=check_rates(rates),
         penalties=tuple(penalties) if isinstance(penalties, tuple | list) else fail("penalties", penalties, "a list"),
         placement=choose("placement", placement, PLACEMENTS),
         players=choose("players", players, PLAYERS),
         rtol=rtol,
         atol=atol,
         clip=None if clip is None else number("clip", clip, low=0.0, strict=True),
-        options=options,
+        solver_options=options,
         compile=compile,
         micro_batch=None if micro_batch is None else whole("micro_batch", micro_batch, low=1),
         ranks=ranks() if flag("distributed", distributed) else None,
+        projects=projects,
     )
 
 
@@ -186,14 +207,14 @@ def _check_multiple(refresh: Any, step_size: Any) -> None:
     """A fixed refresh interval holds a whole number of fixed steps."""
     if isinstance(refresh, str) or refresh in (None, math.inf) or step_size is None or callable(step_size):
         return
-    h = plain(step_size)
+    h = to_float(step_size)
     steps = float(refresh) / h
     if round(steps) < 1 or abs(steps - round(steps)) > 1e-9 * steps:
         fail("refresh", refresh, f"a whole multiple of step_size = {h:g}")
 
 
 # Which combinations of placement, players, refresh, adaptive, ensemble and data make no sense, each with its sentence.
-_Test = Callable[[solvers.Solver, Arguments, bool, "int | None"], bool]
+_Test = Callable[[solvers.Solver, Options, bool, "int | None"], bool]
 _COMBINATIONS: list[tuple[_Test, str]] = [
     (
         lambda s, a, data, members: s.adaptive and data and a.refresh is None,
@@ -259,7 +280,7 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
         "players: got 'frozen' with {solver}, which already says who moves when; use a Runge-Kutta solver",
     ),
     (
-        lambda s, a, data, members: "grid_constructor" in a.options and not a.one_call(data),
+        lambda s, a, data, members: "grid_constructor" in a.solver_options and not a.one_call(data),
         "options: got grid_constructor in a run that goes interval by interval; give step_size, a number or a function of time",
     ),
     (
@@ -268,13 +289,13 @@ _COMBINATIONS: list[tuple[_Test, str]] = [
     ),
     (
         lambda s, a, data, members: (
-            bool({"step_t", "jump_t", "dtype", "norm"} & a.options.keys()) and not a.one_call(data)
+            bool({"step_t", "jump_t", "dtype", "norm"} & a.solver_options.keys()) and not a.one_call(data)
         ),
         "options: got step_t, jump_t, dtype or norm in a run that goes interval by interval; they are for runs on one "
         "smooth field",
     ),
     (
-        lambda s, a, data, members: members is not None and "norm" in a.options,
+        lambda s, a, data, members: members is not None and "norm" in a.solver_options,
         "options: got norm for an ensemble; its members share the largest of their own RMS norms",
     ),
     (

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from odegan.training.solution import StepRecord
-from odegan.training.time_grid import plain
+from odegan.training.statistics import StepRecord
+from odegan.training.time_grid import to_float
 
 Evaluate = Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 OnStep = Callable[[float, torch.Tensor, StepRecord], None]
 
 
-class Watched:
-    """``watched(t, y)`` is the field; on the side it keeps count.
+class RecordingField:
+    """``recording(t, y)`` is the field; on the side it keeps count.
 
     torchdiffeq looks up callback_step, callback_accept_step and callback_reject_step as attributes of the function, and
     calls ``norm`` once a step, on the error over the tolerance; between them everything about a step can be told.
@@ -32,7 +32,6 @@ class Watched:
         self.evaluate, self.on_step, self.user_norm = evaluate, on_step, norm
         self.nfe = self.rejected = 0
         self.t = self.proposed = math.nan
-        self.records: list[StepRecord] = []
         self._adaptive = adaptive
         self._first: Any = None  # losses, |f| and finiteness at the step's first stage
         self._last: Any = None
@@ -57,12 +56,12 @@ class Watched:
     def norm(self, scaled: torch.Tensor) -> torch.Tensor:
         """The solver's norm; the value it takes in a step is the step's error ratio."""
         value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
-        self._ratio = abs(plain(value))
+        self._ratio = abs(to_float(value))
         return value
 
     def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         """torchdiffeq is about to step from (t0, y0)."""
-        t, h = plain(t0), plain(dt)
+        t, h = to_float(t0), to_float(dt)
         self.finish(t, y0)
         self.t, self.proposed = t, h
         if not self._adaptive:
@@ -75,20 +74,19 @@ class Watched:
             finite = self._finite & torch.isfinite(y.detach()).all(-1)
             self._done, self._open = StepRecord(*self._open, losses, size, math.nan, finite), None
         if self._done is not None:
-            record, self._done = self._done, None
-            self.records.append(record)
+            record = self._done
+            self._done = None
             self.on_step(t, y, record)
 
-    def give_up(self) -> None:
-        """The solver could take no further step: record the one that failed."""
+    def failed_step(self) -> StepRecord:
+        """The step that was under way when the solver could take no further one."""
         losses, size, _ = self._last
-        self.records.append(
-            StepRecord(self.t, self.proposed, losses, size, self._ratio, torch.zeros_like(size, dtype=torch.bool))
-        )
+        finite = torch.zeros_like(size, dtype=torch.bool)
+        return StepRecord(self.t, self.proposed, losses, size, self._ratio, finite)
 
     def _accept(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         losses, size, finite = self._first
-        self._done = StepRecord(plain(t0), plain(dt), losses, size, self._ratio, finite)
+        self._done = StepRecord(to_float(t0), to_float(dt), losses, size, self._ratio, finite)
         self._first = self._last  # first same as last
 
     def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,16 +11,19 @@ import torch
 
 from odegan.data.minibatches import Minibatches
 from odegan.training.callbacks import Ending, Hook, around
-from odegan.training.solution import NonFiniteError, Solution, Statistics
-from odegan.training.state import Info, State
+from odegan.training.segment import Batches
+from odegan.training.solution import NonFiniteError, Solution
+from odegan.training.state import Info, IntervalResult, State
+from odegan.training.statistics import Statistics
 from odegan.training.stepper import Stepper
-from odegan.training.time_grid import Clock, plain
+from odegan.training.time_grid import StepCounter, to_float
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 
 _OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})  # whose form a fresh run does not tell
 _ENDINGS = ("", "stopped", "interrupted")  # the later wins where hooks or ranks differ
-READ_EVERY = 64  # intervals between looks at the finiteness flags on a device whose reads wait for it
+LONGEST = 64  # refresh intervals of a segment
+SHORTEST_TIME, LONGEST_TIME = 0.05, 0.2  # seconds that a segment should take: Ctrl-C is heard between two
 
 
 class Run:
@@ -43,7 +47,7 @@ class Run:
         self.reported = [y0]
         self.status, self.message = "running", ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
-        self._unread: list[Info] = []
+        self._length = 1  # refresh intervals of a segment
         self._asked: Ending | None = None
 
     def solve(self) -> Solution:
@@ -52,26 +56,42 @@ class Run:
             while self.status == "running":
                 ending = ("finished", "") if self.state.t >= self.times[-1] else self._advance()
                 if ending is not None:
-                    self.status, self.message = self._read() or ending
+                    self.status, self.message = ending
         return self.solution()
 
     def _advance(self) -> Ending | None:
-        batch, position = self.batch(self.state.aux["index"]), len(self.reported)
-        self.state, info, states = self.stepper.advance(self.state, batch, self.times[-1], (self.times, position))
-        self.reported.extend(states)
-        self._unread.append(info)
-        ending = self._read() if self._time_to_read() else None
-        asked = self.asked(info)
-        return self.agreed(ending or asked)
+        """One segment: as many refresh intervals as nothing outside has to see."""
+        started = time.monotonic()
+        first = self.state.aux["index"]
+        batches = [self.batches(first + i) for i in range(self._intervals_ahead())]
+        reports = (self.times, len(self.reported))
+        result = self.stepper.advance(self.state, batches, self.times[-1], reports)
+        self.state = result.state
+        self.reported.extend(result.reported)
+        ending = self._read(result)
+        self._adapt(time.monotonic() - started)
+        return self.agreed(ending or self.asked(result.info))
+
+    def _intervals_ahead(self) -> int:
+        """How many refresh intervals the next segment has; an adaptive solver goes through one at a time."""
+        if self.stepper.options.solver.adaptive:
+            return 1
+        return min([self._length, *(hook.due(self) for hook in self.hooks)])
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds < SHORTEST_TIME:
+            self._length = min(2 * self._length, LONGEST)
+        elif seconds > LONGEST_TIME:
+            self._length = max(self._length // 2, 1)
 
     def asked(self, info: Info) -> Ending | None:
-        """What the hooks say after an interval; Ctrl-C is heard above a callback."""
+        """What the hooks say after a segment; Ctrl-C is heard above a callback."""
         endings = [ending for hook in self.hooks if (ending := hook.after(self, info))]
-        return max(endings, key=lambda ending: _ENDINGS.index(ending[0]), default=None)
+        return max(endings, key=lambda ending: _ENDINGS.index(ending[0])) if endings else None
 
     def agreed(self, ending: Ending | None) -> Ending | None:
         """An ending that one rank asks for, as Ctrl-C may, is every rank's, and after the same interval."""
-        ranks = self.stepper.arguments.ranks
+        ranks = self.stepper.options.ranks
         if ranks is None:
             return ending
         self._asked = self._asked or ending
@@ -82,36 +102,29 @@ class Run:
 
     def _time_to_agree(self) -> bool:
         free = self.state.y.device.type == "cpu"
-        return free or self.state.aux["index"] % READ_EVERY == 0 or self.state.t >= self.times[-1]
+        return free or self.state.aux["index"] % LONGEST == 0 or self.state.t >= self.times[-1]
 
-    def batch(self, index: int) -> Any:
-        """The interval's minibatch, or the list of its stages'."""
+    def batches(self, index: int) -> Batches:
+        """The index-th interval's minibatch, or its stages'."""
         if self.minibatches is None:
-            return None
-        arguments = self.stepper.arguments
-        if arguments.refresh == "stage":
-            return [self.minibatches(index * arguments.stages + i) for i in range(arguments.stages)]
-        return self.minibatches(0 if arguments.refresh == math.inf else index)
+            return (None,)
+        options = self.stepper.options
+        if options.refresh == "stage":
+            return tuple(self.minibatches(index * options.stages + i) for i in range(options.stages))
+        return (self.minibatches(0 if options.refresh == math.inf else index),)
 
-    def _time_to_read(self) -> bool:
-        free = self.state.y.device.type == "cpu"
-        return free or len(self._unread) >= READ_EVERY or self.state.t >= self.times[-1]
-
-    def _read(self) -> Ending | None:
-        """Look at the finiteness flags of the intervals since the last look, and count their steps."""
-        for info in self._unread:
-            if self.ended_by_nonfinite():
-                break
-            kept = []
-            for record in info.records:
-                kept.append(record)
-                if self.note_finite(record.t, record.finite):
-                    break
-            self.statistics.add(kept, info.nfe, info.rejected)
-        self._unread.clear()
-        if not self.ended_by_nonfinite():
-            return None
-        return "stopped", self.nonfinite_message()
+    def _read(self, result: IntervalResult) -> Ending | None:
+        """Look at the finiteness flags of a segment, and count its steps: up to the one that ended the run, if any did."""
+        steps = result.statistics
+        if not bool(steps.finite.all()):
+            for i, (t, finite) in enumerate(zip(steps.t, steps.finite, strict=True)):
+                if self.note_finite(t, finite):
+                    each = result.info.nfe // len(steps.t)
+                    nfe = each * (i + 1) if not self.stepper.options.solver.adaptive else result.info.nfe
+                    self.statistics.add(steps.first(i + 1), nfe, result.info.rejected)
+                    return "stopped", self.nonfinite_message()
+        self.statistics.add(steps, result.info.nfe, result.info.rejected)
+        return None
 
     def note_finite(self, t: float, finite: torch.Tensor) -> bool:
         """Take down which members turned non-finite in the step from t; whether that ends the run."""
@@ -124,7 +137,7 @@ class Run:
     def ended_by_nonfinite(self) -> bool:
         """All members have turned non-finite; one is enough to raise, or where they share an adaptive step."""
         gone = ~self.stopped_at.isnan()
-        shared = self.on_nonfinite == "raise" or self.stepper.arguments.solver.adaptive
+        shared = self.on_nonfinite == "raise" or self.stepper.options.solver.adaptive
         return bool(gone.any() if shared else gone.all())
 
     def nonfinite_message(self) -> str:
@@ -158,11 +171,9 @@ class Run:
 
     def payload(self) -> dict[str, Any]:
         """The run as plain data, for a checkpoint."""
-        if self._unread:
-            self._read()
         aux = dict(self.state.aux)
-        clock = aux["clock"]
-        aux["clock"] = (clock.anchor, clock.steps, plain(clock.h))
+        counter = aux["counter"]
+        aux["counter"] = (counter.anchor, counter.steps, to_float(counter.h))
         statistics = self.statistics
         return {
             "t": self.state.t,
@@ -186,11 +197,11 @@ class Run:
             raise ValueError("the statistics' table is of another form")
         self.stopped_at = payload["stopped_at"].cpu()
         ended = payload["status"] == "finished" or self.ended_by_nonfinite()
-        if not ended and self.stepper.arguments.one_call(self.minibatches is not None):
+        if not ended and self.stepper.options.one_call(self.minibatches is not None):
             self.stopped_at.fill_(math.nan)
             return
         self.status, self.message = (payload["status"], payload["message"]) if ended else ("running", "")
-        aux = payload["aux"] | {"clock": Clock(*payload["aux"]["clock"])}
+        aux = payload["aux"] | {"counter": StepCounter(*payload["aux"]["counter"])}
         self.state = State(float(payload["t"]), payload["y"], aux)
         self.reported = list(payload["reported"])
         self.statistics.restore(**payload["statistics"])

@@ -9,13 +9,13 @@ import torch
 from torchdiffeq import odeint
 
 from odegan import solvers
-from odegan.games.batch import Batch
 from odegan.training.callbacks import around
-from odegan.training.recorder import Watched
+from odegan.training.recorder import RecordingField
 from odegan.training.run import Run
-from odegan.training.solution import Solution, StepRecord
+from odegan.training.solution import Solution
 from odegan.training.state import Info, State
-from odegan.training.time_grid import SNAP, plain, tick
+from odegan.training.statistics import StepRecord, StepStatistics
+from odegan.training.time_grid import SNAP, next_step, to_float
 
 
 class _Ended(Exception):
@@ -23,7 +23,7 @@ class _Ended(Exception):
 
 
 def solve(run: Run) -> Solution:
-    """Integrate the run's field over all its times; statistics, callbacks and progress come through ``Watched``."""
+    """Integrate the run's field over all its times; statistics, callbacks and progress come through ``RecordingField``."""
     with around(run):
         if run.status == "running":
             _solve(run)
@@ -32,20 +32,20 @@ def solve(run: Run) -> Solution:
 
 def _solve(run: Run) -> None:
     stepper, y0 = run.stepper, run.state.y
-    arguments = stepper.arguments
-    batch = run.batch(0)
+    arguments = stepper.options
+    (batch,) = run.batches(0)
     if batch is not None:
-        batch = stepper.completed(Batch(*batch), run.state)
+        batch = stepper.events.completed(batch, y0, run.state.aux)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
-    options = {k: v for k, v in arguments.options.items() if k != "norm"}
+    options = {k: v for k, v in arguments.solver_options.items() if k != "norm"}
     seen = _Seen(run)
     name = arguments.solver.name
     if arguments.solver.opaque:
         watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
     else:
         adaptive = arguments.solver.adaptive
-        watched = Watched(
-            lambda t, y: stepper.evaluate(t, y, batch), adaptive, seen.after, arguments.options.get("norm")
+        watched = RecordingField(
+            lambda t, y: stepper.evaluate(t, y, batch), adaptive, seen.after, arguments.solver_options.get("norm")
         )
         options |= {"norm": watched.norm} if adaptive else {}
     seen.watched = watched
@@ -58,7 +58,7 @@ def _solve(run: Run) -> None:
             states = (_opaque if arguments.solver.opaque else odeint)(watched, y0, times, **call)
             if len(states) < len(times):
                 raise _Ended
-            if isinstance(watched, Watched):
+            if isinstance(watched, RecordingField):
                 watched.finish(run.times[-1], states[-1])
         except (_Ended, AssertionError) as error:
             if isinstance(error, AssertionError):
@@ -75,7 +75,7 @@ def _solve(run: Run) -> None:
         run.state = State(
             run.times[-1], torch.where(gone[..., None], run.state.y, y) if gone.any() else y, run.state.aux
         )
-    if not isinstance(watched, Watched):
+    if not isinstance(watched, RecordingField):
         run.statistics.nfe = watched.nfe
 
 
@@ -92,8 +92,8 @@ class _Seen:
         run = self.run
         nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
         self.counted = self.watched.nfe, self.watched.rejected
-        info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite, [record])
-        run.statistics.add([record], nfe, rejected)
+        info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite)
+        run.statistics.add(StepStatistics.of([record]), nfe, rejected)
         over = run.note_finite(record.t, record.finite)
         last = torch.where(run.stopped_at.isnan().to(y.device)[..., None], y, run.state.y)
         aux = run.state.aux | {"index": run.state.aux["index"] + 1}
@@ -109,8 +109,8 @@ class _Seen:
     def failed(self) -> None:
         """An adaptive solver could take no further step."""
         run, watched = self.run, self.watched
-        watched.give_up()
-        run.statistics.add([watched.records[-1]], watched.nfe - self.counted[0], watched.rejected - self.counted[1])
+        steps = StepStatistics.of([watched.failed_step()])
+        run.statistics.add(steps, watched.nfe - self.counted[0], watched.rejected - self.counted[1])
         run.note_finite(watched.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
         run.status, run.message = "stopped", run.nonfinite_message()
 
@@ -131,7 +131,7 @@ def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen
     """The reports before the end of a run that ended early: torchdiffeq returns none, so its steps are taken again."""
     end = seen.run.state.t
     before = times[times <= end]
-    fixed = not stepper.arguments.solver.adaptive
+    fixed = not stepper.options.solver.adaptive
     if len(before) == 1 and end == float(times[0]):
         return y0[None]
     wanted = torch.cat([before, times.new_tensor([end])]) if fixed and float(before[-1]) < end else before
@@ -178,15 +178,15 @@ def _grid(run: Run) -> torch.Tensor:
     """
     start, end = run.times[0], run.times[-1]
     device = run.state.y.device
-    h: Any = run.stepper.arguments.step_size
+    h: Any = run.stepper.options.step_size
     if callable(h):
-        points, clock = [start], run.state.aux["clock"]
+        points, counter = [start], run.state.aux["counter"]
         while points[-1] < end:
-            step = tick(clock, points[-1], run.stepper.arguments.step_at(points[-1]), end)
+            step = next_step(counter, points[-1], run.stepper.options.step_at(points[-1]), end)
             points.append(step.end)
-            clock = step.clock
+            counter = step.counter
         return torch.tensor(points, dtype=torch.float64, device=device)
-    steps = max(1, math.ceil((end - start) / plain(h) - SNAP))
+    steps = max(1, math.ceil((end - start) / to_float(h) - SNAP))
     size = torch.as_tensor(h, dtype=torch.float64, device=device)
     inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
     return torch.cat([inner, torch.tensor([end], dtype=torch.float64, device=device)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from odegan.games.game import Game, check_game
-from odegan.training.options import Arguments
-from odegan.training.solution import StepRecord
+from odegan.training.options import Options
+from odegan.training.statistics import StepStatistics
 from odegan.utils.checks import fail
 
 
@@ -16,8 +17,8 @@ class State(NamedTuple):
     """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that moves between steps, as plain data.
 
     aux holds: index, the number of refresh intervals done; start, the time of the first; seeds, the run's or one a member,
-    and replay, the stored samples, for penalties that draw; clock, the step counter (anchor, count, h) with
-    t = anchor + count h; memory, the baselines'; buffers, the game's; alive, which members are still finite; proposed, the
+    and replay, the stored samples, for penalties that draw; counter, the step counter (anchor, steps, h) with
+    t = anchor + steps h; memory, the baselines'; buffers, the game's; alive, which members are still finite; proposed, the
     step that an adaptive solver proposed last.
     """
 
@@ -29,7 +30,7 @@ class State(NamedTuple):
 class Info(NamedTuple):
     """What one refresh interval did. The last step's losses (..., 2), field_norm (...), step_size and error_ratio; nfe:
     field evaluations (of both players, or of the one evaluated most often; penalties not counted); accepted and rejected
-    steps; finite (...): whether all of it was; records: a ``StepRecord`` for each accepted step.
+    steps; finite (...): whether all of it was.
     """
 
     losses: torch.Tensor
@@ -40,7 +41,20 @@ class Info(NamedTuple):
     accepted: int
     rejected: int
     finite: torch.Tensor
-    records: list[StepRecord]
+
+
+Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
+
+
+class IntervalResult(NamedTuple):
+    """One or several refresh intervals: the state at their end, the last one's info, states at the reported times within, and
+    what was measured of every step.
+    """
+
+    state: State
+    info: Info
+    reported: list[torch.Tensor]
+    statistics: StepStatistics
 
 
 def check_state(game: Game, y0: Any) -> None:
@@ -55,16 +69,17 @@ def check_state(game: Game, y0: Any) -> None:
         fail("y0", "a non-finite number in it", "finite everywhere")
 
 
-def needs_graph(arguments: Arguments, *values: Any) -> bool:
+def needs_graph(options: Options, *values: Any) -> bool:
     """Whether something that the run depends on asks for a gradient."""
-    weights = [getattr(penalty, name, None) for penalty in arguments.penalties for name in ("weight", "settings")]
-    leaves = torch.utils._pytree.tree_leaves([values, weights, arguments.rates, arguments.step_size])
+    weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
+    leaves = torch.utils._pytree.tree_leaves([values, weights, options.rates, options.step_size])
     return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
 
 
-def each_member(function: Any, y: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
-    """A game's function of y (P,), for every member of an ensemble."""
+def each_member(
+    function: Callable[..., dict[str, torch.Tensor]], y: torch.Tensor, *trees: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """A game's function (..., y (P,)) -> tensors by name, of one state or of every member of an ensemble."""
     if y.ndim == 1:
-        return function(*rest, y)
-    members = [function(*({k: x[e] for k, x in r.items()} for r in rest), member) for e, member in enumerate(y)]
-    return {key: torch.stack([m[key] for m in members]) for key in members[0]}
+        return function(*trees, y)
+    return torch.vmap(function)(*trees, y)

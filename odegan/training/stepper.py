@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from odegan.field.microbatch import check_divisible
-from odegan.games.batch import Batch
+from odegan.field.ensemble import Time
+from odegan.field.microbatch import MicrobatchedField, check_divisible
+from odegan.field.training_field import Field, Penalty, Players, Rates, TrainingField
+from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
-from odegan.training.options import Arguments, parse
-from odegan.training.state import Info, State, check_state, each_member, needs_graph
-from odegan.training.step_context import Evaluator
-from odegan.training.time_grid import SNAP, Clock
-from odegan.training.walks import AdaptiveWalk, FixedWalk, Reports, Walk, Walked
+from odegan.training.adaptive_steps import AdaptiveSteps
+from odegan.training.fixed_steps import FixedSteps
+from odegan.training.interval import IntervalEvents
+from odegan.training.options import Options, StepSize, parse
+from odegan.training.segment import Batches, Segment
+from odegan.training.state import Info, IntervalResult, Reports, State, check_state, each_member, needs_graph
+from odegan.training.step import frozen, make_step
+from odegan.training.time_grid import StepCounter
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, choose, fail, number
+from odegan.utils.checks import ArgumentError, fail, number
 from odegan.utils.compilation import Compiler
-from odegan.utils.random_streams import UNIFORM, Seeds, Stream, member_seeds
+from odegan.utils.random_streams import member_seeds
 
 
 class Stepper:
@@ -40,9 +44,43 @@ class Stepper:
         (0.1, tensor([0.9950, 0.1000]), 2)
     """
 
-    def __init__(self, game: Game, **arguments: Any) -> None:
+    def __init__(
+        self,
+        game: Game,
+        *,
+        solver: str = "rk4",
+        step_size: StepSize | None = None,
+        refresh: float | str | None = None,
+        rates: Rates = (1.0, 1.0),
+        penalties: Sequence[Penalty] = (),
+        placement: str = "field",
+        players: str = "joint",
+        rtol: Any = 1e-4,
+        atol: Any = 1e-6,
+        options: dict[str, Any] | None = None,
+        clip: float | None = None,
+        compile: bool | str = False,
+        micro_batch: int | None = None,
+        distributed: bool = False,
+    ) -> None:
         check_game(game)
-        known = replace(parse(**_known(arguments)), projects=game.project is not None)
+        known = parse(
+            solver=solver,
+            step_size=step_size,
+            refresh=refresh,
+            rates=rates,
+            penalties=penalties,
+            placement=placement,
+            players=players,
+            rtol=rtol,
+            atol=atol,
+            options=options,
+            clip=clip,
+            compile=compile,
+            micro_batch=micro_batch,
+            distributed=distributed,
+            projects=game.project is not None,
+        )
         if not known.solver.one_step:
             raise ArgumentError(
                 f"solver: got {known.solver.name!r}; a Stepper needs a one-step solver, which this is not: its history "
@@ -53,34 +91,45 @@ class Stepper:
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
         known.check_run(has_data=True, members=None)
-        self._build(game, known)
+        self._build(game, known, prepared=False)
 
     @classmethod
-    def from_arguments(cls, game: Game, arguments: Arguments) -> Stepper:
-        """A stepper with arguments that are parsed and checked already."""
+    def from_options(cls, game: Game, options: Options) -> Stepper:
+        """A stepper of a game that is prepared, with options that are parsed and checked already."""
         stepper = cls.__new__(cls)
-        stepper._build(game, arguments)
+        stepper._build(game, options, prepared=True)
         return stepper
 
-    def _build(self, game: Game, arguments: Arguments) -> None:
-        self.game, self.arguments = game, arguments
-        self.compiler = Compiler(arguments.compile)
+    def _build(self, game: Game, options: Options, prepared: bool) -> None:
+        self.game = game
+        self.options = options
+        self._prepared = prepared
+        self.compiler = Compiler(options.compile)
+        self.events = IntervalEvents(game, options)
         # Where other processes have parts of the batch, each part's functions are compiled and the means over ranks stay out.
         alone = Compiler(False)
-        self._whole, part = (self.compiler, alone) if arguments.ranks is None else (alone, self.compiler)
-        self.evaluator = Evaluator(game, arguments, part)
-        self.evaluate = self._whole(self.evaluator.joint)
-        self._replays = {p.replay.key: p.replay for p in arguments.penalties if getattr(p, "replay", None)}
-        self._unchecked = True
-        self._noise = any(getattr(p, "noise", False) for p in arguments.penalties)
-        self._kept_noise: Stream | None = None
+        self._whole, part = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
+        field = TrainingField(
+            game, options.penalties, options.rates, options.clip, penalized=options.placement == "field"
+        )
+        divided = options.micro_batch is not None or options.ranks is not None
+        self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, part) if divided else field
+        self.evaluate: Callable[..., Players] = self._whole(self.field)
+        self.__dict__.pop("_through", None)
 
     @functools.cached_property
-    def _walk(self) -> Walk:
-        """Through one refresh interval. Solvers with a history have none: they run as one call only."""
-        if self.arguments.solver.adaptive:
-            return AdaptiveWalk(self.evaluator, self.evaluate, self._whole(self.evaluator.frozen))
-        return FixedWalk(self.evaluator, self._whole(self.evaluator.fixed_map(), "one step"))
+    def _through(self) -> Callable[[State, Any, float, Reports], IntervalResult]:
+        """Through refresh intervals. Solvers with a history have none: they run as one call only."""
+        if self.options.solver.adaptive:
+            return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes())
+        step = self._whole(make_step(self.game, self.field, self.options), "one step")
+        return FixedSteps(self.options, self.field, Segment(self.events, step))
+
+    def _slopes(self) -> Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players]:
+        """What an adaptive solver integrates through an interval."""
+        if self.options.players == "joint":
+            return lambda t, y, batch, start: self.evaluate(t, y, batch)
+        return self._whole(functools.partial(frozen, self.field, self.game.n_disc))
 
     @unaffected
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
@@ -90,14 +139,15 @@ class Stepper:
         """
         check_state(self.game, y0)
         number("t0", t0)
-        name, options = self.arguments.solver.name, self.arguments.options
         aux = {
             "index": 0,
             "start": float(t0),
             "seeds": member_seeds(seed, len(y0) if y0.ndim == 2 else None),
-            "replay": {key: replay.init() for key, replay in self._replays.items()},
-            "clock": Clock(float(t0), 0, math.nan),
-            "memory": baselines.initial_memory(name, options, y0.detach(), self.game.n_disc),
+            "replay": {key: replay.init() for key, replay in self.events.replays.items()},
+            "counter": StepCounter(float(t0), 0, math.nan),
+            "memory": baselines.initial_memory(
+                self.options.solver.name, self.options.solver_options, y0.detach(), self.game.n_disc
+            ),
             "buffers": each_member(self.game.initial_buffers, y0.detach()),
             "alive": torch.ones(y0.shape[:-1], dtype=torch.bool, device=y0.device),
             "proposed": None,
@@ -109,95 +159,46 @@ class Stepper:
     def step(self, state: State, batch: Any = None, until: float = math.inf) -> tuple[State, Info]:
         """One refresh interval, cut short at ``until``.
 
-        batch: ``Batch``, or any (real, latent), with the member dimension first in an ensemble; a list of them, one a
+        batch: ``Batch``, or any pair (real, latent), with the member dimension first in an ensemble; a list of them, one a
         stage, where refresh is "stage"; None for games without data.
         """
         if not isinstance(state, State):
             fail("state", state, "a State, as init and step return")
         if not isinstance(until, int | float) or not until > state.t:
             fail("until", until, f"a time after the state's, {state.t:g}")
-        if state.aux["index"] == 0 or self._unchecked:
-            self._check(state, batch)
-        moved, info, _ = self.advance(state, batch, until, ((), 0))
-        return moved, info
+        batches = self._batches(batch)
+        if not self._prepared:
+            self._prepare(state, batches[0])
+        result = self.advance(state, [batches], until, ((), 0))
+        return result.state, result.info
 
-    def _check(self, state: State, batch: Any) -> None:
+    def _prepare(self, state: State, batch: Batch | None) -> None:
         """Refuse in one line a batch or a module that cannot work, at the first step."""
-        self._unchecked = False
-        self.game.check(state.y.detach(), self._batches(batch, state)[0])
-        self.check_divisible()
+        if batch is not None:
+            batch = self.events.completed(batch, state.y, state.aux)
+        game = self.game.prepared(state.y.detach(), batch)
+        self.check_divisible(game)
+        self._build(game, self.options, prepared=True)
 
-    def check_divisible(self) -> None:
+    def check_divisible(self, game: Game) -> None:
         """Refuse what cannot be divided into micro-batches, or among processes, where that is asked for."""
-        asked = {"micro_batch": self.arguments.micro_batch, "distributed": self.arguments.ranks}
+        asked = {"micro_batch": self.options.micro_batch, "distributed": self.options.ranks}
         for name in (name for name, value in asked.items() if value is not None):
-            check_divisible(self.game, self.arguments.penalties, name)
+            check_divisible(game, self.options.penalties, name)
 
-    def advance(self, state: State, batch: Any, until: float, reports: Reports) -> Walked:
-        """``step``, and the states at those of the reports' times that lie within the interval."""
-        replay, batches = self._replayed(self._batches(batch, state), state)
-        end = self._interval_end(state, until)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and needs_graph(self.arguments, state.y, batches)):
-            state, info, reported = self._walk(state, batches, end, reports)
-            buffers = state.aux["buffers"]
-            if buffers:
-                buffers = each_member(self.game.update_buffers, state.y.detach(), buffers)
-        moved = {"index": state.aux["index"] + 1, "buffers": buffers, "replay": replay}
-        return state._replace(aux=state.aux | moved), info, reported
+    def advance(self, state: State, batches: Sequence[Batches], until: float, reports: Reports) -> IntervalResult:
+        """As many refresh intervals as there are batches (one, of an adaptive solver), and the states at the reports within."""
+        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, batches)
+        with torch.set_grad_enabled(graph):
+            return self._through(state, batches, until, reports)
 
-    def completed(self, batch: Batch, state: State, stage: int = 0) -> Batch:
-        """The batch with the game's moving buffers, and with the noise that penalties read unless it has some."""
-        if state.aux["buffers"]:
-            batch = batch.with_buffers(state.aux["buffers"])
-        if self._noise and batch.noise is None:
-            which = 0 if self.arguments.refresh == math.inf else state.aux["index"] * self.arguments.stages + stage
-            axis, ranks = state.y.ndim - 1, self.arguments.ranks
-            size = batch.real.shape[axis] * (ranks.size if ranks else 1)
-            noise = self._noise_stream(state.aux["seeds"], size, state.y.device).block(which, 1)[0].to(state.y.dtype)
-            batch = batch.with_noise(ranks.share(noise, axis) if ranks else noise)
-        return batch
-
-    def _noise_stream(self, seeds: Seeds, size: int, device: torch.device) -> Stream:
-        """That of the last call where it is the same, since it keeps what it drew ahead."""
-        kept = self._kept_noise
-        if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, (size,), device):
-            self._kept_noise = kept = Stream(UNIFORM, seeds, "noise", (size,), device)
-        return kept
-
-    def _replayed(self, batches: tuple[Any, ...], state: State) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        """The replay buffers after this interval's first batch, and the batches with what is drawn from them."""
-        stores, samples, aux = {}, {}, state.aux
-        for key, replay in self._replays.items():
-            stores[key], samples[key] = replay.update(
-                self.game, aux["replay"][key], state.y, batches[0], aux["seeds"], aux["index"], self.arguments.ranks
-            )
-        return stores, tuple(one.with_replay(samples) for one in batches) if stores else batches
-
-    def _batches(self, batch: Any, state: State) -> tuple[Any, ...]:
-        wanted = self.arguments.stages
-        given = list(batch) if self.arguments.refresh == "stage" and batch is not None else [batch]
+    def _batches(self, batch: Any) -> Batches:
+        """What a user gave for one interval, as one minibatch or one a stage."""
+        wanted = self.options.stages
+        given = list(batch) if self.options.refresh == "stage" and batch is not None else [batch]
         if len(given) != wanted:
             raise ArgumentError(
                 f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one a stage of "
-                f"{self.arguments.solver.name}"
+                f"{self.options.solver.name}"
             )
-        for one in given:
-            if one is not None and not (isinstance(one, tuple | list) and 2 <= len(one) <= 5):
-                fail("batch", type(one).__name__, "a Batch, a pair (real, latent), or None")
-        whole = [one if one is None or isinstance(one, Batch) else Batch(*one) for one in given]
-        return tuple(self.completed(one, state, i) if one is not None else None for i, one in enumerate(whole))
-
-    def _interval_end(self, state: State, until: float) -> float:
-        """Where the refresh interval ends; ``until`` where that is nearly the same time, or earlier."""
-        refresh = self.arguments.refresh
-        if not isinstance(refresh, int | float) or refresh == math.inf:
-            return until
-        end = state.aux["start"] + (state.aux["index"] + 1) * float(refresh)
-        return end if end < until - SNAP * refresh else until
-
-
-def _known(arguments: dict[str, Any]) -> dict[str, Any]:
-    allowed = parse.__kwdefaults__ or {}
-    for key in arguments:
-        choose("Stepper", key, allowed)
-    return arguments
+        return tuple(as_batch(one) for one in given)

@@ -9,14 +9,14 @@ from torch.utils._pytree import tree_map
 
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game
-from odegan.training.options import Arguments
+from odegan.training.options import Options
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import check_pure
 
 _STEP = 1e-2  # relative size of the change of theta after which a loss that has a slope is another number
 
 
-def try_out(game: Game, arguments: Arguments, t: float, y: torch.Tensor, batch: Any) -> None:
+def try_out(game: Game, options: Options, t: float, y: torch.Tensor, batch: Any) -> None:
     """Evaluate the field of one member at the start of a run.
 
     Penalties that read noise or replay buffers, which a run draws for them, are left out; so are all samples but those of one
@@ -26,12 +26,12 @@ def try_out(game: Game, arguments: Arguments, t: float, y: torch.Tensor, batch: 
         ArgumentError: a loss or a penalty draws random numbers, or a loss changes with its player's parameters and has no
             gradient in them.
     """
-    size = arguments.micro_batch
+    size = options.micro_batch
     if size is not None:
         batch = tree_map(lambda x: x[:size], batch)
     with torch.no_grad():
         check_pure("loss", vector_field(game), t, y, batch)
-        own = [p for p in arguments.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]
+        own = [p for p in options.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]
         if own:
             check_pure("penalties", vector_field(game, own), t, y, batch)
         if game._gradients is None:

@@ -1,4 +1,4 @@
-"""Pullbacks: torch.func's where something may transform or differentiate the result, plain autograd's where nothing can.
+"""Vector-Jacobian products: torch.func's where something may transform or differentiate the result, autograd's where none can.
 
 Both compute the same numbers with the same kernels. torch.func composes with vmap, jvp, grad and compile, at two to three
 times the cost per small operation; a training step in eager mode under no_grad needs none of that.
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad
-from torch.func import vjp
+from torch.utils._pytree import tree_map_only
 
 from odegan.utils.checks import ArgumentError
 
@@ -26,45 +26,59 @@ class _Depth(threading.local):
 _depth = _Depth()
 
 
-def pullback(func: Callable[..., Any], *points: torch.Tensor, aux_only: bool = False) -> tuple[Any, Any, Any]:
-    """(value, pull, aux) of a function (*points) -> (value, aux): pull(cotangent) is the gradient of <cotangent, value> in the
-    point, or a tuple of those in each point where there are several.
+def vjp(
+    func: Callable[..., tuple[torch.Tensor, Any]], *points: torch.Tensor, aux_only: bool = False
+) -> tuple[torch.Tensor, Any, Any]:
+    """(value, vjp_fn, aux) of a function (*points) -> (value, aux), as ``torch.func.vjp`` has it.
 
-    value is a tensor; aux anything, and derivatives of an enclosing pullback flow through both. ``aux_only`` says that the
-    next enclosing pullback does not differentiate the gradient, so that it need not be recorded unless one further out does.
+    vjp_fn(cotangent) is the gradient of <cotangent, value> in the point, or the tuple of those in each point where there are
+    several. Derivatives of an enclosing ``vjp`` flow through value and aux.
+
+    Args:
+        func: value is a tensor, aux any tree of tensors.
+        points: where it is differentiated.
+        aux_only: the next enclosing ``vjp`` does not differentiate this gradient, so that it need not be recorded unless one
+            further out does.
     """
     one = len(points) == 1
     if needs_transforms():
-        value, transpose, aux = vjp(func, *points, has_aux=True)  # type: ignore[misc]
-        return value, lambda cotangent: transpose(cotangent)[0] if one else transpose(cotangent), aux
-    nested, recorded = _depth.value > 0, _depth.value > aux_only
+        value, transpose, aux = torch.func.vjp(func, *points, has_aux=True)  # type: ignore[misc]
+        return value, (lambda cotangent: transpose(cotangent)[0]) if one else transpose, aux
+    nested = _depth.value > 0
+    recorded = _depth.value > aux_only
     _depth.value += 1
     try:
         with torch.enable_grad():
-            own = [p.view_as(p) if p.requires_grad else p.detach().requires_grad_() for p in points]
+            own = [_leaf(points[0])] if one else [_leaf(point) for point in points]
             value, aux = func(*own)
     finally:
         _depth.value -= 1
 
-    def pull(cotangent: torch.Tensor) -> Any:
+    def vjp_fn(cotangent: torch.Tensor) -> Any:
         if not value.requires_grad:
-            gradients: Any = [None] * len(points)
+            gradients = tuple(torch.zeros_like(point) for point in points)
         else:
             gradients = torch.autograd.grad(
-                value, own, cotangent, retain_graph=nested or None, create_graph=recorded, allow_unused=True
+                value, own, cotangent, retain_graph=nested or None, create_graph=recorded, materialize_grads=True
             )
-        filled = [torch.zeros_like(p) if g is None else g for p, g in zip(points, gradients, strict=True)]
-        return filled[0] if one else tuple(filled)
+        return gradients[0] if one else gradients
 
-    return (value, pull, aux) if nested else (value.detach(), pull, _detached(aux))
+    if nested:
+        return value, vjp_fn, aux
+    return value.detach(), vjp_fn, tree_map_only(torch.Tensor, torch.Tensor.detach, aux)
+
+
+def _leaf(point: torch.Tensor) -> torch.Tensor:
+    """Something to differentiate in: a view where the point has a graph, else a leaf of a graph of its own."""
+    return point.view_as(point) if point.requires_grad else point.detach().requires_grad_()
 
 
 def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor) -> tuple[Any, Any]:
     """(gradient, value) of a scalar function of theta."""
-    value, pull, _ = pullback(lambda own: (func(own), ()), theta)
+    value, vjp_fn, _ = vjp(lambda own: (func(own), ()), theta)
     if value.ndim:
         raise ArgumentError(f"loss: got a value of shape {tuple(value.shape)}; it must be a scalar")
-    return pull(torch.ones_like(value)), value
+    return vjp_fn(torch.ones_like(value)), value
 
 
 def under_vmap() -> bool:
@@ -81,15 +95,11 @@ def needs_transforms() -> bool:
     return differentiable or forward_ad._current_level >= 0
 
 
-def recorded() -> bool:
-    """Whether an enclosing pullback differentiates what we compute."""
-    return _depth.value > 0
-
-
-def _detached(aux: Any) -> Any:
-    return torch.utils._pytree.tree_map(lambda x: x.detach() if isinstance(x, torch.Tensor) else x, aux)
-
-
 def depth() -> int:
-    """How many pullbacks enclose what we compute."""
+    """How many vjps enclose what we compute."""
     return _depth.value
+
+
+def recorded() -> bool:
+    """Whether an enclosing ``vjp`` differentiates what we compute."""
+    return _depth.value > 0

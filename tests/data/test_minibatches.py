@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 import odegan
 from odegan import Batch
 from odegan.data.minibatches import Minibatches
+from odegan.games.batch import as_batch
 from odegan.utils.random_streams import stream_seed
 
 torch.set_num_threads(1)
@@ -123,27 +124,32 @@ def test_a_float64_run_sees_the_float32_numbers():
 
 
 # Batch.
-def test_a_batch_is_indexable_in_order():
-    batch = Batch(*"abcde")
-    assert [batch[i] for i in range(5)] == [batch.real, batch.latent, batch.noise, batch.replay, batch.buffers]
-    real, latent, *_ = batch
-    assert (real, latent, batch[:2]) == ("a", "b", ("a", "b"))
-    assert Batch(1, 2)[2:] == (None, None, None)
-    assert Batch(1, 2).with_buffers({"u": 3}) == (1, 2, None, None, {"u": 3})
+def test_a_batch_unpacks_as_its_pair():
+    batch = Batch("a", "b", label="c", noise="d")
+    real, latent = batch
+    assert (real, latent) == (batch[0], batch[1]) == ("a", "b")
+    assert as_batch(batch) is batch
+    assert as_batch(None) is None
+    assert as_batch(("a", "b")).latent == "b"
+
+
+@pytest.mark.parametrize("wrong", [5, ("a",), ("a", "b", "c"), "ab", torch.zeros(2, 2)])
+def test_what_is_no_batch_is_refused(wrong):
+    with pytest.raises(odegan.ArgumentError, match=r"^batch: got .*; it must be an odegan\.Batch, a pair"):
+        as_batch(wrong)
 
 
 @pytest.mark.parametrize(
     "batch", [Batch(ROWS, ROWS + 1), Batch(ROWS, ROWS, replay=ROWS), Batch(latent=ROWS, buffers={"u": ROWS})]
 )
 def test_absent_parts_are_invisible_to_transforms(batch):
-    present = [i for i in range(5) if batch[i] is not None]
+    present = {name for name, part in vars(batch).items() if part is not None}
     assert len(pytree.tree_leaves(batch)) == len(present)
     doubled = pytree.tree_map(lambda x: 2 * x, batch)
     assert isinstance(doubled, Batch)
-    assert [i for i in range(5) if doubled[i] is not None] == present
-    first = 4 if batch[0] is None else 0
-    whole = doubled[first]["u"] if first == 4 else doubled[first]
-    assert torch.equal(whole, 2 * ROWS)
+    assert {name for name, part in vars(doubled).items() if part is not None} == present
+    for before, after in zip(pytree.tree_leaves(batch), pytree.tree_leaves(doubled), strict=True):
+        assert torch.equal(after, 2 * before)
     seen = torch.vmap(lambda one: sum(leaf.sum() for leaf in pytree.tree_leaves(one)))(batch)
     assert torch.equal(seen, sum(leaf.sum(-1) for leaf in pytree.tree_leaves(batch)))
 

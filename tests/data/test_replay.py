@@ -1,6 +1,7 @@
 """Replay buffers as part of a run's state: filled, overwritten, drawn from, resumed, per member."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_buffers_hold_what_the_page_says():
             stored = after.aux["replay"][key][name]
             assert stored.shape == (CAPACITY * B, 2)
             torch.testing.assert_close(stored[: len(held[name])], torch.stack(held[name]), rtol=1e-13, atol=1e-13)
-        expected = before.y + 0.1 * field(before.t, before.y, batch.with_replay({key: tuple(drawn)}))
+        expected = before.y + 0.1 * field(before.t, before.y, replace(batch, replay={key: tuple(drawn)}))
         torch.testing.assert_close(after.y, expected, rtol=1e-12, atol=1e-13)
 
 
@@ -256,7 +257,7 @@ def test_spectral_norms_vectors_are_the_runs():
     extra = penalties.closed_loop(1.0, buffer=0)(normed)[0]
     buffers = normed.initial_buffers(y)
     turned = {n: b if n.endswith("_v") else b.flip(0) for n, b in buffers.items()}
-    values = [extra(*normed.split(y), batch.with_buffers(b), 0.0) for b in (buffers, turned)]
+    values = [extra(*normed.split(y), replace(batch, buffers=b), 0.0) for b in (buffers, turned)]
     assert (values[0] - values[1]).abs() > 1e-6
     assert torch.isfinite(odegan.odeint_gan(normed, y, SPAN, **RUN).y).all()
 
@@ -291,7 +292,7 @@ def test_noise_is_pure_in_seed_and_index():
 
     def noise(index, seeds=2):
         moved = state._replace(aux=state.aux | {"index": index, "seeds": seeds})
-        return [stepper.completed(batch, moved, stage).noise for stage, batch in enumerate(given)]
+        return [stepper.events.completed(batch, moved.y, moved.aux, stage).noise for stage, batch in enumerate(given)]
 
     drawn = torch.cat([torch.cat(noise(i)) for i in range(50)])
     assert drawn.shape == (400,)
@@ -301,8 +302,8 @@ def test_noise_is_pure_in_seed_and_index():
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.05)
     assert torch.equal(noise(7)[1], noise(7)[1])
     assert not torch.equal(noise(7)[1], noise(7, 3)[1])
-    own = given[0].with_noise(torch.ones(B, dtype=D))
-    assert stepper.completed(own, state) is own
+    own = replace(given[0], noise=torch.ones(B, dtype=D))
+    assert stepper.events.completed(own, state.y, state.aux) is own
 
 
 def test_a_fixed_minibatch_keeps_its_noise():

@@ -181,7 +181,7 @@ def test_module_buffers_move_between_steps() -> None:
     found = minimizing_movement(game, y, 0.3, 3, batch=batch)
     for state in found.ys[1:]:
         with torch.no_grad():
-            y = minimizing_movement_once(game, y, Batch(*batch).with_buffers(buffers))
+            y = minimizing_movement_once(game, y, Batch(*batch, buffers=buffers))
         torch.testing.assert_close(state, y, rtol=0, atol=1e-10)
         buffers = game.update_buffers(buffers, y)
 

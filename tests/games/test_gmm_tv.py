@@ -17,8 +17,8 @@ from torch.func import grad, hessian
 
 import odegan
 from odegan import ArgumentError, Game, games, odeint_gan
+from odegan.field.unrolling import unrolled
 from odegan.games.closed_form.interval_union import isotonic
-from odegan.games.unrolled import unrolled
 
 TRUTHS = {2: [-0.5, 0.5], 3: [-1.0, 0.2, 1.3]}
 

@@ -43,11 +43,11 @@ def passes(monkeypatch):
     given = []
 
     def counted(*arguments):
-        result = shared_backward.gradients_in_one_pass(*arguments)
+        result = shared_backward.shared_gradients(*arguments)
         given.append(result is not None)
         return result
 
-    monkeypatch.setattr(network, "gradients_in_one_pass", counted)
+    monkeypatch.setattr(network, "shared_gradients", counted)
     return given
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import odegan
 from odegan import ArgumentError, Game, games, odeint_gan, penalties
-from odegan.games.unrolled import unrolled
+from odegan.field.unrolling import unrolled
 from tests.peers import compiles, draw, networks, smooth_game
 
 H = 0.3
@@ -61,20 +61,24 @@ def test_field_is_the_loop_by_hand(name: str, solver: str, persistent: bool, thr
     expected_d = (d - ahead.detach()) / H if persistent else disc_slope(game, d, g, batch).detach()
     for gradients in (torch.no_grad(), torch.enable_grad()):
         with gradients:
-            (grad_d, grad_g), (loss_d, loss_g) = made.gradients_and_losses(d, g, batch)
+            (grad_d, grad_g), (loss_d, loss_g) = made.gradients(d, g, batch, with_losses=True)
             torch.testing.assert_close(grad_d.detach(), expected_d, rtol=0, atol=1e-13)
             torch.testing.assert_close(grad_g.detach(), expected_g, rtol=0, atol=1e-13)
             torch.testing.assert_close(loss_g.detach(), loss.detach(), rtol=0, atol=1e-13)
             assert loss_d == game.disc_loss(d, g, batch)
-            torch.testing.assert_close(made.disc_gradient(d, g, batch).detach(), expected_d, rtol=0, atol=1e-13)
-            torch.testing.assert_close(made.gen_gradient(d, g, batch).detach(), expected_g, rtol=0, atol=1e-13)
+            torch.testing.assert_close(
+                made.player_gradient("disc", d, g, batch).detach(), expected_d, rtol=0, atol=1e-13
+            )
+            torch.testing.assert_close(
+                made.player_gradient("gen", d, g, batch).detach(), expected_g, rtol=0, atol=1e-13
+            )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_through_the_steps_is_a_finite_difference(name: str) -> None:
     game, d, g, batch = case(name)
     made, eps = unrolled(game, 4, H), 1e-5
-    found = made.gen_gradient(d, g, batch)
+    found = made.player_gradient("gen", d, g, batch)
     for j in range(0, len(g), max(1, len(g) // 4)):
         e = torch.zeros_like(g)
         e[j] = eps
@@ -105,7 +109,7 @@ def test_a_long_lookahead_meets_the_optimal_discriminator() -> None:
         lambda d, g, batch: ((d - a * g) ** 2).sum() / 2, lambda d, g, batch: (d * g).sum() + (g**2).sum(), 1, 1
     )
     d, g = torch.tensor([5.0], dtype=torch.float64), torch.tensor([0.8], dtype=torch.float64)
-    through, held = (unrolled(game, 60, 0.5, through=t).gen_gradient(d, g) for t in (True, False))
+    through, held = (unrolled(game, 60, 0.5, through=t).player_gradient("gen", d, g) for t in (True, False))
     torch.testing.assert_close(through, 2 * a * g + 2 * g)
     torch.testing.assert_close(held, a * g + 2 * g)
 
@@ -186,7 +190,7 @@ def test_networks_keep_their_modules_samples_and_checks() -> None:
         torch.testing.assert_close(mine(x), theirs(x))
     x = draw()[0]
     d, g = game.split(y)
-    torch.testing.assert_close(game.judge(d)(x), base.judge(d)(x))
+    torch.testing.assert_close(game.critic_fn(d)(x), base.critic_fn(d)(x))
     torch.testing.assert_close(game.fake(g, draw()), base.fake(g, draw()))
     assert game.latent == (3,)  # type: ignore[attr-defined]
     assert game.couples_batch is True  # through U_k

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import grad
+from torch.utils._pytree import tree_map
 
 import odegan
 from tests.strategies import (
@@ -43,7 +44,7 @@ LOSSES = {
 def by_hand(example):
     """(losses, gradients) of (D, G) with plain autograd on the modules, and what penalties by hand read."""
     generator, discriminator = example.modules
-    real, latent = example.batch[:2]
+    real, latent = example.batch
     fake = generator(latent)
     logits = [discriminator(x).flatten() for x in (real, fake)]
     values = [loss(*logits) for loss in LOSSES[example.loss]]
@@ -74,13 +75,13 @@ def input_norms(discriminator, x, center=None):
 
 
 def between(example):
-    real, latent, u = example.batch[:3]
+    (real, latent), u = example.batch, example.batch.noise
     return u[:, None] * real + (1 - u[:, None]) * example.modules[0](latent)
 
 
 def chunked(example):
     """The gradients of both players as means over two halves, whatever a half is."""
-    halves = [example._replace(batch=odegan.Batch(*(part.chunk(2)[i] for part in example.batch[:3]))) for i in (0, 1)]
+    halves = [example._replace(batch=tree_map(lambda part, i=i: part.chunk(2)[i], example.batch)) for i in (0, 1)]
     return [torch.stack(g).mean(0) for g in zip(*(by_hand(half)[1] for half in halves), strict=True)]
 
 
@@ -202,7 +203,7 @@ def test_the_order_of_a_batch_does_not_matter(example, seed, data):
         assert example.game.couples_batch is False
     field = odegan.vector_field(example.game, [penalty(name, 0.3) for name in names])
     order = torch.randperm(len(example.batch.real), generator=torch.Generator().manual_seed(seed))
-    permuted = odegan.Batch(*(part[order] for part in example.batch[:3]))
+    permuted = tree_map(lambda part: part[order], example.batch)
     assert_close(field(0.0, example.y, permuted), field(0.0, example.y, example.batch), 1e5)
 
 

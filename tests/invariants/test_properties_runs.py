@@ -45,7 +45,7 @@ def sizes(solver, h, intervals=False):
 
 def given_data(example, intervals=True):
     """The arguments of a run in which every minibatch is the example's."""
-    return always(example.batch[:2]) | ({} if intervals else {"refresh": math.inf}) if example.batch else {}
+    return always(tuple(example.batch)) | ({} if intervals else {"refresh": math.inf}) if example.batch else {}
 
 
 def run(example, t=(0.0, 0.5), y0=None, **arguments):
@@ -70,7 +70,7 @@ def test_one_call_is_torchdiffeqs_own(example, solver, parts, data):
         **sizes(solver, h),
         **given_data(example, False),
     )
-    field, batch = odegan.vector_field(example.game, penalties), example.batch and odegan.Batch(*example.batch[:2])
+    field, batch = odegan.vector_field(example.game, penalties), example.batch and odegan.Batch(*example.batch)
     theirs = options | ({} if solver in ADAPTIVE else {"step_size": h})
     theirs |= {"norm": lambda x: x.abs().pow(2).mean().sqrt()} if solver in ADAPTIVE else {}
     with odegan.solvers.registered(), torch.no_grad():
@@ -106,7 +106,7 @@ def test_where_penalties_act(example, solver, h, data):
     """after_step adds h p(y0) to the unpenalised step; first_stage adds p / b_1 to the first stage, so that Euler is both."""
     chosen = [p for p in data.draw(penalty_lists(example)) if not p.noise]
     free = odegan.vector_field(example.game)
-    batch = example.batch and odegan.Batch(*example.batch[:2])
+    batch = example.batch and odegan.Batch(*example.batch)
     push = odegan.vector_field(example.game, chosen)(0.0, example.y, batch) - free(0.0, example.y, batch)
     known = {"solver": solver, "step_size": h} | given_data(example)
     plain, after, first = (
@@ -134,7 +134,7 @@ def test_where_penalties_act(example, solver, h, data):
 @given(still(), fixed_solvers, steps, st.data())
 def test_frozen_players_see_the_opponent_of_the_steps_start(example, solver, h, data):
     chosen = [p for p in data.draw(penalty_lists(example, 1)) if not p.noise]
-    field, batch = odegan.vector_field(example.game, chosen), example.batch and odegan.Batch(*example.batch[:2])
+    field, batch = odegan.vector_field(example.game, chosen), example.batch and odegan.Batch(*example.batch)
     start = example.parts(example.y)
     alone = [
         lambda t, d: example.parts(field(t, torch.cat([d, start[1]]), batch))[0],
@@ -166,7 +166,7 @@ def optimiser(make, y, gradients, steps):
 
 @given(still(double), st.sampled_from(BASELINES), steps, st.integers(1, 4), st.floats(0.0, 0.95))
 def test_baselines_by_hand(example, solver, h, count, beta):
-    field, batch = odegan.vector_field(example.game), example.batch and odegan.Batch(*example.batch[:2])
+    field, batch = odegan.vector_field(example.game), example.batch and odegan.Batch(*example.batch)
 
     def v(y):
         with torch.no_grad():
@@ -337,8 +337,8 @@ def test_a_loop_of_steps_is_a_run_and_leaves_its_states_alone(example, way, seed
     whole = run(example, [0.0, 0.3], **known, **given_data(example), seed=seed)
     stepper = odegan.Stepper(example.game, **known)
     state, steps = stepper.init(example.y, seed=seed), 0
-    batch = odegan.Batch(*example.batch[:2])
-    batch = [batch] * stepper.arguments.stages if way.get("refresh") == "stage" else batch
+    batch = odegan.Batch(*example.batch)
+    batch = [batch] * stepper.options.stages if way.get("refresh") == "stage" else batch
     while state.t < 0.3:
         kept = state.y.clone(), {k: v.clone() for k, v in state.aux["memory"].items()}
         after, info = stepper.step(state, batch, until=0.3)

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.func import jacfwd, jacrev, jvp
 
 import odegan
+from odegan.field.training_field import TrainingField
 from odegan.utils import autodiff
 from tests.peers import ADAMS, ADAPTIVE, BASELINES, FIXED, always, compiles, draw, networks
 
@@ -200,7 +202,10 @@ def test_both_ways_of_differentiating_agree_to_the_bit(which, part, monkeypatch)
     transform = autodiff.vjp
     monkeypatch.setattr(autodiff, "vjp", lambda *a, **k: calls.append(1) or transform(*a, **k))
     own = odegan.gan(*networks())
-    function = getattr(odegan.field.make_field(own, **({"penalties": [PENALTY]} | FIELDS[which])), part)
+    field = TrainingField(own, **({"penalties": [PENALTY]} | FIELDS[which]))
+    function = {"joint": field, "disc": partial(field.player, "disc"), "gen": partial(field.player, "gen")}.get(
+        part, field.penalty
+    )
     y, batch = own.init(), odegan.Batch(*draw())
     with torch.no_grad():
         plain = function(0.0, y, batch)

@@ -111,7 +111,7 @@ def pair(request):
 
 def batch_for(game):
     y = game.init()
-    return Batch(REAL.to(y), LATENT.to(y), None, None, game.initial_buffers(y) or None)
+    return Batch(REAL.to(y), LATENT.to(y), buffers=game.initial_buffers(y) or None)
 
 
 def by_hand(generator, discriminator, real, latent):

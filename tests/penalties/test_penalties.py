@@ -17,7 +17,7 @@ from tests.peers import START, compiles, draw, networks, smooth_game
 D = torch.float64
 UNIT = torch.tensor([0.0, 1.0], dtype=D)
 NOISE = torch.rand(8, generator=torch.Generator().manual_seed(3), dtype=D)
-BATCH = Batch(*draw(8), NOISE, {"samples 3": (draw(8, seed=5)[0], draw(8, seed=6)[0])})
+BATCH = Batch(*draw(8), noise=NOISE, replay={"samples 3": (draw(8, seed=5)[0], draw(8, seed=6)[0])})
 MAKERS = {
     "generator_gradient": lambda w: penalties.generator_gradient(w),
     "jare": lambda w: penalties.jare(w),
@@ -242,7 +242,7 @@ def test_members_are_one_by_one(name):
     ys = torch.stack([game.init(seed=s) for s in range(3)])
     field = odegan.vector_field(game, [MAKERS[name](WEIGHT)])
     members = [
-        Batch(*draw(8, seed=s), NOISE.flip(0) if s else NOISE, {"samples 3": draw(8, seed=9 + s)[:1] * 2})
+        Batch(*draw(8, seed=s), noise=NOISE.flip(0) if s else NOISE, replay={"samples 3": draw(8, seed=9 + s)[:1] * 2})
         for s in range(3)
     ]
     stacked = torch.utils._pytree.tree_map(lambda *x: torch.stack(x), *members)

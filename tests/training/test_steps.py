@@ -173,8 +173,8 @@ def test_gradients_of_every_loss(loss, dtype):
     limit = tolerance(dtype)
     for seen in (batch, odegan.Batch(*batch)):
         torch.testing.assert_close(odegan.vector_field(game)(0.0, y, seen), -torch.cat([grad_d, grad_g]), **limit)
-    torch.testing.assert_close(game.disc_gradient(theta_d, theta_g, batch), grad_d, **limit)
-    torch.testing.assert_close(game.gen_gradient(theta_d, theta_g, batch), grad_g, **limit)
+    torch.testing.assert_close(game.player_gradient("disc", theta_d, theta_g, batch), grad_d, **limit)
+    torch.testing.assert_close(game.player_gradient("gen", theta_d, theta_g, batch), grad_g, **limit)
     torch.testing.assert_close(
         torch.stack(game.losses(y, batch)), torch.stack(hand.at(theta_d, theta_g, batch)), **limit
     )

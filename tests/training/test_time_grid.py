@@ -181,7 +181,6 @@ def test_adaptive_intervals_keep_to_themselves(solver, refresh):
         extra = info.nfe - stages * (info.accepted + info.rejected)
         assert extra <= (2 if interval[0] == 0 else 1)  # the very first step has to be guessed
         assert len(seen) == info.nfe
-        assert info.accepted == len(info.records)
         seen.clear()
         closed.append(state.t)
         interval[0] += 1

@@ -72,7 +72,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         sample=lambda y, n, seed: y[1:].detach().expand(n, 1),
         init=lambda seed: start(2, seed),
         solution=solution if pair == losses.get("wasserstein") else None,
+        loss=pair,
         name="dirac",
     )
-    game.loss = pair  # type: ignore[attr-defined]  # for the penalties that read it, as of a network's game
     return game

@@ -102,13 +102,13 @@ def gaussian(
         n,
         n,
         critic=lambda theta, x: x @ theta,
-        fake=(lambda phi, batch: phi + sigma * batch[1]) if expectation == "sampling" else None,
+        fake=(lambda phi, batch: phi + sigma * batch.latent) if expectation == "sampling" else None,
         sample=sample,
         init=start,
         solution=solution if pair == losses.get("wasserstein") and expectation == "exact" else None,
+        loss=pair,
         name="gaussian",
     )
-    game.loss = pair  # type: ignore[attr-defined]  # for the penalties that read it, as of a network's game
     return game
 
 
@@ -132,7 +132,7 @@ def _sampled(pair: losses.Loss, sigma: float) -> tuple[Any, Any]:
     def logits(theta: torch.Tensor, phi: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if batch is None:
             raise ArgumentError("batch: got None; expectation='sampling' needs (real (B, n), latent (B, n))")
-        return batch[0] @ theta, (phi + sigma * batch[1]) @ theta
+        return batch.real @ theta, (phi + sigma * batch.latent) @ theta
 
     def gen_loss(theta: torch.Tensor, phi: torch.Tensor, batch: Any) -> torch.Tensor:
         real, fake = logits(theta, phi, batch)

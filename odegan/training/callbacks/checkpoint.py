@@ -19,6 +19,8 @@ from odegan.utils.checks import ArgumentError, one_line
 from odegan.utils.distributed import Ranks
 from odegan.utils.one_writer import OneWriter
 
+LOOK_AHEAD = 64  # refresh intervals
+
 
 class Checkpoint(Hook):
     """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end.
@@ -37,7 +39,7 @@ class Checkpoint(Hook):
         self.path, self.every, self.ranks = os.path.abspath(path), every, ranks
         self.unread, self.force = list(unread), force
         self.writes = ranks is None or ranks.rank == 0
-        self.count, self.saved = 0, time.monotonic()
+        self.saved = time.monotonic()
         self._before_cut: dict[str, Any] | None = None
         self._writer: OneWriter | None = None
 
@@ -92,20 +94,25 @@ class Checkpoint(Hook):
             raise ArgumentError(found)
         return tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, found)
 
+    def due(self, run: Any) -> int:
+        """The next save where these are counted in intervals; and the last whole interval, before one that is cut short."""
+        index = run.state.aux["index"]
+        saves = self.every - index % self.every if isinstance(self.every, int) else LOOK_AHEAD
+        one_call = run.stepper.options.one_call(run.minibatches is not None)
+        whole = None if one_call or not self.writes else whole_intervals(run, most=min(saves, LOOK_AHEAD))
+        return max(1, min(saves, LOOK_AHEAD) if whole is None else whole)
+
     def after(self, run: Any, info: Any) -> Ending | None:
         """Save when it is time."""
         self._keep_before_cut(run)
-        self.count += 1
-        due = (
-            self.count % self.every == 0 if isinstance(self.every, int) else time.monotonic() - self.saved >= self.every
-        )
-        if due:
+        counted = isinstance(self.every, int)
+        if run.state.aux["index"] % self.every == 0 if counted else time.monotonic() - self.saved >= self.every:
             self.save(run)
         return None
 
     def _keep_before_cut(self, run: Any) -> None:
         """The state before a last interval that is cut short, from which a longer run goes on."""
-        one_call = run.stepper.arguments.one_call(run.minibatches is not None)
+        one_call = run.stepper.options.one_call(run.minibatches is not None)
         if run.status == "running" and self.writes and not one_call and whole_intervals(run, most=1) == 0:
             payload = run.payload()
             self._before_cut = payload | {"callbacks": copy.deepcopy(payload["callbacks"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 Ending = tuple[str, str]  # (status, message)
@@ -13,8 +14,12 @@ class Hook:
     def start(self, run: Any) -> None:
         """Before the first step."""
 
+    def due(self, run: Any) -> int:
+        """How many refresh intervals from here ``after`` must be called, at the latest."""
+        return sys.maxsize
+
     def after(self, run: Any, info: Any) -> Ending | None:
-        """After a refresh interval: None to go on, or how the run ends."""
+        """After a segment of refresh intervals: None to go on, or how the run ends."""
         return None
 
     def finish(self, run: Any) -> None:

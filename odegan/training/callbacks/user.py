@@ -30,6 +30,10 @@ class User(Hook):
         if run.status == "running" and getattr(self.callback, "over", False) is True:
             run.status, run.message = self.ENDING
 
+    def due(self, run: Any) -> int:
+        """It sees every interval."""
+        return 1
+
     def after(self, run: Any, info: Any) -> Ending | None:
         """Call it."""
         with as_outside():

@@ -1,0 +1,64 @@
+"""``unrolled``: the generator plays against a discriminator that has taken k steps of its own flow."""
+
+from __future__ import annotations
+
+import torch
+
+from odegan import solvers
+from odegan.games.game import Game, check_game
+from odegan.games.unrolled import Unrolled
+from odegan.utils.checks import choose, flag, number, whole
+
+
+def unrolled(
+    game: Game,
+    steps: int,
+    step_size: float | torch.Tensor,
+    solver: str = "euler",
+    persistent: bool = False,
+    through: bool = True,
+) -> Game:
+    """The game in which the generator sees U_k(theta_D; theta_G): the discriminator after k steps of its own flow.
+
+        U_k: k steps of theta_D' = -d disc_loss / d theta_D with theta_G held, by the solver's own step,
+             each followed by the game's projection where it has one;
+
+        disc_loss'(theta_D, theta_G) = disc_loss(theta_D, theta_G),
+        gen_loss'(theta_D, theta_G) = gen_loss(U_k(theta_D; theta_G), theta_G).
+
+    A run keeps a step of the discriminator of its own ("lookahead": the k steps are discarded) unless ``persistent``: then the
+    discriminator's part of the field is (U_k(theta_D) - theta_D) / step_size, not a gradient. One Euler step of a run with that
+    step_size ends in U_k(theta_D), to rounding: it keeps the k steps, given rates (1, 1), no clipping and no penalty on the
+    discriminator. Other solvers and steps integrate the same field, which is k gradients long.
+
+    Args:
+        game: any game; modules, samples, critic, buffers and projection stay what they are.
+        steps: k >= 1.
+        step_size: of the k steps; a number, or a one-element tensor (differentiable).
+        solver: a fixed-step Runge-Kutta solver of ``odegan.solvers.names()``.
+        persistent: keep the k steps; see above.
+        through: whether the generator's gradient flows through the k steps. If not it is d gen_loss / d theta_G at the point
+            (U_k, theta_G), U_k a constant; derivatives of the field, as the spectrum takes them, see U_k move all the same.
+
+    Returns:
+        A ``Game`` with the same y. Penalties of it are taken of its own gradients.
+
+    Raises:
+        ArgumentError: no game, no steps, or a solver that is adaptive or keeps a history.
+
+    Source: Metz, Poole, Pfau and Sohl-Dickstein 2017, "Unrolled Generative Adversarial Networks": lookahead, through.
+
+    Examples:
+        >>> from odegan import games, vector_field
+        >>> ahead = unrolled(games.bilinear(), steps=2, step_size=0.5)
+        >>> vector_field(ahead)(0.0, torch.tensor([1.0, 1.0]))  # U_2(x; y) = x - y, so gen_loss' = -(x - y) y
+        tensor([-1., -1.])
+    """
+    check_game(game)
+    whole("steps", steps, low=1)
+    number("step_size", step_size, low=0.0, strict=True)
+    fixed = [name for name in solvers.names() if solvers.get(name).fixed_one_step]
+    for name, value in {"persistent": persistent, "through": through}.items():
+        flag(name, value)
+    one_step = solvers.one_step(choose("solver", solver, fixed))
+    return Unrolled(game, steps, step_size, solver, one_step, persistent, through)

@@ -1,0 +1,134 @@
+"""An adaptive solver's own steps through one refresh interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan import solvers
+from odegan.field.ensemble import Time
+from odegan.field.training_field import Field, Players
+from odegan.games.batch import Batch
+from odegan.games.game import Game
+from odegan.training.interval import IntervalEvents, end_of
+from odegan.training.options import Options
+from odegan.training.recorder import RecordingField
+from odegan.training.segment import Batches
+from odegan.training.state import Info, IntervalResult, Reports, State
+from odegan.training.statistics import StepRecord, StepStatistics
+from odegan.training.step import projected
+from odegan.training.time_grid import SNAP, as_time, reports_until
+
+
+class AdaptiveSteps:
+    """Steps of an adaptive solver, the last of which ends on the interval's end.
+
+    Args:
+        game: for its projection.
+        options: of the run.
+        events: what happens once an interval.
+        field: for the penalties after the step.
+        slopes: (t, y, batch, start) -> (dy, losses), compiled or not; start is y at the interval's start.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        options: Options,
+        events: IntervalEvents,
+        field: Field,
+        slopes: Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players],
+    ) -> None:
+        self.game = game
+        self.options = options
+        self.events = events
+        self.field = field
+        self.slopes = slopes
+
+    def __call__(self, state: State, batches: list[Batches], until: float, reports: Reports) -> IntervalResult:
+        """To the end of the interval, or to where the solver gives up."""
+        end = end_of(self.options, state, until)
+        (batch,), aux = self.events.begin(batches[0], state.y, state.aux)
+        y0 = state.y
+        slack = SNAP * (end - state.t)
+        within = reports_until(*reports, end + slack)
+        inner = [t for t in within if t < end - slack]
+        grid = torch.tensor([state.t, *inner, end], dtype=torch.float64, device=y0.device)
+        reached = _FiniteUntil(state.t, y0)
+        recording = RecordingField(lambda t, y: self.slopes(t, y, batch, y0), True, reached.after_step)
+        result = self._solve(recording, y0, grid, aux["proposed"])
+        recording.finish(result.t, result.y)
+        aux = aux | {"proposed": result.proposed}
+        if result.failure is not None or reached.ended:
+            return self._given_up(state, aux, result, grid, recording, reached)
+        y1 = result.states[-1]
+        if self.options.penalties_act("after_step"):
+            y1 = y1 + (end - state.t) * self.field.penalty(as_time(state.t), y0, batch)
+        y1 = projected(self.game, y1)
+        aux = self.events.end(y1, aux | {"alive": aux["alive"] & torch.isfinite(y1).all(-1)})
+        reported = [*result.states[1:-1], *([y1] if len(inner) < len(within) else [])]
+        info = _info(reached.records, recording, aux["alive"])
+        return IntervalResult(State(end, y1, aux), info, reported, StepStatistics.of(reached.records))
+
+    def _solve(
+        self, recording: RecordingField, y0: torch.Tensor, grid: torch.Tensor, proposed: float | None
+    ) -> solvers.AdaptiveResult:
+        options = self.options
+        first = proposed or options.solver_options.get("first_step")
+        own = options.solver_options | {"norm": recording.norm, "first_step": first}
+        return solvers.adaptive_solve(options.solver.name, recording, y0, grid, options.rtol, options.atol, own)
+
+    def _given_up(
+        self,
+        state: State,
+        aux: dict[str, Any],
+        result: solvers.AdaptiveResult,
+        grid: torch.Tensor,
+        recording: RecordingField,
+        reached: _FiniteUntil,
+    ) -> IntervalResult:
+        """The interval up to its last finite step; the step that failed is the last one recorded."""
+        if not reached.ended:
+            reached.records.append(recording.failed_step())
+        t, y = (reached.t, reached.y) if reached.ended else (result.t, result.y)
+        aux = self.events.end(y, aux | {"alive": torch.zeros_like(aux["alive"])})
+        records = reached.records[: reached.steps + 1]
+        reported = [s for s, at in zip(result.states[1:], grid[1:].tolist(), strict=False) if at <= t]
+        info = _info(records, recording, aux["alive"])
+        return IntervalResult(State(t, y.detach(), aux), info, reported, StepStatistics.of(records))
+
+
+class _FiniteUntil:
+    """How far an interval is finite, and the records of its steps. Solvers look at y alone; the losses count too."""
+
+    def __init__(self, t: float, y: torch.Tensor) -> None:
+        self.t = t
+        self.y = y
+        self.steps = 0
+        self.ended = False
+        self.records: list[StepRecord] = []
+
+    def after_step(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
+        """A step has ended in y at t; its record tells of the step's start."""
+        self.records.append(record)
+        self.ended = self.ended or not bool(record.finite.all())
+        if not self.ended:
+            self.t = t
+            self.y = y
+            self.steps += 1
+
+
+def _info(records: list[StepRecord], recording: RecordingField, alive: torch.Tensor) -> Info:
+    last = records[-1]
+    return Info(
+        last.losses,
+        last.field_norm,
+        last.step_size,
+        last.error_ratio,
+        recording.nfe,
+        len(records),
+        recording.rejected,
+        alive,
+    )

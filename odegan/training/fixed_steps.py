@@ -1,0 +1,129 @@
+"""Fixed steps through some refresh intervals: planned on the host, run as one segment, reported by interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from odegan import solvers
+from odegan.field.training_field import Field
+from odegan.games.batch import Batch
+from odegan.training.interval import interval_end
+from odegan.training.options import Options
+from odegan.training.segment import Batches, Segment
+from odegan.training.state import Info, IntervalResult, Reports, State
+from odegan.training.statistics import StepStatistics
+from odegan.training.time_grid import (
+    SNAP,
+    NextStep,
+    StepCounter,
+    StepLength,
+    as_time,
+    exact_time,
+    next_step,
+    reports_until,
+    to_float,
+)
+
+
+class Plan(NamedTuple):
+    """The steps of a segment. begin: the time at which each starts; counters: the step counter before it; intervals: to which
+    of the segment's refresh intervals it belongs; reports: (time, number of the step in which it lies).
+    """
+
+    steps: list[NextStep]
+    begin: list[float]
+    counters: list[StepCounter]
+    intervals: list[int]
+    reports: list[tuple[float, int]]
+
+
+def plan(options: Options, state: State, intervals: int, until: float, reports: Reports) -> Plan:
+    """The fixed steps over the next refresh intervals, so many or as many as there are before ``until``."""
+    made = Plan([], [], [], [], [])
+    t = state.t
+    counter = state.aux["counter"]
+    times, behind = reports
+    for interval in range(intervals):
+        if interval and t >= until:
+            break
+        end = interval_end(options, state.aux["start"], state.aux["index"] + interval, until)
+        while True:
+            step = next_step(counter, t, options.step_at(t), end)
+            if behind < len(times):
+                within = reports_until(times, behind, step.end + SNAP * (step.end - t))
+                made.reports.extend((time, len(made.steps)) for time in within)
+                behind += len(within)
+            made.steps.append(step)
+            made.begin.append(t)
+            made.counters.append(counter)
+            made.intervals.append(interval)
+            t = step.end
+            counter = step.counter
+            if not options.several_steps or t >= end:
+                break
+    return made
+
+
+class FixedSteps:
+    """Steps of the given size through refresh intervals.
+
+    Args:
+        options: of the run.
+        field: for cubic interpolation.
+        segment: runs the planned steps.
+    """
+
+    def __init__(self, options: Options, field: Field, segment: Segment) -> None:
+        self.options = options
+        self.field = field
+        self.segment = segment
+
+    def __call__(self, state: State, batches: Sequence[Batches], until: float, reports: Reports) -> IntervalResult:
+        """Through as many intervals as there are batches, or to ``until``."""
+        planned = plan(self.options, state, len(batches), until, reports)
+        starts = [as_time(step.start) for step in planned.steps]
+        lengths = [as_time(step.h) for step in planned.steps]
+        keep = {i for _, i in planned.reports}
+        result = self.segment(starts, lengths, state.y, state.aux, batches, planned.intervals, keep)
+        last = planned.steps[-1]
+        reported = [self._at(time, i, planned, result.kept[i]) for time, i in planned.reports]
+        steps = len(planned.steps)
+        statistics = StepStatistics(
+            planned.begin,
+            [to_float(step.h) for step in planned.steps],
+            [math.nan] * steps,
+            result.losses,
+            result.field_norm,
+            result.finite,
+        )
+        info = Info(
+            result.losses[-1],
+            result.field_norm[-1],
+            statistics.step_size[-1],
+            math.nan,
+            self.options.evaluations * steps,
+            steps,
+            0,
+            result.finite[-1],
+        )
+        moved = State(last.end, result.y, result.aux | {"counter": last.counter})
+        return IntervalResult(moved, info, reported, statistics)
+
+    def _at(
+        self, t: float, i: int, planned: Plan, kept: tuple[torch.Tensor, torch.Tensor, Batch | None]
+    ) -> torch.Tensor:
+        """The state at a reported time within the i-th step, as torchdiffeq interpolates."""
+        y0, y1, batch = kept
+        step = planned.steps[i]
+        if step.end - t <= SNAP * (step.end - planned.begin[i]):
+            return y1
+        t0 = exact_time(planned.counters[i], planned.begin[i])
+        t1: StepLength = exact_time(step.counter, step.end)
+        if self.options.solver_options.get("interp") == "cubic":
+            f0, f1 = (self.field(as_time(s), y, batch)[0] for s, y in ((t0, y0), (t1, y1)))
+            return solvers.cubic_interpolation(t0, y0, f0, t1, y1, f1, t)  # type: ignore[arg-type]
+        return y0 + (t - t0) / (t1 - t0) * (y1 - y0)

@@ -1,0 +1,95 @@
+"""What happens once a refresh interval, around the solver's steps: the discrete events of a run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from odegan.data.replay import Replay
+from odegan.games.batch import Batch
+from odegan.games.game import Game
+from odegan.training.options import Options
+from odegan.training.state import State, each_member
+from odegan.training.time_grid import SNAP
+from odegan.utils.random_streams import UNIFORM, Seeds, Stream
+
+
+class IntervalEvents:
+    """The pure maps at the beginning and at the end of a refresh interval.
+
+    Args:
+        game: whose module buffers move between intervals.
+        options: of the run; its penalties tell which replay buffers and which noise there are.
+    """
+
+    def __init__(self, game: Game, options: Options) -> None:
+        self.game = game
+        self.options = options
+        capacities = {int(capacity) for p in options.penalties if (capacity := getattr(p, "replay", None)) is not None}
+        self.replays = {replay.key: replay for replay in (Replay(capacity) for capacity in sorted(capacities))}
+        self._noise = any(getattr(penalty, "noise", False) for penalty in options.penalties)
+        self._kept_noise: Stream | None = None
+        self.trivial = not self.replays and not self._noise
+
+    def begin(
+        self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: dict[str, Any]
+    ) -> tuple[tuple[Batch | None, ...], dict[str, Any]]:
+        """The interval's minibatches with all that the field reads, and aux with the replay buffers that took them in."""
+        if batches[0] is None or (self.trivial and not aux["buffers"]):
+            return batches, aux
+        full = tuple(self.completed(batch, y, aux, stage) for stage, batch in enumerate(batches) if batch is not None)
+        if not self.replays:
+            return full, aux
+        stores: dict[str, Any] = {}
+        samples: dict[str, Any] = {}
+        for key, replay in self.replays.items():
+            stores[key], samples[key] = replay.update(
+                self.game, aux["replay"][key], y, full[0], aux["seeds"], aux["index"], self.options.ranks
+            )
+        return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
+
+    def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], stage: int = 0) -> Batch:
+        """The batch with the game's moving buffers, and with the noise that penalties read unless it has some."""
+        if aux["buffers"]:
+            batch = replace(batch, buffers=aux["buffers"])
+        if self._noise and batch.noise is None:
+            assert batch.real is not None
+            which = 0 if self.options.refresh == math.inf else aux["index"] * self.options.stages + stage
+            axis = y.ndim - 1
+            ranks = self.options.ranks
+            size = batch.real.shape[axis] * (ranks.size if ranks else 1)
+            noise = self._noise_stream(aux["seeds"], size, y.device).block(which, 1)[0].to(y.dtype)
+            batch = replace(batch, noise=ranks.share(noise, axis) if ranks else noise)
+        return batch
+
+    def _noise_stream(self, seeds: Seeds, size: int, device: torch.device) -> Stream:
+        """That of the last call where it is the same, since it keeps what it drew ahead."""
+        kept = self._kept_noise
+        if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, (size,), device):
+            kept = Stream(UNIFORM, seeds, "noise", (size,), device)
+            self._kept_noise = kept
+        return kept
+
+    def end(self, y: torch.Tensor, aux: dict[str, Any]) -> dict[str, Any]:
+        """aux after an interval that ended in y: counted, and with the game's buffers moved."""
+        moved: dict[str, Any] = {"index": aux["index"] + 1}
+        if aux["buffers"]:
+            moved["buffers"] = each_member(self.game.update_buffers, y.detach(), aux["buffers"])
+        return aux | moved
+
+
+def interval_end(options: Options, start: float, index: int, until: float) -> float:
+    """Where the index-th refresh interval of a run from ``start`` ends; ``until`` where that is nearly the same, or earlier."""
+    refresh = options.refresh
+    if not isinstance(refresh, int | float) or refresh == math.inf:
+        return until
+    end = start + (index + 1) * float(refresh)
+    return end if end < until - SNAP * refresh else until
+
+
+def end_of(options: Options, state: State, until: float) -> float:
+    """Where the interval that begins in a state ends."""
+    return interval_end(options, state.aux["start"], state.aux["index"], until)

@@ -1,0 +1,74 @@
+"""A segment: consecutive fixed steps over some refresh intervals, as one pure function of tensors.
+
+What happens once an interval (replay buffers, noise, spectral norm's power iteration) is part of it; Python's side of a run
+(callbacks, checkpoints, finiteness checks) happens between segments. A segment of n intervals equals n segments of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import Any, NamedTuple
+
+import torch
+
+from odegan.games.batch import Batch
+from odegan.training.interval import IntervalEvents
+from odegan.training.step import StepMap
+
+Batches = tuple[Batch | None, ...]  # an interval's minibatches: one, or one a stage
+
+
+class SegmentResult(NamedTuple):
+    """y and aux at the end; losses (n, ..., 2), field_norm (n, ...) and finite (n, ...) of the steps; kept: the states before
+    and after those steps that were asked for, and the minibatch they saw.
+    """
+
+    y: torch.Tensor
+    aux: dict[str, Any]
+    losses: torch.Tensor
+    field_norm: torch.Tensor
+    finite: torch.Tensor
+    kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]]
+
+
+class Segment:
+    """``segment(t, h, y, aux, batches, intervals)``: one step from every t (n,) of length h (n,).
+
+    Args:
+        events: what happens once a refresh interval.
+        step: one step, compiled or not.
+    """
+
+    def __init__(self, events: IntervalEvents, step: StepMap) -> None:
+        self.events = events
+        self.step = step
+
+    def __call__(
+        self,
+        t: Sequence[torch.Tensor],
+        h: Sequence[torch.Tensor],
+        y: torch.Tensor,
+        aux: dict[str, Any],
+        batches: Sequence[Batches],
+        intervals: Sequence[int],
+        keep: Set[int] = frozenset(),
+    ) -> SegmentResult:
+        """intervals (n,): to which of ``batches`` each step belongs, increasing; keep: steps whose states are wanted."""
+        losses, sizes, finite = [], [], []
+        kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]] = {}
+        memory, alive = aux["memory"], aux["alive"]
+        seen: Batches = ()
+        for i, interval in enumerate(intervals):
+            if i == 0 or interval != intervals[i - 1]:
+                seen, aux = self.events.begin(batches[interval], y, aux)
+            before = y
+            y, memory, alive, loss, size = self.step(t[i], h[i], y, memory, alive, seen)
+            losses.append(loss)
+            sizes.append(size)
+            finite.append(alive)
+            if i in keep:
+                kept[i] = (before, y, seen[0])
+            if i + 1 == len(intervals) or intervals[i + 1] != interval:
+                aux = self.events.end(y, aux)
+        aux = aux | {"memory": memory, "alive": alive}
+        return SegmentResult(y, aux, torch.stack(losses), torch.stack(sizes), torch.stack(finite), kept)

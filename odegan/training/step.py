@@ -1,0 +1,165 @@
+"""One fixed step as a pure function of tensors: the solver's map, the penalties' placement, the projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan import solvers
+from odegan.field.ensemble import Time
+from odegan.field.training_field import Field
+from odegan.games.batch import Batch
+from odegan.games.game import Game, Player, Players
+from odegan.solvers import baselines
+from odegan.training.options import Options
+
+Memory = dict[str, torch.Tensor]
+# (y1, memory, alive, losses (..., 2), |f| (...)) of one step.
+StepResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor]
+StepMap = Callable[[Time, Time, torch.Tensor, Memory, torch.Tensor, tuple[Batch | None, ...]], StepResult]
+
+
+def make_step(game: Game, field: Field, options: Options) -> StepMap:
+    """One step of a fixed-step solver as a pure function of tensors, which is what ``compile`` compiles:
+
+    (t, h, y, memory, alive, batches) -> (y1, memory, alive, losses, |f|); ``batches`` are one, or one a stage. A member that
+    has turned non-finite stays at its last finite state.
+    """
+    name = options.solver.name
+    baseline = baselines.make(name, options.solver_options) if name in solvers.BASELINES else None
+    runge_kutta = None if baseline else solvers.one_step(name, options.solver_options)
+    after_step = options.penalties_act("after_step")
+    first_stage = options.penalties_act("first_stage")
+    first_weight = solvers.first_stage_weight(name) if first_stage else None
+
+    def step(
+        t: Time, h: Time, y: torch.Tensor, memory: Memory, alive: torch.Tensor, batches: tuple[Batch | None, ...]
+    ) -> StepResult:
+        context = StepContext(
+            field, game.n_disc, options.players, first_weight, after_step or first_stage, t, y, batches
+        )
+        if baseline is not None:
+            y1, memory = baseline(context, t, h, y, memory)
+        else:
+            assert runge_kutta is not None
+            y1 = runge_kutta(context.joint, t, h, y)  # type: ignore[arg-type]
+        if after_step:
+            y1 = y1 + h * context.penalty()
+        y1 = projected(game, y1)
+        losses, size = context.measured()
+        alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
+        return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
+
+    return step
+
+
+class StepContext:
+    """The field during one fixed step. Each call is the next stage; the first of each player is measured.
+
+    Args:
+        field: of one state or of an ensemble.
+        n_disc: the discriminator's parameters come first.
+        players: "joint" or "frozen", each against the opponent at the step's start.
+        first_weight: b_1, where the penalties act in the first stage with weight 1 / b_1.
+        apart: whether the penalties act apart from the field, so that the first stage takes both from one set of gradients.
+        time: the step's start.
+        start: y there.
+        batches: one minibatch, or one a stage.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        n_disc: int,
+        players: str,
+        first_weight: float | None,
+        apart: bool,
+        time: Time,
+        start: torch.Tensor,
+        batches: tuple[Batch | None, ...],
+    ) -> None:
+        self.field = field
+        self.n_disc = n_disc
+        self.players = players
+        self.first_weight = first_weight
+        self.apart = apart
+        self.time = time
+        self.start = start
+        self.batches = batches
+        self._calls = 0
+        self._penalty: torch.Tensor | None = None  # at the step's start, where the first stage found it on its way
+        self._losses: list[torch.Tensor] = []  # of both players, or of D, then of G
+        self._sizes: list[torch.Tensor] = []
+
+    def joint(self, t: Time, y: torch.Tensor, perturb: Any = None) -> torch.Tensor:
+        """Both players' parts (..., P). ``perturb`` is torchdiffeq's, which no field here needs."""
+        batch = self._next_batch()
+        if self._calls > 1:
+            return self._both(t, y, batch)[0]
+        if self.apart and y is self.start and t is self.time:
+            # At the start frozen opponents are where they are, so that this serves both kinds of players.
+            dy, losses, self._penalty = self.field.field_and_penalty(t, y, batch)
+        else:
+            dy, losses = self._both(t, y, batch)
+        if self.first_weight is not None:
+            extra = self.field.penalty(t, y, batch) if self._penalty is None else self._penalty
+            dy = dy + extra / self.first_weight
+        self._measure(dy, losses)
+        return dy
+
+    def disc(self, t: Time, y: torch.Tensor) -> torch.Tensor:
+        """The discriminator's part (..., n_disc)."""
+        dy, loss = self.field.player("disc", t, y, self._next_batch())
+        if self._calls == 1:
+            self._measure(dy, loss)
+        return dy
+
+    def gen(self, t: Time, y: torch.Tensor) -> torch.Tensor:
+        """The generator's part (..., n_gen)."""
+        dy, loss = self.field.player("gen", t, y, self._next_batch())
+        self._measure(dy, loss)
+        return dy
+
+    def penalty(self) -> torch.Tensor:
+        """What the penalties add to the field at the step's start, (..., P)."""
+        if self._penalty is None:
+            self._penalty = self.field.penalty(self.time, self.start, self.batches[0])
+        return self._penalty
+
+    def measured(self) -> Players:
+        """(losses (..., 2), |f| (...)) at the first evaluation of each player."""
+        if len(self._sizes) == 1:
+            return self._losses[0], self._sizes[0]
+        return torch.cat(self._losses, dim=-1), torch.hypot(*self._sizes)
+
+    def _both(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
+        if self.players == "joint":
+            return self.field(t, y, batch)
+        return frozen(self.field, self.n_disc, t, y, batch, self.start)
+
+    def _next_batch(self) -> Batch | None:
+        batch = self.batches[min(self._calls, len(self.batches) - 1)]
+        self._calls += 1
+        return batch
+
+    def _measure(self, dy: torch.Tensor, losses: torch.Tensor) -> None:
+        self._losses.append(losses)
+        self._sizes.append(torch.linalg.vector_norm(dy, dim=-1))
+
+
+def frozen(field: Field, n_disc: int, t: Time, y: torch.Tensor, batch: Batch | None, start: torch.Tensor) -> Players:
+    """(dy (..., P), losses (..., 2)) where each player moves against the opponent at ``start``."""
+    disc_sees = torch.cat([y[..., :n_disc], start[..., n_disc:]], dim=-1)
+    gen_sees = torch.cat([start[..., :n_disc], y[..., n_disc:]], dim=-1)
+    parts: list[tuple[Player, torch.Tensor]] = [("disc", disc_sees), ("gen", gen_sees)]
+    dy, losses = zip(*(field.player(player, t, seen, batch) for player, seen in parts), strict=True)
+    return torch.cat(dy, dim=-1), torch.cat(losses, dim=-1)
+
+
+def projected(game: Game, y: torch.Tensor) -> torch.Tensor:
+    """y brought back to where the game allows it to be, member by member."""
+    if game.project is None:
+        return y
+    return game.project(y) if y.ndim == 1 else torch.vmap(game.project)(y)
