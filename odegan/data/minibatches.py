@@ -86,7 +86,7 @@ class Minibatches:
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""
-        return Batch(**self.parts(start, n))
+        return Batch(**self.parts(start, n))  # type: ignore[arg-type]
 
     def parts(self, start: int, n: int) -> Parts:
         """The same by name: real, latent, and label and fake_label where they are asked for."""

@@ -44,12 +44,12 @@ class Term:
     def held(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
     ) -> Any:
-        """What is constant while ``value`` is differentiated, taken at this point: a tree of tensors, or None.
+        """What is constant while ``value`` is differentiated, taken at this point: a tree of tensors, empty where nothing is.
 
         parts: the batch is one of so many equal parts, and the mean of this over the parts is what ``value`` will be given;
         None: it is whole.
         """
-        return None
+        return ()
 
     def value(
         self,
@@ -57,7 +57,7 @@ class Term:
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = None,
+        held: Any = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """The weighted term as a function of the parameters, given what is held."""
@@ -100,7 +100,7 @@ class WithConstants(Term):
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = None,
+        held: Any = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """The weighted term with these constants."""
@@ -124,8 +124,8 @@ class BatchMeanTerm(Term):
     def held(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
     ) -> Any:
-        """One part's share s_r of the mean; None for a whole batch, whose s is differentiated."""
-        return None if parts is None else self._statistic(parts)(theta_d, theta_g, batch, t)
+        """One part's share s_r of the mean; nothing for a whole batch, whose s is differentiated."""
+        return () if parts is None else self._statistic(parts)(theta_d, theta_g, batch, t)
 
     def value(
         self,
@@ -133,12 +133,12 @@ class BatchMeanTerm(Term):
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = None,
+        held: Any = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), whose mean over the parts is that."""
         own = self._statistic(parts or 1)(theta_d, theta_g, batch, t)
-        if held is None:
+        if parts is None:
             return self.weighted(self.function(own, t), t)
         slope, value = grad_and_value(self.function)(held, t)
         moved = tree_leaves(tree_map(lambda f, s, s_r: (f * (s_r - s)).sum(), slope, held, own))

@@ -15,8 +15,7 @@ from odegan.games.game import Game
 from odegan.training.interval import IntervalEvents, end_of
 from odegan.training.options import Options
 from odegan.training.recorder import RecordingField
-from odegan.training.segment import Batches
-from odegan.training.state import Info, IntervalResult, Reports, State
+from odegan.training.state import Draw, Info, IntervalResult, Reports, State
 from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.step import projected
 from odegan.training.time_grid import SNAP, as_time, reports_until
@@ -47,10 +46,10 @@ class AdaptiveSteps:
         self.field = field
         self.slopes = slopes
 
-    def __call__(self, state: State, batches: list[Batches], until: float, reports: Reports) -> IntervalResult:
-        """To the end of the interval, or to where the solver gives up."""
+    def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
+        """To the end of one interval, or to where the solver gives up."""
         end = end_of(self.options, state, until)
-        (batch,), aux = self.events.begin(batches[0], state.y, state.aux)
+        (batch,), aux = self.events.begin(draw(state.aux["index"], 1)[0], state.y, state.aux)
         y0 = state.y
         slack = SNAP * (end - state.t)
         within = reports_until(*reports, end + slack)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,8 +12,8 @@ from odegan.field.training_field import Field
 from odegan.games.batch import Batch
 from odegan.training.interval import interval_end
 from odegan.training.options import Options
-from odegan.training.segment import Batches, Segment
-from odegan.training.state import Info, IntervalResult, Reports, State
+from odegan.training.segment import Segment
+from odegan.training.state import Draw, Info, IntervalResult, Reports, State
 from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import (
     SNAP,
@@ -82,9 +81,10 @@ class FixedSteps:
         self.field = field
         self.segment = segment
 
-    def __call__(self, state: State, batches: Sequence[Batches], until: float, reports: Reports) -> IntervalResult:
-        """Through as many intervals as there are batches, or to ``until``."""
-        planned = plan(self.options, state, len(batches), until, reports)
+    def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
+        """Through so many refresh intervals, or to ``until``."""
+        planned = plan(self.options, state, intervals, until, reports)
+        batches = draw(state.aux["index"], planned.intervals[-1] + 1)
         starts = [as_time(step.start) for step in planned.steps]
         lengths = [as_time(step.h) for step in planned.steps]
         keep = {i for _, i in planned.reports}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from odegan.data.minibatches import Minibatches
 from odegan.training.callbacks import Ending, Hook, around
@@ -39,9 +40,13 @@ class Run:
         hooks: Sequence[Hook],
         on_nonfinite: str,
         fingerprint: dict[str, Any],
+        given: object = None,
     ) -> None:
         self.stepper, self.times, self.minibatches = stepper, times, minibatches
-        self.hooks, self.on_nonfinite, self.fingerprint = hooks, on_nonfinite, fingerprint
+        self.hooks = hooks
+        self.on_nonfinite = on_nonfinite
+        self.fingerprint = fingerprint
+        self.given = given  # data that may require a gradient
         self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
         self.statistics = Statistics()
         self.reported = [y0]
@@ -62,10 +67,9 @@ class Run:
     def _advance(self) -> Ending | None:
         """One segment: as many refresh intervals as nothing outside has to see."""
         started = time.monotonic()
-        first = self.state.aux["index"]
-        batches = [self.batches(first + i) for i in range(self._intervals_ahead())]
         reports = (self.times, len(self.reported))
-        result = self.stepper.advance(self.state, batches, self.times[-1], reports)
+        intervals = self._intervals_ahead()
+        result = self.stepper.advance(self.state, self.batches, intervals, self.times[-1], reports, self.given)
         self.state = result.state
         self.reported.extend(result.reported)
         ending = self._read(result)
@@ -73,8 +77,11 @@ class Run:
         return self.agreed(ending or self.asked(result.info))
 
     def _intervals_ahead(self) -> int:
-        """How many refresh intervals the next segment has; an adaptive solver goes through one at a time."""
-        if self.stepper.options.solver.adaptive:
+        """How many refresh intervals the next segment has; an adaptive solver goes through one at a time.
+
+        So do ranks, whose clocks differ: they must agree on where a segment ends.
+        """
+        if self.stepper.options.solver.adaptive or self.stepper.options.ranks is not None:
             return 1
         return min([self._length, *(hook.due(self) for hook in self.hooks)])
 
@@ -104,14 +111,17 @@ class Run:
         free = self.state.y.device.type == "cpu"
         return free or self.state.aux["index"] % LONGEST == 0 or self.state.t >= self.times[-1]
 
-    def batches(self, index: int) -> Batches:
-        """The index-th interval's minibatch, or its stages'."""
+    def batches(self, index: int, n: int) -> list[Batches]:
+        """The minibatches of n refresh intervals from the index-th on, made at once."""
         if self.minibatches is None:
-            return (None,)
+            return [(None,)] * n
         options = self.stepper.options
-        if options.refresh == "stage":
-            return tuple(self.minibatches(index * options.stages + i) for i in range(options.stages))
-        return (self.minibatches(0 if options.refresh == math.inf else index),)
+        if options.refresh == math.inf:
+            return [(self.minibatches(0),)] * n
+        stages = options.stages
+        leaves, form = tree_flatten(self.minibatches.block(index * stages, n * stages))
+        every = [tree_unflatten(parts, form) for parts in zip(*(leaf.unbind(0) for leaf in leaves), strict=True)]
+        return [tuple(every[i * stages : (i + 1) * stages]) for i in range(n)]
 
     def _read(self, result: IntervalResult) -> Ending | None:
         """Look at the finiteness flags of a segment, and count its steps: up to the one that ended the run, if any did."""

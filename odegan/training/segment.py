@@ -13,9 +13,8 @@ import torch
 
 from odegan.games.batch import Batch
 from odegan.training.interval import IntervalEvents
+from odegan.training.state import Batches
 from odegan.training.step import StepMap
-
-Batches = tuple[Batch | None, ...]  # an interval's minibatches: one, or one a stage
 
 
 class SegmentResult(NamedTuple):

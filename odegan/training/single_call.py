@@ -33,7 +33,7 @@ def solve(run: Run) -> Solution:
 def _solve(run: Run) -> None:
     stepper, y0 = run.stepper, run.state.y
     arguments = stepper.options
-    (batch,) = run.batches(0)
+    ((batch,),) = run.batches(0, 1)
     if batch is not None:
         batch = stepper.events.completed(batch, y0, run.state.aux)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
 from odegan.training.options import Options
 from odegan.training.statistics import StepStatistics
@@ -44,6 +45,11 @@ class Info(NamedTuple):
 
 
 Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
+
+
+# The minibatches of an interval (one, or one a stage), and of the n intervals from the index-th on.
+Batches = tuple[Batch | None, ...]
+Draw = Callable[[int, int], Sequence[Batches]]
 
 
 class IntervalResult(NamedTuple):

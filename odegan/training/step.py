@@ -44,7 +44,7 @@ def make_step(game: Game, field: Field, options: Options) -> StepMap:
             y1, memory = baseline(context, t, h, y, memory)
         else:
             assert runge_kutta is not None
-            y1 = runge_kutta(context.joint, t, h, y)  # type: ignore[arg-type]
+            y1 = runge_kutta(context.joint, t, h, y)
         if after_step:
             y1 = y1 + h * context.penalty()
         y1 = projected(game, y1)

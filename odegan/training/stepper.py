@@ -19,8 +19,18 @@ from odegan.training.adaptive_steps import AdaptiveSteps
 from odegan.training.fixed_steps import FixedSteps
 from odegan.training.interval import IntervalEvents
 from odegan.training.options import Options, StepSize, parse
-from odegan.training.segment import Batches, Segment
-from odegan.training.state import Info, IntervalResult, Reports, State, check_state, each_member, needs_graph
+from odegan.training.segment import Segment
+from odegan.training.state import (
+    Batches,
+    Draw,
+    Info,
+    IntervalResult,
+    Reports,
+    State,
+    check_state,
+    each_member,
+    needs_graph,
+)
 from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
 from odegan.utils.ambient import unaffected
@@ -118,7 +128,7 @@ class Stepper:
         self.__dict__.pop("_through", None)
 
     @functools.cached_property
-    def _through(self) -> Callable[[State, Any, float, Reports], IntervalResult]:
+    def _through(self) -> Callable[[State, Draw, int, float, Reports], IntervalResult]:
         """Through refresh intervals. Solvers with a history have none: they run as one call only."""
         if self.options.solver.adaptive:
             return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes())
@@ -169,7 +179,7 @@ class Stepper:
         batches = self._batches(batch)
         if not self._prepared:
             self._prepare(state, batches[0])
-        result = self.advance(state, [batches], until, ((), 0))
+        result = self.advance(state, lambda index, n: [batches], 1, until, ((), 0), batches)
         return result.state, result.info
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
@@ -186,11 +196,16 @@ class Stepper:
         for name in (name for name, value in asked.items() if value is not None):
             check_divisible(game, self.options.penalties, name)
 
-    def advance(self, state: State, batches: Sequence[Batches], until: float, reports: Reports) -> IntervalResult:
-        """As many refresh intervals as there are batches (one, of an adaptive solver), and the states at the reports within."""
-        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, batches)
+    def advance(
+        self, state: State, draw: Draw, intervals: int, until: float, reports: Reports, given: object = None
+    ) -> IntervalResult:
+        """So many refresh intervals (one, of an adaptive solver), and the states at the reports within.
+
+        given: data that may require a gradient.
+        """
+        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, given)
         with torch.set_grad_enabled(graph):
-            return self._through(state, batches, until, reports)
+            return self._through(state, draw, intervals, until, reports)
 
     def _batches(self, batch: Any) -> Batches:
         """What a user gave for one interval, as one minibatch or one a stage."""
