@@ -205,6 +205,7 @@ def reseed(source: torch.Generator, seed: int) -> torch.Generator:
         return source.manual_seed(seed)
     words = np.random.PCG64(seed).random_raw(312).view(np.uint32)
     state = _fresh_state().copy()
+    state[:8] = np.array([seed], dtype=np.uint64).view(np.uint8)  # what initial_seed() tells
     state[_TWISTER] = words.astype(np.uint64).view(np.uint8)
     return source.set_state(torch.from_numpy(state))
 
