@@ -86,8 +86,8 @@ def train(
 def bias(game: Game, y: torch.Tensor, ring: Ring, seed: int) -> torch.Tensor:
     """trace(Cov) / ||g||^2 of one sample's gradient, (2,) for D and G at y (P,); nan where ||g||^2 is not told from 0."""
     draw = Minibatches(ring.target.draw_independent, ring.latent, MEASURED, seed, y)(0)
-    grouped = [rearrange(x, "(groups each) ... -> groups each ...", each=GROUP) for x in (draw.real, draw.latent)]
-    groups = Batch(*grouped)
+    real, latent = (rearrange(x, "(groups each) ... -> groups each ...", each=GROUP) for x in draw)
+    groups = Batch(real, latent)
     return torch.stack([_ratio(partial(game.player_gradient, player), *game.split(y), groups) for player in BOTH])
 
 

@@ -13,7 +13,7 @@ from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
 from odegan.utils.checks import fail
 
-BatchLike = Batch | tuple[torch.Tensor, ...] | None
+BatchLike = Batch | tuple[torch.Tensor, torch.Tensor] | None
 Extra = Callable[..., torch.Tensor] | None
 PenaltyLike = Callable[[Game], tuple[Extra, Extra]]
 Time = float | torch.Tensor

@@ -82,7 +82,7 @@ class Minibatches:
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
-        return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})
+        return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""

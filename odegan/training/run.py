@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from odegan.data.minibatches import Minibatches
+from odegan.games.batch import Batch
 from odegan.training.callbacks import Ending, Hook, around
 from odegan.training.segment import Batches
 from odegan.training.solution import NonFiniteError, Solution
@@ -119,8 +119,9 @@ class Run:
         if options.refresh == math.inf:
             return [(self.minibatches(0),)] * n
         stages = options.stages
-        leaves, form = tree_flatten(self.minibatches.block(index * stages, n * stages))
-        every = [tree_unflatten(parts, form) for parts in zip(*(leaf.unbind(0) for leaf in leaves), strict=True)]
+        parts = self.minibatches.parts(index * stages, n * stages)
+        each = zip(*(part.unbind(0) for part in parts.values()), strict=True)
+        every = [Batch(**dict(zip(parts, one, strict=True))) for one in each]
         return [tuple(every[i * stages : (i + 1) * stages]) for i in range(n)]
 
     def _read(self, result: IntervalResult) -> Ending | None:
