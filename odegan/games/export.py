@@ -38,7 +38,7 @@ def export(
 
 def _pair(batch: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
     try:
-        real, latent = batch[0], batch[1]
+        real, latent = batch
     except (TypeError, IndexError, KeyError):
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):

@@ -123,7 +123,7 @@ class Unrolled(Game):
     def prepared(self, y: torch.Tensor, batch: Any) -> Unrolled:
         """Of the prepared base."""
         base = self.base.prepared(y, batch)
-        return Unrolled(base, self.steps, self.step_size, self.solver, self.persistent, self.through)
+        return Unrolled(base, self.steps, self.step_size, self.solver, self._one_step, self.persistent, self.through)
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """The base's check, and what it learns about layers of the critic that couple the batch."""

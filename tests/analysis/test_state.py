@@ -57,7 +57,7 @@ def by_hand(y, at):
 def test_spectral_norms_vectors_are_those_of_the_state(y):
     expected = torch.linalg.eigvals(torch.autograd.functional.jacobian(lambda s: by_hand(s, y), y))
     largest = expected.abs().max()
-    run_like = odegan.Batch(*BATCH).with_buffers(GAME.initial_buffers(y))
+    run_like = odegan.Batch(*BATCH, buffers=GAME.initial_buffers(y))
     for batch in (BATCH, odegan.Batch(*BATCH), run_like):
         found = odegan.spectrum(GAME, y, batch)
         torch.testing.assert_close(found.eigenvalues.abs().max(), largest, rtol=1e-5, atol=0)
@@ -77,7 +77,7 @@ def test_the_path_sees_them_converged_at_each_point():
 
 
 def test_vectors_in_the_batch_stay_as_they_are():
-    elsewhere = odegan.Batch(*BATCH).with_buffers(GAME.initial_buffers(GAME.init()))
+    elsewhere = odegan.Batch(*BATCH, buffers=GAME.initial_buffers(GAME.init()))
     expected = torch.linalg.eigvals(torch.autograd.functional.jacobian(lambda s: by_hand(s, GAME.init()), FAR))
     found = odegan.spectrum(GAME, FAR, elsewhere).eigenvalues
     torch.testing.assert_close(found.abs().max(), expected.abs().max(), rtol=1e-5, atol=0)
