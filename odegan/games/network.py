@@ -268,6 +268,8 @@ class NetworkGame(Game):
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
         """Refuse what cannot work with a batch, and decide what couples its samples; see ``prepared``."""
+        if batch is None:
+            raise ArgumentError("data: got None; a game of networks needs data and latents")
         y = y.detach()
         batch = _read(batch)
         first = batch if y.ndim == 1 else tree_map(lambda x: x[0], batch)
