@@ -56,6 +56,9 @@ def fitted(payload: dict[str, Any], times: Sequence[float], path: Any) -> dict[s
     if payload["t"] >= stored[-1] and payload.get("before_cut") is not None:
         payload = payload | payload["before_cut"]
     done = len(payload["reported"])
+    if done == len(stored) > 1 and given[: done - 1] == stored[:-1] and stored[-1] not in given:
+        # The end was reported as the end, and is none any more.
+        done, payload = done - 1, payload | {"reported": payload["reported"][:-1]}
     if given[:done] != stored[:done] or given[-1] < payload["t"] or given[done : done + 1] < [payload["t"]]:
         raise ArgumentError(
             f"t: got {_listed(given)}, but {str(path)!r} was made with {_listed(stored)} and has reached t = {payload['t']:g}; "
