@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
 import odegan
@@ -34,6 +36,10 @@ PENALTIES = {
     "jare": odegan.penalties.jare(WEIGHT),
     "r1": odegan.penalties.r1(WEIGHT),
 }
+
+
+class NotFiniteError(Exception):
+    """What is compared with has no finite numbers: an input of the database outside of what its layer is for."""
 
 
 class Result(NamedTuple):
@@ -60,6 +66,7 @@ def pair(layer: Layer, role: str) -> Pair:
     return Pair(own, other, batch) if role == "generator" else Pair(other, own, batch)
 
 
+@sdpa_kernel(SDPBackend.MATH)  # the only attention of torch's that has a second derivative
 def by_hand(networks: Pair, penalty: str | None) -> Tensor:
     """The field by torch.autograd on the plain modules; non-saturating."""
     generator, critic, (real, latent) = networks
@@ -118,6 +125,8 @@ def checks(layer: Layer, role: str, compiled: bool) -> Iterator[Result]:
             check()
         except odegan.ArgumentError as error:
             yield Result(name, f"refused: {_single(error)}")
+        except NotFiniteError:
+            yield Result(name, "not finite by torch.autograd either")
         except RAISED as error:
             if isinstance(error, AssertionError):
                 raise AssertionError(f"{layer.name} ({layer.description}) as {role}, {name}: {error}") from error
@@ -128,6 +137,8 @@ def checks(layer: Layer, role: str, compiled: bool) -> Iterator[Result]:
 
 def agree(a: Tensor, b: Tensor, relative: float) -> None:
     """Refuse two results that differ by more than that part of the largest entry."""
+    if not b.isfinite().all():
+        raise NotFiniteError
     error = (a - b).abs().max() / (b.abs().max() + 1e-12)
     assert bool(error <= relative), f"relative error {float(error):.1e}"
 
@@ -175,17 +186,21 @@ def _single(error: Exception) -> str:
     return text
 
 
-def results(name: str, role: str, compiled: bool) -> list[Result]:
-    """The checks of every construction of one class in one role."""
-    return [result for layer in layers(name) for result in checks(layer, role, compiled)]
+def results(name: str, role: str, constructions: int | None, compiled: bool = False) -> list[Result]:
+    """The checks of one class in one role, of its first constructions or of all."""
+    return [result for layer in islice(layers(name), constructions) for result in checks(layer, role, compiled)]
 
 
 def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
     """A line of the page: the class, its role, constructions tried, checks that agreed, and the others with their reasons."""
     exact = sum(result.outcome == "exact" for result in found)
-    others = sorted({f"{result.check}: {result.outcome}" for result in found if result.outcome != "exact"})
+    others: dict[str, list[str]] = {}
+    for result in found:
+        if result.outcome != "exact" and result.check not in others.setdefault(result.outcome, []):
+            others[result.outcome].append(result.check)
+    reasons = (f"{', '.join(checks)}: {outcome}" for outcome, checks in others.items())
     tried = len({result.check for result in found})
-    return [f"`{name}`", role, f"{exact} of {len(found)}", str(tried), "; ".join(others) or "-"]
+    return [f"`{name}`", role, f"{exact} of {len(found)}", str(tried), "; ".join(reasons) or "-"]
 
 
 PAGE = """# Which layers are exact
@@ -200,7 +215,8 @@ inputs that come with it, as a part of a generator and of a critic, in float64. 
 - two members under `torch.vmap` against each alone;
 - the field with `gan(checkpointing=True)`{compiled}.
 
-"Exact" counts the checks that agreed, over all constructions. What did not says why: "refused" is odegan's line, "torch cannot"
+"Exact" counts the checks that agreed, over {constructions} of each class. What did not says why:
+"refused" is odegan's line, "torch cannot"
 is an operation that has no such derivative. Written by `python -m campaign.modules --docs docs`.
 
 {rows}
@@ -213,6 +229,8 @@ class Modules:
 
     docs: Path | None = None
     """The folder of the pages."""
+    constructions: int = 2
+    """How many of each class; 0: all."""
     compile: bool = False
     """Compile the field of every construction too."""
     only: tuple[str, ...] = ()
@@ -231,7 +249,7 @@ def run(options: Modules) -> int:
     for name in options.only or names():
         for role in ("generator", "critic"):
             try:
-                rows.append(row(name, role, results(name, role, options.compile)))
+                rows.append(row(name, role, results(name, role, options.constructions or None, options.compile)))
             except AssertionError as error:
                 failed += 1
                 rows.append([f"`{name}`", role, "-", "-", f"WRONG: {error}"])
@@ -240,6 +258,9 @@ def run(options: Modules) -> int:
         text = PAGE.format(
             tolerance=TOLERANCE,
             difference=DIFFERENCE,
+            constructions=f"the first {options.constructions} constructions"
+            if options.constructions
+            else "all constructions",
             compiled=", and compiled" if options.compile else "",
             rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *rows]),
         )

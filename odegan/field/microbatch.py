@@ -136,8 +136,9 @@ def check_divisible(game: Game, penalties: Sequence[Penalty], what: str) -> None
     """Refuse a game or a penalty whose field on a batch is not made of its parts'."""
     if game.couples_batch is not False:
         raise ArgumentError(
-            f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm?): "
-            "its field is not made of the parts'; use layers that see one sample at a time"
+            f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm? "
+            "A loss that is no mean over samples?): its field is not made of the parts'; use layers and losses that "
+            "see one sample at a time"
         )
     for penalty in penalties:
         if not getattr(penalty, "divisible", True):

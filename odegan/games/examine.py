@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils._pytree import tree_map
 
 from odegan.games.losses import Loss
 from odegan.modules.coupling import couples
 from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import RAISED, Trial, close, tried
+from odegan.modules.validate import RAISED, Trial, close, one_line_errors, tried
 from odegan.utils.checks import ArgumentError, fail, one_line
 
 SIZE = 8  # logits on which a loss is tried
@@ -55,6 +57,19 @@ def examine(
     loss_couples = not divides(loss, theta_d)
     found = (critic_couples, couples_fake, loss_couples)
     return Examined(critic_couples, True if True in found else None if None in found else False, on_latents, on_real)
+
+
+@torch.no_grad()
+def evaluate(field: Callable[[torch.Tensor, Any], torch.Tensor], y: torch.Tensor, batch: Any) -> None:
+    """Evaluate a field of (y, batch) once, for an ensemble's y (E, P) mapped over two members; refuse what torch cannot."""
+    if y.ndim == 1:
+        with one_line_errors("game: its gradient cannot be computed"):
+            field(y, batch)
+        return
+    one, two = (tree_map(lambda x, part=part: x[part], (y, batch)) for part in (0, slice(2)))
+    evaluate(field, *one)
+    with one_line_errors("y0: got an ensemble, but the networks cannot be mapped over its members"):
+        torch.vmap(field)(*two)
 
 
 def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:

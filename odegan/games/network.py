@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,14 +12,14 @@ from torch.utils._pytree import tree_map
 
 from odegan.games import losses
 from odegan.games.batch import Batch, as_batch
-from odegan.games.examine import Examined, examine
+from odegan.games.examine import evaluate, examine
 from odegan.games.export import export
 from odegan.games.game import Game, Player, Players
 from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
 from odegan.games.shared_backward import serves_both, shared_gradients
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import RAISED, CannotTakeError, reason, tried
+from odegan.modules.validate import CannotTakeError, tried
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value, vjp
 from odegan.utils.checks import ArgumentError, fail
@@ -272,28 +272,13 @@ class NetworkGame(Game):
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         y = y.detach()
         batch = _read(batch)
-        first = batch if y.ndim == 1 else tree_map(lambda x: x[0], batch)
-        self._learn(y if y.ndim == 1 else y[0], first)
-        with torch.no_grad():
-            try:
-                self.gradients(*self.split(y if y.ndim == 1 else y[0]), first)
-            except RAISED as error:
-                _refuse_evaluation("game: its gradient cannot be computed", error)
-            if y.ndim == 1:
-                return
-            few = y[:2], tree_map(lambda x: x[:2], batch)
-            try:
-                torch.vmap(lambda own, b: torch.cat(self.gradients(*self.split(own), b)))(*few)
-            except RAISED as error:
-                _refuse_evaluation("y0: got an ensemble, but the networks cannot be mapped over its members", error)
+        self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
+        evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y, batch)
 
     def _learn(self, y: torch.Tensor, batch: Any) -> None:
         theta_d, theta_g = self.split(y)
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch)
         _flat_logits(found.discriminator.output, batch.real)
-        self._keep(found)
-
-    def _keep(self, found: Examined) -> None:
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
@@ -320,12 +305,6 @@ class NetworkGame(Game):
         except CannotTakeError:
             if not guessed:
                 raise
-
-
-def _refuse_evaluation(what: str, error: Exception) -> NoReturn:
-    if isinstance(error, ArgumentError):
-        raise error
-    raise ArgumentError(f"{what} ({reason(error)})") from error
 
 
 def _read(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,7 +23,7 @@ RAISED = (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeEr
 MEANINGS = {
     "device meta": "it reads a parameter or buffer under another name than its own, as from a list, a closure, or a call of "
     "checkpoint() in its forward pass; gan(checkpointing=True) does what the last does",
-    "use_reentrant": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
+    "torch.utils.checkpoint": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
     "saved tensor hooks": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
     "setup_context": "an autograd.Function of its own needs a setup_context() and a vmap rule (generate_vmap_rule = True)",
     "data-dependent control flow": "it branches on its numbers, or calls .item(); use torch.where",
@@ -94,6 +96,17 @@ def reason(error: Exception) -> str:
     """What an error of torch's means for a module, in one line."""
     said = " ".join(str(error).split())
     return next((text for part, text in MEANINGS.items() if part in said), one_line(error) or type(error).__name__)
+
+
+@contextmanager
+def one_line_errors(what: str) -> Iterator[None]:
+    """Within it, what torch raises becomes an ``ArgumentError`` that begins with ``what``."""
+    try:
+        yield
+    except ArgumentError:
+        raise
+    except RAISED as error:
+        raise ArgumentError(f"{what} ({reason(error)})") from error
 
 
 def _run(role: str, network: Network, state: State, x: torch.Tensor, what: What) -> torch.Tensor:

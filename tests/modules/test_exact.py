@@ -1,0 +1,177 @@
+"""Derivatives of every order through functions that torch's own kernels get wrong or do not have, however they are called."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import odegan
+from odegan.modules.exact import REPLACED, Exact
+
+torch.set_num_threads(1)
+DRAW = torch.Generator().manual_seed(5)
+X = torch.randn(4, 6, generator=DRAW, dtype=torch.float64)
+WEIGHT = torch.rand(6, generator=DRAW, dtype=torch.float64) + 0.5
+BIAS = torch.randn(6, generator=DRAW, dtype=torch.float64)
+W = torch.randn(12, 6, generator=DRAW, dtype=torch.float64) / 3
+U = torch.randn(12, 3, generator=DRAW, dtype=torch.float64) / 3
+H = torch.randn(4, 3, generator=DRAW, dtype=torch.float64)
+
+
+def centered(x, axis):
+    c = x - x.mean(axis, keepdim=True)
+    return c / (c.pow(2).mean(axis, keepdim=True) + 1e-5).sqrt()
+
+
+def attention(x):
+    scores = x @ x.transpose(-1, -2) / x.shape[-1] ** 0.5
+    return torch.softmax(scores, -1) @ x
+
+
+# A function of x (4, 6), and the same in elementary operations.
+CASES = {
+    F.layer_norm: (lambda x: F.layer_norm(x, (6,), WEIGHT, BIAS), lambda x: centered(x, 1) * WEIGHT + BIAS),
+    torch.layer_norm: (lambda x: torch.layer_norm(x, (6,)), lambda x: centered(x, 1)),
+    F.group_norm: (
+        lambda x: F.group_norm(x, 2, WEIGHT, BIAS),
+        lambda x: centered(x.reshape(4, 2, 3), 2).reshape(4, 6) * WEIGHT + BIAS,
+    ),
+    torch.group_norm: (lambda x: torch.group_norm(x, 2), lambda x: centered(x.reshape(4, 2, 3), 2).reshape(4, 6)),
+    F.rms_norm: (
+        lambda x: F.rms_norm(x, (6,), WEIGHT, 1e-3),
+        lambda x: x / (x.pow(2).mean(1, True) + 1e-3).sqrt() * WEIGHT,
+    ),
+    torch.rms_norm: (
+        lambda x: torch.rms_norm(x, (6,), None, 1e-3),
+        lambda x: x / (x.pow(2).mean(1, True) + 1e-3).sqrt(),
+    ),
+    F.batch_norm: (
+        lambda x: F.batch_norm(x, None, None, WEIGHT, BIAS, training=True),
+        lambda x: centered(x, 0) * WEIGHT + BIAS,
+    ),
+    torch.batch_norm: (
+        lambda x: torch.batch_norm(x, None, None, BIAS, WEIGHT, False, 0.1, 1e-5, False),
+        lambda x: (x - BIAS) / (WEIGHT + 1e-5).sqrt(),
+    ),
+    F.instance_norm: (
+        lambda x: F.instance_norm(x.reshape(4, 2, 3)).reshape(4, 6),
+        lambda x: centered(x.reshape(4, 2, 3), 2).reshape(4, 6),
+    ),
+    torch.instance_norm: (
+        lambda x: torch.instance_norm(x.unsqueeze(1), None, None, None, None, True, 0.1, 1e-5, False).squeeze(1),
+        lambda x: centered(x, 1),
+    ),
+    F.scaled_dot_product_attention: (
+        lambda x: F.scaled_dot_product_attention(*[x.reshape(2, 2, 6)] * 3),
+        lambda x: attention(x.reshape(2, 2, 6)),
+    ),
+    torch.cdist: (lambda x: torch.cdist(x, 2 * X), lambda x: (x.unsqueeze(1) - 2 * X).pow(2).sum(-1).sqrt()),
+    torch.lstm_cell: (
+        lambda x: torch.lstm_cell(x, (H, H), W, U)[0],
+        lambda x: lstm(x)[0],
+    ),
+    torch.gru_cell: (lambda x: torch.gru_cell(x, H, W[:9], U[:9]), lambda x: gru(x)),
+    torch.rnn_tanh_cell: (
+        lambda x: torch.rnn_tanh_cell(x, H, W[:3], U[:3]),
+        lambda x: torch.tanh(x @ W[:3].T + H @ U[:3].T),
+    ),
+    torch.rnn_relu_cell: (
+        lambda x: torch.rnn_relu_cell(x, H, W[:3], U[:3]),
+        lambda x: torch.relu(x @ W[:3].T + H @ U[:3].T),
+    ),
+}
+LAYERS = {torch.lstm: nn.LSTM, torch.gru: nn.GRU, torch.rnn_tanh: nn.RNN, torch.rnn_relu: nn.RNN}
+
+
+def lstm(x):
+    i, f, g, o = (x @ W.T + H @ U.T).split(3, 1)
+    c = torch.sigmoid(f) * H + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def gru(x):
+    a, b = (x @ W[:9].T).split(3, 1), (H @ U[:9].T).split(3, 1)
+    r, z = torch.sigmoid(a[0] + b[0]), torch.sigmoid(a[1] + b[1])
+    return (1 - z) * torch.tanh(a[2] + r * b[2]) + z * H
+
+
+def third(function):
+    """The gradient of the squared gradient of the squared gradient of a sum, by plain autograd."""
+    x = X.clone().requires_grad_()
+    value = torch.sin(function(x)).sum()
+    for _ in range(3):
+        (g,) = torch.autograd.grad(value, x, create_graph=True)
+        value = g.pow(2).sum()
+    return g.detach()
+
+
+def replaced(function):
+    def call(x):
+        with Exact(1_000, autocast=False):
+            return function(x)
+
+    return call
+
+
+@pytest.mark.parametrize("pair", CASES.values(), ids=lambda pair: "")
+def test_third_derivatives(pair):
+    function, plain = pair
+    torch.testing.assert_close(replaced(function)(X), function(X), rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(replaced(function)(X), plain(X), rtol=1e-12, atol=1e-13)
+    expected = third(plain)
+    torch.testing.assert_close(third(replaced(function)), expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False, "batch_first": True}]
+)
+@pytest.mark.parametrize("kind", ["LSTM", "LSTM projected", "GRU", "RNN", "RNN relu"])
+def test_recurrent_layers(kind, settings):
+    more = {"LSTM projected": {"proj_size": 2}, "RNN relu": {"nonlinearity": "relu"}}.get(kind, {})
+    layer = getattr(nn, kind.split()[0])(3, 4, **settings, **more).double()
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    outputs, ends = layer(x)
+    with Exact(1_000, autocast=False):
+        exact, exact_ends = layer(x)
+    torch.testing.assert_close(exact, outputs, rtol=1e-10, atol=1e-12)
+    for a, b in zip(torch.utils._pytree.tree_leaves(exact_ends), torch.utils._pytree.tree_leaves(ends), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_every_replacement_is_tried():
+    assert REPLACED.keys() - {F.multi_head_attention_forward} == CASES.keys() | LAYERS.keys()
+
+
+class Functional(nn.Module):
+    def forward(self, x):
+        return F.layer_norm(x, (6,))
+
+
+NORMS = {
+    "layer": lambda: nn.LayerNorm(6),
+    "a subclass": lambda: type("Own", (nn.LayerNorm,), {})(6),
+    "F.layer_norm": Functional,
+    "batch": lambda: nn.BatchNorm1d(6),
+    "instance": lambda: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.InstanceNorm1d(2), nn.Flatten()),
+    "instance without channels": lambda: nn.InstanceNorm1d(6),
+    "eval": lambda: nn.BatchNorm1d(6).eval(),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS.keys())
+def test_the_jacobian_of_a_penalized_field(norm):
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(3, 6), norm(), nn.Tanh(), nn.Linear(6, 1)).double()
+    generator = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    game = odegan.gan(generator, critic, latent=3)
+    y = game.init() + 0.05 * torch.randn(game.n_params, dtype=torch.float64)
+    batch = (torch.randn(6, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64))
+    field = odegan.vector_field(game, [odegan.penalties.generator_gradient(0.3)])
+    v, w = torch.randn(2, len(y), dtype=torch.float64)
+    exact = torch.func.vjp(lambda own: field(0.0, own, batch), y)[1](w)[0] @ v
+    with torch.no_grad():
+        step = 1e-5
+        difference = w @ (field(0.0, y + step * v, batch) - field(0.0, y - step * v, batch)) / (2 * step)
+        mapped = torch.vmap(lambda own: field(0.0, own, batch))(torch.stack([y, 0.9 * y]))
+        torch.testing.assert_close(mapped[0], field(0.0, y, batch), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(exact, difference, rtol=1e-5, atol=1e-7)

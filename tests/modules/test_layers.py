@@ -1,0 +1,52 @@
+"""torch.nn's layers, as torch's own database has them: exact, or refused in one line; see ``campaign.modules``."""
+
+import re
+from pathlib import Path
+
+import pytest
+from torch.testing._internal.common_modules import module_db
+
+from campaign import modules
+from campaign.module_layers import names
+
+PAGE = Path(__file__).parents[2] / "docs" / "modules.md"
+COVERING = ["Conv2d", "InstanceNorm1d", "MultiheadAttention", "GRU", "Embedding", "MaxPool2d", "LazyConv1d"]
+NO_SECOND = {"MultiLabelMarginLoss", "MultiMarginLoss", "CTCLoss"}  # derivative, in torch
+
+
+def check(name, role, constructions, compiled=False):
+    found = modules.results(name, role, constructions, compiled)
+    assert found
+    field = {result.outcome for result in found if result.check == "field"}
+    assert all(outcome == "exact" or outcome.startswith(("refused", "not finite")) for outcome in field)
+    if name not in NO_SECOND:
+        assert not [
+            result for result in found if result.outcome.startswith("torch cannot") and result.check != "ensemble"
+        ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", COVERING)
+def test_a_covering_sample(name):
+    check(name, "critic", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("role", ["generator", "critic"])
+@pytest.mark.parametrize("name", names())
+def test_every_layer(name, role):
+    check(name, role, None)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", names())
+def test_every_layer_compiled(name):
+    check(name, "critic", 1, compiled=True)
+
+
+def test_the_page_leaves_none_out():
+    rows = re.findall(r"^\| `(\w+)` \| (generator|critic) \|", PAGE.read_text(), re.MULTILINE)
+    assert set(rows) == {(info.module_cls.__name__, role) for info in module_db for role in ("generator", "critic")}
+    assert "WRONG" not in PAGE.read_text()
