@@ -21,7 +21,7 @@ from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings
 from experiments.framework import programs
 from experiments.framework.tables import aligned
-from odegan.utils.checks import choose, number, whole
+from odegan.utils.checks import check_int, check_number, choose
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Benchmarks:
         for name in self.rows:
             choose("rows", name, ROWS)
         if self.repetitions is not None:
-            whole("repetitions", self.repetitions, low=1)
+            check_int("repetitions", self.repetitions, low=1)
         if self.turn is not None:
-            number("turn", self.turn, low=0.0, strict=True)
+            check_number("turn", self.turn, low=0.0, strict=True)
 
     def settings(self) -> Settings:
         """What the rows take."""

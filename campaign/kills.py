@@ -23,7 +23,7 @@ from campaign.kills_cases import CASES, Case
 from campaign.kills_compare import difference
 from experiments.framework import programs, publishing
 from experiments.framework.results import Results, Row, Table
-from odegan.utils.checks import choose, fail, whole
+from odegan.utils.checks import argument_error, check_int, choose
 
 PER_RUN = 5  # kills before a run is left to its end
 KINDS = ("save", "step", "save", "step", "moment")
@@ -62,7 +62,7 @@ def aim(case: Case, number: int, seconds: float, source: random.Random) -> Aim:
         return Aim(kind, source.uniform(0, seconds))
     step = source.randint(1, int(0.9 * case.steps / PER_RUN))
     if kind == "save":
-        # A file is written, synchronised and named in some milliseconds.
+        # A file is written, synchronized and named in some milliseconds.
         return Aim(kind, source.uniform(0, 0.002), step)
     return Aim("step", source.uniform(0, 0.02), step, rank)
 
@@ -149,9 +149,9 @@ class Kills:
         """Refuse unknown cases, and fewer kills than there are cases."""
         for name in self.cases:
             choose("cases", name, CASES)
-        whole("jobs", self.jobs, low=1)
+        check_int("jobs", self.jobs, low=1)
         if self.kills < len(self.cases):
-            fail("kills", self.kills, f"at least one for each of {len(self.cases)} cases")
+            argument_error("kills", self.kills, f"at least one for each of {len(self.cases)} cases")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,8 +43,8 @@ def plain(seed: int = 0) -> odegan.Game:
     return odegan.gan(MLP((3, 8, 2), nn.Tanh), MLP((2, 8, 1), nn.Tanh), "non_saturating")
 
 
-def normalised() -> odegan.Game:
-    """Batch normalisation in the generator, and spectral norms, whose vectors move, in the discriminator."""
+def normalized() -> odegan.Game:
+    """Batch normalization in the generator, and spectral norms, whose vectors move, in the discriminator."""
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     discriminator = nn.Sequential(spectral_norm(nn.Linear(2, 8)), nn.Softplus(), spectral_norm(nn.Linear(8, 1)))
@@ -105,9 +105,9 @@ def experiment(folder: Path, report: Report) -> None:
 HEUN = {"solver": "heun2", "step_size": 0.05}
 CASES = {
     "fixed steps": Case("heun2 with JARE, minibatches", solved(**HEUN, penalties=[penalties.jare(0.1)])),
-    "optimiser": Case("Adam, whose moments are kept", solved(solver="adam", step_size=0.01)),
+    "optimizer": Case("Adam, whose moments are kept", solved(solver="adam", step_size=0.01)),
     "ensemble": Case(
-        "4 seeds, rk4, the generator's gradient penalised",
+        "4 seeds, rk4, the generator's gradient penalized",
         solved(members=4, solver="rk4", step_size=0.1, penalties=[penalties.generator_gradient(0.1)]),
     ),
     "adaptive": Case("dopri5, a minibatch every 0.25", solved(solver="dopri5", refresh=0.25)),
@@ -119,7 +119,7 @@ CASES = {
         solved(members=3, solver="rmsprop", step_size=0.005, penalties=[penalties.closed_loop(0.3, buffer=5)]),
     ),
     "moving buffers": Case(
-        "BatchNorm and spectral norms, extragradient", solved(normalised, solver="extragradient", step_size=0.05)
+        "BatchNorm and spectral norms, extragradient", solved(normalized, solver="extragradient", step_size=0.05)
     ),
     "workers": Case("a data set loaded by a worker process", solved(**HEUN, data=Flipped(), workers=1)),
     "by the clock": Case("saved every 0.1 s", solved(**HEUN, every=0.1), every=0.1),

@@ -17,7 +17,7 @@ from typing import Any
 from campaign.counted import Outcome, examine, write
 from experiments.framework import programs
 from experiments.framework.results import Row
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 MODULES = {
     "field": "tests.invariants.test_properties_field",
@@ -43,7 +43,7 @@ class Examination:
 
     def check(self) -> None:
         """Refuse no examples."""
-        whole("examples", self.examples, low=1)
+        check_int("examples", self.examples, low=1)
 
 
 def examine_all(name: str, modules: Mapping[str, str], description: str | None, argv: Sequence[str] | None) -> int:

@@ -26,7 +26,7 @@ from experiments.framework import programs
 from experiments.framework.folder import Folder
 from experiments.framework.mixture import MODES, MOG16, score
 from odegan import nets, penalties, plots
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 STEP = 0.1
 FOREVER = 1e9  # in the game's time; the clock ends the run
@@ -132,7 +132,7 @@ class Soak(Plan):
     def check(self) -> None:
         """Refuse a folder that holds something."""
         if self.output is not None and self.output.exists() and any(self.output.iterdir()):
-            fail("output", str(self.output), "a new or empty folder")
+            argument_error("output", str(self.output), "a new or empty folder")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -143,7 +143,7 @@ class Counting(nn.Linear):
 
 
 class Bare(nn.Module):
-    """Tells neither its input's width nor how it is initialised."""
+    """Tells neither its input's width nor how it is initialized."""
 
     def __init__(self) -> None:
         super().__init__()

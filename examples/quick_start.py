@@ -18,7 +18,7 @@ circle = torch.nn.functional.normalize(torch.randn(2000, 2))
 # ## The game
 #
 # Two ordinary modules become a game. Its state is one flat tensor `y = [theta_D, theta_G]`; the modules themselves are
-# never changed. A seed draws a fresh initialisation.
+# never changed. A seed draws a fresh initialization.
 
 # %%
 game = odegan.gan(generator=MLP((4, 16, 16, 2)), discriminator=MLP((2, 16, 16, 1)), loss="non_saturating")

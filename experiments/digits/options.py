@@ -12,7 +12,7 @@ from experiments.images.options import Cached
 from experiments.images.preset import Preset, changed
 from experiments.images.presets import get
 from experiments.images.solvers import DIGITS
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 COUNTS = ("evaluations", "batch_size", "latent", "average", "reports", "save_every", "threads")
 
@@ -49,7 +49,7 @@ class Digits(SolverOptions, Cached):
     def check(self) -> None:
         """Refuse numbers and names that no run can have."""
         for name in COUNTS:
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         super().check()
         self.preset()
 

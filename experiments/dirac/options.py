@@ -10,7 +10,7 @@ from tyro.conf import UseAppendAction
 from experiments.framework.options import Options
 from experiments.framework.penalty_options import PenaltyOptions
 from odegan import games, solvers, vector_field
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 @dataclass
@@ -61,14 +61,14 @@ class Dirac(PenaltyOptions, Options):
     def check(self) -> None:
         """Refuse what odeint_gan would refuse, before anything is written."""
         solvers.get(self.solver)
-        number("step_size", self.step_size, low=0.0, strict=True)
-        number("weight", self.weight, low=0.0)
+        check_number("step_size", self.step_size, low=0.0, strict=True)
+        check_number("weight", self.weight, low=0.0)
         for name in ("steps", "long_steps", "response_steps", "per_decade"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         for name in ("points", "lambdas"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                fail(name, values, "at least one number, each once")
+                argument_error(name, values, "at least one number, each once")
         for value in self.lambdas:
-            number("lambdas", value, low=0.0)
+            check_number("lambdas", value, low=0.0)
         vector_field(games.dirac("minimax", 1.0), self.charged())(0.0, torch.zeros(2, dtype=torch.float64))

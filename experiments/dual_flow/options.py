@@ -8,7 +8,7 @@ from typing import Any
 from experiments.framework.options import Options
 from odegan import solvers
 from odegan.training.options import parse
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 @dataclass
@@ -67,17 +67,17 @@ class DualFlow(Options):
     def check(self) -> None:
         """Refuse what no run can have."""
         for name in ("time", "step_size"):
-            number(name, getattr(self, name), low=0.0, strict=True)
-        number("decay", self.decay, low=0.0)
+            check_number(name, getattr(self, name), low=0.0, strict=True)
+        check_number("decay", self.decay, low=0.0)
         for name in ("particles", "frequencies", "seeds", "reports", "threads"):
-            whole(name, getattr(self, name), low=1)
-        if whole("data", self.data, low=8) % 8:
-            fail("data", self.data, "a multiple of 8, so that every mode has as many")
+            check_int(name, getattr(self, name), low=1)
+        if check_int("data", self.data, low=8) % 8:
+            argument_error("data", self.data, "a multiple of 8, so that every mode has as many")
         for name in ("bandwidths", "ratios", "network_ratios", "pair_ratios", "more_frequencies"):
             for value in getattr(self, name):
-                number(name, value, low=0.0, strict=True)
+                check_number(name, value, low=0.0, strict=True)
         if not self.bandwidths or 1.0 not in self.ratios:
-            fail(
+            argument_error(
                 "bandwidths, ratios",
                 (self.bandwidths, self.ratios),
                 "one bandwidth at least, and r = 1 among the ratios",

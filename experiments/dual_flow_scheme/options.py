@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from experiments.framework.options import Options
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 @dataclass
@@ -36,10 +36,10 @@ class Scheme(Options):
     def check(self) -> None:
         """Refuse what cannot be compared."""
         for name in ("particles", "data", "threads"):
-            whole(name, getattr(self, name), low=1)
-        number("tolerance", self.tolerance, low=0.0, strict=True)
+            check_int(name, getattr(self, name), low=1)
+        check_number("tolerance", self.tolerance, low=0.0, strict=True)
         if len(self.taus) < 2 or not self.times or list(self.times) != sorted(set(self.times)):
-            fail("times, taus", (self.times, self.taus), "increasing times, and two steps at least")
+            argument_error("times, taus", (self.times, self.taus), "increasing times, and two steps at least")
         for t, tau in itertools.product(self.times, self.taus):
-            if not math.isclose(t / number("taus", tau, low=0.0, strict=True), round(t / tau)):
-                fail("taus", tau, f"a divisor of every time, {t:g} too")
+            if not math.isclose(t / check_number("taus", tau, low=0.0, strict=True), round(t / tau)):
+                argument_error("taus", tau, f"a divisor of every time, {t:g} too")

@@ -19,7 +19,7 @@ from experiments.framework.json_files import dump, load, with_infinities, write_
 from experiments.framework.options import Options
 from experiments.framework.tables import cell, markdown
 from odegan import plots
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError, argument_error
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Folder:
         """
         path = options.folder(name)
         if path.exists() and not path.is_dir():
-            fail("output", str(path), "a folder")
+            argument_error("output", str(path), "a folder")
         folder = cls(path, options.name(name), command, writes)
         folder._reports = not (options.progress and sys.stderr.isatty())  # lines would break a bar
         if not writes:
@@ -68,7 +68,7 @@ class Folder:
             folder._check_replaceable(options)
             folder._replaces = True
         elif path.exists() and any(one.name not in _FIRST for one in path.iterdir()):
-            fail("output", str(path), "a new or empty folder, or one of an earlier run")
+            argument_error("output", str(path), "a new or empty folder, or one of an earlier run")
         versions = {"odegan": odegan.__version__, "torch": torch.__version__, "torchdiffeq": version("torchdiffeq")}
         folder._config = dump(config | {"versions": versions, "command": command}, indent=2)
         return folder

@@ -45,7 +45,7 @@ from experiments.framework.options import Options
 from experiments.framework.publishing import publish
 from experiments.framework.tables import aligned
 from odegan import ArgumentError, NonFiniteError
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 from odegan.utils.distributed import LostRankError
 
 Chosen = TypeVar("Chosen", bound=Options)
@@ -101,7 +101,7 @@ def chosen(options_type: type[Chosen], program: str, description: str, arguments
         names = (named_options(arguments) & {field.name for field in fields(options)}) - {"full"}
         options = replace(options.quick_form(), **{name: getattr(options, name) for name in names})  # type: ignore[assignment]
     _check_device(options.device)
-    whole("seed", options.seed)
+    check_int("seed", options.seed)
     options.check()
     return options
 
@@ -133,4 +133,4 @@ def _check_device(name: str) -> None:
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError):
-        fail("device", name, "a device that torch can use here, such as cpu")
+        argument_error("device", name, "a device that torch can use here, such as cpu")

@@ -14,7 +14,7 @@ from experiments.framework.solver_defaults import ByFamily, by_family, family
 from odegan import solvers
 from odegan.solvers import baselines
 from odegan.training.options import parse as parse_options
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
 
@@ -105,7 +105,7 @@ def _refresh(text: str) -> float | str | None:
     try:
         return float(text)
     except ValueError:
-        fail("refresh", text, f"one of {', '.join(_REFRESH)}, or a time")
+        argument_error("refresh", text, f"one of {', '.join(_REFRESH)}, or a time")
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -113,4 +113,4 @@ def _assignment(text: str) -> tuple[str, Any]:
     try:
         return name, ast.literal_eval(value if equals else "")
     except (ValueError, SyntaxError):
-        fail("option", text, "NAME=VALUE with a number, several numbers, True or False")
+        argument_error("option", text, "NAME=VALUE with a number, several numbers, True or False")

@@ -9,7 +9,7 @@ import torch
 from experiments.framework.options import Options
 from experiments.framework.penalty_options import PenaltyOptions
 from odegan import games, vector_field
-from odegan.utils.checks import number, whole
+from odegan.utils.checks import check_int, check_number
 
 
 @dataclass
@@ -55,9 +55,9 @@ class Gaussian(PenaltyOptions, Options):
         game = games.gaussian(self.v, self.sigma)
         vector_field(game, self.charged())(0.0, game.init())
         for name in ("fraction", "target", "step_size", "gamma"):
-            number(name, getattr(self, name), low=0.0, strict=True)
+            check_number(name, getattr(self, name), low=0.0, strict=True)
         for name in ("per_decade", "limit", "train_steps", "batch_size", "seeds"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
 
     def equilibrium(self) -> torch.Tensor:
         """(0, v), float64."""

@@ -9,7 +9,7 @@ from einops import reduce, repeat
 
 from experiments.framework.options import Options
 from experiments.gmm_tv.dynamics import Dynamics, ahead, cures, plain
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 @dataclass
@@ -45,14 +45,14 @@ class GmmTv(Options):
 
     def check(self) -> None:
         """Refuse what is no grid and no steps."""
-        whole("grid", self.grid, low=2)
+        check_int("grid", self.grid, low=2)
         for name in ("per_cell", "steps", "optimal_steps", "unroll"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         for h in self.step_sizes:
-            number("step_sizes", h, low=0.0, strict=True)
-        whole("step_sizes, how many", len(self.step_sizes), low=1)
+            check_number("step_sizes", h, low=0.0, strict=True)
+        check_int("step_sizes, how many", len(self.step_sizes), low=1)
         if not self.dynamics():
-            fail("only", self.only, "a part of the name of one of the dynamics")
+            argument_error("only", self.only, "a part of the name of one of the dynamics")
 
     def dynamics(self) -> list[Dynamics]:
         """The dynamics that are run."""

@@ -13,7 +13,7 @@ from odegan import ArgumentError
 from odegan.games.network import NetworkGame
 from odegan.training.state import check_state
 from odegan.utils import checkpoint
-from odegan.utils.checks import choose, fail, one_line
+from odegan.utils.checks import argument_error, choose, one_line
 
 
 class TrainingCheckpoint(NamedTuple):
@@ -31,7 +31,7 @@ class TrainingCheckpoint(NamedTuple):
         """The parameters of that name; None: those that the run itself scored."""
         name = self.preset.scored if name is None else choose("average", name, [RAW, *self.preset.averages])
         if name not in self.states:
-            fail("average", name, f"one of {', '.join(self.states)}: it had not begun at step {self.step}")
+            argument_error("average", name, f"one of {', '.join(self.states)}: it had not begun at step {self.step}")
         return self.states[name]
 
 
@@ -43,7 +43,7 @@ def load(path: Path, device: str) -> TrainingCheckpoint:
     try:
         payload = checkpoint.load(path, device)
     except FileNotFoundError:
-        fail("checkpoint", str(path), "an existing file")
+        argument_error("checkpoint", str(path), "an existing file")
     try:
         *averages, monitor = payload["callbacks"]
         preset = Preset(**monitor["preset"])

@@ -11,7 +11,7 @@ from tqdm.auto import trange
 
 from odegan.data import load_digits
 from odegan.utils import checkpoint
-from odegan.utils.checks import fail, one_line, whole
+from odegan.utils.checks import argument_error, check_int, one_line
 
 _HELD_OUT = 397  # of the 1,797 images; 1,400 remain to train on
 _EPOCHS = 20
@@ -59,9 +59,9 @@ def train_classifier(
             seed.
         progress: show a bar over the epochs.
     """
-    whole("seed", seed)
+    check_int("seed", seed)
     if path is not None and not isinstance(path, str | os.PathLike):
-        fail("path", path, "None, or a path")
+        argument_error("path", path, "None, or a path")
     path = None if path is None else Path(path)
     if path is not None and path.exists():
         return _load(path, seed)
@@ -108,7 +108,9 @@ def _load(path: Path, seed: int) -> tuple[DigitClassifier, float]:
         accuracy = float(saved["accuracy"])
         classifier.load_state_dict(saved["state"])
     except Exception as error:  # a damaged file raises almost anything
-        fail("path", str(path), f"a new file, or a digit classifier's; this one cannot be read ({one_line(error)})")
+        argument_error(
+            "path", str(path), f"a new file, or a digit classifier's; this one cannot be read ({one_line(error)})"
+        )
     if found != seed:
-        fail("path", str(path), f"a new file or one of seed {seed}; this one has seed {found}")
+        argument_error("path", str(path), f"a new file or one of seed {seed}; this one has seed {found}")
     return classifier.eval().requires_grad_(False), accuracy

@@ -17,7 +17,7 @@ from experiments.images.preset import Preset, changed
 from experiments.images.solvers import with_solver
 from experiments.images.training import TrainingRun, refuse, train
 from odegan import solvers
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def variant(preset: Preset, text: str, evaluations: int | None, reports: int) -> Preset:
@@ -31,14 +31,14 @@ def variant(preset: Preset, text: str, evaluations: int | None, reports: int) ->
     """
     name, _, size = text.partition("@")
     if solvers.get(name).adaptive:
-        fail("solvers", name, "fixed-step solvers, whose evaluations can be counted beforehand")
+        argument_error("solvers", name, "fixed-step solvers, whose evaluations can be counted beforehand")
     own = evaluations_per_step(preset.keywords())
     new = with_solver(preset, name)
     if size:
         try:
             new = changed(new, {"step_size": (float(size),)})
         except ValueError:
-            fail("solvers", text, "NAME or NAME@STEP_SIZE")
+            argument_error("solvers", text, "NAME or NAME@STEP_SIZE")
     each = evaluations_per_step(new.keywords())
     steps = max(1, (evaluations or preset.steps * own) // each)
     decay = max(0.0, 1 - (1 - preset.decay) * each / own)

@@ -10,7 +10,7 @@ from experiments.images.preset import Preset
 from odegan import gan, nets
 from odegan.data import ImageDataset, images, load_digits
 from odegan.games.network import NetworkGame
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 DIGITS = "digits"  # the data that are one tensor
 Images = torch.Tensor | ImageDataset
@@ -33,7 +33,7 @@ def open_data(preset: Preset, split: str = "train") -> Images:
     """
     if preset.data == DIGITS:
         if split != "train":
-            fail("split", split, "train: scikit-learn's digits are one set")
+            argument_error("split", split, "train: scikit-learn's digits are one set")
         return load_digits()[0]
     crop = {"none": None, "center": "center"}.get(preset.crop) if not preset.crop.isdecimal() else int(preset.crop)
     return images(

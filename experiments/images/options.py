@@ -15,7 +15,7 @@ from experiments.images import presets
 from experiments.images.preset import Preset, changed
 from experiments.images.solvers import with_solver
 from odegan.training.options import parse
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
 
@@ -172,11 +172,11 @@ class Train(Overrides, Machine, Cached):
     def check(self) -> None:
         """Refuse what the run would refuse, before anything is written."""
         preset = self.resolved()
-        whole("grid", self.grid, low=1)
+        check_int("grid", self.grid, low=1)
         for name in ("save_every", "micro_batch", "threads"):
             if getattr(self, name) is not None:
-                whole(name, getattr(self, name), low=1)
-        whole("workers", self.workers)
+                check_int(name, getattr(self, name), low=1)
+        check_int("workers", self.workers)
         parse(**preset.keywords()).check_run(has_data=True, members=None)
 
 
@@ -218,11 +218,11 @@ class Compare(Overrides, Machine, Cached):
         """Refuse what the runs would refuse."""
         self.resolved()
         for name in ("seeds", "reports", "grid"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         if self.evaluations is not None:
-            whole("evaluations", self.evaluations, low=1)
+            check_int("evaluations", self.evaluations, low=1)
         if not self.solvers:
-            fail("solvers", "none", "at least one")
+            argument_error("solvers", "none", "at least one")
 
 
 @dataclass(kw_only=True)
@@ -274,7 +274,7 @@ class Sample(OfCheckpoint):
 
     def check(self) -> None:
         """Refuse no images."""
-        whole("n", self.n, low=1)
+        check_int("n", self.n, low=1)
 
 
 @dataclass(kw_only=True)
@@ -292,5 +292,5 @@ class Interpolate(OfCheckpoint):
 
     def check(self) -> None:
         """Refuse rows that lead nowhere."""
-        whole("rows", self.rows, low=1)
-        whole("columns", self.columns, low=2)
+        check_int("rows", self.rows, low=1)
+        check_int("columns", self.columns, low=2)

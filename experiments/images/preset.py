@@ -9,7 +9,7 @@ from typing import Any
 from experiments.framework.solver_options import SolverOptions
 from odegan import nets
 from odegan.training import schedules
-from odegan.utils.checks import choose, fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 AVERAGES = ("exponential", "uniform")
 RAW = "raw"  # the parameters themselves
@@ -95,19 +95,19 @@ class Preset:
         """Refuse values that no run can have, with ``ArgumentError``."""
         nets.get(self.networks)
         for name in ("latent", "batch_size", "steps", "every"):
-            whole(name, getattr(self, name), low=1)
-        whole("samples", self.samples, low=2)
-        whole("uniform_from", self.uniform_from)
+            check_int(name, getattr(self, name), low=1)
+        check_int("samples", self.samples, low=2)
+        check_int("uniform_from", self.uniform_from)
         for name in self.averages:
             choose("averages", name, AVERAGES)
         if not self.step_size or len(self.step_size) != len(self.change) + 1:
-            fail("step_size", self.step_size, f"one more than the {len(self.change)} changes")
+            argument_error("step_size", self.step_size, f"one more than the {len(self.change)} changes")
         for h in self.step_size:
-            number("step_size", h, low=0.0, strict=True)
+            check_number("step_size", h, low=0.0, strict=True)
         if list(self.change) != sorted(set(self.change)) or min(self.change, default=1) < 1:
-            fail("change", self.change, "increasing whole numbers >= 1")
+            argument_error("change", self.change, "increasing whole numbers >= 1")
         if self.crop not in ("center", "none") and not self.crop.isdecimal():
-            fail("crop", self.crop, "center, none or a number of pixels")
+            argument_error("crop", self.crop, "center, none or a number of pixels")
 
     def time(self, step: int) -> float:
         """The time after so many steps of the schedule.

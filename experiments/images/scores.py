@@ -20,7 +20,7 @@ from odegan.metrics.features import Extractor, find_extractor
 from odegan.metrics.frechet import frechet_distance, moments
 from odegan.metrics.real_data import RealData
 from odegan.metrics.statistics_cache import short_digest
-from odegan.utils.checks import choose, fail
+from odegan.utils.checks import argument_error, choose
 
 CLASSIFIER_SEED = 0
 COVERAGE = "coverage"  # by class: of data with labels
@@ -57,7 +57,7 @@ class Scorer:
         for name in self.names:
             choose("metrics", name, METRICS)
         if COVERAGE in self.names and preset.data != DIGITS:
-            fail("metrics", COVERAGE, f"left out unless data are {DIGITS}, which have labels")
+            argument_error("metrics", COVERAGE, f"left out unless data are {DIGITS}, which have labels")
         self.preset = preset
         self.data = data
         self.cache = cache

@@ -13,7 +13,7 @@ from experiments.framework.penalty_options import NONE
 from experiments.framework.solver_defaults import ByFamily, by_family
 from experiments.framework.solver_options import SolverOptions
 from odegan import losses, solvers
-from odegan.utils.checks import choose, fail, whole
+from odegan.utils.checks import argument_error, check_int, choose
 
 # What each setting of the comparison changes in the options of the command line.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -78,14 +78,14 @@ class Mog16(SolverOptions, Options):
         losses.get(self.loss)
         facts = solvers.get(self.solver)
         if facts.adaptive and not facts.one_step:
-            fail(
+            argument_error(
                 "solver",
                 self.solver,
                 "one that a budget of field evaluations can end; this one calls back only at its end",
             )
         for name in ("seeds", "evaluations", "reports", "samples"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         for name in self.settings:
             choose("settings", name, SETTINGS)
         if self.batch_size < 16 or self.batch_size % 16:
-            fail("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
+            argument_error("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")

@@ -18,7 +18,7 @@ from experiments.framework import programs
 from experiments.framework.endings import INTERRUPTED
 from experiments.reproduce.commands import COMMANDS
 from experiments.reproduce.runs import Failed, Runs, clock
-from odegan.utils.checks import choose, whole
+from odegan.utils.checks import check_int, choose
 
 ENDS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,7 +42,7 @@ class Reproduce:
         """Refuse pages that there are not, and no workers."""
         for name in self.only:
             choose("only", name, COMMANDS)
-        whole("workers", self.workers, low=1)
+        check_int("workers", self.workers, low=1)
 
 
 def run(options: Reproduce) -> int:

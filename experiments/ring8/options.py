@@ -12,7 +12,7 @@ from experiments.framework.solver_defaults import ByFamily, by_family
 from experiments.framework.solver_options import SolverOptions
 from experiments.ring8.rings import PUBLISHED_RATE, PUBLISHED_STEPS, RINGS
 from odegan import solvers
-from odegan.utils.checks import choose, fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 SHORT_STEPS = 2000
 QUESTION_STEPS = 1500
@@ -79,35 +79,37 @@ class Ring8(SolverOptions, Options):
         """Refuse wrong options and lengths."""
         super().check()
         for name in ("seeds", "steps", "shrink", "reports", "samples", "threads"):
-            whole(name, getattr(self, name), low=1)
-        number("step_size", self.h, low=0.0, strict=True)
+            check_int(name, getattr(self, name), low=1)
+        check_number("step_size", self.h, low=0.0, strict=True)
         if not self.rings:
-            fail("rings", self.rings, f"one or more of {', '.join(RINGS)}")
+            argument_error("rings", self.rings, f"one or more of {', '.join(RINGS)}")
         for name in self.rings:
             choose("rings", name, RINGS)
         known = dict.fromkeys(method for name in self.rings for method in RINGS[name].methods)
         for name in self.methods:
             choose("methods", name, known)
         if self.shrink > 32:
-            fail("shrink", self.shrink, "at most 32: the narrowest layer has 128 units")
+            argument_error("shrink", self.shrink, "at most 32: the narrowest layer has 128 units")
         if self.batch_size < 8 or self.batch_size % 8:
-            fail("batch_size", self.batch_size, "a multiple of 8, one sample or more for every mode")
+            argument_error("batch_size", self.batch_size, "a multiple of 8, one sample or more for every mode")
         if not self.penalty and "alternating" not in solvers.get(self.solver).options:
-            fail("solver", self.solver, "rmsprop or adam to compare the papers' methods; others need --penalty")
+            argument_error(
+                "solver", self.solver, "rmsprop or adam to compare the papers' methods; others need --penalty"
+            )
         if self.question:
             self._check_question()
 
     def _check_question(self) -> None:
         """Refuse what the question cannot vary."""
         if self.penalty:
-            fail("penalty", self.penalty, "left out with --question, which compares JARE's two penalties")
+            argument_error("penalty", self.penalty, "left out with --question, which compares JARE's two penalties")
         if self.methods:
-            fail("methods", self.methods, "left out with --question")
+            argument_error("methods", self.methods, "left out with --question")
         if self.seeds < 2:
-            fail("seeds", self.seeds, "at least 2 with --question, for a standard error")
-        whole("chunks", self.chunks, low=2)
+            argument_error("seeds", self.seeds, "at least 2 with --question, for a standard error")
+        check_int("chunks", self.chunks, low=2)
         if not self.batch_sizes or len(set(self.batch_sizes)) < len(self.batch_sizes):
-            fail("batch_sizes", self.batch_sizes, "at least one number, each once")
+            argument_error("batch_sizes", self.batch_sizes, "at least one number, each once")
         for size in self.batch_sizes:
             if size < 1 or size % self.chunks:
-                fail("batch_sizes", size, f"a multiple of {self.chunks} chunks")
+                argument_error("batch_sizes", size, f"a multiple of {self.chunks} chunks")

@@ -10,7 +10,7 @@ from experiments.framework.options import Options
 from experiments.framework.penalty_options import PenaltyOptions
 from experiments.framework.planar_fields import rotation_matrix
 from odegan import games, vector_field
-from odegan.utils.checks import number, whole
+from odegan.utils.checks import check_int, check_number
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Rotational(PenaltyOptions, Options):
     def check(self) -> None:
         """Refuse what is not a field that converges and a solver that moves."""
         for name in ("damping", "step_size", "time", "digits"):
-            number(name, getattr(self, name), low=0.0, strict=True)
-        number("rotation", self.rotation)
-        whole("steps", self.steps, low=1)
+            check_number(name, getattr(self, name), low=0.0, strict=True)
+        check_number("rotation", self.rotation)
+        check_int("steps", self.steps, low=1)
         for game in (games.quadratic(rotation_matrix(1.0, 1.0)), games.bilinear()):
             vector_field(game, self.charged())(0.0, torch.zeros(2, dtype=torch.float64))

@@ -12,7 +12,7 @@ from experiments.framework.options import Options
 from experiments.framework.penalty_options import PenaltyOptions
 from odegan import solvers
 from odegan.solvers import stability
-from odegan.utils.checks import choose, fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 APART = 1000  # the seeds of the minibatches of advice and trials, from those of the training
 
@@ -86,31 +86,33 @@ class StepSize(PenaltyOptions, Options):
     def check(self) -> None:
         """Refuse what is no field that converges, no moment of the training, and no solver with a prediction."""
         for name in ("damping", "digits", "time", "span", "reference"):
-            number(name, getattr(self, name), low=0.0, strict=True)
-        number("rotation", self.rotation)
-        number("factor", self.factor, low=1.0, strict=True)
+            check_number(name, getattr(self, name), low=0.0, strict=True)
+        check_number("rotation", self.rotation)
+        check_number("factor", self.factor, low=1.0, strict=True)
         for name in ("seeds", "moments", "k"):
-            whole(name, getattr(self, name), low=1)
+            check_int(name, getattr(self, name), low=1)
         if self.batch_size < 16 or self.batch_size % 16:
-            fail("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
+            argument_error("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
         for name in self.solvers:
             choose("solvers", name, fixed_solvers())
         for name, values in {"steps": self.steps, "tried_at": self.tried_at, "solvers": self.solvers}.items():
             if not values or len(set(values)) < len(values):
-                fail(name, values, "at least one, each once")
+                argument_error(name, values, "at least one, each once")
         for h in self.steps:
-            number("steps", h, low=0.0, strict=True)
+            check_number("steps", h, low=0.0, strict=True)
         known = self.time * torch.arange(self.moments + 1, dtype=torch.float64) / self.moments
         for t in self.tried_at:
             if not bool((known - t).abs().min() < 1e-9):
-                fail(
+                argument_error(
                     "tried_at",
                     t,
                     f"moments of the training: 0 to {self.time:g} in steps of {self.time / self.moments:g}",
                 )
         for made in self.charged():
             if made.replay is not None or made.noise:
-                fail("penalty", made, "one that the minibatch alone decides: advice is computed outside a run")
+                argument_error(
+                    "penalty", made, "one that the minibatch alone decides: advice is computed outside a run"
+                )
         low, high, count = self.grid
         if not 0 < low < high or count < 2:
-            fail("grid", self.grid, "smallest and largest step, and how many, at least 2")
+            argument_error("grid", self.grid, "smallest and largest step, and how many, at least 2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from experiments.framework.options import Options
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 @dataclass
@@ -50,19 +50,19 @@ class VanishingStep(Options):
 
     def check(self) -> None:
         """Refuse steps that do not share their times, and batches that do not divide."""
-        number("time", self.time, low=0.0, strict=True)
+        check_number("time", self.time, low=0.0, strict=True)
         for name in ("noise_steps", "batch_size", "large_batch", "batches"):
-            whole(name, getattr(self, name), low=1)
-        whole("members", self.members, low=2)
+            check_int(name, getattr(self, name), low=1)
+        check_int("members", self.members, low=2)
         for name in ("counts", "noise_counts", "batch_sizes", "shift_sizes"):
             values = getattr(self, name)
             for value in values:
-                whole(name, value, low=1)
+                check_int(name, value, low=1)
             if len(values) < 2 or list(values) != sorted(set(values)):
-                fail(name, values, "at least two increasing numbers")
+                argument_error(name, values, "at least two increasing numbers")
         if any(self.counts[-1] % count for count in self.counts):
-            fail("counts", self.counts, "such that each divides the last")
+            argument_error("counts", self.counts, "such that each divides the last")
         if any(count % self.noise_counts[0] for count in self.noise_counts):
-            fail("noise_counts", self.noise_counts, "multiples of the first")
+            argument_error("noise_counts", self.noise_counts, "multiples of the first")
         if any(size % 4 for size in self.shift_sizes):
-            fail("shift_sizes", self.shift_sizes, "multiples of 4")
+            argument_error("shift_sizes", self.shift_sizes, "multiples of 4")

@@ -15,7 +15,7 @@ from odegan.analysis.stable_step import max_stable_step
 from odegan.analysis.state import BatchLike, PenaltyLike
 from odegan.games.game import Game
 from odegan.solvers import stability
-from odegan.utils.checks import choose, fail, number
+from odegan.utils.checks import argument_error, check_number, choose
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,12 +109,12 @@ def advise(
         1 states; 0 eigenvalues count as zero; 0% of the others have a positive real part
     """
     names = _checked_names(solvers)
-    tol = number("tol", tol, low=0.0)
+    tol = check_number("tol", tol, low=0.0)
     if isinstance(ys, torch.Tensor) and ys.ndim == 1:
         ys = ys[None]
         batches = None if batches is None else [cast(BatchLike, batches)]
     if isinstance(ys, torch.Tensor) and not len(ys):
-        fail("ys", ys, "at least one state")
+        argument_error("ys", ys, "at least one state")
     options.setdefault("accuracy", ACCURACY)
     of_states = cast("Sequence[BatchLike] | None", batches)
     found = tuple(spectra(game, ys, of_states, penalties=penalties, k=k, **options))
@@ -148,7 +148,7 @@ def _checked_names(names: Sequence[str] | None) -> list[str]:
     if names is None:
         return stability.names()
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
-        fail("solvers", names, "a list of names, or None for all that have a stability function")
+        argument_error("solvers", names, "a list of names, or None for all that have a stability function")
     for name in names:
         stability.check_solver(name)
     return list(names)

@@ -11,7 +11,7 @@ from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, com
 from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 class PathAngle(NamedTuple):
@@ -66,14 +66,14 @@ def path_angle(
     check_game(game)
     start = check_state("start", game, start)
     end = check_state("end", game, end).to(start)
-    n = whole("n", n, low=2)
+    n = check_int("n", n, low=2)
     if not isinstance(span, tuple | list) or len(span) != 2:
-        fail("span", span, "a pair (first position, last position)")
-    first, last = (number("span", s) for s in span)
+        argument_error("span", span, "a pair (first position, last position)")
+    first, last = (check_number("span", s) for s in span)
     direction = end - start
     length = torch.linalg.vector_norm(direction)
     if not bool(length > 0):
-        fail("end", end, "a state other than the start")
+        argument_error("end", end, "a state other than the start")
     field = vector_field(game, penalties, rates=rates)
     positions = torch.linspace(first, last, n, dtype=start.dtype, device=start.device)
     cosines = []

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tqdm.auto import tqdm
 
 from odegan.analysis.krylov import Report
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 PATIENCE = 5.0  # seconds before a line appears that nobody asked for
 
@@ -21,7 +21,7 @@ def progress_line(progress: bool | str | None, label: str, k: int) -> Iterator[R
     progress: True, or the line's label; None: only after PATIENCE seconds; False: never.
     """
     if not (progress is None or isinstance(progress, bool | str)):
-        fail("progress", progress, "True, False, the line's label, or None: after a few seconds")
+        argument_error("progress", progress, "True, False, the line's label, or None: after a few seconds")
     label = progress if isinstance(progress, str) else label
     every = 0.1 if sys.stderr.isatty() else 30.0  # in a log file each refresh is a line
     delay = PATIENCE if progress is None else 0.0

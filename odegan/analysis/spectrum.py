@@ -18,7 +18,7 @@ from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, com
 from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
-from odegan.utils.checks import ArgumentError, choose, fail, number, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -157,11 +157,11 @@ def spectrum(
     y = check_state("y", game, y)
     choose("which", which, MEASURES)
     default = ACCURACY.get(y.dtype, COARSE)
-    accuracy = default if accuracy is None else number("accuracy", accuracy, low=0.0)
-    tol = torch.finfo(y.dtype).eps ** (2 / 3) if tol is None else number("tol", tol, low=0.0)
+    accuracy = default if accuracy is None else check_number("accuracy", accuracy, low=0.0)
+    tol = torch.finfo(y.dtype).eps ** (2 / 3) if tol is None else check_number("tol", tol, low=0.0)
     size = len(y)
     default_count = size if size <= DENSE else FEW
-    count = default_count if k is None else min(whole("k", k, low=1), size)
+    count = default_count if k is None else min(check_int("k", k, low=1), size)
     function, batch = vector_field(game, penalties, rates=rates), complete_batch(game, y, batch)
 
     def at(state: torch.Tensor) -> torch.Tensor:
@@ -191,12 +191,12 @@ def spectra(
     """
     check_game(game)
     if not isinstance(ys, torch.Tensor) or ys.ndim != 2:
-        fail("ys", ys, f"of shape (T, {game.n_params}), the states of one run")
+        argument_error("ys", ys, f"of shape (T, {game.n_params}), the states of one run")
     if batches is not None and not isinstance(batches, Sequence):
-        fail("batches", type(batches).__name__, "None, or a list: one for each state")
+        argument_error("batches", type(batches).__name__, "None, or a list: one for each state")
     every: Sequence[BatchLike] = [None] * len(ys) if batches is None else batches
     if len(every) != len(ys):
-        fail("batches", f"{len(every)} of them", f"None, or {len(ys)}: one for each state")
+        argument_error("batches", f"{len(every)} of them", f"None, or {len(ys)}: one for each state")
     for name in options:
         choose("options", name, _OPTIONS)
     return [spectrum(game, y, batch, **options) for y, batch in zip(ys, every, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from odegan.solvers.stability import RADIUS, ROUNDING, check_solver, polynomial
-from odegan.utils.checks import ArgumentError, fail, number
+from odegan.utils.checks import ArgumentError, argument_error, check_number
 
 Numbers = torch.Tensor | np.ndarray | Sequence[complex]
 
@@ -36,7 +36,7 @@ def max_stable_step(eigenvalues: Numbers, solver: str, *, tol: float | None = No
     """
     check_solver(solver)
     values, precision = _checked(eigenvalues)
-    tol = precision ** (2 / 3) if tol is None else number("tol", tol, low=0.0)
+    tol = precision ** (2 / 3) if tol is None else check_number("tol", tol, low=0.0)
     sizes = np.abs(values)
     kept = values[sizes > tol * sizes.max(initial=0.0)]
     rounding = max(ROUNDING, 8 * precision)
@@ -79,8 +79,8 @@ def _checked(eigenvalues: Numbers) -> tuple[np.ndarray, float]:
     try:
         values = torch.as_tensor(eigenvalues, dtype=torch.complex128).detach().cpu().reshape(-1).numpy()
     except (TypeError, ValueError, RuntimeError):
-        fail("eigenvalues", eigenvalues, "complex numbers, as spectrum(...).eigenvalues")
+        argument_error("eigenvalues", eigenvalues, "complex numbers, as spectrum(...).eigenvalues")
     if not np.isfinite(values).all():
-        fail("eigenvalues", eigenvalues, "finite complex numbers")
+        argument_error("eigenvalues", eigenvalues, "finite complex numbers")
     is_single = getattr(eigenvalues, "dtype", None) in (torch.complex64, torch.float32)
     return values, torch.finfo(torch.float32 if is_single else torch.float64).eps

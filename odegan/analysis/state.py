@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 BatchLike = Batch | tuple[torch.Tensor, torch.Tensor] | None
 Extra = Callable[..., torch.Tensor] | None
@@ -25,7 +25,7 @@ def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
     """y without its graph, refused unless it is one floating-point state (P,)."""
     if not isinstance(y, torch.Tensor) or y.shape != (game.n_params,) or not y.is_floating_point():
         allowed = f"one state, floating point, of shape ({game.n_params},); take one member of an ensemble at a time"
-        fail(name, y, allowed)
+        argument_error(name, y, allowed)
     return ordinary(y.detach())
 
 

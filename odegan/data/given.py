@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from torch.utils.data import default_collate as _default_collate
 
 from odegan.data.labeled_images import LabeledImages
-from odegan.utils.checks import ArgumentError, fail, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int
 
 Function = Callable[[int, torch.Generator], Any]  # (n, generator) -> (n, ...), or with labels a pair
 Data = Tensor | np.ndarray | Dataset[Any] | DataLoader[Any] | Sequence[Any] | Function
@@ -56,14 +56,16 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
     Raises:
         ArgumentError: what cannot be drawn from, with what to give instead.
     """
-    workers = whole("workers", workers)
+    workers = check_int("workers", workers)
     if isinstance(data, DataLoader):
         data, batch_size, workers = _taken_apart(data, batch_size, workers)
     source: Source = _table(data, workers) or _checked(data)
     if workers and not is_data_set(source):
-        fail("workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset")
+        argument_error(
+            "workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset"
+        )
     if labels.real and isinstance(source, Table) and source.labels is None:
-        fail("data", "samples alone", "pairs (sample, label): the game takes labels")
+        argument_error("data", "samples alone", "pairs (sample, label): the game takes labels")
     return Opened(source, _batch_size(source, batch_size), workers)
 
 
@@ -78,8 +80,8 @@ def checked_latent(latent: Latent) -> Source:
         check_signature("latent", latent)
         return latent
     if latent is None:
-        fail("latent", None, "its dimension, or a function (n, generator) -> Tensor")
-    return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+        argument_error("latent", None, "its dimension, or a function (n, generator) -> Tensor")
+    return tuple(check_int("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
 
 
 def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int]:
@@ -87,11 +89,13 @@ def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) 
     _check_no_stream(loader.dataset)
     replaces = getattr(loader.sampler, "replacement", False)
     if type(loader.sampler) not in (RandomSampler, SequentialSampler) or replaces or loader.batch_size is None:
-        fail("data", "a DataLoader with a sampler of its own", "its data set, or a function (n, generator) -> Tensor")
+        argument_error(
+            "data", "a DataLoader with a sampler of its own", "its data set, or a function (n, generator) -> Tensor"
+        )
     if loader.collate_fn is not _default_collate:
-        fail("data", "a DataLoader with a collate_fn", "a Dataset whose items are what a minibatch stacks")
+        argument_error("data", "a DataLoader with a collate_fn", "a Dataset whose items are what a minibatch stacks")
     if batch_size is not None and batch_size != loader.batch_size:
-        fail("batch_size", batch_size, f"the DataLoader's, {loader.batch_size}, or left out")
+        argument_error("batch_size", batch_size, f"the DataLoader's, {loader.batch_size}, or left out")
     # A loader's workers make a table no faster.
     own = loader.num_workers if _table(loader.dataset, 0) is None else 0
     return loader.dataset, loader.batch_size, workers or own
@@ -111,9 +115,9 @@ def _table(data: Any, workers: int) -> Table | None:
     if isinstance(data, Tensor | np.ndarray):
         samples = as_tensor(data)
         if samples.ndim == 0 or len(samples) == 0:
-            fail("data", samples, "a tensor (N, ...) of at least one sample")
+            argument_error("data", samples, "a tensor (N, ...) of at least one sample")
         if not samples.is_floating_point() and samples.dtype != torch.uint8:
-            fail("data", samples, "floating point (convert and scale integers first), or levels in uint8")
+            argument_error("data", samples, "floating point (convert and scale integers first), or levels in uint8")
         return Table(samples)
     return None
 
@@ -139,22 +143,22 @@ def _checked(data: Any) -> Source:
     """A data set or a function."""
     _check_no_stream(data)
     if isinstance(data, dict | str | bytes | set | torch.nn.Module):
-        fail("data", type(data).__name__, _ALLOWED)
+        argument_error("data", type(data).__name__, _ALLOWED)
     if isinstance(data, type):
-        fail("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
+        argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         if len(data) == 0:
-            fail("data", data, "a data set of at least one sample")
+            argument_error("data", data, "a data set of at least one sample")
     elif callable(data) and not isinstance(data, Dataset):
         check_signature("data", data)
     else:
-        fail("data", type(data).__name__ if isinstance(data, Dataset) else data, _ALLOWED)
+        argument_error("data", type(data).__name__ if isinstance(data, Dataset) else data, _ALLOWED)
     return data
 
 
 def _check_no_stream(data: Any) -> None:
     if isinstance(data, IterableDataset):
-        fail(
+        argument_error(
             "data",
             f"{type(data).__name__}, an IterableDataset",
             "a map-style Dataset, or a function (n, generator) -> Tensor: a run asks for any minibatch, not for the next",
@@ -170,14 +174,14 @@ def check_signature(name: str, function: Function) -> None:
     try:
         signature.bind(1, None)
     except TypeError:
-        fail(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
+        argument_error(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
 
 
 def _batch_size(source: Source, batch_size: int | None) -> int:
     rows = _length(source)
     if batch_size is None:
-        return rows or fail("batch_size", None, "a whole number >= 1 where data are drawn by a function")
-    size = whole("batch_size", batch_size, low=1)
+        return rows or argument_error("batch_size", None, "a whole number >= 1 where data are drawn by a function")
+    size = check_int("batch_size", batch_size, low=1)
     if rows is not None and size > rows:
         warnings.warn(
             f"batch_size: got {size}, more than the {rows} samples of data, which a minibatch then has several times",

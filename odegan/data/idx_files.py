@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 NAME = re.compile(r"(?P<set>.*?)[-_]?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
 _UNSIGNED_BYTES = 8
@@ -77,7 +77,7 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
     files = {match["kind"]: path for path, match in found if match["set"] == chosen and match["split"] in names}
     if len(files) < 2:
         missing = " and ".join(sorted({"images", "labels"} - files.keys()))
-        fail("split", split, f"a split of {str(folder)!r}, which has no file of its {missing}")
+        argument_error("split", split, f"a split of {str(folder)!r}, which has no file of its {missing}")
     images, labels = read_idx(files["images"], 3), read_idx(files["labels"], 1)
     if not len(images):
         _refuse(files["images"], "it holds no images")
@@ -94,4 +94,4 @@ def upright(images: Tensor, name: str) -> Tensor:
 def _refuse_folder(folder: Path, prefix: str, sets: Iterable[str]) -> NoReturn:
     known = ", ".join(repr(str(folder / name)) for name in sets)
     allowed = f"one of {known}" if known else "a folder with files like train-images-idx3-ubyte.gz"
-    fail("source", str(folder / prefix), allowed)
+    argument_error("source", str(folder / prefix), allowed)

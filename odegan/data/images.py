@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from odegan.data.decoding import MODES, RESIZE, decoded
 from odegan.data.sources import Encoded, Source, find
-from odegan.utils.checks import fail, flag, whole
+from odegan.utils.checks import argument_error, check_bool, check_int
 
 Item = torch.Tensor | tuple[torch.Tensor, int]
 _READ_WHOLE = 2**28  # bytes of a data set that a fingerprint reads; beyond it
@@ -65,15 +65,19 @@ def images(
         >>> len(data), data[0].shape, data[0][:, 0, 0]
         (1, torch.Size([3, 4, 4]), tensor([-1.,  1., -1.]))
     """
-    size = whole("size", size, low=1)
+    size = check_int("size", size, low=1)
     if crop is not None and crop != "center":
-        crop = fail("crop", crop, "'center', a number or None") if isinstance(crop, str) else whole("crop", crop, low=1)
+        crop = (
+            argument_error("crop", crop, "'center', a number or None")
+            if isinstance(crop, str)
+            else check_int("crop", crop, low=1)
+        )
     if channels not in tuple(MODES):
-        fail("channels", channels, "1 or 3")
+        argument_error("channels", channels, "1 or 3")
     for name, value in {"flip": flip, "dequantize": dequantize, "labels": labels}.items():
-        flag(name, value)
+        check_bool(name, value)
     if not isinstance(split, str) or not split:
-        fail("split", split, "the name of a split")
+        argument_error("split", split, "the name of a split")
     encoded = find(source, split)
     targets = torch.tensor(encoded.targets()) if labels else None
     return ImageDataset(encoded, size, split, flip, crop, dequantize, channels, targets)

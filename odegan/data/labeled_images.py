@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from odegan.data.decoding import decoded
 from odegan.data.idx_files import NAME, read_pair, upright
 from odegan.data.sources import Encoded, from_hub, parquet_folder
-from odegan.utils.checks import ArgumentError, choose, fail, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int, choose
 
 SPLITS = ("train", "test")
 # Where the hub has sets in this format, and where a package of the system puts one, by the package's name.
@@ -90,7 +90,7 @@ def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | Non
     """
     choose("split", split, SPLITS)
     if not isinstance(source, str | os.PathLike) or not str(source):
-        fail("source", source, f"one of {', '.join(HUB)}, or a folder")
+        argument_error("source", source, f"one of {', '.join(HUB)}, or a folder")
     levels, targets = _read(source, split)
     return LabeledImages(_padded(levels, size), targets, str(source), split)
 
@@ -104,7 +104,7 @@ def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
         return read_pair(installed[0], "", split) if installed and there else _from_hub(str(source), split)
     folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
     if not folder.is_dir() or NAME.fullmatch(prefix):
-        fail("source", str(source), f"one of {', '.join(HUB)}, or a folder with idx files")
+        argument_error("source", str(source), f"one of {', '.join(HUB)}, or a folder with idx files")
     if path.is_dir() and not any(NAME.fullmatch(file.name) for file in path.iterdir()) and any(path.rglob("*.parquet")):
         return _decoded(parquet_folder(path, split))
     return read_pair(folder, prefix, split)
@@ -131,9 +131,9 @@ def _padded(levels: Tensor, size: int | None) -> Tensor:
     levels = rearrange(levels, "image row column -> image 1 row column")
     if size is None:
         return levels
-    size = whole("size", size, low=1)
+    size = check_int("size", size, low=1)
     rows, columns = levels.shape[2:]
     if size < max(rows, columns):
-        fail("size", size, f"at least that of the images, {rows} x {columns} pixels")
+        argument_error("size", size, f"at least that of the images, {rows} x {columns} pixels")
     top, left = (size - rows) // 2, (size - columns) // 2
     return F.pad(levels, (left, size - columns - left, top, size - rows - top))

@@ -11,7 +11,7 @@ from torch import Tensor
 from odegan.data.given import Data, Labels, Latent, checked_latent, opened
 from odegan.data.samplers import Parts, Share, sampler
 from odegan.games.batch import Batch
-from odegan.utils.checks import choose, fail, flag
+from odegan.utils.checks import argument_error, check_bool, choose
 from odegan.utils.distributed import Ranks
 from odegan.utils.random_streams import Seeds
 
@@ -72,7 +72,7 @@ class Minibatches:
     ) -> None:
         self.seeds: Seeds = seeds if isinstance(seeds, int) else list(seeds)
         self.like = like
-        flag("labels", labels)
+        check_bool("labels", labels)
         choose("fake_labels", fake_labels, FAKE_LABELS)
         wanted = Labels(labels, labels and fake_labels == "independent")
         given = opened(data, batch_size, workers, wanted)
@@ -106,7 +106,7 @@ class Minibatches:
         """On the device, floating-point numbers in the run's dtype, and levels v = 0, ..., 255 of data as v / 127.5 - 1."""
         if name == "real" and not x.is_floating_point():
             if x.dtype != torch.uint8:
-                fail("data", x, "floating point, or levels in uint8")
+                argument_error("data", x, "floating point, or levels in uint8")
             x = x.to(self.like.device, non_blocking=self.like.is_cuda).float() / 127.5 - 1
         dtype = self.like.dtype if x.is_floating_point() else x.dtype
         return x.to(self.like.device, dtype, non_blocking=self.like.is_cuda)
@@ -117,6 +117,6 @@ def _part(size: int, ranks: Ranks | None) -> slice:
     if ranks is None:
         return slice(size)
     if size % ranks.size:
-        fail("batch_size", size, f"a multiple of the {ranks.size} processes that share it")
+        argument_error("batch_size", size, f"a multiple of the {ranks.size} processes that share it")
     each = size // ranks.size
     return slice(ranks.rank * each, (ranks.rank + 1) * each)

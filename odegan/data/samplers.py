@@ -15,7 +15,7 @@ from odegan.data.global_generators import Reseed, reseeded_generators
 from odegan.data.positions import Positions
 from odegan.data.workers import Prefetched
 from odegan.utils.ambient import usable
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.random_streams import NORMAL, Seeds, Stream, generator, stream_seed
 
 Parts = dict[str, Tensor]  # of a batch, by name
@@ -131,10 +131,12 @@ class FunctionSampler(_InProcess):
         if not self._labels.real:
             return {self._key: self._kept(drawn)}
         if not isinstance(drawn, tuple | list) or len(drawn) != 2:
-            fail("data", type(drawn).__name__, "a function that returns (samples, labels): the game takes labels")
+            argument_error(
+                "data", type(drawn).__name__, "a function that returns (samples, labels): the game takes labels"
+            )
         samples, label = drawn
         if not isinstance(label, Tensor) or not are_labels(label):
-            fail("data", label, "a function that returns samples and their labels (n,), integers")
+            argument_error("data", label, "a function that returns samples and their labels (n,), integers")
         return {self._key: self._kept(samples), "label": self._kept(label).long()}
 
     def _kept(self, x: Tensor) -> Tensor:
@@ -214,12 +216,12 @@ def _item(data: Any, row: int, labeled: bool) -> tuple[Tensor, int]:
     item = data[row]
     several = isinstance(item, tuple | list)
     if labeled and (not several or len(item) < 2):
-        fail("data", f"items of {type(item).__name__}", "pairs (sample, label): the game takes labels")
+        argument_error("data", f"items of {type(item).__name__}", "pairs (sample, label): the game takes labels")
     sample = item[0] if several else item
     try:
         made = torch.as_tensor(sample).detach()
     except (TypeError, ValueError, RuntimeError):
-        fail("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")
+        argument_error("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")
     return made, _label(item[1]) if labeled else 0
 
 
@@ -227,7 +229,7 @@ def _label(value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        fail("data", value, "pairs of a sample and its label, a whole number")
+        argument_error("data", value, "pairs of a sample and its label, a whole number")
 
 
 def _stacked(parts: Sequence[Parts]) -> Parts:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 HUB = {
     "cifar10": "uoft-cs/cifar10",
@@ -68,7 +68,7 @@ class Files:
         """The number of each file's subfolder, in the order of their names."""
         folders = [path.split(os.sep)[0] if os.sep in path else "" for path in self.paths]
         if "" in folders:
-            fail(
+            argument_error(
                 "labels",
                 True,
                 f"False where images lie in no subfolder of their class, as {self.name(folders.index(''))}",
@@ -112,7 +112,7 @@ class Table:
     def targets(self) -> list[int]:
         """The column of classes."""
         if self.classes is None:
-            fail("labels", True, f"False where the table has no column of classes, as {self.title!r}")
+            argument_error("labels", True, f"False where the table has no column of classes, as {self.title!r}")
         return [int(number) for number in self.rows[self.classes]]
 
     def told(self, rows: Iterable[int]) -> str:
@@ -129,7 +129,7 @@ def find(source: Source, split: str) -> Encoded:
     if isinstance(source, list | tuple):
         return _parquet([_existing(one) for one in source], str(source[0]) if source else "an empty list")
     if not isinstance(source, str | os.PathLike):
-        fail("source", source, f"one of {', '.join(HUB)}, or a path")
+        argument_error("source", source, f"one of {', '.join(HUB)}, or a path")
     if isinstance(source, str) and source in HUB and not Path(source).exists():
         return from_hub(source, HUB[source], split)
     path = _existing(source)
@@ -148,7 +148,7 @@ def parquet_folder(path: Path, split: str) -> Table:
 def _existing(source: Any) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
-        fail("source", str(source), f"one of {', '.join(HUB)}, or an existing path")
+        argument_error("source", str(source), f"one of {', '.join(HUB)}, or an existing path")
     return path
 
 
@@ -167,7 +167,9 @@ def _folder(path: Path, split: str) -> Files:
     )
     paths = tuple(sorted(names))
     if not paths:
-        fail("source", str(path), f"a folder with images in it ({', '.join(sorted(SUFFIXES))}) or parquet files")
+        argument_error(
+            "source", str(path), f"a folder with images in it ({', '.join(sorted(SUFFIXES))}) or parquet files"
+        )
     return Files(str(path), paths)
 
 
@@ -182,13 +184,13 @@ def _tables_of_split(path: Path, tables: list[Path], split: str) -> list[Path]:
 
 
 def _no_split(path: Path, split: str, found: Iterable[str]) -> NoReturn:
-    fail("split", split, f"a split of {str(path)!r}, which has {', '.join(found) or 'only one: train'}")
+    argument_error("split", split, f"a split of {str(path)!r}, which has {', '.join(found) or 'only one: train'}")
 
 
 def _parquet(paths: list[Path], label: str) -> Table:
     files = [str(path) for path in paths]
     if not files or any(path.is_dir() or path.suffix != ".parquet" for path in paths):
-        fail("source", label, "a folder, or parquet files")
+        argument_error("source", label, "a folder, or parquet files")
     datasets = _library()
     try:
         rows = datasets.load_dataset("parquet", data_files=files, split="train")
@@ -240,7 +242,9 @@ def _table(rows: Any, title: str) -> Table:
     columns = [name for name, feature in rows.features.items() if holds_images(feature)]
     column = next((name for name in COLUMNS if name in columns), columns[0] if len(columns) == 1 else None)
     if column is None:
-        fail("source", title, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}")
+        argument_error(
+            "source", title, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}"
+        )
     if isinstance(rows.features[column], datasets.Image):
         rows = rows.cast_column(column, datasets.Image(decode=False))
     classes = next((name for name in CLASSES if name in rows.features), None)

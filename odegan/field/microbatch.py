@@ -13,7 +13,7 @@ from odegan.field.ensemble import Time, over_members
 from odegan.field.training_field import BOTH, Penalty, TrainingField
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import Ranks
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -120,7 +120,7 @@ class MicrobatchedField:
             yield batch
             return
         if size % each:
-            fail("micro_batch", each, f"a divisor of the batch that a process has, {size}")
+            argument_error("micro_batch", each, f"a divisor of the batch that a process has, {size}")
         for start in range(0, size, each):
             yield part_of(batch, axis, start, each)
 

@@ -12,7 +12,7 @@ from odegan.field.penalty_terms import Function, Term, as_term
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players, check_game
 from odegan.utils.autodiff import vjp
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 Rate = float | torch.Tensor
 Rates = tuple[Rate, Rate]
@@ -66,7 +66,7 @@ class TrainingField:
         self.clip = clip
         self.rates = dict(zip(BOTH, check_rates(rates), strict=True))
         if clip is not None:
-            number("clip", clip, low=0.0, strict=True)
+            check_number("clip", clip, low=0.0, strict=True)
         self.terms = penalty_terms(game, penalties)
         self.of_gradients = {p: [term for term in self.terms[p] if term.players] for p in BOTH}
         self.others = {p: [term for term in self.terms[p] if not term.players] for p in BOTH}
@@ -241,14 +241,14 @@ class TrainingField:
 def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list[Term]]:
     """Every player's extra losses from these penalties, checked."""
     if not isinstance(penalties, tuple | list):
-        fail("penalties", penalties, "a list of penalties, as odegan.penalties makes them")
+        argument_error("penalties", penalties, "a list of penalties, as odegan.penalties makes them")
     terms: dict[Player, list[Term]] = {"disc": [], "gen": []}
     for penalty in penalties:
         if not callable(penalty):
-            fail("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
+            argument_error("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
         pair = penalty(game)
         if not isinstance(pair, tuple) or len(pair) != 2:
-            fail("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
+            argument_error("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
         for player, extra in zip(BOTH, pair, strict=True):
             if extra is not None:
                 terms[player].append(as_term(extra))
@@ -258,9 +258,9 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
 def check_rates(rates: Rates) -> Rates:
     """The pair of rates, each a finite number or one-element tensor >= 0."""
     if not isinstance(rates, tuple | list) or len(rates) != 2:
-        fail("rates", rates, "a pair (discriminator's, generator's)")
+        argument_error("rates", rates, "a pair (discriminator's, generator's)")
     for rate in rates:
-        number("rates", rate, low=0.0)
+        check_number("rates", rate, low=0.0)
     return rates[0], rates[1]
 
 

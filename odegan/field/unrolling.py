@@ -7,7 +7,7 @@ import torch
 from odegan import solvers
 from odegan.games.game import Game, check_game
 from odegan.games.unrolled import Unrolled
-from odegan.utils.checks import choose, flag, number, whole
+from odegan.utils.checks import check_bool, check_int, check_number, choose
 
 
 def unrolled(
@@ -55,10 +55,10 @@ def unrolled(
         tensor([-1., -1.])
     """
     check_game(game)
-    whole("steps", steps, low=1)
-    number("step_size", step_size, low=0.0, strict=True)
+    check_int("steps", steps, low=1)
+    check_number("step_size", step_size, low=0.0, strict=True)
     fixed = [name for name in solvers.names() if solvers.get(name).fixed_one_step]
     for name, value in {"persistent": persistent, "through": through}.items():
-        flag(name, value)
+        check_bool(name, value)
     one_step = solvers.one_step(choose("solver", solver, fixed))
     return Unrolled(game, steps, step_size, solver, one_step, persistent, through)

@@ -11,7 +11,7 @@ from odegan.field.training_field import Penalty, Rates, TrainingField
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def vector_field(
@@ -42,7 +42,7 @@ def vector_field(
     @unaffected
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         if y.ndim != 1:
-            fail("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
+            argument_error("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
         return training_field(t, y, as_batch(batch))[0]
 
     return field

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 from odegan.utils.random_streams import reseed
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) -> (n, m)
@@ -39,7 +39,7 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
         >>> gaussian_kernel(2.0)(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
         tensor([[1.0000, 0.6065]])
     """
-    bandwidth = number("bandwidth", bandwidth, low=0.0, strict=True)
+    bandwidth = check_number("bandwidth", bandwidth, low=0.0, strict=True)
     return lambda x, y: torch.exp(-_squares(x, y) / (2 * bandwidth**2))
 
 
@@ -57,9 +57,9 @@ def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
         >>> energy_kernel(torch.zeros(1))(torch.tensor([[1.0]]), torch.tensor([[-1.0], [1.0], [3.0]]))
         tensor([[0., 1., 1.]])
     """
-    softening = number("softening", softening, low=0.0)
+    softening = check_number("softening", softening, low=0.0)
     if not isinstance(anchor, torch.Tensor) or anchor.ndim != 1:
-        fail("anchor", anchor, "a tensor (d,), one point")
+        argument_error("anchor", anchor, "a tensor (d,), one point")
 
     def k(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         z = anchor.to(x)[None]
@@ -146,10 +146,10 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
         >>> phi.size, (phi(x) @ phi(x).T - gaussian_kernel(1.0)(x, x)).abs().max() < 0.02
         (10000, tensor(True))
     """
-    whole("dim", dim, low=1)
-    whole("count", count, low=1)
-    bandwidth = number("bandwidth", bandwidth, low=0.0, strict=True)
-    draw = reseed(torch.Generator(), whole("seed", seed))
+    check_int("dim", dim, low=1)
+    check_int("count", count, low=1)
+    bandwidth = check_number("bandwidth", bandwidth, low=0.0, strict=True)
+    draw = reseed(torch.Generator(), check_int("seed", seed))
     return FourierFeatures(torch.randn(count, dim, generator=draw, dtype=torch.float64) / bandwidth, bandwidth)
 
 
@@ -179,15 +179,15 @@ def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFe
                 [1., 3.]]))
     """
     if not isinstance(landmarks, torch.Tensor) or landmarks.ndim != 2 or len(landmarks) < 2 or not landmarks.shape[1]:
-        fail("landmarks", landmarks, "a tensor (L, d) of at least two points")
+        argument_error("landmarks", landmarks, "a tensor (L, d) of at least two points")
     if not bool(torch.isfinite(landmarks).all()):
-        fail("landmarks", landmarks, "finite")
-    softening = number("softening", softening, low=0.0)
+        argument_error("landmarks", landmarks, "finite")
+    softening = check_number("softening", softening, low=0.0)
     anchor = landmarks[0].double()
     rest = landmarks[1:].double()
     factor, failed = torch.linalg.cholesky_ex(energy_kernel(anchor, softening)(rest, rest))
     if failed:
-        fail("landmarks", landmarks, "distinct points, some way apart")
+        argument_error("landmarks", landmarks, "distinct points, some way apart")
     identity = torch.eye(len(rest), dtype=rest.dtype, device=rest.device)
     return EnergyFeatures(anchor, rest, torch.linalg.solve_triangular(factor, identity, upper=False), softening)
 

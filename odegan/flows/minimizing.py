@@ -17,7 +17,7 @@ from odegan.games.game import Game, PlayerLoss
 from odegan.training.solution import Solution
 from odegan.training.state import check_state
 from odegan.utils.autodiff import gradient_and_value
-from odegan.utils.checks import choose, fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 PLAYERS = ("discriminator", "generator")
 # Who moves first, and whether the second player sees where the first one went.
@@ -96,9 +96,9 @@ def minimizing_movement(
     """
     check_state(game, y0)
     if y0.ndim != 1 or y0.dtype != torch.float64:
-        fail("y0", y0, f"a float64 tensor of shape ({game.n_params},)")
-    tau, steps = number("tau", tau, low=0.0, strict=True), whole("steps", steps, low=1)
-    tolerance = number("tolerance", tolerance, low=0.0, strict=True)
+        argument_error("y0", y0, f"a float64 tensor of shape ({game.n_params},)")
+    tau, steps = check_number("tau", tau, low=0.0, strict=True), check_int("steps", steps, low=1)
+    tolerance = check_number("tolerance", tolerance, low=0.0, strict=True)
     choose("order", order, _ORDERS)
     scale, draw = (tau / _checked_metric(metric, y0)).sqrt(), _checked_batch(batch)
     losses, states = _penalized(game, penalties), [y0.detach().clone()]
@@ -151,10 +151,10 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
     """Both players' losses of (theta_d, theta_g, batch, t), with what the penalties add to them."""
     for penalty in penalties if isinstance(penalties, tuple | list) else ():
         if getattr(penalty, "replay", None) is not None:
-            fail("penalties", penalty, "without replay buffers here; use buffer=0")
+            argument_error("penalties", penalty, "without replay buffers here; use buffer=0")
     extras = penalty_terms(game, penalties)
     if any(isinstance(extra, WithConstants) for extra in [*extras["disc"], *extras["gen"]]):
-        fail(
+        argument_error(
             "penalties",
             list(penalties),
             "extra losses: one of these holds a part constant, so there is nothing to minimize",
@@ -169,7 +169,7 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
 def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
     """Refuse a game whose field is not that of its losses, or whose states are bound: a proximal step reads losses alone."""
     if game.project is not None:
-        fail("game", game, "one without a projection: a proximal step is free to go anywhere")
+        argument_error("game", game, "one without a projection: a proximal step is free to go anywhere")
     # Near y, but not at a y where gradients may happen to vanish.
     theta_d, theta_g = game.split(y + 0.1 * torch.arange(len(y)).to(y).cos())
     given = torch.cat(game.gradients(theta_d, theta_g, batch))
@@ -180,7 +180,7 @@ def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
         ]
     )
     if not torch.allclose(given, of_losses, rtol=1e-6, atol=1e-9 * float(1 + given.abs().max())):
-        fail(
+        argument_error(
             "game",
             game,
             "one whose gradients are those of its losses, for these are what a minimizing movement minimizes",
@@ -195,9 +195,9 @@ def _checked_metric(metric: Any, y0: torch.Tensor) -> torch.Tensor:
     try:
         weights = torch.as_tensor(metric, dtype=y0.dtype, device=y0.device).detach()
     except (TypeError, ValueError, RuntimeError):
-        fail("metric", metric, allowed)
+        argument_error("metric", metric, allowed)
     if weights.shape != y0.shape or not bool((torch.isfinite(weights) & (weights > 0)).all()):
-        fail("metric", metric, allowed)
+        argument_error("metric", metric, allowed)
     return weights
 
 

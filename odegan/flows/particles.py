@@ -10,7 +10,7 @@ from einops import rearrange
 from odegan.flows.kernels import Features
 from odegan.games.batch import Batch
 from odegan.games.game import Game
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 from odegan.utils.fingerprint import describe
 from odegan.utils.random_streams import reseed
 
@@ -68,7 +68,7 @@ class ParticleGame(Game):
         shape = (self.n_particles, self.features.dim)
         points = self._start(self.n_particles, reseed(torch.Generator(), seed or 0))
         if not isinstance(points, torch.Tensor) or points.shape != shape:
-            fail("start", points, f"a function (n, generator) -> points {shape}")
+            argument_error("start", points, f"a function (n, generator) -> points {shape}")
         positions = rearrange(points.to(self.data), "particle d -> (particle d)")
         return torch.cat([positions.new_zeros(self.features.size), positions])
 
@@ -132,17 +132,19 @@ def particle_game(
         ([[-1.0], [1.0]], 0.0, True)
     """
     if not isinstance(data, torch.Tensor) or data.ndim != 2 or not len(data) or not data.is_floating_point():
-        fail("data", data, "a floating-point tensor (M, d) of at least one point")
+        argument_error("data", data, "a floating-point tensor (M, d) of at least one point")
     if not callable(features) or not hasattr(features, "dim"):
-        fail("features", features, "from odegan.flows.fourier_features or energy_features")
+        argument_error("features", features, "from odegan.flows.fourier_features or energy_features")
     if data.shape[1] != features.dim:
-        fail("features", features.dim, f"of the data's dimension, {data.shape[1]}")
-    n_particles = whole("n_particles", n_particles, low=1)
+        argument_error("features", features.dim, f"of the data's dimension, {data.shape[1]}")
+    n_particles = check_int("n_particles", n_particles, low=1)
     if start is None and n_particles > len(data):
-        fail("n_particles", n_particles, f"at most the number of data, {len(data)}, without a start of your own")
+        argument_error(
+            "n_particles", n_particles, f"at most the number of data, {len(data)}, without a start of your own"
+        )
     if start is not None and not callable(start):
-        fail("start", start, "None, or a function (n, generator) -> points")
-    decay = number("decay", decay, low=0.0)
+        argument_error("start", start, "None, or a function (n, generator) -> points")
+    decay = check_number("decay", decay, low=0.0)
     return ParticleGame(data, features, n_particles, decay, start or (lambda n, draw: _neighbors(data, n, draw)))
 
 

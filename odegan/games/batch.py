@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 @dataclass(eq=False)
@@ -86,4 +86,4 @@ def as_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch |
         return batch
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return Batch(batch[0], batch[1])
-    fail("batch", type(batch).__name__, "an odegan.Batch, a pair (real, latent), or None")
+    argument_error("batch", type(batch).__name__, "an odegan.Batch, a pair (real, latent), or None")

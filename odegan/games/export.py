@@ -11,7 +11,7 @@ from torch import nn
 from odegan.games.latents import placed
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import estimate_both, use_batch_statistics
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
     listed = list(batches) if isinstance(batches, Iterable) else []
     pairs = [_pair(batch, theta_g) for batch in listed]
     if not pairs or None in pairs:
-        fail("batches", batches, "None, or at least one (real, latent)")
+        argument_error("batches", batches, "None, or at least one (real, latent)")
     estimate_both(made_g, made_d, [pair for pair in pairs if pair is not None])
     return made_g, made_d
 

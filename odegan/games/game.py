@@ -11,7 +11,7 @@ from odegan.games.batch import Batch, as_batch
 from odegan.games.losses import Loss
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
-from odegan.utils.checks import ArgumentError, fail, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int
 
 Players = tuple[torch.Tensor, torch.Tensor]
 Player = Literal["disc", "gen"]
@@ -72,20 +72,20 @@ class Game:
     ) -> None:
         for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
             if not callable(value):
-                fail(label, value, "a function of (theta_d, theta_g, batch)")
+                argument_error(label, value, "a function of (theta_d, theta_g, batch)")
         optional: dict[str, Any] = {"gradients": gradients, "critic": critic, "real": real, "fake": fake}
         optional |= {"sample": sample, "init": init, "solution": solution, "project": project}
         for label, value in optional.items():
             if value is not None and not callable(value):
-                fail(label, value, "a function or None")
+                argument_error(label, value, "a function or None")
         if couples_batch not in (True, False, None):
-            fail("couples_batch", couples_batch, "True, False, or None: unknown")
+            argument_error("couples_batch", couples_batch, "True, False, or None: unknown")
         if not isinstance(name, str):
-            fail("name", name, "a string")
+            argument_error("name", name, "a string")
         self.disc_loss, self.gen_loss = disc_loss, gen_loss
-        self.n_disc, self.n_gen = whole("n_disc", n_disc), whole("n_gen", n_gen)
+        self.n_disc, self.n_gen = check_int("n_disc", n_disc), check_int("n_gen", n_gen)
         if self.n_params == 0:
-            fail("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
+            argument_error("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
         self._gradients, self._sample, self._init = gradients, sample, init
         self._real, self._fake = real, fake
         self.critic, self.solution, self.project = critic, solution, project
@@ -101,7 +101,9 @@ class Game:
     def split(self, y: torch.Tensor) -> Players:
         """y (..., P) -> (theta_d (..., n_disc), theta_g (..., n_gen)), views."""
         if not isinstance(y, torch.Tensor) or y.shape[-1:] != (self.n_params,):
-            fail("y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})")
+            argument_error(
+                "y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})"
+            )
         return y[..., : self.n_disc], y[..., self.n_disc :]
 
     @unaffected
@@ -203,7 +205,7 @@ class Game:
             raise ArgumentError(
                 f"init: {self.name} has no starting point of its own; pass a y0 of shape ({self.n_params},)"
             )
-        return self._init(seed if seed is None else whole("seed", seed))
+        return self._init(seed if seed is None else check_int("seed", seed))
 
     @unaffected
     def sample(self, y: torch.Tensor, n: int, seed: int = 0) -> torch.Tensor:
@@ -211,7 +213,7 @@ class Game:
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
-        n, seed = whole("n", n, low=1), whole("seed", seed)
+        n, seed = check_int("n", n, low=1), check_int("seed", seed)
         if y.ndim == 1:
             return self._sample(y, n, seed)
         return torch.stack([self._sample(member, n, seed) for member in y])
@@ -277,4 +279,4 @@ class Game:
 def check_game(game: Any) -> None:
     """Refuse what is not a Game."""
     if not isinstance(game, Game):
-        fail("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")
+        argument_error("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 from odegan.utils.random_streams import reseed
 
 LatentFunction = Callable[[int, torch.Generator], torch.Tensor]
@@ -21,7 +21,7 @@ def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFun
     if callable(latent):
         return latent
     if latent is not None:
-        return tuple(whole("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
+        return tuple(check_int("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
     for part in generator.modules():
         if isinstance(part, nn.Linear):
             return (part.in_features,)

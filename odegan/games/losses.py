@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from odegan.utils.checks import choose, fail
+from odegan.utils.checks import argument_error, choose
 
 LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -105,4 +105,6 @@ def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
         return _TABLE[choose("loss", loss, _TABLE)]
     if isinstance(loss, tuple | list) and len(loss) == 2 and all(callable(part) for part in loss):
         return Loss(loss[0], loss[1], gen_sees_real=True)
-    fail("loss", loss, f"one of {', '.join(_TABLE)}, or a pair (disc, gen) of functions of (real, fake) logits")
+    argument_error(
+        "loss", loss, f"one of {', '.join(_TABLE)}, or a pair (disc, gen) of functions of (real, fake) logits"
+    )

@@ -22,7 +22,7 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError, tried
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value, vjp
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.random_streams import check_seed, reseed
 
 Latent = int | tuple[int, ...] | LatentFunction | None
@@ -86,14 +86,14 @@ class NetworkGame(Game):
         execution: Execution,
     ) -> None:
         if init is not None and not callable(init):
-            fail("init", init, "None, or a function of a module")
+            argument_error("init", init, "None, or a function of a module")
         self.generator = PureModule(generator, "generator", execution)
         self.discriminator = PureModule(discriminator, "discriminator", execution)
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
         if self.generator.values.dtype != self.discriminator.values.dtype:
-            fail(
+            argument_error(
                 "generator, discriminator",
                 (self.generator.values.dtype, self.discriminator.values.dtype),
                 "of one dtype",
@@ -214,7 +214,7 @@ class NetworkGame(Game):
         of (real (B, ...), latent (B, ...)), averages over them; without, it keeps using the statistics of what it sees.
         """
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
-            fail("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
+            argument_error("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
         theta_d, theta_g = self.split(y.detach())
         return export(self.generator, self.discriminator, theta_g, theta_d, batches)
 
@@ -321,7 +321,9 @@ def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """One logit a sample -> (n,), where x is (n, ...); a network that ends in squeeze() makes () of one sample's."""
     n = x.shape[0]
     if not isinstance(logits, torch.Tensor):
-        fail("discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor")
+        argument_error(
+            "discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor"
+        )
     if logits.numel() != n or (n > 1 and logits.shape[0] != n):
-        fail("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
+        argument_error("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
     return logits.reshape(n)

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from odegan.games.game import Game, check_game
 from odegan.games.latents import draw_latents
 from odegan.games.network import NetworkGame
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 class GameSampler:
@@ -42,7 +42,7 @@ class GameSampler:
         check_game(game)
         game.split(y)
         self._game, self._y = game, y.detach()
-        self._piece = None if piece is None else whole("piece", piece, low=1)
+        self._piece = None if piece is None else check_int("piece", piece, low=1)
         self.generator: nn.Module | None = None
         self.normalization = "none"
         if isinstance(game, NetworkGame):
@@ -52,7 +52,7 @@ class GameSampler:
 
     def __call__(self, n: int, seed: int) -> Tensor:
         """Samples (n, C, H, W)."""
-        n = whole("n", n, low=1)
+        n = check_int("n", n, low=1)
         if self.generator is None:
             return self._game.sample(self._y, n, seed)
         piece = self._piece if self._piece and self.normalization == "batch" else n
@@ -60,15 +60,15 @@ class GameSampler:
 
     def latents(self, n: int, seed: int) -> Tensor:
         """n latents (n, ...), drawn on the CPU so that they are the same for any device."""
-        n, seed = whole("n", n, low=1), whole("seed", seed)
+        n, seed = check_int("n", n, low=1), check_int("seed", seed)
         latent = getattr(self._game, "latent", None)
         if latent is None:
-            fail("latent", None, "given to gan, whose generator does not tell it")
+            argument_error("latent", None, "given to gan, whose generator does not tell it")
         return draw_latents(latent, n, seed, self._y)
 
     @torch.no_grad()
     def images(self, latents: Tensor) -> Tensor:
         """Latents (n, ...) -> samples (n, C, H, W)."""
         if self.generator is None:
-            fail("game", self._game.name, "made by gan, to take latents")
+            argument_error("game", self._game.name, "made by gan, to take latents")
         return torch.cat([self.generator(z) for z in latents.split(self._piece or len(latents))])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import distances
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 class Coverage(NamedTuple):
@@ -37,24 +37,24 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
     if not isinstance(real_features, Tensor) or real_features.dim() != 2:
-        fail("real_features", real_features, "of shape (n, d)")
+        argument_error("real_features", real_features, "of shape (n, d)")
     n = len(real_features)
-    if not 1 <= whole("k", k) < n:
-        fail("k", k, f"from 1 to {n - 1}, the number of other real samples")
+    if not 1 <= check_int("k", k) < n:
+        argument_error("k", k, f"from 1 to {n - 1}, the number of other real samples")
     if not isinstance(labels, Tensor) or labels.shape != (n,):
-        fail("labels", labels, f"of shape ({n},), one a real sample")
+        argument_error("labels", labels, f"of shape ({n},), one a real sample")
     if labels.is_floating_point() or labels.min() < 0:
-        fail("labels", labels.unique().tolist(), "whole numbers from 0")
-    whole("chunk", chunk, low=1)
+        argument_error("labels", labels.unique().tolist(), "whole numbers from 0")
+    check_int("chunk", chunk, low=1)
     if (
         not isinstance(fake_features, Tensor)
         or fake_features.dim() != 2
         or fake_features.shape[1:] != real_features.shape[1:]
     ):
-        fail("fake_features", fake_features, f"of shape (m, {real_features.shape[1]})")
+        argument_error("fake_features", fake_features, f"of shape (m, {real_features.shape[1]})")
     sizes = torch.bincount(labels)
     if not sizes.all():
-        fail("labels", labels.unique().tolist(), "classes 0..C-1, each present")
+        argument_error("labels", labels.unique().tolist(), "classes 0..C-1, each present")
 
     real, fake = real_features.double(), fake_features.double()
     covered = torch.cat([_covered(rows, real, fake, k) for rows in real.split(chunk)]).double()

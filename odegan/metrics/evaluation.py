@@ -21,7 +21,7 @@ from odegan.metrics.kid import kid
 from odegan.metrics.precision_recall import share_inside
 from odegan.metrics.real_data import Images, RealData
 from odegan.metrics.statistics_cache import cached, short_digest
-from odegan.utils.checks import choose, fail, whole
+from odegan.utils.checks import argument_error, check_int, choose
 from odegan.utils.random_streams import stream_seed
 
 NORMALIZATIONS = ("none", "batch", "running")
@@ -67,7 +67,7 @@ def _kid(real: Real, fake: Fake, seed: int) -> Entry:
 
 def _inception_score(real: Real, fake: Fake, seed: int) -> Entry:
     if fake.logits is None:
-        fail("names", "inception_score", "left out, or extractor one that returns (features, logits)")
+        argument_error("names", "inception_score", "left out, or extractor one that returns (features, logits)")
     splits = min(10, len(fake.logits))
     return {**inception_score(fake.logits, splits)._asdict(), "splits": splits}
 
@@ -150,17 +150,17 @@ def scores(
     """
     names = _checked_names(names)
     if not callable(sampler):
-        fail("sampler", sampler, "a function (n, seed) to images")
+        argument_error("sampler", sampler, "a function (n, seed) to images")
     own = getattr(sampler, "normalization", None) if normalization is None else normalization
     mode: str = choose("normalization", own, NORMALIZATIONS)
-    whole("n", n, low=2)
-    whole("batch_size", batch_size, low=1)
-    whole("seed", seed)
+    check_int("n", n, low=2)
+    check_int("batch_size", batch_size, low=1)
+    check_int("seed", seed)
     if cache is not None and (not isinstance(cache, str | os.PathLike) or Path(cache).is_file()):
-        fail("cache", cache, "a folder, or None")
+        argument_error("cache", cache, "a folder, or None")
     if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
-        fail("fingerprint", fingerprint, "None, or a string that says what the data are")
-    data = RealData(dataset, n_real, batch_size, whole("workers", workers), fingerprint)
+        argument_error("fingerprint", fingerprint, "None, or a string that says what the data are")
+    data = RealData(dataset, n_real, batch_size, check_int("workers", workers), fingerprint)
     found = find_extractor(extractor, device)
     fake = _features(_drawn(sampler, data.shape, n, batch_size, seed), found, n, "samples", progress)
     if "inception_score" in names and fake.logits is None:
@@ -182,7 +182,7 @@ def scores(
 
 def _checked_names(names: Sequence[str]) -> list[str]:
     if isinstance(names, str) or not isinstance(names, Sequence):
-        fail("names", names, f"a list of names of {', '.join(SCORES)}")
+        argument_error("names", names, f"a list of names of {', '.join(SCORES)}")
     return [choose("names", name, SCORES) for name in names]
 
 
@@ -192,7 +192,7 @@ def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed:
         images = sampler(batch_size, stream_seed(seed, "evaluation", k))
         if not isinstance(images, Tensor) or tuple(images.shape) != (batch_size, *shape):
             wanted = ", ".join(map(str, shape))
-            fail("sampler", images, f"a function (n, seed) to images (n, {wanted}), as the data are")
+            argument_error("sampler", images, f"a function (n, seed) to images (n, {wanted}), as the data are")
         yield images[: n - start]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odegan.metrics.inception import RESIZE, inception
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 from odegan.utils.fingerprint import describe
 
 Features = Tensor | tuple[Tensor, Tensor]  # (n, d), or with logits (n, classes)
@@ -37,7 +37,7 @@ class Extractor:
             if rows is None and name == "logits":
                 continue
             if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
-                fail("extractor", rows, f"a function to {name} (n, d), one row for each image")
+                argument_error("extractor", rows, f"a function to {name} (n, d), one row for each image")
         return features, logits
 
     def fingerprint(self) -> list[object]:
@@ -68,7 +68,7 @@ def find_extractor(spec: Spec, device: torch.device | str | None = None) -> Extr
     if isinstance(spec, Extractor):
         return spec
     if not callable(spec):
-        fail("extractor", spec, "'inception', a path to its weights, or a function from images to features")
+        argument_error("extractor", spec, "'inception', a path to its weights, or a function from images to features")
     if device is None:
         parameter = next(spec.parameters(), None) if isinstance(spec, nn.Module) else None
         device = "cpu" if parameter is None else parameter.device
@@ -80,7 +80,7 @@ def _device(name: torch.device | str) -> torch.device:
     try:
         return torch.device(name)
     except (RuntimeError, TypeError):
-        fail("device", name, "a device of torch, such as cpu")
+        argument_error("device", name, "a device of torch, such as cpu")
 
 
 @torch.no_grad()
@@ -90,12 +90,12 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
     The module runs in its own dtype, and each of its parts keeps the mode that it was in.
     """
     if not isinstance(images, Tensor) or len(images) == 0:
-        fail("images", images, "a tensor of at least one image")
-    whole("batch_size", batch_size, low=1)
+        argument_error("images", images, "a tensor of at least one image")
+    check_int("batch_size", batch_size, low=1)
     with _evaluation_mode(features):
         out = torch.cat([features(batch).double() for batch in images.split(batch_size)])
     if out.dim() != 2:
-        fail("features", out, "a module that returns (n, d), one row for each image")
+        argument_error("features", out, "a module that returns (n, d), one row for each image")
     return out
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from odegan.metrics.features import extract_features
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 _CHUNK = 4096  # rows held in float64 at once
 
@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 def moments(features: Tensor) -> Moments:
     """Mean and covariance of features (n, d), n >= 2, in float64 and in two passes, so that a large mean costs no digits."""
     if not isinstance(features, Tensor) or features.dim() != 2 or len(features) < 2:
-        fail("features", features, "of shape (n, d) with n >= 2, for a covariance")
+        argument_error("features", features, "of shape (n, d) with n >= 2, for a covariance")
     n = len(features)
     chunks = features.split(_CHUNK)
     mean = torch.stack([rows.double().sum(0) for rows in chunks]).sum(0) / n
@@ -48,9 +48,9 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     """
     for name, one in {"real": real, "fake": fake}.items():
         if not isinstance(one, Moments):
-            fail(name, one, "Moments, as odegan.metrics.moments makes them")
+            argument_error(name, one, "Moments, as odegan.metrics.moments makes them")
     if real.mean.shape != fake.mean.shape:
-        fail("fake", f"moments of {len(fake.mean)} features", f"of as many as real, {len(real.mean)}")
+        argument_error("fake", f"moments of {len(fake.mean)} features", f"of as many as real, {len(real.mean)}")
     if not all(part.isfinite().all() for part in (*real, *fake)):
         return float("nan")  # eigenvalues of such a matrix raise an error instead
     middle = torch.linalg.svdvals(_root(real.covariance) @ _root(fake.covariance)).sum()
@@ -79,6 +79,6 @@ def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) 
     """
     for name, images in (("real", real), ("fake", fake)):
         if len(images) < 2:
-            fail(name, images, "at least 2 images, for a covariance")
+            argument_error(name, images, "at least 2 images, for a covariance")
     rows = [extract_features(features, images, batch_size) for images in (real, fake)]
     return frechet_distance(moments(rows[0]), moments(rows[1]))

@@ -13,7 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 # TensorFlow's weights as torch-fidelity converted them; the hexadecimal digits begin the file's SHA-256.
 WEIGHTS = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -41,7 +41,7 @@ class Inception(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 2048), (B, 1008)."""
         if images.dim() != 4 or images.shape[1] != 3:
-            fail("images", images, "of shape (n, 3, height, width) for Inception")
+            argument_error("images", images, "of shape (n, 3, height, width) for Inception")
         # 8-bit levels have no nan.
         lost = rearrange(images.isnan(), "image channel row column -> image (channel row column)").any(1, keepdim=True)
         levels = ((images.float() + 1) * 127.5).nan_to_num(nan=0.0).round().clamp(0, 255)
@@ -74,7 +74,7 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
     try:
         network = FeatureExtractorInceptionV3("inception", FEATURES, feature_extractor_weights_path=path)
     except (RuntimeError, TypeError, AttributeError) as error:  # as load_state_dict raises them
-        fail("extractor", str(weights), f"the weights of {Path(WEIGHTS).name} ({one_line(error)})")
+        argument_error("extractor", str(weights), f"the weights of {Path(WEIGHTS).name} ({one_line(error)})")
     return Inception(network).eval().requires_grad_(False)
 
 

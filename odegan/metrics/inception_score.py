@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.kid import Mean
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 @torch.no_grad()
@@ -27,9 +27,9 @@ def inception_score(logits: Tensor, splits: int = 10) -> Mean:
         Mean(value=4.0, std=0.0)
     """
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) == 0:
-        fail("logits", logits, "of shape (n, classes), with n > 0")
-    if not 1 <= whole("splits", splits) <= len(logits):
-        fail("splits", splits, f"from 1 to {len(logits)}, the samples there are")
+        argument_error("logits", logits, "of shape (n, classes), with n > 0")
+    if not 1 <= check_int("splits", splits) <= len(logits):
+        argument_error("splits", splits, f"from 1 to {len(logits)}, the samples there are")
     values = torch.stack([_score(part) for part in logits.double().log_softmax(1).tensor_split(splits)])
     return Mean(float(values.mean()), float(values.std(correction=0)))
 

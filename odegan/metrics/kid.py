@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import check_pair
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 from odegan.utils.random_streams import generator
 
 
@@ -35,10 +35,10 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
     """
     check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d), with n, m >= 2", least=2)
     most = min(len(real), len(fake))
-    whole("subsets", subsets, low=1)
-    whole("seed", seed)
-    if not 2 <= whole("subset_size", subset_size) <= most:
-        fail("subset_size", subset_size, f"from 2 to {most}, the samples there are")
+    check_int("subsets", subsets, low=1)
+    check_int("seed", seed)
+    if not 2 <= check_int("subset_size", subset_size) <= most:
+        argument_error("subset_size", subset_size, f"from 2 to {most}, the samples there are")
     draw = generator(seed, "kid", 0)
 
     def part(rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 _CHUNK = 1 << 16  # rows whose distances to all modes are held at once
 
@@ -51,12 +51,12 @@ def mixture_scores(
         (1, 0.5, 0.6931)
     """
     if not isinstance(samples, Tensor) or samples.dim() not in (2, 3) or samples.shape[-2] == 0:
-        fail("samples", samples, "of shape (n, d) or (E, n, d), with n > 0")
+        argument_error("samples", samples, "of shape (n, d) or (E, n, d), with n > 0")
     if not isinstance(modes, Tensor) or modes.dim() != 2 or modes.shape[0] == 0 or modes.shape[1] != samples.shape[-1]:
-        fail("modes", modes, f"of shape (K, {samples.shape[-1]}), with K > 0")
-    limit = number("sigma", sigma, low=0, strict=True) * number("radius", radius, low=0, strict=True)
-    if not 0 < number("share", share) <= 1:
-        fail("share", share, "a number above 0 and up to 1")
+        argument_error("modes", modes, f"of shape (K, {samples.shape[-1]}), with K > 0")
+    limit = check_number("sigma", sigma, low=0, strict=True) * check_number("radius", radius, low=0, strict=True)
+    if not 0 < check_number("share", share) <= 1:
+        argument_error("share", share, "a number above 0 and up to 1")
 
     n = samples.shape[-2]
     k = len(modes)

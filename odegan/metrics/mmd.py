@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import distances
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
     """
     x, y = _points(x, y)
     if not callable(kernel):
-        fail("kernel", kernel, "a function (n, d), (m, d) -> (n, m)")
+        argument_error("kernel", kernel, "a function (n, d), (m, d) -> (n, m)")
     square = kernel(x, x).mean() - 2 * kernel(x, y).mean() + kernel(y, y).mean()
     return float(square.clamp(min=0).sqrt())
 
@@ -64,7 +64,7 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
 
     x, y = _points(x, y)
     if len(x) != len(y):
-        fail("y", y, f"as many points as x has, {len(x)}")
+        argument_error("y", y, f"as many points as x has, {len(x)}")
     cost = ((x[:, None] - y[None]) ** 2).sum(-1).cpu().numpy()
     return float(cost[linear_sum_assignment(cost)].mean() ** 0.5)
 
@@ -72,7 +72,7 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
 def _points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Both samples in float64."""
     if not isinstance(x, Tensor) or x.ndim != 2 or len(x) == 0:
-        fail("x", x, "of shape (n, d), with n > 0")
+        argument_error("x", x, "of shape (n, d), with n > 0")
     if not isinstance(y, Tensor) or y.ndim != 2 or len(y) == 0 or y.shape[1] != x.shape[1]:
-        fail("y", y, f"of shape (m, {x.shape[1]}), with m > 0")
+        argument_error("y", y, f"of shape (m, {x.shape[1]}), with m > 0")
     return x.double(), y.double()

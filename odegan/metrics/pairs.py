@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def check_pair(names: str, x: Tensor, y: Tensor, allowed: str, least: int = 1) -> None:
     """Refuse anything but two tensors (n, d) and (m, d) of at least ``least`` rows each."""
     for one in (x, y):
         if not isinstance(one, Tensor):
-            fail(names, one, f"tensors {allowed}")
+            argument_error(names, one, f"tensors {allowed}")
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < least:
-        fail(names, (tuple(x.shape), tuple(y.shape)), allowed)
+        argument_error(names, (tuple(x.shape), tuple(y.shape)), allowed)
 
 
 def distances(rows: Tensor, to: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import check_pair, distances
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 class PrecisionRecall(NamedTuple):
@@ -47,9 +47,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -
 def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) -> float:
     """The share of the points (p, d) that lie in the manifold of the samples (n, d): one half of ``precision_recall``."""
     check_pair("points, samples", points, samples, "of shapes (p, d) and (n, d)")
-    whole("chunk", chunk, low=1)
-    if not 1 <= whole("k", k) < len(samples):
-        fail("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
+    check_int("chunk", chunk, low=1)
+    if not 1 <= check_int("k", k) < len(samples):
+        argument_error("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
     points, centers = points.double(), samples.double()
     # The smallest distance of all is a sample's to itself.
     radii = torch.cat([distances(rows, centers).kthvalue(k + 1, dim=1).values for rows in centers.split(chunk)])

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from odegan.data import ImageDataset
 from odegan.data.global_generators import reseeded_generators
 from odegan.data.workers import Prefetched
-from odegan.utils.checks import ArgumentError, fail, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int
 from odegan.utils.fingerprint import describe
 from odegan.utils.random_streams import generator
 
@@ -41,12 +41,12 @@ class RealData:
         stated: str | None = None,
     ) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or len(dataset) < 2:
-            fail("dataset", dataset, "a tensor (N, C, H, W) or a map-style data set, of at least 2 images")
+            argument_error("dataset", dataset, "a tensor (N, C, H, W) or a map-style data set, of at least 2 images")
         self._images = dataset.still() if isinstance(dataset, ImageDataset) else dataset
         total = len(dataset)
-        self.n = total if n_real is None else whole("n_real", n_real, low=2)
+        self.n = total if n_real is None else check_int("n_real", n_real, low=2)
         if self.n > total:
-            fail("n_real", n_real, f"at most {total}, the images there are")
+            argument_error("n_real", n_real, f"at most {total}, the images there are")
         order = torch.arange(total) if self.n == total else torch.randperm(total, generator=generator(0, "real", 0))
         self._rows = order[: self.n].split(batch_size)
         self._workers = workers

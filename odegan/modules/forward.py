@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from odegan.modules.exact import Exact, order_of_derivatives
 from odegan.utils.autodiff import needs_transforms, under_vmap
-from odegan.utils.checks import fail, flag
+from odegan.utils.checks import argument_error, check_bool
 
 State = dict[str, torch.Tensor]
 Forward = Callable[..., torch.Tensor]
@@ -69,9 +69,9 @@ class Execution(NamedTuple):
     def check(self) -> Execution:
         """The same, or ``ArgumentError``."""
         if self.autocast is not None and self.autocast not in _HALVES:
-            fail("autocast", self.autocast, f"None, {' or '.join(map(str, _HALVES))}")
+            argument_error("autocast", self.autocast, f"None, {' or '.join(map(str, _HALVES))}")
         for name in ("channels_last", "checkpointing"):
-            flag(name, getattr(self, name))
+            check_bool(name, getattr(self, name))
         return self
 
     def bind(self, network: Network, state: State) -> Forward:

@@ -11,7 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from odegan.utils.checks import ArgumentError, fail
+from odegan.utils.checks import ArgumentError, argument_error
 
 _OLD_NORMS = {"SpectralNorm", "WeightNorm"}
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -60,7 +60,7 @@ REFUSED: list[tuple[Callable[[str, Any], bool], str]] = [
 def refuse(module: Any, role: str) -> None:
     """Refuse what cannot be a pure function of its parameters, in one line with its path and the remedy."""
     if not isinstance(module, nn.Module):
-        fail(role, module, "a torch.nn.Module")
+        argument_error(role, module, "a torch.nn.Module")
     for name, part in module.named_modules():
         for found, remedy in REFUSED:
             if found(name, part):

@@ -19,7 +19,7 @@ from itertools import pairwise
 from torch import nn
 
 from odegan.nets.blocks import Residual, conv3
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 START = 4  # pixels of the smallest image
 
@@ -38,11 +38,11 @@ def widths(size: int, width: int, most: int) -> list[int]:
         >>> widths(64, 32, 256)
         [32, 64, 128, 256, 256]
     """
-    whole("width", width, low=1)
-    whole("most", most, low=1)
-    halvings = (whole("size", size, low=START) // START).bit_length() - 1
+    check_int("width", width, low=1)
+    check_int("most", most, low=1)
+    halvings = (check_int("size", size, low=START) // START).bit_length() - 1
     if size != START * 2**halvings:
-        fail("size", size, "4 times a power of two")
+        argument_error("size", size, "4 times a power of two")
     return [min(width * 2**i, most) for i in range(halvings + 1)]
 
 
@@ -64,7 +64,7 @@ class Generator(nn.Sequential):
     """
 
     def __init__(self, latent: int = 256, size: int = 32, width: int = 32, most: int = 256) -> None:
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         channels = widths(size, width, most)[::-1]
         layers: list[nn.Module] = [
             nn.Linear(latent, channels[0] * START**2),

@@ -20,7 +20,7 @@ import odegan.nets.dcgan as dcgan
 from odegan.nets.blocks import conv3, deconv4
 from odegan.nets.init import glorot_uniform_
 from odegan.nets.network import Network
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 
 def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:
@@ -52,7 +52,7 @@ class Generator(Network):
         def norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> list[nn.Module]:
             return [shift_norm(kind, features)] if batch_norm else []
 
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         biased = not batch_norm
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4, bias=biased), *norm(nn.BatchNorm1d, 512 * 4 * 4)]
         layers += [nn.ReLU(), nn.Unflatten(1, (512, 4, 4))]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from odegan.nets.blocks import conv3, conv4, deconv4
 from odegan.nets.network import Network
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 class Generator(Network):
@@ -35,7 +35,7 @@ class Generator(Network):
     """
 
     def __init__(self, latent: int = 128, batch_norm: bool = True) -> None:
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4), nn.Unflatten(1, (512, 4, 4))]
         for n_in, n_out in pairwise((512, 256, 128, 64)):
             norm = [nn.BatchNorm2d(n_out, eps=1e-3, momentum=0.001)] if batch_norm else []
@@ -67,7 +67,7 @@ class Discriminator(Network):
 
     def __init__(self, logits: int = 1) -> None:
         if logits not in (1, 2):
-            fail("logits", logits, "1 or 2")
+            argument_error("logits", logits, "1 or 2")
         layers: list[nn.Module] = []
         for i, (n_in, n_out) in enumerate(pairwise((3, 64, 64, 128, 128, 256, 256, 512))):
             convolution = conv4 if i % 2 else conv3

@@ -12,7 +12,7 @@ from torch import nn
 from odegan.nets.blocks import conv5, deconv5
 from odegan.nets.init import glorot_uniform_
 from odegan.nets.network import Network
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 
 class Generator(Network):
@@ -33,7 +33,7 @@ class Generator(Network):
     initialize = staticmethod(glorot_uniform_)
 
     def __init__(self, latent: int = 128, width: int = 64) -> None:
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, width * 2 * 2), nn.ReLU(), nn.Unflatten(1, (width, 2, 2))]
         for _ in range(3):
             layers += [deconv5(width, width), nn.ReLU()]

@@ -11,7 +11,7 @@ from torch import nn
 
 from odegan.nets.blocks import conv4, deconv4
 from odegan.nets.network import Network
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 
 class Generator(Network):
@@ -31,8 +31,8 @@ class Generator(Network):
     """
 
     def __init__(self, latent: int = 16, channels: int = 32, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
-        whole("latent", latent, low=1)
-        whole("channels", channels, low=1)
+        check_int("latent", latent, low=1)
+        check_int("channels", channels, low=1)
         super().__init__(
             nn.Linear(latent, 2 * channels * 2 * 2),
             nn.Unflatten(1, (2 * channels, 2, 2)),
@@ -59,7 +59,7 @@ class Discriminator(Network):
     """
 
     def __init__(self, channels: int = 32, activation: Callable[[], nn.Module] = _leaky_relu) -> None:
-        whole("channels", channels, low=1)
+        check_int("channels", channels, low=1)
         super().__init__(
             conv4(1, channels),
             activation(),

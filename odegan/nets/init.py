@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 
 def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
@@ -49,7 +49,9 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
             layer.reset_parameters()
         elif own:
             got = f"layer {name!r}, {type(layer).__name__}, with {', '.join(sorted(own))}"
-            fail("module", got, "made of Linear, Conv, ConvTranspose and BatchNorm with plain weight and bias")
+            argument_error(
+                "module", got, "made of Linear, Conv, ConvTranspose and BatchNorm with plain weight and bias"
+            )
     return module
 
 
@@ -72,7 +74,7 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     Source: Glorot and Bengio 2010, "Understanding the Difficulty of Training Deep Feedforward Neural Networks".
     """
     _check_module(module)
-    number("gain", gain, low=0.0)
+    check_number("gain", gain, low=0.0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | _ConvNd):
             normalized = parametrize.is_parametrized(layer, "weight")
@@ -87,4 +89,4 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
 def _check_module(module: nn.Module) -> None:
     if not isinstance(module, nn.Module):
-        fail("module", module, "a torch.nn.Module")
+        argument_error("module", module, "a torch.nn.Module")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import nn
 
 from odegan.nets.network import Network
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 class MLP(Network):
@@ -29,11 +29,11 @@ class MLP(Network):
     def __init__(self, sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         allowed = "at least two positive widths, the input's first"
         if not isinstance(sizes, Sequence) or len(sizes) < 2:
-            fail("sizes", sizes, allowed)
+            argument_error("sizes", sizes, allowed)
         if not all(isinstance(n, int) and n > 0 for n in sizes):
-            fail("sizes", tuple(sizes), allowed)
+            argument_error("sizes", tuple(sizes), allowed)
         if not callable(activation):
-            fail("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
+            argument_error("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation()]

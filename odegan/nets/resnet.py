@@ -14,7 +14,7 @@ from torch import nn
 from odegan.nets.blocks import Residual, conv3, conv4, deconv4
 from odegan.nets.init import glorot_uniform_
 from odegan.nets.network import Network
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 WIDTH = 64
 
@@ -44,9 +44,9 @@ class Generator(Network):
     initialize = staticmethod(glorot_uniform_)
 
     def __init__(self, latent: int = 128, version: int = 1) -> None:
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         if version not in (1, 2):
-            fail("version", version, "1 or 2")
+            argument_error("version", version, "1 or 2")
         start = {1: 2, 2: 4}[version]
         last = {1: deconv4, 2: conv3}[version](WIDTH, 3)
         layers: list[nn.Module] = [

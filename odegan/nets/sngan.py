@@ -22,7 +22,7 @@ from torch import nn
 from odegan.nets.blocks import Residual, conv3, normalize_spectrally
 from odegan.nets.init import glorot_uniform_
 from odegan.nets.network import Network
-from odegan.utils.checks import choose, fail, whole
+from odegan.utils.checks import argument_error, check_int, choose
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ _DISCRIMINATOR = {
 
 def _of_size(table: dict[int, T], size: int) -> T:
     if size not in tuple(table):
-        fail("size", size, "32 or 128")
+        argument_error("size", size, "32 or 128")
     return table[size]
 
 
@@ -122,7 +122,7 @@ class Generator(Network):
     initialize = staticmethod(glorot_uniform_with_gain_)
 
     def __init__(self, latent: int = 128, size: int = 32) -> None:
-        whole("latent", latent, low=1)
+        check_int("latent", latent, low=1)
         channels = _of_size(_GENERATOR, size)
         blocks = [_up(n_in, n_out) for n_in, n_out in pairwise(channels)]
         start = [nn.Linear(latent, channels[0] * 4 * 4), nn.Unflatten(1, (channels[0], 4, 4))]

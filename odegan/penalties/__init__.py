@@ -18,7 +18,7 @@ from odegan.penalties.r1_r2 import r1, r2
 from odegan.penalties.reg import reg
 from odegan.penalties.truncation_error import truncation_error
 from odegan.penalties.wgan_gp import wgan_gp
-from odegan.utils.checks import choose, fail
+from odegan.utils.checks import argument_error, choose
 
 _TABLE: dict[str, Callable[..., Penalty]] = {
     "generator_gradient": generator_gradient,
@@ -68,27 +68,27 @@ def parse(text: str) -> Penalty:
         (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))
     """
     if not isinstance(text, str):
-        fail("penalty", text, "a string, name:weight")
+        argument_error("penalty", text, "a string, name:weight")
     name, _, rest = text.partition(":")
     make = _TABLE[choose("penalty", name, _TABLE)]
     first, *others = re.split(r",(?![^(\[]*[)\]])", rest)  # commas, but for those within brackets
     try:
         weight = float(first)
     except ValueError:
-        fail("penalty", text, f"of the form {name}:weight, as in {name}:0.07")
+        argument_error("penalty", text, f"of the form {name}:weight, as in {name}:0.07")
     parameters = list(inspect.signature(make).parameters.items())
     allowed = [key for key, _ in parameters[1:]]
     given: dict[str, Any] = {}
     for other in others:
         key, equals, value = other.partition("=")
         if not equals:
-            fail("penalty", text, f"of the form {name}:weight,key=value,...")
+            argument_error("penalty", text, f"of the form {name}:weight,key=value,...")
         if not allowed:
-            fail(f"penalty {name}", key, "left out: it takes a weight only")
+            argument_error(f"penalty {name}", key, "left out: it takes a weight only")
         given[choose(f"penalty {name}", key.strip(), allowed)] = _value(value.strip())
     needed = [key for key, part in parameters[1:] if part.default is part.empty and key not in given]
     if needed:
-        fail("penalty", text, f"of the form {name}:weight,{needed[0]}=value")
+        argument_error("penalty", text, f"of the form {name}:weight,{needed[0]}=value")
     return make(weight, **given)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from odegan.field.penalty_terms import Function, Term, Weight, as_term
 from odegan.games.game import Game
-from odegan.utils.checks import ArgumentError, fail, number
+from odegan.utils.checks import ArgumentError, argument_error, check_number
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def at_time(value: Any, t: Any) -> Any:
 def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False) -> Weight:
     """The weight, refused unless it is a finite number >= 0 (> 0), a one-element tensor, or a function of time."""
     if isinstance(weight, torch.Tensor) and weight.numel() != 1:
-        fail(name, weight, "a number, a one-element tensor or a function of time")
+        argument_error(name, weight, "a number, a one-element tensor or a function of time")
     if not callable(weight):
-        number(name, weight, low=0.0, strict=strict)
+        check_number(name, weight, low=0.0, strict=strict)
     return weight
 
 

@@ -11,7 +11,7 @@ from odegan.field.penalty_terms import Function
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight, need
-from odegan.utils.checks import ArgumentError, choose, whole
+from odegan.utils.checks import ArgumentError, check_int, choose
 
 Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -52,7 +52,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
         closed_loop(10.0, kind='square', buffer=100)
     """
     measure = _KINDS[choose("kind", kind, _KINDS)]
-    replay = whole("buffer", buffer) or None
+    replay = check_int("buffer", buffer) or None
 
     def terms(game: Game) -> tuple[Function, None]:
         need(game, "closed_loop", "critic", "fake", *(["loss"] if kind == "loss" else []))

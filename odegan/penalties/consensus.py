@@ -1,4 +1,4 @@
-"""Consensus optimisation: both players are charged the norm of the whole field."""
+"""Consensus optimization: both players are charged the norm of the whole field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odegan.penalties.reg import half_norms
 def consensus(weight: Weight) -> Penalty:
     """Charge both players (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
 
-    The field becomes v - weight J^T v, with J the Jacobian of the unpenalised v. Source: Mescheder, Nowozin and Geiger 2017
+    The field becomes v - weight J^T v, with J the Jacobian of the unpenalized v. Source: Mescheder, Nowozin and Geiger 2017
     ("The Numerics of GANs"), Algorithm 2; weight is their gamma.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Cancel the discretisation drift of simultaneous Euler steps."""
+"""Cancel the discretization drift of simultaneous Euler steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odegan.field.training_field import check_rates
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.autodiff import gradient_and_value
-from odegan.utils.checks import fail, flag
+from odegan.utils.checks import argument_error, check_bool
 
 PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
@@ -47,8 +47,8 @@ def drift_cancellation(
         >>> vector_field(bilinear(), [drift_cancellation(0.1)])(0.0, torch.tensor([2.0, 3.0]))  # (A + h/2 A^2) y
         tensor([-3.1000,  1.8500])
     """
-    if not (flag("self_terms", self_terms) | flag("interaction", interaction)):
-        fail("self_terms, interaction", (self_terms, interaction), "True for at least one of them")
+    if not (check_bool("self_terms", self_terms) | check_bool("interaction", interaction)):
+        argument_error("self_terms, interaction", (self_terms, interaction), "True for at least one of them")
     rate_d, rate_g = check_rates(rates)
 
     def terms(game: Game) -> tuple[Term, Term]:

@@ -15,7 +15,7 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
-from odegan.utils.checks import ArgumentError, fail, flag, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_bool, check_int
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]
 
@@ -43,11 +43,11 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
         >>> disc(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0), gen(torch.tensor([3.0]), torch.tensor([2.0]), None, 0.0)
         (tensor(2.2500), tensor(1.))
     """
-    flag("unbiased", unbiased)
+    check_bool("unbiased", unbiased)
     if chunks is not None:
-        whole("chunks", chunks, low=2)
+        check_int("chunks", chunks, low=2)
     elif unbiased:
-        fail("chunks", None, "a whole number >= 2 for the unbiased estimate")
+        argument_error("chunks", None, "a whole number >= 2 for the unbiased estimate")
 
     def terms(game: Game) -> tuple[Term, Term]:
         if chunks is not None and game.couples_batch:
@@ -95,12 +95,14 @@ def _chunk_means(
     if batch is None:
         raise ArgumentError("chunks: got a batch of None; there is nothing to divide")
     if chunks % parts:
-        fail("chunks", chunks, f"a multiple of the {parts} parts (ranks, micro-batches) that a batch is divided into")
+        argument_error(
+            "chunks", chunks, f"a multiple of the {parts} parts (ranks, micro-batches) that a batch is divided into"
+        )
     own = chunks // parts
 
     def divided(x: torch.Tensor) -> torch.Tensor:
         if x.shape[0] % own:
-            fail("chunks", chunks, f"a divisor of the batch size {x.shape[0] * parts}")
+            argument_error("chunks", chunks, f"a divisor of the batch size {x.shape[0] * parts}")
         return rearrange(x, "(chunk sample) ... -> chunk sample ...", chunk=own)
 
     samples = tree_map(divided, replace(batch, replay=None, buffers=None))

@@ -27,7 +27,7 @@ def truncation_error(
 ) -> Penalty:
     """Charge weight * R(y), R = 1/2 ||e_h(y)||^2, e_h = h sum_i (b_i - b^_i) k_i, differentiated through the stages k_i.
 
-    The stages are those of the unpenalised field, on one minibatch. For Heun-Euler e_h = (h/2) (k_2 - k_1); on a linear field
+    The stages are those of the unpenalized field, on one minibatch. For Heun-Euler e_h = (h/2) (k_2 - k_1); on a linear field
     A y that is (h^2/2) A^2 y, so R = (h^4/8) ||A^2 y||^2. One evaluation costs a gradient through 2 (heun_euler), 4 (bosh3)
     or 7 (dopri5) evaluations of the field.
 

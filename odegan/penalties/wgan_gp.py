@@ -1,4 +1,4 @@
-"""WGAN-GP: the discriminator's input gradient between real and generated samples, centred at 1 or at 0."""
+"""WGAN-GP: the discriminator's input gradient between real and generated samples, centered at 1 or at 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from odegan.field.penalty_terms import Function
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
-from odegan.utils.checks import ArgumentError, number
+from odegan.utils.checks import ArgumentError, check_number
 
 
 def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
@@ -18,7 +18,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
 
     u is uniform in [0, 1), one number a pair, read from ``batch.noise`` (B,): odeint_gan and Stepper draw it, afresh for
     every minibatch, as a pure function of (seed, index). Games without minibatches (batch None) use u = 1/2. With center 0
-    the zero-centred variant. Where |grad_x D| = 0 the subgradient of the norm is taken to be 0.
+    the zero-centered variant. Where |grad_x D| = 0 the subgradient of the norm is taken to be 0.
 
     Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
 
@@ -26,7 +26,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
         >>> wgan_gp(10.0, center=0.0)
         wgan_gp(10.0, center=0.0)
     """
-    number("center", center, low=0.0)
+    check_number("center", center, low=0.0)
 
     def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "wgan_gp", "fake")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from odegan.plots.style import DOTS, INK, PALETTE, Figure, array, panels, style
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 # Few pale colors, so that points stand out and the file stays small. Blue and orange differ for color-blind readers too.
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#9DB8D9", "#F7F7F7", "#F2B8A0"])
@@ -31,11 +31,11 @@ def save_animation(
         seconds: of the whole; the last frame then stays for one second more.
         dpi: dots an inch.
     """
-    number("seconds", seconds, low=0.0, strict=True)
+    check_number("seconds", seconds, low=0.0, strict=True)
     path = Path(path)
     drawn = [_drawn(figure, dpi) for figure in frames]
     if not drawn:
-        fail("frames", drawn, "at least one figure")
+        argument_error("frames", drawn, "at least one figure")
     each = int(1000 * seconds / len(drawn))
     # One palette for all frames: what does not change then costs nothing.
     common = drawn[-1].quantize(_COLORS)
@@ -65,7 +65,7 @@ def clouds(
         columns: panels in a row; by default at most 5, the rows filled evenly.
     """
     if not frames:
-        fail("frames", frames, "at least one (title, points, values)")
+        argument_error("frames", frames, "at least one (title, points, values)")
     with style():
         figure, axes = panels(len(frames), columns, share=True)
         for panel, (name, points, values) in zip(axes, frames, strict=True):

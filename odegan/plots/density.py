@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from odegan.plots.style import INK, PALETTE, Figure, array, panels, style
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 _COLORS = LinearSegmentedColormap.from_list("density", ["#FFFFFF", "#9ECAE1", "#2171B5", "#08306B"])
 _BINS = 200
@@ -29,8 +29,8 @@ def plane(extent: float = 2.0, resolution: int = 100) -> Tensor:
                 [-1.,  1.],
                 [ 1.,  1.]])
     """
-    number("extent", extent, low=0.0, strict=True)
-    whole("resolution", resolution, low=2)
+    check_number("extent", extent, low=0.0, strict=True)
+    check_int("resolution", resolution, low=2)
     line = torch.linspace(-extent, extent, resolution)
     second, first = torch.meshgrid(line, line, indexing="ij")
     return rearrange([first, second], "coordinate row column -> (row column) coordinate")
@@ -57,13 +57,13 @@ def density_frames(
         bandwidth: standard deviation of the kernel, in the samples' units.
     """
     if not frames:
-        fail("frames", frames, "at least one (title, samples, critic grid or None)")
+        argument_error("frames", frames, "at least one (title, samples, critic grid or None)")
     with style():
         figure, axes = panels(len(frames), columns, share=True)
         for panel, (title, samples, critic) in zip(axes, frames, strict=True):
             points = array(samples)
             if points.ndim != 2 or points.shape[1] != 2:
-                fail("frames", f"samples of shape {points.shape} in {title!r}", "samples of shape (n, 2)")
+                argument_error("frames", f"samples of shape {points.shape} in {title!r}", "samples of shape (n, 2)")
             box = (-extent, extent, -extent, extent)
             density = _density(points, extent, bandwidth)
             panel.imshow(density, origin="lower", extent=box, cmap=_COLORS, norm=PowerNorm(0.5, vmin=0))
@@ -90,7 +90,7 @@ def _density(points: NDArray[np.float64], extent: float, bandwidth: float) -> ND
 def _contours(axes: Axes, critic: NDArray[np.float64], extent: float) -> None:
     """Contours of a grid (r, r), rows by the second coordinate; none if the grid is constant or not finite."""
     if critic.ndim != 2 or critic.shape[0] != critic.shape[1]:
-        fail("frames", f"a critic grid of shape {critic.shape}", "a grid of shape (r, r)")
+        argument_error("frames", f"a critic grid of shape {critic.shape}", "a grid of shape (r, r)")
     if not np.isfinite(critic).all():
         return
     line = np.linspace(-extent, extent, len(critic))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from odegan.plots.style import Figure, array, panels, style
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 
 
 def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:
@@ -28,7 +28,7 @@ def image_grid_over_time(frames: Sequence[tuple[str, ArrayLike]], columns: int |
     ``columns`` is the number of grids in a row; by default at most 5.
     """
     if not frames:
-        fail("frames", frames, "at least one (title, images)")
+        argument_error("frames", frames, "at least one (title, images)")
     with style():
         figure, axes = panels(len(frames), columns, share=False)
         for panel, (title, images) in zip(axes, frames, strict=True):
@@ -44,9 +44,9 @@ def tile(images: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
     """
     pixels = array(images)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or len(pixels) == 0:
-        fail("images", f"shape {pixels.shape}", "of shape (n, 1, H, W) or (n, 3, H, W), with n > 0")
+        argument_error("images", f"shape {pixels.shape}", "of shape (n, 1, H, W) or (n, 3, H, W), with n > 0")
     n = len(pixels)
-    columns = math.ceil(math.sqrt(n)) if columns is None else whole("columns", columns, low=1)
+    columns = math.ceil(math.sqrt(n)) if columns is None else check_int("columns", columns, low=1)
     pixels = (np.nan_to_num(pixels, nan=0.0).clip(-1, 1) + 1) / 2
     gap = max(1, pixels.shape[2] // 16)
     missing = -n % columns

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from odegan.plots.style import INK, PALETTE, Figure, array, style
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def curves(
@@ -26,17 +26,19 @@ def curves(
         band: name of a series -> (low (T,), high (T,)) at the same x, shaded behind its line.
     """
     if not series:
-        fail("series", dict(series), "at least one name -> (x, y)")
+        argument_error("series", dict(series), "at least one name -> (x, y)")
     band = band or {}
     if unknown := sorted(set(band) - set(series)):
-        fail("band", ", ".join(unknown), f"given for series: {', '.join(series)}")
+        argument_error("band", ", ".join(unknown), f"given for series: {', '.join(series)}")
     with style():
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.subplots()
         for i, (name, xy) in enumerate(series.items()):
             x, y = map(array, xy)
             if x.ndim != 1 or x.shape != y.shape:
-                fail("series", f"x of shape {x.shape} and y of shape {y.shape} for {name!r}", "both of shape (T,)")
+                argument_error(
+                    "series", f"x of shape {x.shape} and y of shape {y.shape} for {name!r}", "both of shape (T,)"
+                )
             color = PALETTE[i % len(PALETTE)]
             # Dashes tell lines of one color apart.
             dashes = ("-", "--", ":")[i // len(PALETTE) % 3]
@@ -66,10 +68,10 @@ def bars(
     """
     width = array(values)
     if width.shape != (len(names),):
-        fail("values", f"shape {width.shape}", f"of shape ({len(names)},), one a name")
+        argument_error("values", f"shape {width.shape}", f"of shape ({len(names)},), one a name")
     error = None if errors is None else array(errors)
     if error is not None and error.shape not in (width.shape, (2, *width.shape)):
-        fail("errors", f"shape {error.shape}", f"of shape {width.shape} or {(2, *width.shape)}")
+        argument_error("errors", f"shape {error.shape}", f"of shape {width.shape} or {(2, *width.shape)}")
     shown = np.where(np.isfinite(width), width, 0.0)
     texts = [f"{value:.{digits}g}" for value in width]
     if error is not None and error.ndim == 1:

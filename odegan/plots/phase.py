@@ -10,7 +10,7 @@ from torch import Tensor
 
 from odegan.plots.density import plane
 from odegan.plots.style import FAINT, INK, PALETTE, Figure, array, panels, style
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 def trajectories(
@@ -60,7 +60,7 @@ def portraits(
         columns: panels in a row; by default at most 5, the rows filled evenly.
     """
     if not frames:
-        fail("frames", dict(frames), "at least one title -> (paths, field)")
+        argument_error("frames", dict(frames), "at least one title -> (paths, field)")
     points = np.atleast_2d(array(marks))
     with style():
         figure, axes = panels(len(frames), columns, share=True)
@@ -81,7 +81,7 @@ def _paths(axes: Axes, paths: Mapping[str, ArrayLike], extent: float, size: floa
     for i, (name, points) in enumerate(paths.items()):
         path = array(points)
         if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0:
-            fail("paths", f"shape {path.shape} for {name!r}", "of shape (T, 2), with T > 0")
+            argument_error("paths", f"shape {path.shape} for {name!r}", "of shape (T, 2), with T > 0")
         _path(axes, path, name, PALETTE[i % len(PALETTE)], extent, size)
 
 

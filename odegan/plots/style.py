@@ -16,7 +16,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from odegan.utils.checks import whole
+from odegan.utils.checks import check_int
 
 # Okabe and Ito's palette, safe for color-blind readers, without its yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -80,7 +80,7 @@ def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: in
 
     With ``columns`` None there are as few rows as ``most`` columns allow, filled as evenly as possible.
     """
-    columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(whole("columns", columns, low=1), n)
+    columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(check_int("columns", columns, low=1), n)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(size * columns, (size + 0.25) * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)

@@ -21,7 +21,7 @@ from odegan.solvers.update_rules import (
     extragradient,
     optimistic,
 )
-from odegan.utils.checks import fail, flag, number, whole
+from odegan.utils.checks import argument_error, check_bool, check_int, check_number
 
 Options = Mapping[str, Any]
 
@@ -98,11 +98,13 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
     """
     own = dict(options)
     if "disc_steps" in own:
-        whole("disc_steps", own["disc_steps"], low=1)
+        check_int("disc_steps", own["disc_steps"], low=1)
         if FACTS[name].normalizes and not own.get("alternating"):
-            fail("disc_steps", own["disc_steps"], f"given with alternating=True: a joint step of {name} has no turns")
-    flag("alternating", own.get("alternating", False))
-    decay = number("weight_decay", own.pop("weight_decay", 0.0), low=0.0)
+            argument_error(
+                "disc_steps", own["disc_steps"], f"given with alternating=True: a joint step of {name} has no turns"
+            )
+    check_bool("alternating", own.get("alternating", False))
+    decay = check_number("weight_decay", own.pop("weight_decay", 0.0), low=0.0)
     if FACTS[name].normalizes:
         # Rates within the field would cancel in the rule, which divides by the gradient's size.
         return _with_field(_MAKERS[name](**own, rates=rates), decay, (1.0, 1.0))

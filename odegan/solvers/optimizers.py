@@ -9,7 +9,7 @@ import torch
 
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.solvers.update_rules import Memory, Rates, Step, StepContext, Stepped, of_both, times
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 Rule: TypeAlias = Callable[[torch.Tensor, Memory], Stepped]  # (v, memory) -> (direction, memory)
 
@@ -25,9 +25,13 @@ def adam(
 
     The learning rate of player p is h rates[p]: two time scales as Heusel et al. (2017) have them.
     """
-    if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= number("betas", b) < 1 for b in betas):
-        fail("betas", betas, "a pair of numbers in [0, 1)")
-    number("eps", eps, low=0.0)
+    if (
+        not isinstance(betas, tuple | list)
+        or len(betas) != 2
+        or not all(0 <= check_number("betas", b) < 1 for b in betas)
+    ):
+        argument_error("betas", betas, "a pair of numbers in [0, 1)")
+    check_number("eps", eps, low=0.0)
 
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
         n = memory["count"] + 1
@@ -50,9 +54,9 @@ def rmsprop(
 
     The learning rate of player p is h rates[p].
     """
-    if not 0 <= number("alpha", alpha) < 1:
-        fail("alpha", alpha, "a number in [0, 1)")
-    number("eps", eps, low=0.0)
+    if not 0 <= check_number("alpha", alpha) < 1:
+        argument_error("alpha", alpha, "a number in [0, 1)")
+    check_number("eps", eps, low=0.0)
 
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
         second = alpha * memory["second"] + (1 - alpha) * v**2

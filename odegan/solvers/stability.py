@@ -20,7 +20,7 @@ from odegan.solvers.solver import Solver
 from odegan.solvers.table import get, registered_tableau
 from odegan.solvers.table import names as all_names
 from odegan.solvers.torchdiffeq_backend import Rhs, one_step, registered
-from odegan.utils.checks import ArgumentError, fail, number, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number
 
 RADIUS, _POINTS = 4.0, 32  # the circle on which R's coefficients are read off: degrees below 32
 ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
@@ -114,12 +114,12 @@ def stability_region(solver: str, extent: Sequence[float] = (-5.0, 2.0, -5.0, 5.
         >>> region.modulus[1]
         tensor([1., 0., 1.], dtype=torch.float64)
     """
-    points = whole("resolution", resolution, low=2)
+    points = check_int("resolution", resolution, low=2)
     if not isinstance(extent, tuple | list) or len(extent) != 4:
-        fail("extent", extent, "(left, right, bottom, top)")
-    left, right, bottom, top = (number("extent", x) for x in extent)
+        argument_error("extent", extent, "(left, right, bottom, top)")
+    left, right, bottom, top = (check_number("extent", x) for x in extent)
     if left >= right or bottom >= top:
-        fail("extent", extent, "(left, right, bottom, top) with left < right and bottom < top")
+        argument_error("extent", extent, "(left, right, bottom, top) with left < right and bottom < top")
     real = torch.linspace(left, right, points, dtype=torch.float64)
     imag = torch.linspace(bottom, top, points, dtype=torch.float64)
     return Region(

@@ -8,7 +8,7 @@ from odegan.solvers import baselines, torchdiffeq_backend
 from odegan.solvers.facts import facts_of
 from odegan.solvers.solver import Solver
 from odegan.solvers.tableau import Numbers, Tableau, checked
-from odegan.utils.checks import choose, fail
+from odegan.utils.checks import argument_error, choose
 
 _REMARKS = {
     "euler": "simultaneous gradient steps",
@@ -103,14 +103,14 @@ def register(
         (2, 2)
     """
     if not isinstance(name, str) or not name.isidentifier():
-        fail("name", name, "a name made of letters, digits and underscores")
+        argument_error("name", name, "a name made of letters, digits and underscores")
     if not isinstance(remarks, str):
-        fail("remarks", remarks, "a line of text")
+        argument_error("remarks", remarks, "a line of text")
     tableau = checked(a, b, c, order, b_error)
     if registered_tableau(name) == tableau:
         return
     if name in names():
-        fail("name", name, "a new name: there is another solver of this one")
+        argument_error("name", name, "a new name: there is another solver of this one")
     made = torchdiffeq_backend.fixed_step_class if b_error is None else torchdiffeq_backend.embedded_pair_class
     torchdiffeq_backend.OURS[name] = made(tableau)
     _registered[name] = tableau, remarks

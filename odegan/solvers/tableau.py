@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from odegan.solvers.order_conditions import HIGHEST, TOLERANCE, defect, order_of
-from odegan.utils.checks import fail, number, whole
+from odegan.utils.checks import argument_error, check_int, check_number
 
 T = TypeVar("T")
 Row: TypeAlias = "tuple[float, ...]"
@@ -71,13 +71,13 @@ def checked(a: Iterable[Numbers], b: Numbers, c: Numbers, order: int, b_error: N
     rows = _rows(a, stages)
     for i, (row, node) in enumerate(zip(rows, nodes, strict=True)):
         if abs(sum(row) - node) > TOLERANCE:
-            fail("c", node, f"the sum {sum(row):.12g} of row {i} of a")
+            argument_error("c", node, f"the sum {sum(row):.12g} of row {i} of a")
     embedded = None if b_error is None else _numbers("b_error", b_error, stages)
     for name, solution in {"b": weights, "b_error": embedded}.items():
         if solution is not None and abs(sum(solution) - 1) > TOLERANCE:
-            fail(name, solution, f"weights of sum 1, not {sum(solution):.12g}")
+            argument_error(name, solution, f"weights of sum 1, not {sum(solution):.12g}")
     if embedded == weights:
-        fail("b_error", embedded, "other weights than b: their difference is the error estimate")
+        argument_error("b_error", embedded, "other weights than b: their difference is the error estimate")
     error = None if embedded is None else tuple(p - q for p, q in zip(weights, embedded, strict=True))
     tableau = Tableau(rows, weights, nodes, error)
     _check_order(tableau, order)
@@ -94,36 +94,38 @@ def with_last_stage(tableau: Tableau) -> Tableau:
 
 def _check_order(tableau: Tableau, claimed: int) -> None:
     found = tableau.order
-    if whole("order", claimed, low=1) == found:
+    if check_int("order", claimed, low=1) == found:
         return
     if claimed > HIGHEST:
-        fail("order", claimed, f"at most {HIGHEST}")
+        argument_error("order", claimed, f"at most {HIGHEST}")
     if claimed < found:
-        fail("order", claimed, f"{found}, which this tableau has by the order conditions")
+        argument_error("order", claimed, f"{found}, which this tableau has by the order conditions")
     missed = defect(tableau.matrix, np.array(tableau.b), found + 1)
-    fail("order", claimed, f"{found}: this tableau misses a condition of order {found + 1} by {missed:.2g}")
+    argument_error("order", claimed, f"{found}: this tableau misses a condition of order {found + 1} by {missed:.2g}")
 
 
 def _rows(a: Iterable[Numbers], stages: int) -> tuple[Row, ...]:
     """The rows of a below the diagonal, from rows of i entries or from a square matrix."""
     rows = [_numbers("a", row) for row in _sequence("a", a)]
     if len(rows) != stages:
-        fail("a", rows, f"{stages} rows, as many as b has weights; the first is []")
+        argument_error("a", rows, f"{stages} rows, as many as b has weights; the first is []")
     for i, row in enumerate(rows):
         if len(row) not in (i, stages) or any(row[i:]):
-            fail("a", list(row), f"strictly lower triangular, with {i} entries in row {i}: the solver must be explicit")
+            argument_error(
+                "a", list(row), f"strictly lower triangular, with {i} entries in row {i}: the solver must be explicit"
+            )
     return tuple(row[:i] for i, row in enumerate(rows))
 
 
 def _numbers(name: str, values: Numbers, length: int | None = None) -> Row:
-    found = tuple(number(name, float(x) if isinstance(x, Rational) else x) for x in _sequence(name, values))
+    found = tuple(check_number(name, float(x) if isinstance(x, Rational) else x) for x in _sequence(name, values))
     if length is not None and len(found) != length:
-        fail(name, found, f"{length} numbers, as many as b")
+        argument_error(name, found, f"{length} numbers, as many as b")
     return found
 
 
 def _sequence(name: str, values: Iterable[T]) -> Sequence[T]:
     listed = values.tolist() if hasattr(values, "tolist") else values  # of arrays and tensors
     if not isinstance(listed, list | tuple):
-        fail(name, values, "a list of numbers" if name != "a" else "a list of rows")
+        argument_error(name, values, "a list of numbers" if name != "a" else "a list of rows")
     return listed

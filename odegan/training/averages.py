@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 
 class ExponentialAverage:
@@ -25,9 +25,9 @@ class ExponentialAverage:
     """
 
     def __init__(self, decay: float = 0.999) -> None:
-        self.decay = number("decay", decay, low=0.0)
+        self.decay = check_number("decay", decay, low=0.0)
         if self.decay > 1:
-            fail("decay", decay, "in [0, 1]")
+            argument_error("decay", decay, "in [0, 1]")
         self.y: torch.Tensor | None = None
 
     def __call__(self, state: Any, info: Any) -> None:
@@ -55,7 +55,7 @@ class UniformAverage:
     """
 
     def __init__(self, start: float = 0.0) -> None:
-        self.start = number("start", start)
+        self.start = check_number("start", start)
         self.y: torch.Tensor | None = None
         self.count = 0
 

@@ -22,7 +22,7 @@ from odegan.training.state import check_state, needs_graph
 from odegan.training.stepper import Stepper
 from odegan.training.trial import try_out
 from odegan.utils.ambient import unaffected_run
-from odegan.utils.checks import ArgumentError, choose, fail, number
+from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
 from odegan.utils.random_streams import member_seeds
 
@@ -148,23 +148,23 @@ def odeint_gan(
     )
     times = _times(t)
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
-    number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
+    check_number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
     _check_callbacks(callback)
     _check_tolerances(known, y0)
     if not isinstance(progress, bool | str):
-        fail("progress", progress, "True, False, or the bar's label")
+        argument_error("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
     seeds = member_seeds(seed, members)
     known.check_run(data is not None, members)
     if known.solver.opaque:
         _check_opaque(known.solver.name, callback, needs_graph(known, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
-        fail("checkpoint", checkpoint, "a path")
+        argument_error("checkpoint", checkpoint, "a path")
     choose("resume", resume, RESUME)
     game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers)
     graph = needs_graph(known, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
-        fail("distributed", True, "False where something requires a gradient")
+        argument_error("distributed", True, "False where something requires a gradient")
     stepper = Stepper.from_options(game, known)
     stepper.check_divisible(game)
     identity = Fingerprint({}, [])
@@ -195,26 +195,28 @@ def _times(t: Any) -> list[float]:
         short = [float(str(x)) for x in t.detach().cpu().flatten().numpy()]
         t = torch.tensor(short, dtype=torch.float64).reshape(t.shape)
     if isinstance(t, torch.Tensor) and t.is_complex():
-        fail("t", t, "real")
+        argument_error("t", t, "real")
     try:
         times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
-        fail("t", t, "a 1-D tensor of increasing times")
+        argument_error("t", t, "a 1-D tensor of increasing times")
     if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
-        fail("t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times")
+        argument_error(
+            "t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times"
+        )
     return times.tolist()
 
 
 def _check_callbacks(callback: Any) -> None:
     for one in callback if isinstance(callback, Sequence) else [callback]:
         if one is not None and not callable(one):
-            fail("callback", one, "a function (state, info), or a list of them")
+            argument_error("callback", one, "a function (state, info), or a list of them")
 
 
 def _check_opaque(name: str, callback: Any, graph: bool) -> None:
     """Such a solver steps by itself: it calls nothing back, and is not known to carry a gradient (numpy carries none)."""
     if callback is not None:
-        fail("callback", callback, f"None with {name}, which calls nothing back between its steps")
+        argument_error("callback", callback, f"None with {name}, which calls nothing back between its steps")
     if graph and torch.is_grad_enabled():
         raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
 
@@ -222,7 +224,7 @@ def _check_opaque(name: str, callback: Any, graph: bool) -> None:
 def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
     for name, tolerance in {"rtol": options.rtol, "atol": options.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
-            fail(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
+            argument_error(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
 
 
 def _prepared(
@@ -239,7 +241,7 @@ def _prepared(
     start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
-            fail("data", None, "given when latent, batch_size or workers is")
+            argument_error("data", None, "given when latent, batch_size or workers is")
         game = game.prepared(y0.detach(), None)
         try_out(game, options, 0.0, start, None)
         return game, None

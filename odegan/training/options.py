@@ -14,7 +14,7 @@ from odegan import solvers
 from odegan.field.training_field import Penalty, Rates, check_rates
 from odegan.solvers import baselines
 from odegan.training.time_grid import to_float
-from odegan.utils.checks import ArgumentError, choose, fail, flag, number, whole
+from odegan.utils.checks import ArgumentError, argument_error, check_bool, check_int, check_number, choose
 from odegan.utils.distributed import Ranks, ranks
 
 PLACEMENTS = ("field", "after_step", "first_stage")
@@ -51,7 +51,7 @@ class Options:
         """The step size at time t: a number, or the tensor that was given."""
         h = self.step_size(t) if callable(self.step_size) else self.step_size
         if callable(self.step_size):
-            number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
+            check_number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
         return h
 
     @property
@@ -123,21 +123,21 @@ def parse(
     options = _options(facts, options)
     if "step_size" in options:
         if step_size is not None:
-            fail("options", "step_size", "left out when the argument step_size is given")
+            argument_error("options", "step_size", "left out when the argument step_size is given")
         step_size = options.pop("step_size")
     _check_step_size(facts, step_size, options)
     if isinstance(refresh, str):
         near = " (did you mean 'stage'?)" if difflib.get_close_matches(refresh, ["stage"]) else ""
         if refresh != "stage":
-            fail("refresh", refresh, f"None (every step), 'stage', math.inf (never) or a time > 0{near}")
+            argument_error("refresh", refresh, f"None (every step), 'stage', math.inf (never) or a time > 0{near}")
     elif refresh is not None and refresh != math.inf:
-        number("refresh", refresh, low=0.0, strict=True)
+        check_number("refresh", refresh, low=0.0, strict=True)
     _check_multiple(refresh, step_size)
     for name, tolerance in {"rtol": rtol, "atol": atol}.items():
         if not (isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1):
-            number(name, tolerance, low=0.0)
+            check_number(name, tolerance, low=0.0)
     if not isinstance(compile, bool | str):
-        fail("compile", compile, "True, False, or the name of a torch.compile backend")
+        argument_error("compile", compile, "True, False, or the name of a torch.compile backend")
     if isinstance(compile, str) and compile not in torch.compiler.list_backends(exclude_tags=()):
         choose("compile", compile, torch.compiler.list_backends())
     if facts.name in solvers.BASELINES:
@@ -147,16 +147,18 @@ def parse(
         step_size=step_size,
         refresh=refresh,
         rates=check_rates(rates),
-        penalties=tuple(penalties) if isinstance(penalties, tuple | list) else fail("penalties", penalties, "a list"),
+        penalties=tuple(penalties)
+        if isinstance(penalties, tuple | list)
+        else argument_error("penalties", penalties, "a list"),
         placement=choose("placement", placement, PLACEMENTS),
         players=choose("players", players, PLAYERS),
         rtol=rtol,
         atol=atol,
-        clip=None if clip is None else number("clip", clip, low=0.0, strict=True),
+        clip=None if clip is None else check_number("clip", clip, low=0.0, strict=True),
         solver_options=options,
         compile=compile,
-        micro_batch=None if micro_batch is None else whole("micro_batch", micro_batch, low=1),
-        ranks=ranks() if flag("distributed", distributed) else None,
+        micro_batch=None if micro_batch is None else check_int("micro_batch", micro_batch, low=1),
+        ranks=ranks() if check_bool("distributed", distributed) else None,
         projects=projects,
     )
 
@@ -165,42 +167,42 @@ def _options(facts: solvers.Solver, options: dict[str, Any] | None) -> dict[str,
     if options is None:
         return {}
     if not isinstance(options, dict):
-        fail("options", options, "a dict or None")
+        argument_error("options", options, "a dict or None")
     allowed = [*facts.options, *(() if facts.adaptive else ("step_size",))]
     for key in options:
         if not allowed:
-            fail("options", key, f"empty: {facts.name} takes none")
+            argument_error("options", key, f"empty: {facts.name} takes none")
         choose(f"options of {facts.name}", key, allowed)
     choose("options interp", options.get("interp", "linear"), ["linear", "cubic"])
-    flag("options perturb", options.get("perturb", False))
+    check_bool("options perturb", options.get("perturb", False))
     if facts.name == "scipy_solver":
         choose("options solver", options.get("solver", "LSODA"), _SCIPY)
     if not callable(options.get("grid_constructor", max)):
-        fail("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
+        argument_error("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
     for key in _POSITIVE & options.keys():
         if options[key] is not None and options[key] != math.inf:
-            number(f"options {key}", options[key], low=0.0, strict=key != "min_step")
+            check_number(f"options {key}", options[key], low=0.0, strict=key != "min_step")
     for key in ("max_num_steps", "max_order", "max_iters"):
         if key in options:
-            whole(f"options {key}", options[key], low=1)
+            check_int(f"options {key}", options[key], low=1)
     return dict(options)
 
 
 def _check_step_size(facts: solvers.Solver, step_size: Any, options: dict[str, Any]) -> None:
     if facts.adaptive:
         if step_size is not None:
-            fail(
+            argument_error(
                 "step_size",
                 step_size,
                 f"left out: {facts.name} chooses its own (a first one is options={{'first_step': h}})",
             )
     elif "grid_constructor" in options:
         if step_size is not None:
-            fail("step_size", step_size, "left out when options has a grid_constructor")
+            argument_error("step_size", step_size, "left out when options has a grid_constructor")
     elif step_size is None:
-        fail("step_size", None, f"a number > 0 or a function of time: {facts.name} takes fixed steps")
+        argument_error("step_size", None, f"a number > 0 or a function of time: {facts.name} takes fixed steps")
     elif not callable(step_size):
-        number("step_size", step_size, low=0.0, strict=True)
+        check_number("step_size", step_size, low=0.0, strict=True)
 
 
 def _check_multiple(refresh: Any, step_size: Any) -> None:
@@ -210,7 +212,7 @@ def _check_multiple(refresh: Any, step_size: Any) -> None:
     h = to_float(step_size)
     steps = float(refresh) / h
     if round(steps) < 1 or abs(steps - round(steps)) > 1e-9 * steps:
-        fail("refresh", refresh, f"a whole multiple of step_size = {h:g}")
+        argument_error("refresh", refresh, f"a whole multiple of step_size = {h:g}")
 
 
 # Which combinations of placement, players, refresh, adaptive, ensemble and data make no sense, each with its sentence.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from odegan.utils.checks import fail, number
+from odegan.utils.checks import argument_error, check_number
 
 
 def piecewise(values: Sequence[float], boundaries: Sequence[float]) -> Callable[[Any], Any]:
@@ -23,13 +23,13 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float]) -> Callable[
     """
     for name, given in {"values": values, "boundaries": boundaries}.items():
         if not isinstance(given, Sequence) or isinstance(given, str):
-            fail(name, given, "a list of numbers")
+            argument_error(name, given, "a list of numbers")
     if len(values) != len(boundaries) + 1:
-        fail("values", list(values), f"one more than the {len(boundaries)} boundaries")
-    plain = [number("values", value) for value in values]
-    edges = [number("boundaries", b) for b in boundaries]
+        argument_error("values", list(values), f"one more than the {len(boundaries)} boundaries")
+    plain = [check_number("values", value) for value in values]
+    edges = [check_number("boundaries", b) for b in boundaries]
     if sorted(edges) != edges:
-        fail("boundaries", edges, "increasing")
+        argument_error("boundaries", edges, "increasing")
 
     def at(t: Any) -> Any:
         if isinstance(t, torch.Tensor):  # no Python branch on a tensor: torch.compile and vmap go through

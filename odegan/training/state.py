@@ -11,7 +11,7 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
 from odegan.training.options import Options
 from odegan.training.statistics import StepStatistics
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 class State(NamedTuple):
@@ -68,11 +68,11 @@ def check_state(game: Game, y0: Any) -> None:
     check_game(game)
     shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
     if not isinstance(y0, torch.Tensor) or not y0.is_floating_point() or y0.ndim not in (1, 2):
-        fail("y0", y0, shape)
+        argument_error("y0", y0, shape)
     if y0.shape[-1] != game.n_params or y0.shape[0] == 0:
-        fail("y0", y0, shape)
+        argument_error("y0", y0, shape)
     if not torch.isfinite(y0).all():
-        fail("y0", "a non-finite number in it", "finite everywhere")
+        argument_error("y0", "a non-finite number in it", "finite everywhere")
 
 
 def needs_graph(options: Options, *values: Any) -> bool:

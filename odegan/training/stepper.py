@@ -34,7 +34,7 @@ from odegan.training.state import (
 from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, fail, number
+from odegan.utils.checks import ArgumentError, argument_error, check_number
 from odegan.utils.compilation import Compiler
 from odegan.utils.random_streams import member_seeds
 
@@ -97,7 +97,7 @@ class Stepper:
                 "does not survive a change of minibatch"
             )
         if known.solver.adaptive and (isinstance(known.refresh, str) or known.refresh in (None, math.inf)):
-            fail(
+            argument_error(
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
         known.check_run(has_data=True, members=None)
@@ -148,7 +148,7 @@ class Stepper:
         seed: of what penalties draw (replay slots, interpolation points); member e has seed + e, or seed[e].
         """
         check_state(self.game, y0)
-        number("t0", t0)
+        check_number("t0", t0)
         aux = {
             "index": 0,
             "start": float(t0),
@@ -173,9 +173,9 @@ class Stepper:
         stage, where refresh is "stage"; None for games without data.
         """
         if not isinstance(state, State):
-            fail("state", state, "a State, as init and step return")
+            argument_error("state", state, "a State, as init and step return")
         if not isinstance(until, int | float) or not until > state.t:
-            fail("until", until, f"a time after the state's, {state.t:g}")
+            argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
         if not self._prepared:
             self._prepare(state, batches[0])

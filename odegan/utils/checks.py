@@ -16,7 +16,7 @@ class ArgumentError(ValueError):
     """A wrong argument. The message is one line: the argument, what it got, what it may be."""
 
 
-def fail(name: str, got: Any, allowed: str) -> NoReturn:
+def argument_error(name: str, got: Any, allowed: str) -> NoReturn:
     """Raise ``ArgumentError``: ``name: got <got>; it must be <allowed>``."""
     raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
 
@@ -28,10 +28,10 @@ def choose(name: str, value: Any, allowed: Iterable[str]) -> Any:
         return value
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    fail(name, value, f"one of {', '.join(names)}{hint}")
+    argument_error(name, value, f"one of {', '.join(names)}{hint}")
 
 
-def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
+def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
     """Return ``value`` as a float when it is a finite real number above ``low`` (``strict``: not equal to it)."""
     bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
     ok = isinstance(value, int | float) and not isinstance(value, bool)
@@ -40,16 +40,16 @@ def number(name: str, value: Any, *, low: float = -math.inf, strict: bool = Fals
     ):
         ok = True
     if not ok:
-        fail(name, value, f"a number{bound}")
+        argument_error(name, value, f"a number{bound}")
     if not isinstance(value, int | float):
         value = value.detach().item() if isinstance(value, torch.Tensor) else value.item()
     plain = float(value)
     if not math.isfinite(plain) or plain < low or (strict and plain == low):
-        fail(name, value, f"a finite number{bound}")
+        argument_error(name, value, f"a finite number{bound}")
     return plain
 
 
-def whole(name: str, value: Any, *, low: int = 0) -> int:
+def check_int(name: str, value: Any, *, low: int = 0) -> int:
     """Return ``value`` as an int when it is a whole number not below ``low``."""
     try:
         truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
@@ -57,25 +57,25 @@ def whole(name: str, value: Any, *, low: int = 0) -> int:
     except (TypeError, ValueError, RuntimeError):  # of a tensor of several numbers, or of one that is not whole
         found = None
     if found is None or found < low:
-        fail(name, value, f"a whole number >= {low}")
+        argument_error(name, value, f"a whole number >= {low}")
     return found
 
 
-def vector(name: str, value: Any, allowed: str) -> torch.Tensor:
+def check_vector(name: str, value: Any, allowed: str) -> torch.Tensor:
     """Return ``value`` as a floating-point tensor (n,) when it is one of n > 0 finite real numbers."""
     try:
         found = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        fail(name, value, allowed)
+        argument_error(name, value, allowed)
     if found.ndim != 1 or not len(found) or found.is_complex() or not bool(torch.isfinite(found).all()):
-        fail(name, value, allowed)
+        argument_error(name, value, allowed)
     return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 
-def flag(name: str, value: Any) -> bool:
+def check_bool(name: str, value: Any) -> bool:
     """Return ``value`` when it is True or False."""
     if not isinstance(value, bool):
-        fail(name, value, "True or False")
+        argument_error(name, value, "True or False")
     return value
 
 

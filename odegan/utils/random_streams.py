@@ -19,7 +19,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 from odegan.utils.philox import random_numbers
 
 Seeds = int | list[int]
@@ -39,7 +39,7 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
     """
     if isinstance(seed, Sequence) and not isinstance(seed, str):
         if len(seed) != members:
-            fail(
+            argument_error(
                 "seed",
                 seed,
                 f"a whole number, or a sequence of {members} of them" if members else "a whole number >= 0",
@@ -54,9 +54,9 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
 
 def check_seed(value: int) -> int:
     """Return a seed that is a whole number below 2^63."""
-    seed = whole("seed", value)
+    seed = check_int("seed", value)
     if seed > LARGEST_SEED:
-        fail("seed", value, "a whole number below 2**63")
+        argument_error("seed", value, "a whole number below 2**63")
     return seed
 
 

@@ -139,11 +139,11 @@ def test_grey_becomes_rgb_and_rgb_grey(folder, tmp_path):
     grey, rgb = images(folder, size=8, channels=1)[3], images(folder, size=8)[3]
     assert rgb.shape == (3, 8, 8)
     assert torch.equal(rgb, grey.expand(3, 8, 8))
-    colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
-    (tmp_path / "colours.png").write_bytes(encoded(colours))
+    colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
+    (tmp_path / "colors.png").write_bytes(encoded(colors))
     levels = (images(tmp_path, size=2, channels=1)[0] + 1) * 127.5
     torch.testing.assert_close(levels.flatten(), 255 * torch.tensor([0.299, 0.587, 0.114, 1]), atol=0.6, rtol=0)
-    assert torch.equal((images(tmp_path, size=2)[0].permute(1, 2, 0) + 1) * 127.5, torch.from_numpy(colours).float())
+    assert torch.equal((images(tmp_path, size=2)[0].permute(1, 2, 0) + 1) * 127.5, torch.from_numpy(colors).float())
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
@@ -205,7 +205,7 @@ def test_flips_are_fair_and_mirror(folder):
     assert torch.equal(flipping.still()[5], plain[5])
 
 
-def test_dequantisation_fills_each_bin(tmp_path):
+def test_dequantization_fills_each_bin(tmp_path):
     levels = np.array([[0, 255], [100, 17]], dtype=np.uint8)
     (tmp_path / "x.png").write_bytes(encoded(levels))
     data = images(tmp_path, size=2, channels=1, dequantize=True)

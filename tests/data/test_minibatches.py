@@ -36,7 +36,7 @@ def noise(n, generator):
 SOURCES = {
     "tensor": ROWS,
     "dataset": TensorDataset(ROWS),
-    "labelled": TensorDataset(ROWS, torch.arange(7)),
+    "labeled": TensorDataset(ROWS, torch.arange(7)),
     "plain": Plain(),
     "function": noise,
 }
@@ -67,7 +67,7 @@ def test_minibatches_are_pure_in_seed_and_index(data, latent):
     assert len(latents.unique(dim=0)) == 40
 
 
-@pytest.mark.parametrize("name", ["tensor", "dataset", "labelled", "plain"])
+@pytest.mark.parametrize("name", ["tensor", "dataset", "labeled", "plain"])
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10, 25, None])
 def test_every_sample_once_an_epoch(name, batch_size):
     batches = make(SOURCES[name], batch_size=batch_size)

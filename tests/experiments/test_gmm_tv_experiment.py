@@ -119,7 +119,7 @@ def test_what_counts_as_collapsed_constant_and_merged() -> None:
     ends = {
         "both empty": (-1.0, -1.0, 1.0, 1.0),
         "the gap closed": (-4.0, 0.5, 0.5, 4.0),
-        "cancelling": (-1.0, 1.0, 1.0, -1.0),
+        "canceling": (-1.0, 1.0, 1.0, -1.0),
         "twice everything": (-9.0, 9.0, -8.0, 8.0),
         "one interval": (-1.0, 0.5, 2.0, 2.0),
         "minus and plus of equal mass": (-0.5, -1.5, 0.5, 1.5),

@@ -54,7 +54,7 @@ def test_gradients_flow_through_micro_batches():
     assert torch.allclose(loss(g.init()), loss(g.init(), micro_batch=2), rtol=0, atol=1e-11)
 
 
-def normalised():
+def normalized():
     g = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     return odegan.gan(g.double(), nn.Linear(2, 1).double(), latent=2)
 
@@ -84,8 +84,8 @@ def test_refusals(change, sentence):
     assert "\n" not in str(error.value)
 
 
-def test_batch_normalisation_is_refused():
-    g = normalised()
+def test_batch_normalization_is_refused():
+    g = normalized()
     with pytest.raises(
         odegan.ArgumentError,
         match="micro_batch: got it with the game 'gan', in which the samples of a batch see each other",

@@ -68,7 +68,7 @@ def test_the_field_is_minus_the_gradients_of_the_losses(example):
 
 
 def input_norms(discriminator, x, center=None):
-    """The squared norms, or squared distances of the norms to the centre, of D's gradient at every sample."""
+    """The squared norms, or squared distances of the norms to the center, of D's gradient at every sample."""
     x = x if x.requires_grad else x.detach().requires_grad_()
     slope = grad(discriminator(x).sum(), x, create_graph=True)[0]
     return slope.square().sum(1) if center is None else (slope.square().sum(1).sqrt() - center).square()

@@ -103,7 +103,7 @@ def test_adaptive_solvers_keep_their_tolerance(linear, solver, digits, refresh):
 
 @given(still(), SPLITS, steps, st.data())
 def test_where_penalties_act(example, solver, h, data):
-    """after_step adds h p(y0) to the unpenalised step; first_stage adds p / b_1 to the first stage, so that Euler is both."""
+    """after_step adds h p(y0) to the unpenalized step; first_stage adds p / b_1 to the first stage, so that Euler is both."""
     chosen = [p for p in data.draw(penalty_lists(example)) if not p.noise]
     free = odegan.vector_field(example.game)
     batch = example.batch and odegan.Batch(*example.batch)
@@ -154,8 +154,8 @@ def test_frozen_players_see_the_opponent_of_the_steps_start(example, solver, h, 
     assert_close(alike, joint)
 
 
-def optimiser(make, y, gradients, steps):
-    """A torch.optim optimiser led by gradients that are given."""
+def optimizer(make, y, gradients, steps):
+    """A torch.optim optimizer led by gradients that are given."""
     theta = y.clone().requires_grad_()
     opt = make([theta])
     for _ in range(steps):
@@ -183,7 +183,7 @@ def test_baselines_by_hand(example, solver, h, count, beta):
             "adam": lambda p: torch.optim.Adam(p, lr=h, betas=(beta, 0.99)),
             "rmsprop": lambda p: torch.optim.RMSprop(p, lr=h, alpha=beta),
         }[solver]
-        y = optimiser(make, y, lambda y: -v(y), count)
+        y = optimizer(make, y, lambda y: -v(y), count)
     for _ in range(count if solver not in ("adam", "rmsprop") else 0):
         if solver == "alternating":
             y = alternating(y)

@@ -193,7 +193,7 @@ def test_layers_that_couple_pairs_are_found():
     assert gan(nn.Linear(3, 2), Pairs()).couples_batch is True
 
 
-def test_an_initialisation_of_ones_own_is_redrawn():
+def test_an_initialization_of_ones_own_is_redrawn():
     def large(part):
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=5.0)

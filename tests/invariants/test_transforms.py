@@ -100,7 +100,7 @@ def quick_and_slow(cases, quick):
     return [pytest.param(*case, marks=[] if quick(*case) else pytest.mark.slow) for case in cases]
 
 
-FIELDS = {"plain": {}, "penalised": {"penalties": [PENALTY]}, "scaled": {"rates": (2.0, 0.5), "clip": 0.1}}
+FIELDS = {"plain": {}, "penalized": {"penalties": [PENALTY]}, "scaled": {"rates": (2.0, 0.5), "clip": 0.1}}
 
 
 def field_of(which, own=None):
@@ -170,7 +170,7 @@ def test_f_under_vmap(which):
     torch.testing.assert_close(torch.vmap(field, (None, 0, None))(0.0, y, batches[0]), shared, rtol=0, atol=1e-14)
 
 
-QUICK_FIELDS = {("penalised", 2, odegan.Batch), ("plain", 2, None), ("plain", 0, odegan.Batch), ("scaled", 0, None)}
+QUICK_FIELDS = {("penalized", 2, odegan.Batch), ("plain", 2, None), ("plain", 0, odegan.Batch), ("scaled", 0, None)}
 
 
 @compiles

@@ -332,8 +332,8 @@ def test_the_same_seed_gives_the_same_scores_whoever_reads():
     first, net = evaluate(seed=1), Net()
     state = torch.get_rng_state()
     assert evaluate(seed=1, extractor=net) == first
-    labelled = evaluate(seed=1, extractor=net, data=TensorDataset(REAL, torch.arange(90)), workers=2)
-    assert labelled["fid"]["value"] == first["fid"]["value"]
+    labeled = evaluate(seed=1, extractor=net, data=TensorDataset(REAL, torch.arange(90)), workers=2)
+    assert labeled["fid"]["value"] == first["fid"]["value"]
     assert torch.equal(torch.get_rng_state(), state)
     assert evaluate(seed=2)["fid"]["value"] != first["fid"]["value"]
     part = evaluate(("fid",), n_real=40, seed=1)["fid"]

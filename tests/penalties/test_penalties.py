@@ -226,7 +226,7 @@ def test_values_weights_and_derivatives(name):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_fields_can_be_differentiated(name):
-    """jvp of the penalised field, which the spectrum needs, against central differences of it."""
+    """jvp of the penalized field, which the spectrum needs, against central differences of it."""
     game = odegan.gan(*networks())
     field, y = odegan.vector_field(game, [MAKERS[name](WEIGHT)]), game.init()
     v = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=D)

@@ -108,8 +108,8 @@ def test_the_penalty_lowers_the_error():
         "refresh": float("inf"),
     }
     ends = [odegan.odeint_gan(game, y0, t, penalties=p, **run).y for p in ([], [penalties.truncation_error(1.0, 3.0)])]
-    plain, penalised = (value(game, y, 3.0, "heun_euler", batch) for y in ends)
-    assert penalised < 0.9 * plain
+    plain, penalized = (value(game, y, 3.0, "heun_euler", batch) for y in ends)
+    assert penalized < 0.9 * plain
 
 
 def test_tableaus_are_read_off():

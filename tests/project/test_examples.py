@@ -1,4 +1,4 @@
-"""The examples run as they stand, notebooks among them, and the one about replacing optimisers is as short as it says."""
+"""The examples run as they stand, notebooks among them, and the one about replacing optimizers is as short as it says."""
 
 import ast
 import difflib
@@ -17,8 +17,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LAST = {
     "odeint_gan_script": "t = 150.0: radius of the samples",
     "quick_start": "samples: (5, 2)",
-    "replace_optimisers": "samples: (100, 1, 8, 8)",
-    "replace_optimisers_ode": "samples: (100, 1, 8, 8)",
+    "replace_optimizers": "samples: (100, 1, 8, 8)",
+    "replace_optimizers_ode": "samples: (100, 1, 8, 8)",
     "stability_of_your_gan": "verdict: the field at 4 x the advised step",
     "torchdiffeq_directly": "t = 10.0: loss of D",
 }
@@ -85,7 +85,7 @@ def code(path):
     return source.splitlines()[docstring.end_lineno :]
 
 
-def test_an_ode_solver_takes_the_optimisers_place_in_under_ten_lines():
-    optimisers, solver = (code(EXAMPLES[0].with_name(f"replace_optimisers{end}.py")) for end in ("", "_ode"))
-    changes = [line for line in difflib.ndiff(optimisers, solver) if line[0] in "+-"]
+def test_an_ode_solver_takes_the_optimizers_place_in_under_ten_lines():
+    optimizers, solver = (code(EXAMPLES[0].with_name(f"replace_optimizers{end}.py")) for end in ("", "_ode"))
+    changes = [line for line in difflib.ndiff(optimizers, solver) if line[0] in "+-"]
     assert 0 < len(changes) < 10, "\n".join(changes)

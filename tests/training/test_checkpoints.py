@@ -43,7 +43,7 @@ ADAPTIVE = {"solver": "dopri5", "step_size": None, "refresh": 0.2}
 FAST = {"solver": "euler", "step_size": 0.1, "on_nonfinite": "stop", "data": None, "latent": None, "batch_size": None}
 CASES = {
     "fixed": {},
-    "penalised": {"solver": "heun2", "placement": "after_step", "penalties": [generator_gradient(0.1)]},
+    "penalized": {"solver": "heun2", "placement": "after_step", "penalties": [generator_gradient(0.1)]},
     "per-stage": {"solver": "rk4", "refresh": "stage"},
     "intervals": {"solver": "heun3", "refresh": 0.2, "players": "frozen"},
     "piecewise": {"step_size": odegan.piecewise([0.1, 0.07], [0.3])},

@@ -197,22 +197,22 @@ OPTIMISERS = [
 
 
 @pytest.mark.parametrize("turns", [{}, {"alternating": True}, {"alternating": True, "disc_steps": 2}], ids=str)
-@pytest.mark.parametrize("penalised", [False, True])
-@pytest.mark.parametrize("solver, options, theirs, optimiser", OPTIMISERS)
-def test_optimisers_are_torchs(solver, options, theirs, optimiser, penalised, turns):
+@pytest.mark.parametrize("penalized", [False, True])
+@pytest.mark.parametrize("solver, options, theirs, optimizer", OPTIMISERS)
+def test_optimizers_are_torchs(solver, options, theirs, optimizer, penalized, turns):
     pair, batch = networks(), draw()
     hand = ByHand(*pair)
-    opt_d, opt_g = optimiser(hand.disc, lr=0.02, **theirs), optimiser(hand.gen, lr=0.02, **theirs)
+    opt_d, opt_g = optimizer(hand.disc, lr=0.02, **theirs), optimizer(hand.gen, lr=0.02, **theirs)
 
     def gradients():
         at = [parameters_to_vector(hand.disc).detach(), parameters_to_vector(hand.gen).detach(), batch]
         grad_d, grad_g = hand.gradients(*at)
-        return grad_d + WEIGHT * hand.penalty(*at) if penalised else grad_d, grad_g
+        return grad_d + WEIGHT * hand.penalty(*at) if penalized else grad_d, grad_g
 
-    def move(optimiser, parameters, gradient):
+    def move(optimizer, parameters, gradient):
         for p, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
             p.grad = part.view_as(p).clone()
-        optimiser.step()
+        optimizer.step()
 
     for _ in range(6):
         grad_d, grad_g = gradients()
@@ -230,7 +230,7 @@ def test_optimisers_are_torchs(solver, options, theirs, optimiser, penalised, tu
         solver=solver,
         step_size=0.02,
         options=options | turns,
-        penalties=[odegan.penalties.generator_gradient(WEIGHT)] if penalised else [],
+        penalties=[odegan.penalties.generator_gradient(WEIGHT)] if penalized else [],
     )
     expected = torch.cat([parameters_to_vector(hand.disc), parameters_to_vector(hand.gen)]).detach()
     torch.testing.assert_close(sol.y, expected, rtol=0, atol=1e-12)
@@ -284,16 +284,16 @@ def test_frozen_opponents_are_simultaneous_euler_on_the_bilinear_game(solver):
 
 @pytest.mark.parametrize("clip", [0.05, 1e6])
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (2.0, 0.5), (0.0, 1.0)])
-@pytest.mark.parametrize("penalised", [False, True])
-def test_clip_and_rates(clip, rates, penalised):
+@pytest.mark.parametrize("penalized", [False, True])
+def test_clip_and_rates(clip, rates, penalized):
     pair, batch = networks(), draw()
     game, hand = game_of(pair), ByHand(*pair)
     theta_d, theta_g = game.split(game.init())
     grad_d, grad_g = hand.gradients(theta_d, theta_g, batch)
-    if penalised:
+    if penalized:
         grad_d = grad_d + WEIGHT * hand.penalty(theta_d, theta_g, batch)
     parts = [-r * g * min(1.0, clip / g.norm().item()) for r, g in zip(rates, (grad_d, grad_g), strict=True)]
-    penalties = [odegan.penalties.generator_gradient(WEIGHT)] if penalised else []
+    penalties = [odegan.penalties.generator_gradient(WEIGHT)] if penalized else []
     field = odegan.vector_field(game, penalties, rates=rates, clip=clip)
     torch.testing.assert_close(field(0.0, game.init(), batch), torch.cat(parts), rtol=0, atol=1e-14)
     stepper = odegan.Stepper(game, solver="euler", step_size=H, penalties=penalties, rates=rates, clip=clip)

@@ -9,7 +9,7 @@ import torch
 from odegan.games import losses
 from odegan.games.closed_form.linear import flow, start
 from odegan.games.game import Game
-from odegan.utils.checks import number
+from odegan.utils.checks import check_number
 
 
 def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c: float, feedback: float = 0.0) -> Game:
@@ -46,7 +46,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         (tensor([3.]), tensor([-0.5000]))
     """
     pair = losses.get(loss)
-    c, feedback = number("c", c), number("feedback", feedback, low=0.0)
+    c, feedback = check_number("c", c), check_number("feedback", feedback, low=0.0)
 
     def disc_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Any) -> torch.Tensor:
         value = pair.disc(phi * c, phi * theta)

@@ -17,7 +17,7 @@ from odegan.games.closed_form.gaussian_expectation import (
     project,
 )
 from odegan.games.game import Game
-from odegan.utils.checks import ArgumentError, choose, number, vector
+from odegan.utils.checks import ArgumentError, check_number, check_vector, choose
 from odegan.utils.random_streams import reseed
 
 EXPECTATIONS = ("exact", "sampling")
@@ -77,8 +77,8 @@ def gaussian(
         (2, 2, (tensor(1.3863), tensor(-0.6931)))
     """
     pair = losses.get(loss)
-    mean = vector("v", v, "a vector (n,), the mean of the data")
-    sigma = number("sigma", sigma, low=0.0, strict=True)
+    mean = check_vector("v", v, "a vector (n,), the mean of the data")
+    sigma = check_number("sigma", sigma, low=0.0, strict=True)
     choose("expectation", expectation, EXPECTATIONS)
     n = len(mean)
     parts = _exact(pair, mean, sigma) if expectation == "exact" else _sampled(pair, sigma)

@@ -10,7 +10,7 @@ from einops import rearrange
 from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
 from odegan.games.game import Game, Players
-from odegan.utils.checks import choose, vector, whole
+from odegan.utils.checks import check_int, check_vector, choose
 from odegan.utils.random_streams import reseed
 
 _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
@@ -57,7 +57,7 @@ def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order:
         >>> round(float(game.value(best, torch.zeros(2, dtype=torch.float64))), 4)
         1.0581
     """
-    means = vector("mu_star", mu_star, "a vector (n,) of at least one finite mean")
+    means = check_vector("mu_star", mu_star, "a vector (n,) of at least one finite mean")
     return IntervalGame(means, k, choose("order", order, _ORDERS))
 
 
@@ -67,7 +67,7 @@ class IntervalGame(Game):
     def __init__(self, mu_star: torch.Tensor, k: int | None, order: str) -> None:
         self.mu_star = mu_star
         self.order = order
-        self.k = len(mu_star) if k is None else whole("k", k, low=len(mu_star))
+        self.k = len(mu_star) if k is None else check_int("k", k, low=len(mu_star))
         restore = _ORDERS[order]
         super().__init__(
             lambda ends, mu, batch: -self.value(ends, mu),

@@ -8,7 +8,7 @@ import torch
 
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Players
-from odegan.utils.checks import fail, whole
+from odegan.utils.checks import argument_error, check_int
 from odegan.utils.random_streams import reseed
 
 Times = torch.Tensor | Sequence[float] | float
@@ -50,13 +50,13 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
         n_disc: number of the discriminator's parameters; default P // 2.
     """
     if not isinstance(A, torch.Tensor) or A.ndim != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
-        fail("A", A, "a square floating-point matrix (P, P)")
+        argument_error("A", A, "a square floating-point matrix (P, P)")
     if not bool(torch.isfinite(A).all()):
-        fail("A", A, "finite")
+        argument_error("A", A, "finite")
     size = A.shape[0]
-    n_disc = size // 2 if n_disc is None else whole("n_disc", n_disc)
+    n_disc = size // 2 if n_disc is None else check_int("n_disc", n_disc)
     if n_disc > size:
-        fail("n_disc", n_disc, f"at most P = {size}")
+        argument_error("n_disc", n_disc, f"at most P = {size}")
 
     def gradients(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> Players:
         image = A.to(theta_d) @ torch.cat([theta_d, theta_g])

@@ -10,7 +10,7 @@ import torch
 
 from odegan.training.callbacks.hook import Ending, Hook
 from odegan.utils.ambient import as_outside
-from odegan.utils.checks import fail
+from odegan.utils.checks import argument_error
 
 
 class User(Hook):
@@ -47,7 +47,7 @@ def _is_true(said: Any) -> bool:
         isinstance(said, np.ndarray) and said.dtype == bool
     ):
         if said.numel() != 1 if isinstance(said, torch.Tensor) else said.size != 1:
-            fail(
+            argument_error(
                 "callback",
                 f"{tuple(said.shape)} truth values",
                 "a function that returns one: take .any() or .all() of them",

@@ -1,6 +1,6 @@
-"""A GAN on handwritten digits in plain PyTorch, with an optimiser for each player.
+"""A GAN on handwritten digits in plain PyTorch, with an optimizer for each player.
 
-replace_optimisers_ode.py is this same loop with one ODE solver in the optimisers' place: compare the two files.
+replace_optimizers_ode.py is this same loop with one ODE solver in the optimizers' place: compare the two files.
 """
 
 import torch
@@ -23,15 +23,15 @@ def gen_loss(real, latent):
     return softplus(-discriminator(generator(latent))).mean()
 
 
-optimisers = [torch.optim.Adam(m.parameters(), lr=1e-3, betas=(0.5, 0.999)) for m in (discriminator, generator)]
+optimizers = [torch.optim.Adam(m.parameters(), lr=1e-3, betas=(0.5, 0.999)) for m in (discriminator, generator)]
 
 for epoch in range(4):
     for real in loader:
         latent = torch.randn(len(real), 16)
-        for optimiser, loss in zip(optimisers, (disc_loss, gen_loss), strict=True):
-            optimiser.zero_grad()
+        for optimizer, loss in zip(optimizers, (disc_loss, gen_loss), strict=True):
+            optimizer.zero_grad()
             loss(real, latent).backward()
-            optimiser.step()
+            optimizer.step()
     print(f"epoch {epoch}: loss of D {disc_loss(real, latent):.3f}, of G {gen_loss(real, latent):.3f}")
 
 samples = generator(torch.randn(100, 16))

@@ -1,4 +1,4 @@
-"""The loop of replace_optimisers.py with an ODE solver, Heun's method, in place of its two optimisers."""
+"""The loop of replace_optimizers.py with an ODE solver, Heun's method, in place of its two optimizers."""
 
 import torch
 from torch.nn.functional import softplus
