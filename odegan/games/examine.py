@@ -13,7 +13,7 @@ from odegan.modules.coupling import couples
 from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import RAISED, Trial, close, one_line_errors, tried
-from odegan.utils.checks import ArgumentError, fail, one_line
+from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 SIZE = 8  # logits on which a loss is tried
 
@@ -78,7 +78,7 @@ def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
         raise ArgumentError("data: got None; a game of networks needs data and latents")
     real, latent = batch
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
-        fail("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
+        argument_error("batch", f"({type(real).__name__}, {type(latent).__name__})", "a pair of tensors (real, latent)")
     if real.shape[:1] != latent.shape[:1]:
         raise ArgumentError(
             f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
