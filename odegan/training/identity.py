@@ -51,14 +51,14 @@ def check_same(ranks: Ranks, parts: dict[str, Any]) -> None:
     """Refuse, on every rank, arguments that differ between ranks.
 
     Raises:
-        ArgumentError: by the name of the first that differs, with this rank's value and the first one's.
+        ArgumentError: by the name of the first that differs, with its values, in the same words on all of them.
     """
     first = ranks.from_first(parts)
-    names = differing(parts, first)
-    every = [name for one in ranks.gather_values(names) for name in one]
+    mine = [(name, shown(parts.get(name))) for name in differing(parts, first)]
+    every = [(rank, *one) for rank, found in enumerate(ranks.gather_values(mine)) for one in found]
     if every:
-        name = every[0]
+        rank, name, value = every[0]
         raise ArgumentError(
-            f"{name}: got different values on different ranks ({shown(first.get(name))} on rank 0, "
-            f"{shown(parts.get(name))} on rank {ranks.rank}); it must be the same on all of them"
+            f"{name}: got different values on different ranks ({shown(first.get(name))} on rank 0, {value} on rank {rank}); it "
+            "must be the same on all of them"
         )

@@ -44,9 +44,9 @@ def test_a_random_loss_is_refused(draw):
     own = odegan.Game(lambda d, g, batch: (d * g).sum() * draw(), lambda d, g, batch: -(d * g).sum(), 1, 1)
     assert refused(own, torch.ones(2)).startswith("loss: got one ")
     pair = (lambda real, fake: fake.mean() - real.mean() * draw(), lambda real, fake: -fake.mean())
+    y0 = game().init()
     with pytest.raises(ArgumentError, match=r"^loss: "):  # where the game is made, or where its run starts
-        made = game(pair)
-        odegan.odeint_gan(made, made.init(), [0.0, 1.0], data=X, batch_size=6, solver="heun2", step_size=0.1)
+        odegan.odeint_gan(game(pair), y0, [0.0, 1.0], data=X, batch_size=6, solver="heun2", step_size=0.1)
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
