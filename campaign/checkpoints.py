@@ -37,7 +37,7 @@ from experiments.framework import programs
 from experiments.framework.results import Row
 from experiments.framework.tables import aligned
 from odegan.utils import checkpoint
-from odegan.utils.checks import whole as check_count
+from odegan.utils.checks import check_int
 
 REFUSED, SAME, RAN = "refused", "read as it was", "SOMETHING IN IT RAN"
 
@@ -332,7 +332,7 @@ class Damage:
 
     def check(self) -> None:
         """Refuse no files."""
-        check_count("files", self.files, low=1)
+        check_int("files", self.files, low=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
