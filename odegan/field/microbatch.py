@@ -51,7 +51,7 @@ class MicrobatchedField:
 
     def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         """What the penalties add to dy."""
-        return self._scaled(BOTH, self._mean("penalty_gradients", BOTH, t, y, batch), y, clipped=False)
+        return self._scaled(BOTH, self._mean("penalty_gradients", BOTH, t, y, batch), t, y, clipped=False)
 
     def field_and_penalty(
         self, t: Time, y: torch.Tensor, batch: Batch | None
@@ -61,13 +61,18 @@ class MicrobatchedField:
 
     def _players(self, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         gradients, losses = self._mean("gradients", players, t, y, batch)
-        return self._scaled(players, gradients, y), torch.stack(losses, dim=-1)
+        return self._scaled(players, gradients, t, y), torch.stack(losses, dim=-1)
 
     def _scaled(
-        self, players: tuple[Player, ...], gradients: Sequence[torch.Tensor], y: torch.Tensor, clipped: bool = True
+        self,
+        players: tuple[Player, ...],
+        gradients: Sequence[torch.Tensor],
+        t: Time,
+        y: torch.Tensor,
+        clipped: bool = True,
     ) -> torch.Tensor:
         def scaled(*own: torch.Tensor) -> torch.Tensor:
-            return self.field.scaled(players, own, clipped)
+            return self.field.scaled(players, own, t, clipped)
 
         return scaled(*gradients) if y.ndim == 1 else torch.vmap(scaled)(*gradients)
 

@@ -14,7 +14,8 @@ from odegan.games.game import Game, Player, Players, check_game
 from odegan.utils.autodiff import vjp
 from odegan.utils.checks import argument_error, check_number
 
-Rate = float | torch.Tensor
+ConstantRates = tuple[float | torch.Tensor, float | torch.Tensor]
+Rate = float | torch.Tensor | Callable[[Any], Any]
 Rates = tuple[Rate, Rate]
 Penalty = Callable[[Game], tuple[Term | Function | None, Term | Function | None]]
 BOTH: tuple[Player, ...] = ("disc", "gen")
@@ -48,7 +49,7 @@ class TrainingField:
         game: the game.
         penalties: functions game -> (extra_disc_loss, extra_gen_loss), each a ``Term``, a function (theta_d, theta_g, batch, t)
             -> scalar, or None.
-        rates: (r_D, r_G), finite numbers or one-element tensors >= 0.
+        rates: (r_D, r_G), finite numbers or one-element tensors >= 0, or functions of time.
         clip: c > 0; None: unlimited.
         penalized: whether calling the field adds the penalties; without, they act through ``penalty`` alone.
     """
@@ -79,22 +80,22 @@ class TrainingField:
         if self.penalized:
             gradients, losses, extra = self._gradients_and_penalties(t, y, batch)
             summed = [g if e is None else g + e for g, e in zip(gradients, extra, strict=True)]
-            return self.scaled(BOTH, summed), torch.stack(losses)
+            return self.scaled(BOTH, summed, t), torch.stack(losses)
         gradients, losses = self.game.gradients(*self.game.split(y), batch, with_losses=True)
-        return self.scaled(BOTH, gradients), torch.stack(losses)
+        return self.scaled(BOTH, gradients, t), torch.stack(losses)
 
     def player(self, player: Player, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         """(dy_p, loss_p) of one player; see ``Field``."""
         if y.ndim != 1:
             return over_members(lambda *state: self.player(player, *state), t, y, batch)
         (gradient,), losses = self.gradients((player,), t, y, batch)
-        return self.scaled((player,), (gradient,)), torch.stack(losses)
+        return self.scaled((player,), (gradient,), t), torch.stack(losses)
 
     def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         """What the penalties add to dy; see ``Field``."""
         if y.ndim != 1:
             return over_members(self.penalty, t, y, batch)
-        return self.scaled(BOTH, self.penalty_gradients(BOTH, t, y, batch), clipped=False)
+        return self.scaled(BOTH, self.penalty_gradients(BOTH, t, y, batch), t, clipped=False)
 
     def field_and_penalty(
         self, t: Time, y: torch.Tensor, batch: Batch | None
@@ -104,7 +105,7 @@ class TrainingField:
             return over_members(self.field_and_penalty, t, y, batch)
         gradients, losses, extra = self._gradients_and_penalties(t, y, batch)
         added = [torch.zeros_like(g) if e is None else e for g, e in zip(gradients, extra, strict=True)]
-        return self.scaled(BOTH, gradients), torch.stack(losses), self.scaled(BOTH, added, clipped=False)
+        return self.scaled(BOTH, gradients, t), torch.stack(losses), self.scaled(BOTH, added, t, clipped=False)
 
     # What a batch in parts is put together from.
     def gradients(
@@ -148,15 +149,16 @@ class TrainingField:
         return {p: [term.held(*at, batch, t, parts) for term in self.terms[p]] for p in players}
 
     def scaled(
-        self, players: Sequence[Player], gradients: Sequence[torch.Tensor], clipped: bool = True
+        self, players: Sequence[Player], gradients: Sequence[torch.Tensor], t: Time, clipped: bool = True
     ) -> torch.Tensor:
-        """Gradients -> the players' parts of dy, one after the other: clipped, times minus their rates."""
+        """Gradients -> the players' parts of dy, one after the other: clipped, times minus their rates at t."""
         parts = []
         for player, gradient in zip(players, gradients, strict=True):
-            rate = self.rates[player]
+            rate = rate_at(self.rates[player], t)
             if clipped and self.clip is not None:
-                norm = torch.linalg.vector_norm(gradient)
-                gradient = gradient * (self.clip / norm.clamp(min=self.clip))
+                # In float64: squares overflow in float32 long before their sum's root, and g * c / inf would be a step of zero.
+                norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
+                gradient = gradient * (self.clip / norm.clamp(min=self.clip)).to(gradient.dtype)
             if isinstance(rate, torch.Tensor):
                 parts.append(-rate.to(gradient).reshape(()) * gradient)
             else:
@@ -256,12 +258,26 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
 
 
 def check_rates(rates: Rates) -> Rates:
-    """The pair of rates, each a finite number or one-element tensor >= 0."""
+    """The pair of rates, each a finite number or one-element tensor >= 0, or a function of time."""
     if not isinstance(rates, tuple | list) or len(rates) != 2:
         argument_error("rates", rates, "a pair (discriminator's, generator's)")
     for rate in rates:
-        check_number("rates", rate, low=0.0)
+        if not callable(rate):
+            check_number("rates", rate, low=0.0)
     return rates[0], rates[1]
+
+
+def check_constant_rates(rates: ConstantRates) -> ConstantRates:
+    """The pair of rates, refused where one is a function of time."""
+    for rate in check_rates(rates):
+        if callable(rate):
+            argument_error("rates", rate, "numbers or tensors here, not functions of time")
+    return rates[0], rates[1]
+
+
+def rate_at(rate: Rate, t: Time) -> Any:
+    """A rate's value at time t."""
+    return rate(t) if callable(rate) else rate
 
 
 def _total(terms: Sequence[Any], gradients: Players, t: Time) -> torch.Tensor:

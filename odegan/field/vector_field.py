@@ -26,8 +26,10 @@ def vector_field(
     Args:
         game: the game.
         penalties: from ``odegan.penalties``, or any function game -> (extra_disc_loss, extra_gen_loss).
-        rates: time scales of the discriminator and of the generator; numbers or tensors.
-        clip: largest norm of each player's part, g <- g min(1, clip / |g|); None: unlimited.
+        rates: time scales of the discriminator and of the generator; numbers, tensors or functions
+            of time.
+        clip: largest norm of each player's gradient, penalties included and before its rate, g <- g min(1, clip / |g|);
+            None: unlimited.
 
     Raises:
         ArgumentError: a wrong argument; y that is not (P,); a batch that is no ``Batch``, no pair (real, latent) and not None.

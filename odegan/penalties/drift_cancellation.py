@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from odegan.field.penalty_terms import Term, WithConstants
-from odegan.field.training_field import check_rates
+from odegan.field.training_field import check_constant_rates
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.autodiff import gradient_and_value
@@ -49,7 +49,7 @@ def drift_cancellation(
     """
     if not (check_bool("self_terms", self_terms) | check_bool("interaction", interaction)):
         argument_error("self_terms, interaction", (self_terms, interaction), "True for at least one of them")
-    rate_d, rate_g = check_rates(rates)
+    rate_d, rate_g = check_constant_rates(rates)
 
     def terms(game: Game) -> tuple[Term, Term]:
         def disc_in_gen(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from odegan import solvers
 from odegan.field.penalty_terms import Term
-from odegan.field.training_field import BOTH, check_rates
+from odegan.field.training_field import BOTH, check_constant_rates
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
 from odegan.utils.checks import choose
@@ -52,7 +52,7 @@ def truncation_error(
     error = tableau.error
     checked_weight(step_size, "step_size", strict=True)
     charged = _PLAYERS[choose("player", player, _PLAYERS)]
-    rates_of = dict(zip(BOTH, check_rates(rates), strict=True))
+    rates_of = dict(zip(BOTH, check_constant_rates(rates), strict=True))
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
         def field(y: torch.Tensor, batch: Any) -> torch.Tensor:

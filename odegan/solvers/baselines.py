@@ -94,7 +94,8 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
         name: a name of ``FACTS``.
         options: those of the solver's facts. ``weight_decay`` is the L2 term of torch.optim's SGD, Adam and RMSprop (not
             AdamW's): it adds weight_decay theta to every gradient, before the rule sees it.
-        rates: of D and of G: player p's step is multiplied by rates[p]. The context's field must not contain them.
+        rates: of D and of G: player p's step is multiplied by rates[p], a number, a tensor or a function of time. The
+            context's field must not contain them.
     """
     own = dict(options)
     if "disc_steps" in own:

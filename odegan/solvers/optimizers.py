@@ -77,7 +77,7 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
 
     def together(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         direction, memory = rule(context.joint(t, y), memory)
-        return y + h * of_both(direction, rates, context.n_disc), memory
+        return y + h * of_both(direction, rates, context.n_disc, t), memory
 
     def one_by_one(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         n = context.n_disc
@@ -85,9 +85,9 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
         gen = part_of_memory(memory, "gen.")
         for _ in range(disc_steps):
             direction, disc = rule(context.disc(t, y), disc)
-            y = torch.cat([y[..., :n] + h * times(direction, rates[0]), y[..., n:]], dim=-1)
+            y = torch.cat([y[..., :n] + h * times(direction, rates[0], t), y[..., n:]], dim=-1)
         direction, gen = rule(context.gen(t, y), gen)
-        y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1])], dim=-1)
+        y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1], t)], dim=-1)
         return y1, named_memory(disc, "disc.") | named_memory(gen, "gen.")
 
     return one_by_one if in_turn else together

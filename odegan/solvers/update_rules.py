@@ -14,7 +14,7 @@ import torch
 from odegan.solvers.torchdiffeq_backend import Scalar
 
 Memory: TypeAlias = dict[str, torch.Tensor]
-Rate: TypeAlias = "float | torch.Tensor"
+Rate: TypeAlias = "float | torch.Tensor | Callable[[Scalar], float | torch.Tensor]"
 Rates: TypeAlias = tuple[Rate, Rate]
 Stepped: TypeAlias = tuple[torch.Tensor, Memory]
 
@@ -81,33 +81,34 @@ class Modified:
 
     def joint(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         """Both players' parts (..., P)."""
-        return of_both(self._decayed(self.context.joint(t, y), y), self.rates, self.n_disc)
+        return of_both(self._decayed(self.context.joint(t, y), y), self.rates, self.n_disc, t)
 
     def disc(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         """The discriminator's part (..., n_disc)."""
-        return times(self._decayed(self.context.disc(t, y), y[..., : self.n_disc]), self.rates[0])
+        return times(self._decayed(self.context.disc(t, y), y[..., : self.n_disc]), self.rates[0], t)
 
     def gen(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         """The generator's part (..., n_gen)."""
-        return times(self._decayed(self.context.gen(t, y), y[..., self.n_disc :]), self.rates[1])
+        return times(self._decayed(self.context.gen(t, y), y[..., self.n_disc :]), self.rates[1], t)
 
     def _decayed(self, v: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         return v - self.weight_decay * theta if self.weight_decay else v
 
 
-def of_both(v: torch.Tensor, rates: Rates, n_disc: int) -> torch.Tensor:
-    """Each player's part of v (..., P) times the player's rate."""
+def of_both(v: torch.Tensor, rates: Rates, n_disc: int, t: Scalar) -> torch.Tensor:
+    """Each player's part of v (..., P) times the player's rate at time t."""
     if all(_is_one(rate) for rate in rates):
         return v
-    return torch.cat([times(v[..., :n_disc], rates[0]), times(v[..., n_disc:], rates[1])], dim=-1)
+    return torch.cat([times(v[..., :n_disc], rates[0], t), times(v[..., n_disc:], rates[1], t)], dim=-1)
 
 
-def times(part: torch.Tensor, rate: Rate) -> torch.Tensor:
-    """One player's part times its rate, without a multiplication for the usual rate 1."""
-    if isinstance(rate, torch.Tensor):
-        return rate.to(part).reshape(()) * part
-    return part if _is_one(rate) else rate * part
+def times(part: torch.Tensor, rate: Rate, t: Scalar) -> torch.Tensor:
+    """One player's part times its rate at time t, without a multiplication for the usual rate 1."""
+    value = rate(t) if callable(rate) else rate
+    if isinstance(value, torch.Tensor):
+        return value.to(part).reshape(()) * part
+    return part if value == 1 else value * part
 
 
 def _is_one(rate: Rate) -> bool:
-    return not isinstance(rate, torch.Tensor) and rate == 1
+    return isinstance(rate, int | float) and rate == 1

@@ -11,6 +11,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from odegan.data.minibatches import Minibatches
+from odegan.field.training_field import Rates
 from odegan.games.game import Game
 from odegan.training import callbacks as hooks
 from odegan.training import single_call
@@ -41,7 +42,7 @@ def odeint_gan(
     solver: str = "rk4",
     step_size: StepSize | None = None,
     refresh: float | str | None = None,
-    rates: tuple[Any, Any] = (1.0, 1.0),
+    rates: Rates = (1.0, 1.0),
     penalties: Sequence[Any] = (),
     placement: str = "field",
     players: str = "joint",
@@ -81,7 +82,9 @@ def odeint_gan(
         solver: a name of ``odegan.solvers.names()``.
         step_size: of a fixed-step solver: a number, a tensor (differentiable), or a function of time.
         refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
-        rates: time scales of the discriminator and the generator; each multiplies its player's part of the field.
+        rates: time scales (r_D, r_G) of the discriminator and the generator, numbers, tensors (differentiable) or functions of
+            time; each multiplies its player's part of the field, and of adam and rmsprop its player's step: two learning
+            rates h r_D and h r_G (TTUR, Heusel et al. 2017).
         penalties: from ``odegan.penalties``.
         placement: where they act: "field", at every stage; "after_step", theta <- theta - h grad at the step's start;
             "first_stage", in stage 1 with weight 1 / b_1.
@@ -89,7 +92,8 @@ def odeint_gan(
         rtol: relative tolerance of adaptive solvers.
         atol: absolute tolerance of adaptive solvers.
         options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
-        clip: largest norm of each player's part of the field.
+        clip: largest norm c of each player's gradient, g <- g min(1, c / |g|), with the penalties' in it where they act in
+            the field; others are added as they are, and rates multiply what was clipped.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
         compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field,
             made at the first call; with ``progress`` it says so. What cannot be compiled runs uncompiled, with one warning.

@@ -55,6 +55,11 @@ class Options:
         return h
 
     @property
+    def field_rates(self) -> Rates:
+        """The rates within the field: a baseline has them multiply its step instead, where Adam's rule would cancel them."""
+        return (1.0, 1.0) if self.solver.name in solvers.BASELINES else self.rates
+
+    @property
     def stages(self) -> int:
         """How many minibatches one refresh interval reads."""
         if self.refresh != "stage":

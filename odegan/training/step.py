@@ -13,6 +13,7 @@ from odegan.field.training_field import Field
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players
 from odegan.solvers import baselines
+from odegan.solvers.update_rules import of_both
 from odegan.training.options import Options
 
 Memory = dict[str, torch.Tensor]
@@ -28,7 +29,7 @@ def make_step(game: Game, field: Field, options: Options) -> StepMap:
     has turned non-finite stays at its last finite state.
     """
     name = options.solver.name
-    baseline = baselines.make(name, options.solver_options) if name in solvers.BASELINES else None
+    baseline = baselines.make(name, options.solver_options, options.rates) if name in solvers.BASELINES else None
     runge_kutta = None if baseline else solvers.one_step(name, options.solver_options)
     after_step = options.penalties_act("after_step")
     first_stage = options.penalties_act("first_stage")
@@ -46,7 +47,9 @@ def make_step(game: Game, field: Field, options: Options) -> StepMap:
             assert runge_kutta is not None
             y1 = runge_kutta(context.joint, t, h, y)
         if after_step:
-            y1 = y1 + h * context.penalty()
+            # The field of a baseline has no rates: these multiply the whole step, and so the penalties' part of it.
+            extra = context.penalty()
+            y1 = y1 + h * (of_both(extra, options.rates, game.n_disc, t) if baseline is not None else extra)
         y1 = projected(game, y1)
         losses, size = context.measured()
         alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)

@@ -120,7 +120,7 @@ class Stepper:
         alone = Compiler(False)
         self._whole, part = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
         field = TrainingField(
-            game, options.penalties, options.rates, options.clip, penalized=options.placement == "field"
+            game, options.penalties, options.field_rates, options.clip, penalized=options.placement == "field"
         )
         divided = options.micro_batch is not None or options.ranks is not None
         self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, part) if divided else field
