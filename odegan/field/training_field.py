@@ -179,7 +179,7 @@ class TrainingField:
     # The gradients of the penalties.
     def _gradients_and_penalties(
         self, t: Time, y: torch.Tensor, batch: Batch | None
-    ) -> tuple[Players, Players, list[torch.Tensor | None]]:
+    ) -> tuple[Players, Players, Sequence[torch.Tensor | None]]:
         """Both players' unpenalized gradients, their losses, and their penalties' gradients (None: no penalty).
 
         A term that is a function of the players' gradients has its vjp enclose the game's own, which is thereby evaluated once
@@ -189,28 +189,31 @@ class TrainingField:
         of_disc, of_gen = self.of_gradients["disc"], self.of_gradients["gen"]
 
         def gen_side(d: torch.Tensor) -> tuple[Players, Players, tuple[torch.Tensor, ...]]:
-            """Gradients, losses, and G's penalty gradient, if any, with D's parameters at d."""
-            if not of_gen:
-                return *self.game.gradients(d, theta_g, batch, with_losses=True), ()
+            """Gradients, losses and G's penalty gradient with D's parameters at d."""
 
-            def charged(g: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players]]:
+            def of_g(g: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players]]:
                 evaluated = self.game.gradients(d, g, batch, with_losses=True)
                 return _total(of_gen, evaluated[0], t), evaluated
 
-            value, vjp_fn, evaluated = vjp(charged, theta_g, aux_only=True)
+            value, vjp_fn, evaluated = vjp(of_g, theta_g, aux_only=True)
             return *evaluated, (vjp_fn(torch.ones_like(value)),)
 
-        def disc_side(d: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players, tuple[torch.Tensor, ...]]]:
-            evaluated = gen_side(d)
+        def of_d(d: torch.Tensor) -> tuple[torch.Tensor, tuple[Players, Players, tuple[torch.Tensor, ...]]]:
+            evaluated = gen_side(d) if of_gen else (*self.game.gradients(d, theta_g, batch, with_losses=True), ())
             return _total(of_disc, evaluated[0], t), evaluated
 
         extra_d: torch.Tensor | None = None
         if of_disc:
-            value, vjp_fn, (gradients, losses, extra_g) = vjp(disc_side, theta_d)
+            value, vjp_fn, (gradients, losses, extra_g) = vjp(of_d, theta_d)
             extra_d = vjp_fn(torch.ones_like(value))
-        else:
+        elif of_gen:
             gradients, losses, extra_g = gen_side(theta_d)
+        else:
+            gradients, losses = self.game.gradients(theta_d, theta_g, batch, with_losses=True)
+            extra_g = ()
         found = (extra_d, extra_g[0] if extra_g else None)
+        if not self.others["disc"] and not self.others["gen"]:
+            return gradients, losses, found
         rest = [self._penalty_gradient(p, self.others[p], t, y, batch) for p in BOTH]
         return gradients, losses, [_sum(own, other) for own, other in zip(found, rest, strict=True)]
 
@@ -282,9 +285,13 @@ def rate_at(rate: Rate, t: Time) -> Any:
 
 def _total(terms: Sequence[Any], gradients: Players, t: Time) -> torch.Tensor:
     """The sum of terms that are functions of the players' gradients, at these."""
-    named = dict(zip(BOTH, gradients, strict=True))
-    values = [term.weighted(term.function(tuple(named[p] for p in term.players), t), t) for term in terms]
-    return sum(values[1:], values[0])
+    total: torch.Tensor | None = None
+    for term in terms:
+        own = gradients if term.players == BOTH else (gradients[BOTH.index(term.players[0])],)
+        value = term.weighted(term.function(own, t), t)
+        total = value if total is None else total + value
+    assert total is not None
+    return total
 
 
 def _sum(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:

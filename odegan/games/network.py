@@ -282,8 +282,7 @@ class NetworkGame(Game):
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
-            pure.replaced = trial.replaced
-            pure.written = trial.written
+            pure.learned(trial.replaced, trial.written)
 
     def _try_latents(self, guessed: bool) -> None:
         """Find out at construction, where the latents' shape is known, what ``check`` does of a run's first batch."""

@@ -77,7 +77,9 @@ class Execution(NamedTuple):
     def bind(self, network: Network, state: State) -> Forward:
         """The network as a function of its inputs, with parameters and buffers from ``state``, in their dtype."""
         if self == _PLAIN:
-            return lambda *inputs: network(state, *inputs)
+            if network.exact or network.written or not state:
+                return lambda *inputs: network(state, *inputs)
+            return lambda *inputs: functional_call(network.module, state, inputs, tie_weights=False)
         layout = self.channels_last and not under_vmap()
         dtype = next(t.dtype for t in state.values() if t.is_floating_point())
         if layout:

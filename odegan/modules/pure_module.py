@@ -61,6 +61,8 @@ class PureModule:
         self._constants = {n: t for n, t in self.all_constants.items() if n in kept}
         self._cast: dict[tuple[torch.device, torch.dtype], State] = {}
         self._skeletons: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self._ties = {alias: name for alias, name in self.aliases.items() if alias != name}
+        self._networks: dict[tuple[torch.device, torch.dtype], Network] = {}
         self.replaced: bool | None = None
         self.written: dict[tuple[str, str], object] = {}
 
@@ -77,7 +79,16 @@ class PureModule:
 
     def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
         """The module as a function of its input alone, for several passes with one theta (n,)."""
-        return self.execution.bind(self.network(theta), self.state(theta, buffers))
+        key = (theta.device, theta.dtype)
+        if key not in self._networks:
+            self._networks[key] = self.network(theta)
+        return self.execution.bind(self._networks[key], self.state(theta, buffers))
+
+    def learned(self, replaced: bool, written: dict[tuple[str, str], object]) -> None:
+        """Take in what a trial of the forward pass has found; see the attributes."""
+        self.replaced = replaced
+        self.written = written
+        self._networks = {}  # a new one: copies of this object share the old
 
     def network(self, theta: torch.Tensor) -> Network:
         """What is executed where theta is, in its dtype."""
@@ -91,7 +102,9 @@ class PureModule:
 
     def state(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> State:
         """Every parameter and buffer by name, the trainable ones from theta (n,)."""
-        state = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
+        state = self.unflatten(theta)
+        if self._constants:
+            state |= self.constants(theta.device, theta.dtype)
         if self.spectral:
             known = buffers is not None and self._key(self._moving()[0]) in buffers
             moving = buffers if known and buffers is not None else self.initial_buffers(theta)
@@ -100,9 +113,13 @@ class PureModule:
 
     def unflatten(self, theta: torch.Tensor) -> State:
         """theta (n,) -> every trainable parameter under every name it has; views."""
-        parts = views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
-        own = {n: part.view(s) for n, part, s in zip(self.names, parts, self.shapes, strict=True)}
-        return {alias: own[n] for alias, n in self.aliases.items()}
+        on_cpu = theta.device.type == "cpu"
+        parts = (
+            theta.split(self.sizes) if on_cpu else views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
+        )
+        # Every evaluation comes through here: map and zip call no Python for each parameter.
+        own = dict(zip(self.names, map(torch.Tensor.view, parts, self.shapes), strict=True))
+        return own | {alias: own[n] for alias, n in self._ties.items()} if self._ties else own
 
     def constants(self, device: torch.device, dtype: torch.dtype) -> State:
         """Frozen parameters and buffers, on that device; floating ones in that dtype."""

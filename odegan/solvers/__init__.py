@@ -8,7 +8,7 @@ from odegan.solvers.facts import first_stage_weight
 from odegan.solvers.solver import Solver
 from odegan.solvers.table import describe, embedded_pairs, get, names, register, tableau
 from odegan.solvers.tableau import Tableau
-from odegan.solvers.torchdiffeq_backend import cubic_interpolation, one_step, registered
+from odegan.solvers.torchdiffeq_backend import cubic_interpolation, one_step, registered, torchdiffeq_step
 
 __all__ = [
     "BASELINES",
@@ -27,4 +27,5 @@ __all__ = [
     "register",
     "registered",
     "tableau",
+    "torchdiffeq_step",
 ]

@@ -144,8 +144,9 @@ def tableau_of(cls: type) -> Tableau:
 
 
 def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | None = None) -> OneStep:
-    """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options; given a state like those to come, of one
-    solver object, whose history, if it keeps one, shows from step to step.
+    """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options, where f is called as torchdiffeq calls
+    it, f(t, y, perturb=...); given a state like those to come, of one solver object, whose history, if it keeps one, shows
+    from step to step.
     """
     own = {key: value for key, value in options.items() if key not in _OF_THE_LOOP}
 
@@ -156,17 +157,29 @@ def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | N
     solver = made(state) if state is not None else None if hasattr(cls, "tableau") else made(torch.empty(0))
 
     def step(f: Rhs, t: Scalar, h: Scalar, y: torch.Tensor) -> torch.Tensor:
-        def func(at: Scalar, state: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
-            return f(at, state)
-
-        return y + (solver or made(y))._step_func(func, t, h, t + h, y)[0]
+        return y + (solver or made(y))._step_func(f, t, h, t + h, y)[0]
 
     return step
 
 
+def ignoring_perturb(f: Rhs) -> Rhs:
+    """f(t, y) as torchdiffeq calls it: it says where a field may jump, which none here does."""
+
+    def called(t: Scalar, y: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
+        return f(t, y)
+
+    return called
+
+
+def torchdiffeq_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
+    """``one_step`` of a function that takes torchdiffeq's ``perturb`` too."""
+    return step_function(solver_class(name), options or {})
+
+
 def one_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
     """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver: torchdiffeq's own step."""
-    return step_function(solver_class(name), options or {})
+    step = torchdiffeq_step(name, options)
+    return lambda f, t, h, y: step(ignoring_perturb(f), t, h, y)
 
 
 def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbacks: object) -> Any:

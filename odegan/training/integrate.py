@@ -187,7 +187,6 @@ def odeint_gan(
         hooks=hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks),
         on_nonfinite=on_nonfinite,
         fingerprint=identity.parts,
-        given=data,
     )
     with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
         return single_call.solve(run) if known.one_call(data is not None) else run.solve()

@@ -40,13 +40,11 @@ class Run:
         hooks: Sequence[Hook],
         on_nonfinite: str,
         fingerprint: dict[str, Any],
-        given: object = None,
     ) -> None:
         self.stepper, self.times, self.minibatches = stepper, times, minibatches
         self.hooks = hooks
         self.on_nonfinite = on_nonfinite
         self.fingerprint = fingerprint
-        self.given = given  # data that may require a gradient
         self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
         self.statistics = Statistics()
         self.reported = [y0]
@@ -56,25 +54,24 @@ class Run:
         self._asked: Ending | None = None
 
     def solve(self) -> Solution:
-        """Step from interval to interval until the last time, or until something ends the run."""
+        """Step from segment to segment until the last time, or until something ends the run."""
+        through, end = self.stepper.through, self.times[-1]
         with around(self):
             while self.status == "running":
-                ending = ("finished", "") if self.state.t >= self.times[-1] else self._advance()
+                if self.state.t >= end:
+                    self.status = "finished"
+                    break
+                started = time.monotonic()
+                reports = (self.times, len(self.reported))
+                result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
+                self.state = result.state
+                self.reported.extend(result.reported)
+                ending = self._read(result)
+                self._adapt(time.monotonic() - started)
+                ending = self.agreed(ending or self.asked(result.info))
                 if ending is not None:
                     self.status, self.message = ending
         return self.solution()
-
-    def _advance(self) -> Ending | None:
-        """One segment: as many refresh intervals as nothing outside has to see."""
-        started = time.monotonic()
-        reports = (self.times, len(self.reported))
-        intervals = self._intervals_ahead()
-        result = self.stepper.advance(self.state, self.batches, intervals, self.times[-1], reports, self.given)
-        self.state = result.state
-        self.reported.extend(result.reported)
-        ending = self._read(result)
-        self._adapt(time.monotonic() - started)
-        return self.agreed(ending or self.asked(result.info))
 
     def _intervals_ahead(self) -> int:
         """How many refresh intervals the next segment has; an adaptive solver goes through one at a time.

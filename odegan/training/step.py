@@ -30,7 +30,7 @@ def make_step(game: Game, field: Field, options: Options) -> StepMap:
     """
     name = options.solver.name
     baseline = baselines.make(name, options.solver_options, options.rates) if name in solvers.BASELINES else None
-    runge_kutta = None if baseline else solvers.one_step(name, options.solver_options)
+    runge_kutta = None if baseline else solvers.torchdiffeq_step(name, options.solver_options)
     after_step = options.penalties_act("after_step")
     first_stage = options.penalties_act("first_stage")
     first_weight = solvers.first_stage_weight(name) if first_stage else None
@@ -99,17 +99,18 @@ class StepContext:
     def joint(self, t: Time, y: torch.Tensor, perturb: Any = None) -> torch.Tensor:
         """Both players' parts (..., P). ``perturb`` is torchdiffeq's, which no field here needs."""
         batch = self._next_batch()
-        if self._calls > 1:
-            return self._both(t, y, batch)[0]
-        if self.apart and y is self.start and t is self.time:
+        first = self._calls == 1
+        if first and self.apart and y is self.start and t is self.time:
             # At the start frozen opponents are where they are, so that this serves both kinds of players.
             dy, losses, self._penalty = self.field.field_and_penalty(t, y, batch)
+        elif self.players == "joint":
+            dy, losses = self.field(t, y, batch)
         else:
-            dy, losses = self._both(t, y, batch)
-        if self.first_weight is not None:
-            extra = self.field.penalty(t, y, batch) if self._penalty is None else self._penalty
-            dy = dy + extra / self.first_weight
-        self._measure(dy, losses)
+            dy, losses = frozen(self.field, self.n_disc, t, y, batch, self.start)
+        if first:
+            if self.first_weight is not None:
+                dy = dy + self.penalty() / self.first_weight
+            self._measure(dy, losses)
         return dy
 
     def disc(self, t: Time, y: torch.Tensor) -> torch.Tensor:
@@ -136,11 +137,6 @@ class StepContext:
         if len(self._sizes) == 1:
             return self._losses[0], self._sizes[0]
         return torch.cat(self._losses, dim=-1), torch.hypot(*self._sizes)
-
-    def _both(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
-        if self.players == "joint":
-            return self.field(t, y, batch)
-        return frozen(self.field, self.n_disc, t, y, batch, self.start)
 
     def _next_batch(self) -> Batch | None:
         batch = self.batches[min(self._calls, len(self.batches) - 1)]

@@ -125,11 +125,14 @@ class Stepper:
         divided = options.micro_batch is not None or options.ranks is not None
         self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, part) if divided else field
         self.evaluate: Callable[..., Players] = self._whole(self.field)
-        self.__dict__.pop("_through", None)
+        self.__dict__.pop("through", None)
 
     @functools.cached_property
-    def _through(self) -> Callable[[State, Draw, int, float, Reports], IntervalResult]:
-        """Through refresh intervals. Solvers with a history have none: they run as one call only."""
+    def through(self) -> Callable[[State, Draw, int, float, Reports], IntervalResult]:
+        """(state, draw, intervals, until, reports) -> the state so many refresh intervals on (one, of an adaptive solver).
+
+        Solvers with a history have no such map: they run as one call only.
+        """
         if self.options.solver.adaptive:
             return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes())
         step = self._whole(make_step(self.game, self.field, self.options), "one step")
@@ -179,7 +182,9 @@ class Stepper:
         batches = self._batches(batch)
         if not self._prepared:
             self._prepare(state, batches[0])
-        result = self.advance(state, lambda index, n: [batches], 1, until, ((), 0), batches)
+        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, batches)
+        with torch.set_grad_enabled(graph):
+            result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
@@ -195,17 +200,6 @@ class Stepper:
         asked = {"micro_batch": self.options.micro_batch, "distributed": self.options.ranks}
         for name in (name for name, value in asked.items() if value is not None):
             check_divisible(game, self.options.penalties, name)
-
-    def advance(
-        self, state: State, draw: Draw, intervals: int, until: float, reports: Reports, given: object = None
-    ) -> IntervalResult:
-        """So many refresh intervals (one, of an adaptive solver), and the states at the reports within.
-
-        given: data that may require a gradient.
-        """
-        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, given)
-        with torch.set_grad_enabled(graph):
-            return self._through(state, draw, intervals, until, reports)
 
     def _batches(self, batch: Any) -> Batches:
         """What a user gave for one interval, as one minibatch or one a stage."""

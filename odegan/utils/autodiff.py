@@ -49,7 +49,8 @@ def vjp(
     _depth.value += 1
     try:
         with torch.enable_grad():
-            own = [_leaf(points[0])] if one else [_leaf(point) for point in points]
+            # A view where the point has a graph, else a leaf of a graph of its own.
+            own = [p.view_as(p) if p.requires_grad else p.detach().requires_grad_() for p in points]
             value, aux = func(*own)
     finally:
         _depth.value -= 1
@@ -66,11 +67,6 @@ def vjp(
     if nested:
         return value, vjp_fn, aux
     return value.detach(), vjp_fn, tree_map_only(torch.Tensor, torch.Tensor.detach, aux)
-
-
-def _leaf(point: torch.Tensor) -> torch.Tensor:
-    """Something to differentiate in: a view where the point has a graph, else a leaf of a graph of its own."""
-    return point.view_as(point) if point.requires_grad else point.detach().requires_grad_()
 
 
 def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor) -> tuple[Any, Any]:
