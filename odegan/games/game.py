@@ -82,8 +82,11 @@ class Game:
             argument_error("couples_batch", couples_batch, "True, False, or None: unknown")
         if not isinstance(name, str):
             argument_error("name", name, "a string")
-        self.disc_loss, self.gen_loss = disc_loss, gen_loss
-        self.n_disc, self.n_gen = check_int("n_disc", n_disc), check_int("n_gen", n_gen)
+        self.disc_loss = disc_loss
+        self.gen_loss = gen_loss
+        self.n_disc = check_int("n_disc", n_disc)
+        self.n_gen = check_int("n_gen", n_gen)
+        self.n_params = self.n_disc + self.n_gen  # P, the length of y
         if self.n_params == 0:
             argument_error("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
         self._gradients, self._sample, self._init = gradients, sample, init
@@ -92,11 +95,6 @@ class Game:
         self.couples_batch = self.critic_couples_batch = couples_batch
         self.loss = loss
         self.name = name
-
-    @property
-    def n_params(self) -> int:
-        """P, the length of y."""
-        return self.n_disc + self.n_gen
 
     def split(self, y: torch.Tensor) -> Players:
         """y (..., P) -> (theta_d (..., n_disc), theta_g (..., n_gen)), views."""

@@ -82,7 +82,9 @@ class PureModule:
         key = (theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
-        return self.execution.bind(self._networks[key], self.state(theta, buffers))
+        simple = not self._constants and not self.spectral
+        state = self.unflatten(theta) if simple else self.state(theta, buffers)
+        return self.execution.bind(self._networks[key], state)
 
     def learned(self, replaced: bool, written: dict[tuple[str, str], object]) -> None:
         """Take in what a trial of the forward pass has found; see the attributes."""

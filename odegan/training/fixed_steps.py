@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -23,18 +24,26 @@ from odegan.training.time_grid import (
     as_time,
     exact_time,
     next_step,
-    reports_until,
-    to_float,
 )
 
 
 class Plan(NamedTuple):
-    """The steps of a segment. begin: the time at which each starts; counters: the step counter before it; intervals: to which
-    of the segment's refresh intervals it belongs; reports: (time, number of the step in which it lies).
+    """The steps of a segment, n of them.
+
+    Attributes:
+        steps: each with its start, length and end.
+        t, h: starts and lengths as float64 scalars, differentiable in the step size.
+        begin, sizes: the same as numbers.
+        counters: the step counter before each step.
+        intervals: to which of the segment's refresh intervals each belongs.
+        reports: (time, number of the step in which it lies).
     """
 
     steps: list[NextStep]
+    t: list[torch.Tensor]
+    h: list[torch.Tensor]
     begin: list[float]
+    sizes: list[float]
     counters: list[StepCounter]
     intervals: list[int]
     reports: list[tuple[float, int]]
@@ -42,7 +51,7 @@ class Plan(NamedTuple):
 
 def plan(options: Options, state: State, intervals: int, until: float, reports: Reports) -> Plan:
     """The fixed steps over the next refresh intervals, so many or as many as there are before ``until``."""
-    made = Plan([], [], [], [], [])
+    made = Plan([], [], [], [], [], [], [], [])
     t = state.t
     counter = state.aux["counter"]
     times, behind = reports
@@ -52,12 +61,14 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
         end = interval_end(options, state.aux["start"], state.aux["index"] + interval, until)
         while True:
             step = next_step(counter, t, options.step_at(t), end)
-            if behind < len(times):
-                within = reports_until(times, behind, step.end + SNAP * (step.end - t))
-                made.reports.extend((time, len(made.steps)) for time in within)
-                behind += len(within)
+            while behind < len(times) and times[behind] <= step.end + SNAP * (step.end - t):
+                made.reports.append((times[behind], len(made.steps)))
+                behind += 1
             made.steps.append(step)
+            made.t.append(torch.as_tensor(step.start, dtype=torch.float64))
+            made.h.append(torch.as_tensor(step.h, dtype=torch.float64))
             made.begin.append(t)
+            made.sizes.append(float(step.h))
             made.counters.append(counter)
             made.intervals.append(interval)
             t = step.end
@@ -85,16 +96,14 @@ class FixedSteps:
         """Through so many refresh intervals, or to ``until``."""
         planned = plan(self.options, state, intervals, until, reports)
         batches = draw(state.aux["index"], planned.intervals[-1] + 1)
-        starts = [as_time(step.start) for step in planned.steps]
-        lengths = [as_time(step.h) for step in planned.steps]
-        keep = {i for _, i in planned.reports}
-        result = self.segment(starts, lengths, state.y, state.aux, batches, planned.intervals, keep)
+        keep = set(map(itemgetter(1), planned.reports))
+        result = self.segment(planned.t, planned.h, state.y, state.aux, batches, planned.intervals, keep)
         last = planned.steps[-1]
         reported = [self._at(time, i, planned, result.kept[i]) for time, i in planned.reports]
         steps = len(planned.steps)
         statistics = StepStatistics(
             planned.begin,
-            [to_float(step.h) for step in planned.steps],
+            planned.sizes,
             [math.nan] * steps,
             result.losses,
             result.field_norm,

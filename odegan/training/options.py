@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -54,12 +55,16 @@ class Options:
             check_number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
         return h
 
+<<<<<<< HEAD
     @property
     def field_rates(self) -> Rates:
         """The rates within the field: a baseline has them multiply its step instead, where Adam's rule would cancel them."""
         return (1.0, 1.0) if self.solver.name in solvers.BASELINES else self.rates
 
     @property
+=======
+    @functools.cached_property
+>>>>>>> 8082413 (Fewer calls within an interval, counted by a test; a run's loop in one place)
     def stages(self) -> int:
         """How many minibatches one refresh interval reads."""
         if self.refresh != "stage":
@@ -73,7 +78,7 @@ class Options:
         """Whether there are penalties, and they act there."""
         return bool(self.penalties) and self.placement == placement
 
-    @property
+    @functools.cached_property
     def evaluations(self) -> int:
         """Field evaluations of one fixed step: of both players, or of the one evaluated most often."""
         name = self.solver.name
@@ -81,7 +86,7 @@ class Options:
             return baselines.evaluations(name, self.solver_options)
         return int(self.solver.stages or 1)
 
-    @property
+    @functools.cached_property
     def several_steps(self) -> bool:
         """Whether a refresh interval holds more than one fixed step."""
         return isinstance(self.refresh, int | float) and self.refresh != math.inf

@@ -43,6 +43,7 @@ class Run:
     ) -> None:
         self.stepper, self.times, self.minibatches = stepper, times, minibatches
         self.hooks = hooks
+        self._impatient = [hook for hook in hooks if type(hook).due is not Hook.due]
         self.on_nonfinite = on_nonfinite
         self.fingerprint = fingerprint
         self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
@@ -66,9 +67,10 @@ class Run:
                 result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
                 self.state = result.state
                 self.reported.extend(result.reported)
-                ending = self._read(result)
+                ending = self._read(result) or self.asked(result.info)
                 self._adapt(time.monotonic() - started)
-                ending = self.agreed(ending or self.asked(result.info))
+                if self.stepper.options.ranks is not None:
+                    ending = self.agreed(ending)
                 if ending is not None:
                     self.status, self.message = ending
         return self.solution()
@@ -80,7 +82,10 @@ class Run:
         """
         if self.stepper.options.solver.adaptive or self.stepper.options.ranks is not None:
             return 1
-        return min([self._length, *(hook.due(self) for hook in self.hooks)])
+        length = self._length
+        for hook in self._impatient:
+            length = min(length, hook.due(self))
+        return length
 
     def _adapt(self, seconds: float) -> None:
         if seconds < SHORTEST_TIME:
@@ -90,8 +95,12 @@ class Run:
 
     def asked(self, info: Info) -> Ending | None:
         """What the hooks say after a segment; Ctrl-C is heard above a callback."""
-        endings = [ending for hook in self.hooks if (ending := hook.after(self, info))]
-        return max(endings, key=lambda ending: _ENDINGS.index(ending[0])) if endings else None
+        asked: Ending | None = None
+        for hook in self.hooks:
+            ending = hook.after(self, info)
+            if ending and (asked is None or _ENDINGS.index(ending[0]) > _ENDINGS.index(asked[0])):
+                asked = ending
+        return asked
 
     def agreed(self, ending: Ending | None) -> Ending | None:
         """An ending that one rank asks for, as Ctrl-C may, is every rank's, and after the same interval."""
@@ -117,9 +126,10 @@ class Run:
             return [(self.minibatches(0),)] * n
         stages = options.stages
         parts = self.minibatches.parts(index * stages, n * stages)
-        each = zip(*(part.unbind(0) for part in parts.values()), strict=True)
-        every = [Batch(**dict(zip(parts, one, strict=True))) for one in each]
-        return [tuple(every[i * stages : (i + 1) * stages]) for i in range(n)]
+        every = []
+        for one in zip(*map(torch.Tensor.unbind, parts.values()), strict=True):
+            every.append(Batch(**dict(zip(parts, one, strict=True))))
+        return list(zip(*[iter(every)] * stages, strict=True))
 
     def _read(self, result: IntervalResult) -> Ending | None:
         """Look at the finiteness flags of a segment, and count its steps: up to the one that ended the run, if any did."""

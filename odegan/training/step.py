@@ -98,7 +98,8 @@ class StepContext:
 
     def joint(self, t: Time, y: torch.Tensor, perturb: Any = None) -> torch.Tensor:
         """Both players' parts (..., P). ``perturb`` is torchdiffeq's, which no field here needs."""
-        batch = self._next_batch()
+        batch = self.batches[min(self._calls, len(self.batches) - 1)]
+        self._calls += 1
         first = self._calls == 1
         if first and self.apart and y is self.start and t is self.time:
             # At the start frozen opponents are where they are, so that this serves both kinds of players.

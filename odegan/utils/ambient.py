@@ -79,6 +79,14 @@ def as_outside() -> Iterator[None]:
         yield
 
 
+def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """What makes ``as_outside``'s context again and again: grad mode alone, where nothing else was set aside."""
+    outside = _outside.get()
+    if outside is None or outside._replace(grad=torch.is_grad_enabled()) != current():
+        return as_outside
+    return functools.partial(torch.set_grad_enabled, outside.grad)
+
+
 def is_plain() -> bool:
     """Whether there is nothing to set aside."""
     return (

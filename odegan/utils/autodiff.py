@@ -50,7 +50,9 @@ def vjp(
     try:
         with torch.enable_grad():
             # A view where the point has a graph, else a leaf of a graph of its own.
-            own = [p.view_as(p) if p.requires_grad else p.detach().requires_grad_() for p in points]
+            own = []
+            for point in points:
+                own.append(point.view_as(point) if point.requires_grad else point.detach().requires_grad_())
             value, aux = func(*own)
     finally:
         _depth.value -= 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 
 from odegan.training.callbacks.hook import Ending, Hook
-from odegan.utils.ambient import as_outside
+from odegan.utils.ambient import as_outside, modes_outside
 from odegan.utils.checks import argument_error
 
 
@@ -24,9 +25,11 @@ class User(Hook):
 
     def __init__(self, callback: Callable[[Any, Any], Any]) -> None:
         self.callback = callback
+        self._modes: Callable[[], AbstractContextManager[None]] = as_outside
 
     def start(self, run: Any) -> None:
-        """Leave a run as it is that is over."""
+        """End a run again that the callback remembers to have ended."""
+        self._modes = modes_outside()
         if run.status == "running" and getattr(self.callback, "over", False) is True:
             run.status, run.message = self.ENDING
 
@@ -36,7 +39,7 @@ class User(Hook):
 
     def after(self, run: Any, info: Any) -> Ending | None:
         """Call it."""
-        with as_outside():
+        with self._modes():
             said = self.callback(run.state, info)
         return self.ENDING if _is_true(said) else None
 
