@@ -55,16 +55,12 @@ class Options:
             check_number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
         return h
 
-<<<<<<< HEAD
     @property
     def field_rates(self) -> Rates:
         """The rates within the field: a baseline has them multiply its step instead, where Adam's rule would cancel them."""
         return (1.0, 1.0) if self.solver.name in solvers.BASELINES else self.rates
 
-    @property
-=======
     @functools.cached_property
->>>>>>> 8082413 (Fewer calls within an interval, counted by a test; a run's loop in one place)
     def stages(self) -> int:
         """How many minibatches one refresh interval reads."""
         if self.refresh != "stage":
