@@ -154,7 +154,9 @@ class TrainingField:
         """Gradients -> the players' parts of dy, one after the other: clipped, times minus their rates at t."""
         parts = []
         for player, gradient in zip(players, gradients, strict=True):
-            rate = rate_at(self.rates[player], t)
+            rate = self.rates[player]
+            if callable(rate):
+                rate = rate_at(rate, t)
             if clipped and self.clip is not None:
                 # In float64: squares overflow in float32 long before their sum's root, and g * c / inf would be a step of zero.
                 norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
