@@ -13,6 +13,7 @@ from experiments.framework.penalty_options import PenaltyOptions
 from experiments.framework.solver_defaults import ByFamily, by_family, family
 from odegan import solvers
 from odegan.solvers import baselines
+from odegan.training.combinations import check_combination
 from odegan.training.options import parse as parse_options
 from odegan.utils.checks import argument_error
 
@@ -64,7 +65,7 @@ class SolverOptions(PenaltyOptions):
 
     def check(self) -> None:
         """Refuse what ``odeint_gan`` would refuse, before anything is written."""
-        parse_options(**self.keywords()).check_run(has_data=True, members=1)
+        check_combination(parse_options(**self.keywords()), has_data=True, members=1)
 
     def keywords(self) -> dict[str, Any]:
         """The keyword arguments for ``odeint_gan``.

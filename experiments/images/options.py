@@ -14,6 +14,7 @@ from experiments.framework.options import Options
 from experiments.images import presets
 from experiments.images.preset import Preset, changed
 from experiments.images.solvers import with_solver
+from odegan.training.combinations import check_combination
 from odegan.training.options import parse
 from odegan.utils.checks import argument_error, check_int
 
@@ -177,7 +178,7 @@ class Train(Overrides, Machine, Cached):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=1)
         check_int("workers", self.workers)
-        parse(**preset.keywords()).check_run(has_data=True, members=None)
+        check_combination(parse(**preset.keywords()), has_data=True, members=None)
 
 
 @dataclass(kw_only=True)

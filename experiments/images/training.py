@@ -21,6 +21,7 @@ from experiments.images.scores import Score, Scorer, values
 from odegan import ExponentialAverage, Solution, Stepper, UniformAverage, odeint_gan
 from odegan.data.minibatches import Minibatches
 from odegan.games.network import NetworkGame
+from odegan.training.combinations import check_combination
 from odegan.training.options import parse
 from odegan.training.state import State
 from odegan.utils import checkpoint
@@ -89,7 +90,7 @@ def refuse(preset: Preset, equipment: Equipment) -> None:
     known = parse(
         **preset.keywords(), **{name: value for name, value in equipment.for_run.items() if name != "workers"}
     )
-    known.check_run(has_data=True, members=None)
+    check_combination(known, has_data=True, members=None)
     drawn = (equipment.data, preset.latent, preset.batch_size, 0, start)
     Minibatches(*drawn, known.ranks, workers)
     prepared = game.prepared(start, Minibatches(*drawn)(0))

@@ -15,6 +15,7 @@ from odegan.field.training_field import Rates
 from odegan.games.game import Game
 from odegan.training import callbacks as hooks
 from odegan.training import single_call
+from odegan.training.combinations import check_combination
 from odegan.training.identity import check_same, identify
 from odegan.training.options import ON_NONFINITE, Options, StepSize, parse
 from odegan.training.run import Run
@@ -159,7 +160,7 @@ def odeint_gan(
         argument_error("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
     seeds = member_seeds(seed, members)
-    known.check_run(data is not None, members)
+    check_combination(known, data is not None, members)
     if known.solver.opaque:
         _check_opaque(known.solver.name, callback, needs_graph(known, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):

@@ -16,6 +16,7 @@ from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
 from odegan.training.adaptive_steps import AdaptiveSteps
+from odegan.training.combinations import check_combination
 from odegan.training.fixed_steps import FixedSteps
 from odegan.training.interval import IntervalEvents
 from odegan.training.options import Options, StepSize, parse
@@ -100,7 +101,7 @@ class Stepper:
             argument_error(
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
-        known.check_run(has_data=True, members=None)
+        check_combination(known, has_data=True, members=None)
         self._build(game, known, prepared=False)
 
     @classmethod

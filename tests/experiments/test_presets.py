@@ -11,6 +11,7 @@ from experiments.images.options import Overrides, Train
 from experiments.images.preset import Preset
 from experiments.images.presets import PRESETS
 from odegan import ArgumentError, nets, penalties
+from odegan.training.combinations import check_combination
 from odegan.training.options import parse as parse_options
 
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
@@ -21,7 +22,7 @@ PUBLIC = {"odegan-cifar10", *(f"jare-cifar10-{i}" for i in range(1, 7)), "clc-ci
 def test_every_preset_is_possible(name):
     preset = presets.get(name)
     preset.check()
-    parse_options(**preset.keywords()).check_run(has_data=True, members=None)
+    check_combination(parse_options(**preset.keywords()), has_data=True, members=None)
     assert preset.size in (8, 32, 64, 128)
     assert preset.networks in nets.names()
 
