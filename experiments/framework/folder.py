@@ -36,9 +36,13 @@ class Folder:
     """
 
     def __init__(self, path: Path, name: str, command: str, writes: bool = True) -> None:
-        self.path, self.name, self.command, self.writes = path, name, command, writes
+        self.path = path
+        self.name = name
+        self.command = command
+        self.writes = writes
         self.figures = path / "figures"
-        self._metrics, self._listing = path / "metrics.jsonl", path / "files.txt"
+        self._metrics = path / "metrics.jsonl"
+        self._listing = path / "files.txt"
         self._logged: set[tuple[Any, ...]] = set()
         self._config: str | None = None  # what is still to be written, before anything else
         self._replaces = False
@@ -96,7 +100,8 @@ class Folder:
 
     def _begin(self) -> None:
         """Before the first file: remove an earlier run's, unless that run is resumed, and write down the options."""
-        config, self._config = self._config, None
+        config = self._config
+        self._config = None
         if self._replaces:
             for name in self._files():
                 if name != "config.json":  # the last to go: without it a run killed here could not be replaced again

@@ -60,7 +60,8 @@ def largest_eigenvalues(
     Raises:
         ArgumentError: a product that is not finite; no convergence within LIMIT products.
     """
-    space, measure = _Space(product, like, room_for(k)), MEASURES[which]
+    space = _Space(product, like, room_for(k))
+    measure = MEASURES[which]
     locked: np.ndarray | None = None
     searched = 0
     while space.products < LIMIT:
@@ -81,7 +82,8 @@ def largest_eigenvalues(
         if locked is None or (np.abs(found - locked) > small).any():
             space.shrink(k, measure)
             space.start_afresh()
-            locked, searched = found, 0
+            locked = found
+            searched = 0
         elif searched >= SEARCH:
             true = np.hypot(residuals[:k], space.rounding())  # what the recurrence leaves out
             return Eigenvalues(values[:k] * space.scale, true * space.scale, space.products)
@@ -162,7 +164,8 @@ class _Space:
                 break
             part = rows @ image
             image.addmv_(rows.T, part, alpha=-1)
-            before, size = size, torch.linalg.vector_norm(image).item()
+            before = size
+            size = torch.linalg.vector_norm(image).item()
             coefficients = part.double().cpu().numpy()
             column += coefficients
             loss = math.inf
@@ -203,7 +206,8 @@ class _Space:
         turn = torch.from_numpy(np.ascontiguousarray(rotation.T)).to(self.basis)
         self.basis[:kept] = turn @ self.basis[:n]
         self.basis[kept] = self.basis[n]
-        last, dropped = self.matrix[n, :n] @ rotation, self.dropped[:, :n] @ rotation
+        last = self.matrix[n, :n] @ rotation
+        dropped = self.dropped[:, :n] @ rotation
         self.matrix[:] = 0.0
         self.matrix[:kept, :kept] = triangle[:kept, :kept]
         self.matrix[kept, :kept] = last

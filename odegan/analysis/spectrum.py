@@ -66,7 +66,8 @@ class Spectrum:
         kept = self.kept
         if not len(kept):
             return math.nan
-        real, imaginary = kept.real.abs(), kept.imag.abs()
+        real = kept.real.abs()
+        imaginary = kept.imag.abs()
         real = torch.where(real <= self.tol * kept.abs(), 0.0, real)
         return torch.where(imaginary == 0, 0.0, imaginary / real).max().item()
 
@@ -162,7 +163,8 @@ def spectrum(
     size = len(y)
     default_count = size if size <= DENSE else FEW
     count = default_count if k is None else min(check_int("k", k, low=1), size)
-    function, batch = vector_field(game, penalties, rates=rates), complete_batch(game, y, batch)
+    function = vector_field(game, penalties, rates=rates)
+    batch = complete_batch(game, y, batch)
 
     def at(state: torch.Tensor) -> torch.Tensor:
         return function(t, state, batch)

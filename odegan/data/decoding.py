@@ -50,7 +50,8 @@ def _cropped(picture: Image, crop: str | int | None) -> Image:
     side = crop if isinstance(crop, int) else min(width, height)
     if side > min(width, height):
         raise ValueError(f"it is {width} x {height} pixels, too small for crop={crop}")
-    left, top = (width - side) // 2, (height - side) // 2
+    left = (width - side) // 2
+    top = (height - side) // 2
     return picture.crop((left, top, left + side, top + side))
 
 

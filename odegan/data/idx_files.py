@@ -78,7 +78,8 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
     if len(files) < 2:
         missing = " and ".join(sorted({"images", "labels"} - files.keys()))
         argument_error("split", split, f"a split of {str(folder)!r}, which has no file of its {missing}")
-    images, labels = read_idx(files["images"], 3), read_idx(files["labels"], 1)
+    images = read_idx(files["images"], 3)
+    labels = read_idx(files["labels"], 1)
     if not len(images):
         _refuse(files["images"], "it holds no images")
     if len(images) != len(labels):

@@ -128,10 +128,14 @@ class ImageDataset(Dataset[Item]):
         """The images' bytes up to 256 MiB in all; of those beyond, 64 and what their source says of the rest: the files'
         sizes, or the table's own fingerprint. And what is done to them.
         """
-        n, size, read, digest = len(self), 0, 0, hashlib.sha256()
+        n = len(self)
+        size = 0
+        read = 0
+        digest = hashlib.sha256()
         while read < n and size <= _READ_WHOLE:
             content = self.encoded.read(read)
-            size, read = size + len(content), read + 1
+            size = size + len(content)
+            read = read + 1
             digest.update(hashlib.sha256(content).digest())
         for i in sorted({read + k * (n - 1 - read) // (_PROBES - 1) for k in range(_PROBES)} if read < n else ()):
             digest.update(hashlib.sha256(self.encoded.read(i)).digest())

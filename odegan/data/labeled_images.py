@@ -135,5 +135,6 @@ def _padded(levels: Tensor, size: int | None) -> Tensor:
     rows, columns = levels.shape[2:]
     if size < max(rows, columns):
         argument_error("size", size, f"at least that of the images, {rows} x {columns} pixels")
-    top, left = (size - rows) // 2, (size - columns) // 2
+    top = (size - rows) // 2
+    left = (size - columns) // 2
     return F.pad(levels, (left, size - columns - left, top, size - rows - top))

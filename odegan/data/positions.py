@@ -26,12 +26,15 @@ class Positions:
     """
 
     def __init__(self, rows: int, size: int, part: slice, seeds: Seeds, name: str, device: torch.device) -> None:
-        self._rows, self._size, self._part = rows, size, part
+        self._rows = rows
+        self._size = size
+        self._part = part
         self._epochs = Stream(PERMUTATION, seeds, name, (rows,), device)
 
     def block(self, start: int, n: int) -> torch.Tensor:
         """(n, B), or (n, E, B)."""
-        first, last = start * self._size // self._rows, ((start + n) * self._size - 1) // self._rows
+        first = start * self._size // self._rows
+        last = ((start + n) * self._size - 1) // self._rows
         sequence = rearrange(self._epochs.block(first, last + 1 - first), "epoch ... row -> ... (epoch row)")
         begin = start * self._size - first * self._rows
         chosen = sequence[..., begin : begin + n * self._size]

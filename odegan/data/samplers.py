@@ -106,7 +106,10 @@ class FunctionSampler(_InProcess):
     """Whatever a user's function draws, called once a minibatch and member."""
 
     def __init__(self, name: str, function: Function, share: Share, labels: Labels) -> None:
-        self._name, self._function, self._share, self._labels = name, function, share, labels
+        self._name = name
+        self._function = function
+        self._share = share
+        self._labels = labels
         self._key = "real" if name == "data" else name
 
     def block(self, start: int, n: int) -> Parts:
@@ -177,7 +180,9 @@ class _Items:
 
     def __init__(self, data: Any, share: Share, labels: Labels) -> None:
         cpu = torch.device("cpu")
-        self._data, self._share, self._labels = data, share, labels
+        self._data = data
+        self._share = share
+        self._labels = labels
         self._seeds = [share.seeds] if isinstance(share.seeds, int) else share.seeds
         self._rows = [Positions(len(data), share.size, share.part, seed, "data", cpu) for seed in self._seeds]
         self._fake = [Positions(len(data), share.size, share.part, seed, "fake label", cpu) for seed in self._seeds]

@@ -37,7 +37,9 @@ class Prefetched(Generic[Made]):
     """
 
     def __init__(self, make: Callable[[int], Made], workers: int, pin: bool = False) -> None:
-        self._make, self._workers, self._pin = make, workers, pin
+        self._make = make
+        self._workers = workers
+        self._pin = pin
         self._ahead: Iterator[Any] | None = None
         self._last: tuple[int | None, Any] = (None, None)
 
@@ -82,7 +84,8 @@ class Prefetched(Generic[Made]):
 
     def close(self) -> None:
         """End the workers."""
-        self._ahead, self._last = None, (None, None)
+        self._ahead = None
+        self._last = (None, None)
 
     def __enter__(self) -> Prefetched:
         """Itself."""

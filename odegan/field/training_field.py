@@ -188,7 +188,8 @@ class TrainingField:
         and recorded. Where both players have such terms, D's encloses G's.
         """
         theta_d, theta_g = self.game.split(y)
-        of_disc, of_gen = self.of_gradients["disc"], self.of_gradients["gen"]
+        of_disc = self.of_gradients["disc"]
+        of_gen = self.of_gradients["gen"]
 
         def gen_side(d: torch.Tensor) -> tuple[Players, Players, tuple[torch.Tensor, ...]]:
             """Gradients, losses and G's penalty gradient with D's parameters at d."""

@@ -97,11 +97,14 @@ def minimizing_movement(
     check_state(game, y0)
     if y0.ndim != 1 or y0.dtype != torch.float64:
         argument_error("y0", y0, f"a float64 tensor of shape ({game.n_params},)")
-    tau, steps = check_number("tau", tau, low=0.0, strict=True), check_int("steps", steps, low=1)
+    tau = check_number("tau", tau, low=0.0, strict=True)
+    steps = check_int("steps", steps, low=1)
     tolerance = check_number("tolerance", tolerance, low=0.0, strict=True)
     choose("order", order, _ORDERS)
-    scale, draw = (tau / _checked_metric(metric, y0)).sqrt(), _checked_batch(batch)
-    losses, states = _penalized(game, penalties), [y0.detach().clone()]
+    scale = (tau / _checked_metric(metric, y0)).sqrt()
+    draw = _checked_batch(batch)
+    losses = _penalized(game, penalties)
+    states = [y0.detach().clone()]
     solved: list[list[Proximal]] = []
     with torch.no_grad():
         game.check(states[0], draw(0))
@@ -132,8 +135,11 @@ def _step(
 ) -> tuple[torch.Tensor, list[Proximal]]:
     """One step from y, and both players' inner problems."""
     sequence, alternating = _ORDERS[order]
-    scales, old = game.split(scale), game.split(y)
-    seen, new, solved = list(old), list(old), {}
+    scales = game.split(scale)
+    old = game.split(y)
+    seen = list(old)
+    new = list(old)
+    solved = {}
     rest = ROUNDING * float((y / scale).norm())  # of a gradient that moves y by its rounding
     for p in sequence:
 

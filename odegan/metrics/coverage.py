@@ -56,7 +56,8 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
     if not sizes.all():
         argument_error("labels", labels.unique().tolist(), "classes 0..C-1, each present")
 
-    real, fake = real_features.double(), fake_features.double()
+    real = real_features.double()
+    fake = fake_features.double()
     covered = torch.cat([_covered(rows, real, fake, k) for rows in real.split(chunk)]).double()
     per_class = torch.bincount(labels, weights=covered) / sizes
     return Coverage(per_class, float(covered.mean()))

@@ -65,7 +65,8 @@ def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
         7.0
     """
     check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d), with n, m >= 2", least=2)
-    x, y = real.double(), fake.double()
+    x = real.double()
+    y = fake.double()
 
     def within(rows: Tensor) -> Tensor:
         kernel = _kernel(rows, rows)

@@ -50,7 +50,8 @@ def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) 
     check_int("chunk", chunk, low=1)
     if not 1 <= check_int("k", k) < len(samples):
         argument_error("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
-    points, centers = points.double(), samples.double()
+    points = points.double()
+    centers = samples.double()
     # The smallest distance of all is a sample's to itself.
     radii = torch.cat([distances(rows, centers).kthvalue(k + 1, dim=1).values for rows in centers.split(chunk)])
     radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite where too few neighbors are finite

@@ -1,4 +1,4 @@
-"""Whether a sample's output depends on the other samples of its batch."""
+"""Decide whether a sample's output depends on the other samples of its batch."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import RAISED, Trial, close
 
-POINTS = 3  # pairs of parameters and inputs that are probed
-PERTURBATION = 0.5  # of the parameters, in units of their size: a gain that starts at zero shows what is behind it
-# What rounding may change of the largest output.
+POINTS = 3  # probed pairs of parameters and inputs
+PERTURBATION = (
+    0.5  # of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling
+)
+# What rounding may change, relative to the largest output.
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def couples(module: PureModule, trial: Trial, theta: torch.Tensor, x: torch.Tensor) -> bool | None:
-    """True, False, or None: unknown.
+    """True, False, or None if unknown.
 
-    Structure first: a layer that normalizes with the statistics of its batch couples, by class or by what it calls. Then a
-    probe at x (B, ...) and at perturbed parameters and inputs, which can only add to that; in float64 where the module can.
+    A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. A probe at
+    x (B, ...) and at perturbed parameters and inputs, in float64 if the module supports it, can only add couplings.
     """
     if trial.batch_statistics or uses_batch_statistics(module.skeleton):
         return True
-    theta, x = theta.detach(), x.detach()
+    theta = theta.detach()
+    x = x.detach()
     dtype = torch.float64 if _runs(module, theta.double(), _cast(x, torch.float64)) else theta.dtype
     if dtype not in ROUNDING:
         return None
@@ -44,12 +47,13 @@ def _verdicts(module: PureModule, theta: torch.Tensor, x: torch.Tensor, rounding
     size = theta.square().mean().sqrt() + 1e-3
     for k in range(POINTS):
         point = theta + k * PERTURBATION * size * noise(theta)
-        network, state = module.plain_network(point), module.state(point)
+        network = module.plain_network(point)
+        state = module.state(point)
         yield _differs(lambda z: network(state, z), _other(x, noise), _other(x, noise), rounding)  # noqa: B023
 
 
 def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Other inputs of x's place and spread; of integers, the same in another order."""
+    """Other inputs with x's mean and spread; integers are only permuted."""
     return x + (x.std(correction=0) + 0.1) * noise(x) if x.is_floating_point() else x.roll(1, 0)
 
 
@@ -67,12 +71,12 @@ def _runs(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> bool:
 
 @torch.no_grad()
 def _differs(forward: Forward, a: torch.Tensor, b: torch.Tensor, rounding: float) -> bool | None:
-    """Whether the output on a, or on a[:1], differs from that on all of [a; b]; None where it is not finite."""
+    """Whether the output on a, or on a[:1], differs from that on [a; b]; None if the output is not finite."""
     try:
         both = forward(torch.cat([a, b]))
         if not both.isfinite().all():
             return None
         pairs = [(forward(part), both[: len(part)]) for part in (a, a[:1])]
     except RAISED:
-        return True  # it takes batches of some sizes alone
+        return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)

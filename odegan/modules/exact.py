@@ -1,4 +1,4 @@
-"""Replace torch functions that cannot be differentiated or mapped as the field needs it, wherever a network calls them."""
+"""Replace torch functions that a network calls but that lack the derivatives or the vmap support that the field needs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ EVERY_ORDER = 1_000
 
 
 class Replacement(NamedTuple):
-    """function: what is called instead, from the ``order``-th derivative on and under any transform."""
+    """function: called instead from the ``order``-th derivative on, and under any transform."""
 
     function: Function
     order: int
-    widened: bool = False  # autocast computes it in float32 and leaves it there
+    widened: bool = False  # under autocast the result is float32
 
 
 def _plain_attention(function: Function) -> Function:
-    """The same in plain products and a softmax: flash and memory-efficient attention have no second derivative."""
+    """Attention by matrix products and a softmax: the flash and memory-efficient kernels have no second derivative."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         with sdpa_kernel(SDPBackend.MATH):
@@ -36,7 +36,7 @@ def _plain_attention(function: Function) -> Function:
 
 
 def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str | None = None) -> torch.Tensor:
-    """|x_i - y_j|_p, whose own kernel has no second derivative."""
+    """|x_i - y_j|_p in elementary operations, since torch's kernel has no second derivative."""
     return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
 
 
@@ -71,17 +71,17 @@ REPLACED: dict[Function, Replacement] = {
     torch.rnn_tanh_cell: Replacement(recurrent.rnn_tanh_cell, 2),
     torch.rnn_relu_cell: Replacement(recurrent.rnn_relu_cell, 2),
 }
-# By batch statistics; the sixth argument of each says whether it does.
+# Functions that may normalize with batch statistics; the sixth argument of each says whether they do.
 BATCH_NORMS = (F.batch_norm, torch.batch_norm, torch.native_batch_norm)
 
 
 def order_of_derivatives() -> int:
-    """How often what we compute may be differentiated; ``EVERY_ORDER`` where that, or a transform, is not for us to know."""
+    """How many derivatives may be taken of the present computation; ``EVERY_ORDER`` if that cannot be known here."""
     return EVERY_ORDER if needs_transforms() else depth()
 
 
 class Exact(TorchFunctionMode):
-    """Within it, a network's calls of the functions of ``REPLACED`` go to what can be differentiated ``order`` times."""
+    """Within it, calls of functions in ``REPLACED`` go to replacements that can be differentiated ``order`` times."""
 
     def __init__(self, order: int, autocast: bool) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Exact(TorchFunctionMode):
 
 
 class Recorder(TorchFunctionMode):
-    """Within it, notes which functions of ``REPLACED`` a network calls, and whether one uses batch statistics."""
+    """Within it, record which functions in ``REPLACED`` a network calls, and whether one uses batch statistics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call ``func``, noted."""
+        """Record the call of ``func`` and make it."""
         kwargs = kwargs or {}
         if func in REPLACED:
             self.replaced.add(func)

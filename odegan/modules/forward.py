@@ -1,4 +1,4 @@
-"""How a network's forward pass is executed: in which precision and memory layout, and what is kept for the backward pass."""
+"""How a network's forward pass is executed: precision, memory layout, and activation checkpointing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HALVES = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class Written:
-    """An attribute that a forward pass writes before it reads it, and what it is put back to."""
+    """An attribute that the forward pass writes before it reads it, and the value that is restored afterwards."""
 
     part: nn.Module
     name: str
@@ -34,9 +34,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Network:
-    """What is executed: a hollow module, and the attributes that it writes.
+    """The executable form of a module: a skeleton on the meta device, and the attributes that its forward pass writes.
 
-    ``exact``: whether functions of ``exact.REPLACED`` are, where their derivatives ask for it.
+    ``exact``: whether to replace functions in ``exact.REPLACED`` when their derivatives are needed.
     """
 
     module: nn.Module
@@ -48,18 +48,17 @@ class Network:
         return _call(self, self.order(), self.module, state, *inputs)
 
     def order(self) -> int:
-        """How often the output may be differentiated; 0 where that makes no difference."""
+        """How many derivatives may be taken of the output; 0 if nothing is replaced anyway."""
         return order_of_derivatives() if self.exact else 0
 
 
 class Execution(NamedTuple):
-    """Switches that leave the mathematics as it is.
+    """Execution options that do not change the mathematics.
 
-    autocast: the precision of the networks' matrix products and convolutions; parameters, losses and the solver's arithmetic
-    keep the state's. channels_last: images and filters in that memory layout, which an ensemble's cannot have.
-    checkpointing: keep only what goes into about sqrt(n) segments of an ``nn.Sequential`` of n children (else into the
-    whole module) and compute the rest again in the backward pass; an ensemble, a compiled step and gradients through a run
-    record everything as they do without.
+    autocast: the dtype of matrix products and convolutions; parameters, losses and the solver's arithmetic keep the state's.
+    channels_last: this memory layout for images and filters; ensembles ignore it.
+    checkpointing: store only the inputs of about sqrt(n) segments of an ``nn.Sequential`` with n children (otherwise of the
+    whole module) and recompute the rest in the backward pass. Ensembles, compiled steps and gradients through a run ignore it.
     """
 
     autocast: torch.dtype | None = None
@@ -67,7 +66,7 @@ class Execution(NamedTuple):
     checkpointing: bool = False
 
     def check(self) -> Execution:
-        """The same, or ``ArgumentError``."""
+        """Return self, or raise ``ArgumentError``."""
         if self.autocast is not None and self.autocast not in _HALVES:
             argument_error("autocast", self.autocast, f"None, {' or '.join(map(str, _HALVES))}")
         for name in ("channels_last", "checkpointing"):
@@ -84,7 +83,7 @@ class Execution(NamedTuple):
         dtype = next(t.dtype for t in state.values() if t.is_floating_point())
         if layout:
             state = {name: _channels_last(t) for name, t in state.items()}
-        if self.autocast is not None:  # once an evaluation, rather than at each use
+        if self.autocast is not None:  # cast once per evaluation instead of at each use
             state = state | {name: state[name].to(self.autocast) for name in _products(network.module)}
 
         def forward(*inputs: torch.Tensor) -> torch.Tensor:
@@ -101,7 +100,7 @@ _PLAIN = Execution()
 
 
 def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
-    """The output of ``module``, the network or a child of its."""
+    """The output of ``module``, which is the network or one of its children."""
     with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if order else nullcontext():
         out = functional_call(module, state, inputs, tie_weights=False) if state else module(*inputs)
     for attribute in network.written:
@@ -110,16 +109,18 @@ def _call(network: Network, order: int, module: nn.Module, state: State, *inputs
 
 
 def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Tensor:
-    """The forward pass in segments, each of which is computed again for its backward pass.
+    """The forward pass in segments, each of which is recomputed in its backward pass.
 
-    ``order`` is that of now: a segment must compute the same when it is computed again, within a backward pass.
+    The order of derivatives is fixed now: within the backward pass it would differ, but the recomputation must not.
     """
     order = network.order()
     if type(network.module).forward is not nn.Sequential.forward:
         return _recomputed(_call, network, order, network.module, state, *inputs)
     (x,) = inputs
     children = list(network.module.named_children())
-    length = max(1, round(math.sqrt(len(children))))  # as much is kept between the segments as within one
+    length = max(
+        1, round(math.sqrt(len(children)))
+    )  # balances what is stored between segments against what is stored within one
     for start in range(0, len(children), length):
         x = _recomputed(_in_turn, network, order, children[start : start + length], state, x)
     return x
@@ -140,7 +141,7 @@ def _recomputed(run: Callable[..., torch.Tensor], *inputs: object) -> torch.Tens
 
 
 def _products(module: nn.Module) -> Iterator[str]:
-    """The parameters that autocast casts whenever they are used: those of layers whose forward pass is torch's own product."""
+    """The parameters that autocast would cast at each use: those of torch's own linear and convolution layers."""
     for path, part in module.named_modules():
         kinds = [kind for kind in type(part).__mro__ if "forward" in vars(kind)]
         if (

@@ -1,8 +1,8 @@
-"""Normalization in elementary operations, which are exact at every order of differentiation and under every transform.
+"""Normalization in elementary operations, with exact derivatives of every order under every transform.
 
-torch differentiates its fused layer, group, batch and instance norms wrongly from the third derivative on, and from the second
-through an inner vmap, silently: the saved mean and deviation count as constants (pytorch issues 175754 and 186256). Each
-function here takes what torch's function of its name takes.
+torch's fused layer, group, batch and instance norms silently give wrong third derivatives, and wrong second ones through an
+inner vmap, because the saved mean and deviation count as constants (pytorch issues 175754 and 186256). Each function here has
+the signature of torch's function of the same name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) over the last dimensions, those of ``normalized_shape``, then weight and bias."""
+    """(x - mean) / sqrt(var + eps) over the last dimensions, given by ``normalized_shape``, then weight and bias."""
     axes = tuple(range(-len(normalized_shape), 0))
     return _affine(_standardized(input, axes, eps), weight, bias).to(input.dtype)
 
@@ -46,7 +46,7 @@ def group_norm(
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Tensor:
-    """Of x (B, C, ...), over the channels of each group and all places; weight and bias (C,)."""
+    """Normalize x (B, C, ...) over each group's channels and all positions; weight and bias are (C,)."""
     grouped = input.reshape(input.shape[0], num_groups, -1)
     out = _standardized(grouped, (-1,), eps).reshape(input.shape)
     return _affine(out, *_by_channel(input, weight, bias)).to(input.dtype)
@@ -62,7 +62,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Of x (B, C, ...), with the batch's statistics in training, else with the running ones; none are updated."""
+    """Normalize x (B, C, ...) with batch statistics if ``training``, else with the running ones, which are never updated."""
     if training or running_mean is None or running_var is None:
         out = _standardized(input, (0, *range(2, input.ndim)), eps)
     else:
@@ -80,7 +80,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Of x (B, C, ...), over each sample's places, or with the running statistics; none are updated."""
+    """Normalize x (B, C, ...) over each sample's positions, or with the running statistics, which are never updated."""
     if use_input_stats or running_mean is None or running_var is None:
         out = _standardized(input, tuple(range(2, input.ndim)), eps)
     else:
@@ -113,5 +113,5 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """In float32 at least, as torch's kernels accumulate."""
+    """x in float32 at least, the precision in which torch's kernels accumulate."""
     return x.float() if x.dtype in _HALVES else x

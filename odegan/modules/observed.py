@@ -1,4 +1,4 @@
-"""What a forward pass does besides computing its output: attributes that it writes, random numbers that it draws."""
+"""Detect the side effects of a forward pass: attributes that it writes, random numbers that it draws."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ Key = tuple[str, str]  # the path of a submodule, and the name of an attribute
 
 
 class _Kept(NamedTuple):
-    value: object  # containers are copied: what is put into one shows
-    versions: tuple[int, ...]  # a tensor's moves when it is written to
+    value: object  # containers are copied, so that later insertions show
+    versions: tuple[int, ...]  # in-place writes increase a tensor's version
     content: object  # clones of the tensors
 
 
 class Attributes:
-    """The plain attributes of a module and its submodules, as they are now."""
+    """A snapshot of the attributes of a module and its submodules that are not parameters, buffers or submodules."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._kept = {(path, name): _kept(value) for path, _, name, value in attributes(module)}
 
     def changed(self) -> list[Key]:
-        """The attributes that are new, or other ones than they were, or written to."""
+        """The attributes that are new, were replaced, or were written in place."""
         now = {(path, name): value for path, _, name, value in attributes(self._module)}
         return [key for key, value in now.items() if key not in self._kept or not _untouched(self._kept[key], value)]
 
     def past(self, key: Key) -> object:
-        """What an attribute was; None where there was none."""
+        """The old value of an attribute; None if there was none."""
         return self._kept[key].content if key in self._kept else None
 
     def put_back(self) -> None:
-        """Undo what changed."""
+        """Restore the snapshot."""
         for path, name in self.changed():
             part = self._module.get_submodule(path)
             if (path, name) in self._kept:
@@ -59,7 +59,8 @@ def _versions(value: object) -> tuple[int, ...]:
 
 
 def _untouched(kept: _Kept, value: object) -> bool:
-    old, new = tree_leaves(kept.value), tree_leaves(value)
+    old = tree_leaves(kept.value)
+    new = tree_leaves(value)
     return len(old) == len(new) and kept.versions == _versions(value) and all(map(_identical, old, new))
 
 
@@ -68,7 +69,7 @@ def _identical(a: object, b: object) -> bool:
         return a is b
     try:
         return type(a) is type(b) and bool(a == b)
-    except (TypeError, ValueError, RuntimeError):  # of an array, say
+    except (TypeError, ValueError, RuntimeError):  # raised by arrays, for example
         return False
 
 
@@ -77,10 +78,10 @@ class DrawsRandomNumbers(Exception):
 
 
 class Watch:
-    """The submodule that runs: within ``with``, ``path`` is the innermost one's, that of one that failed included.
+    """Track which submodule runs: within ``with``, ``path`` is the path of the innermost one that runs or failed.
 
     Raises:
-        DrawsRandomNumbers: by the innermost submodule that did.
+        DrawsRandomNumbers: a submodule drew random numbers; the innermost one raises it.
     """
 
     def __init__(self, module: nn.Module, like: torch.Tensor) -> None:
@@ -90,14 +91,14 @@ class Watch:
 
     @property
     def place(self) -> str:
-        """Class and path of the innermost submodule that runs or failed."""
+        """Class and path of that submodule."""
         if not self._running:
             return ""
         path, part, _ = self._running[-1]
         return f"{type(part).__name__} at {path or 'the top'!r}"
 
     def __enter__(self) -> Watch:
-        """Hook into every submodule."""
+        """Register hooks on every submodule."""
         self._handles = []
         for path, part in self._module.named_modules():
             self._handles.append(part.register_forward_pre_hook(self._enter(path), prepend=True))
@@ -105,7 +106,7 @@ class Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Take the hooks away."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
@@ -120,7 +121,7 @@ class Watch:
 
 
 def random_states(like: torch.Tensor) -> tuple[object, ...]:
-    """The states of the global generators that a forward pass on this device may draw from."""
+    """The states of all global generators that a forward pass on this device may use."""
     device = (torch.cuda.get_rng_state(like.device),) if like.is_cuda else ()
     numpy = np.random.get_state(legacy=False)["state"]
     return (
@@ -138,8 +139,9 @@ def _same_state(a: object, b: object) -> bool:
 
 @contextmanager
 def forked(like: torch.Tensor) -> Iterator[None]:
-    """Within it, every global generator may be drawn from; they are put back."""
-    python, numpy = random.getstate(), np.random.get_state()
+    """Restore all global generators on exit."""
+    python = random.getstate()
+    numpy = np.random.get_state()
     with torch.random.fork_rng([like.device] if like.is_cuda else []):
         try:
             yield

@@ -1,4 +1,4 @@
-"""Recurrent networks in elementary operations; each function takes what torch's function of its name takes."""
+"""Recurrent networks in elementary operations; each function has the signature of torch's function of the same name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lstm_cell(
     b_hh: Tensor | None = None,
     w_hr: Tensor | None = None,
 ) -> States:
-    """(h, c) -> (o tanh c', c'), c' = f c + i g, with the gates (i, f, g, o) in this order; w_hr projects the new h."""
+    """(h, c) -> (o tanh c', c'), c' = f c + i g, with the gates in the order (i, f, g, o); w_hr projects the new h."""
     i, f, g, o = (linear(x, w_ih, b_ih) + linear(hx[0], w_hh, b_hh)).chunk(4, -1)
     c = f.sigmoid() * hx[1] + i.sigmoid() * g.tanh()
     h = o.sigmoid() * c.tanh()
@@ -32,7 +32,7 @@ def lstm_cell(
 def gru_cell(
     x: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None
 ) -> Tensor:
-    """h -> (1 - z) n + z h, n = tanh(W x + r (U h)), with the gates (r, z, n) in this order."""
+    """h -> (1 - z) n + z h, n = tanh(W x + r (U h)), with the gates in the order (r, z, n)."""
     r_x, z_x, n_x = linear(x, w_ih, b_ih).chunk(3, -1)
     r_h, z_h, n_h = linear(hx, w_hh, b_hh).chunk(3, -1)
     n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
@@ -58,7 +58,7 @@ def _only(cell: Callable[..., Tensor]) -> Step:
 
 
 def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
-    """The recurrent layers of which ``step`` is one step; sequences that are packed stay with torch's own function."""
+    """Recurrent layers with the given step; packed sequences go to torch's own function."""
 
     def run(x: Tensor, hx: Any, weights: Any, has_biases: Any, num_layers: Any, *rest: Any) -> Any:
         if isinstance(hx, Tensor) and not hx.is_floating_point():  # the batch sizes of a packed sequence

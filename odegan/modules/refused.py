@@ -1,4 +1,4 @@
-"""Modules that are refused for what they are, each with its remedy; what they do is found out by a trial, see ``validate``."""
+"""Modules refused because of their class, each with a remedy. ``validate`` refuses those that misbehave in a trial run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _complex(name: str, part: Any) -> bool:
     return any(p.is_complex() for p in part.parameters(recurse=False))
 
 
-# Who is refused, and the end of the sentence "ROLE: got CLASS at PATH; ...".
+# What is refused, and the end of the sentence "ROLE: got CLASS at PATH; ...".
 REFUSED: list[tuple[Callable[[str, Any], bool], str]] = [
     (lambda name, part: isinstance(part, torch.jit.ScriptModule), "it must be the module from before torch.jit"),
     (lambda name, part: isinstance(part, _WRAPPERS), "it must be the module inside it, its .module"),
@@ -58,7 +58,7 @@ REFUSED: list[tuple[Callable[[str, Any], bool], str]] = [
 
 
 def refuse(module: Any, role: str) -> None:
-    """Refuse what cannot be a pure function of its parameters, in one line with its path and the remedy."""
+    """Refuse a module that cannot be a pure function of its parameters; the message gives the path and a remedy."""
     if not isinstance(module, nn.Module):
         argument_error(role, module, "a torch.nn.Module")
     for name, part in module.named_modules():

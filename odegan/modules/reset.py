@@ -1,4 +1,4 @@
-"""A fresh initialization of a module: every layer's own, then the user's, through whatever computes its weights from others."""
+"""Fresh initialization of a module: each layer's own, then the user's, also through parametrizations and pruning."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Initialize = Callable[[nn.Module], None]
 
 
 def redraw(module: nn.Module, role: str, init: Initialize | None) -> None:
-    """Draw the trainable parameters of ``module`` afresh, from torch's global generator (the caller forks it).
+    """Draw the trainable parameters of ``module`` anew from torch's global generator, which the caller forks.
 
-    Layers are drawn as they would be without parametrizations and pruning, since a weight that is computed from others
-    cannot be written to: each then gets those others from what was drawn.
+    A weight that is computed from others cannot be written, so layers are drawn as if they had no parametrization or pruning,
+    and the drawn weight is then assigned through these.
 
     Raises:
-        ArgumentError: a parameter that no ``reset_parameters()``, nor ``init``, draws.
+        ArgumentError: neither a ``reset_parameters()`` nor ``init`` draws some parameter.
     """
     plain = _without_parametrizations(copy.deepcopy(module))
     for parameter in plain.parameters():
         if parameter.requires_grad and parameter.is_floating_point():
-            parameter.detach().fill_(math.nan)  # what is not drawn stays so
+            parameter.detach().fill_(math.nan)  # marks what is not drawn
     plain.apply(_reset)
     if init is not None:
         plain.apply(init)
@@ -49,11 +49,11 @@ def _reset(part: Any) -> None:
         if reset is not None:
             reset()
     except AttributeError:
-        pass  # a weight that a hook computes; what this leaves undrawn is found
+        pass  # a weight computed by a hook; whatever stays undrawn is reported later
 
 
 def computed_weights(part: nn.Module) -> Iterator[str]:
-    """The names of weights of ``part`` that parametrizations or pruning compute from other parameters."""
+    """The names of the weights of ``part`` that parametrizations or pruning compute from other parameters."""
     if parametrize.is_parametrized(part):
         yield from part.parametrizations  # type: ignore[misc]
     for hook in part._forward_pre_hooks.values():
@@ -62,10 +62,10 @@ def computed_weights(part: nn.Module) -> Iterator[str]:
 
 
 def _without_parametrizations(module: nn.Module) -> nn.Module:
-    """The same with parametrized and pruned weights as parameters of their own.
+    """A copy with parametrized and pruned weights turned into ordinary parameters.
 
-    Put together by hand: torch's remove_parametrizations also takes the attribute from the class, which copies share
-    with the user's own module.
+    torch's remove_parametrizations would also delete the attribute from the class, which the copy shares with the user's
+    module.
     """
     for part in list(module.modules()):
         weights = {name: _plain_weight(part, name) for name in computed_weights(part)}
@@ -88,7 +88,7 @@ def _plain_weight(part: Any, name: str) -> nn.Parameter:
 
 @torch.no_grad()
 def _take_over(module: nn.Module, plain: nn.Module, role: str) -> None:
-    """Give ``module`` the values of its plain copy, through its parametrizations."""
+    """Assign the values of the plain copy to ``module``, through its parametrizations."""
     drawn = dict(plain.named_parameters(remove_duplicate=False))
     for path, part in module.named_modules():
         if isinstance(part, parametrize.ParametrizationList):

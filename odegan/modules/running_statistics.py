@@ -1,4 +1,4 @@
-"""Which statistics a network's normalization uses, and where the running ones of an exported network come from."""
+"""Choose the statistics that a network's normalization uses, and estimate the running ones of an exported network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 
 def use_batch_statistics(module: nn.Module) -> nn.Module:
-    """Make every norm of ``module`` in train mode use the statistics of what it sees from now on; returns the module.
+    """Make every norm of ``module`` in train mode use batch statistics and track none; return the module.
 
-    A norm in eval mode goes on using its running statistics.
+    A norm in eval mode keeps using its running statistics.
     """
     for norm in _norms(module):
         if norm.training:
@@ -25,7 +25,7 @@ def use_batch_statistics(module: nn.Module) -> nn.Module:
 
 
 def uses_batch_statistics(module: nn.Module) -> bool:
-    """Whether a batch norm of ``module`` normalizes with the statistics of its batch."""
+    """Whether a batch norm of ``module`` normalizes with batch statistics."""
     norms = (norm for norm in _norms(module) if isinstance(norm, _BatchNorm))
     return any(norm.training or norm.running_mean is None for norm in norms)
 
@@ -33,9 +33,9 @@ def uses_batch_statistics(module: nn.Module) -> bool:
 def estimate_both(
     generator: nn.Module, discriminator: nn.Module, batches: Sequence[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
-    """Set the running statistics of norms in train mode to averages over (real, latent).
+    """Set the running statistics of norms in train mode to averages over batches (real, latent).
 
-    The discriminator's are of the real and of the generated samples.
+    The discriminator's are averages over the real and the generated samples.
     """
     modes = {part: part.training for part in chain(generator.modules(), discriminator.modules())}
     judged = any(_estimated(discriminator))
@@ -49,12 +49,12 @@ def estimate_both(
 
 @torch.no_grad()
 def _estimate(module: nn.Module, inputs: Sequence[torch.Tensor], keep: bool = False) -> list[torch.Tensor]:
-    """Plain averages over the inputs; returns the outputs under batch statistics, if they are to be kept."""
+    """Average the statistics over the inputs with equal weights; return the outputs if ``keep``."""
     norms = list(_estimated(module))
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average
+        norm.momentum = None  # equal weights
     outputs = []
     for x in inputs:
         out = module(x)

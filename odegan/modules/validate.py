@@ -1,4 +1,4 @@
-"""What is found out about a module by running it once, before a run starts."""
+"""Check a module by running it before a run starts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from odegan.modules.pure_module import PureModule
 from odegan.utils.checks import ArgumentError, one_line
 
 What = Literal["latents", "samples"]
-# What torch, or a user's forward pass, raises about inputs that do not fit.
+# What torch or a user's forward pass may raise for unsuitable inputs.
 RAISED = (RuntimeError, IndexError, ValueError, TypeError, KeyError, AttributeError, AssertionError)
-# What torch says, in part, and what that means here.
+# Fragments of torch's messages, and what they mean here.
 MEANINGS = {
     "device meta": "it reads a parameter or buffer under another name than its own, as from a list, a closure, or a call of "
     "checkpoint() in its forward pass; gan(checkpointing=True) does what the last does",
@@ -30,7 +30,7 @@ MEANINGS = {
     "inplace arithmetic": "it writes into a tensor that it made itself; use torch.stack or torch.cat",
     "dynamic shape": "it indexes with a mask; use torch.where",
 }
-SAME = 1e-3  # relative: what two passes may differ by, where kernels add in no fixed order
+SAME = 1e-3  # largest relative difference of two passes, since some kernels add in no fixed order
 
 
 class CannotTakeError(ArgumentError):
@@ -38,8 +38,13 @@ class CannotTakeError(ArgumentError):
 
 
 class Trial(NamedTuple):
-    """output: of the forward pass; replaced: whether it calls a function of ``exact.REPLACED``; batch_statistics: whether one
-    that normalizes with the statistics of its batch; written: attributes it writes, with what they were before.
+    """What a trial run of a module has shown.
+
+    Attributes:
+        output: of the forward pass.
+        replaced: whether it calls a function in ``exact.REPLACED``.
+        batch_statistics: whether it calls a function that normalizes with batch statistics.
+        written: the attributes that it writes, with their previous values.
     """
 
     output: torch.Tensor
@@ -49,19 +54,20 @@ class Trial(NamedTuple):
 
 
 def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) -> Trial:
-    """The module's forward pass on x, refused where it is no function of theta and x or leaves something else changed.
+    """Run the module on x, and refuse it if its output is not a function of theta and x or if it has other side effects.
 
     Args:
         module: the module.
         theta: (n,).
         x: (B, ...).
-        what: x is, for the message when the module cannot take it: "latents" or "samples".
+        what: the kind of x, "latents" or "samples", for messages.
 
     Raises:
-        ArgumentError: it cannot take x, draws random numbers, writes to a parameter, a buffer, its input or what it reads
-            later, returns something else than one tensor, or computes with parameters that are not its own.
+        ArgumentError: the module does not accept x, draws random numbers, writes to a parameter, a buffer, its input or an
+            attribute that it reads later, does not return one tensor, or uses parameters that are not its own.
     """
-    theta, x = theta.detach(), x.detach()
+    theta = theta.detach()
+    x = x.detach()
     network = module.plain_network(theta)
     state = {name: tensor.clone() for name, tensor in module.state(theta).items()}
     before = {name: tensor.clone() for name, tensor in state.items()}
@@ -85,7 +91,7 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) 
 
 
 def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
-    """Whether two results agree to a part of their size, one for all of their entries; nan and nan do."""
+    """Whether max |a - b| <= relative * max |b|, where nan equals nan."""
     if a.shape != b.shape or not a.numel():
         return a.shape == b.shape
     a, b = (torch.nan_to_num(tensor.detach().double()) for tensor in (a, b))
@@ -93,14 +99,14 @@ def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """What an error of torch's means for a module, in one line."""
+    """What a torch error means for a module, in one line."""
     said = " ".join(str(error).split())
     return next((text for part, text in MEANINGS.items() if part in said), one_line(error) or type(error).__name__)
 
 
 @contextmanager
 def one_line_errors(what: str) -> Iterator[None]:
-    """Within it, what torch raises becomes an ``ArgumentError`` that begins with ``what``."""
+    """Within it, errors of torch become an ``ArgumentError`` that begins with ``what``."""
     try:
         yield
     except ArgumentError:
@@ -160,7 +166,7 @@ def _check_unchanged(role: str, before: State, state: State, given: torch.Tensor
 
 
 def _writable(role: str, changed: list[Key], network: Network) -> list[Key]:
-    """The attributes that a pass changed, refused where that is anything but a tensor of floating-point numbers."""
+    """The attributes that a pass changed, refused unless they consist of floating-point tensors."""
     for path, name in changed:
         leaves = tree_leaves(getattr(network.module.get_submodule(path), name))
         if not all(isinstance(leaf, torch.Tensor) and leaf.is_floating_point() for leaf in leaves):
@@ -172,7 +178,7 @@ def _writable(role: str, changed: list[Key], network: Network) -> list[Key]:
 
 
 def _poisoned(role: str, network: Network, state: State, x: torch.Tensor, written: list[Key]) -> torch.Tensor:
-    """The output of a second pass, which finds NaN in what the first one wrote."""
+    """The output of a second pass with NaN in the attributes that the first one wrote, to see whether it reads them."""
     for path, name in written:
         part = network.module.get_submodule(path)
         setattr(part, name, tree_map_only(torch.Tensor, lambda t: torch.full_like(t, math.nan), getattr(part, name)))
@@ -187,5 +193,5 @@ def _poisoned(role: str, network: Network, state: State, x: torch.Tensor, writte
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Equal, or both not a number."""
+    """Whether all entries are equal, or both nan."""
     return bool(((a == b) | ((a != a) & (b != b))).all())

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 import torch
 
-ALIGNMENT = 64  # bytes: what kernels for vectors of memory, and channels-last convolutions, may assume
+ALIGNMENT = 64  # bytes; vectorized kernels and channels-last convolutions may assume it
 
 
 def on_accelerator(device: torch.device) -> bool:
-    """Whether kernels of this device need views that are aligned."""
+    """Whether this device's kernels need aligned views."""
     return device.type != "cpu"
 
 
 def pieces(theta: torch.Tensor, sizes: Sequence[int], aligned: bool) -> Sequence[torch.Tensor]:
-    """theta (n,) -> its consecutive pieces; ``aligned``: of one padded copy in which each starts at a multiple of 64 bytes."""
+    """theta (n,) -> consecutive views of these sizes; ``aligned``: views of a padded copy, each starting at a multiple of 64
+    bytes.
+    """
     own = theta.split(list(sizes))
     if not aligned:
         return own
     step = ALIGNMENT // theta.element_size()
-    padded, starts, end = [], [], 0
+    padded = []
+    starts = []
+    end = 0
     for piece, size in zip(own, sizes, strict=True):
         gap = -size % step
         padded += [piece, theta.new_zeros(gap)] if gap else [piece]

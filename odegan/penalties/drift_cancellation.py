@@ -58,7 +58,8 @@ def drift_cancellation(
         def gen_in_disc(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
             return gradient_and_value(lambda d: game.gen_loss(d, theta_g, batch), theta_d)[0]
 
-        grad_d, grad_g = partial(game.player_gradient, "disc"), partial(game.player_gradient, "gen")
+        grad_d = partial(game.player_gradient, "disc")
+        grad_g = partial(game.player_gradient, "gen")
         disc = _term(grad_d, disc_in_gen, grad_g, rate_d, rate_g)
         gen = _term(grad_g, gen_in_disc, grad_d, rate_g, rate_d)
         return disc, gen

@@ -66,7 +66,8 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
                 of_part=of_part,
             )
 
-        grad_d, grad_g = partial(game.player_gradient, "disc"), partial(game.player_gradient, "gen")
+        grad_d = partial(game.player_gradient, "disc")
+        grad_g = partial(game.player_gradient, "gen")
         return half_norm(grad_g), half_norm(grad_d)
 
     return Penalty("jare", checked_weight(weight), terms, {"chunks": chunks, "unbiased": unbiased})

@@ -32,7 +32,8 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
         check_critic(game, "wgan_gp", "fake")
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
-            real, fake = game.real(batch), game.fake(theta_g, batch)
+            real = game.real(batch)
+            fake = game.fake(theta_g, batch)
             u = _mixing(batch, real)
             gradient = input_gradient(game, theta_d, batch, u * real + (1 - u) * fake)
             if center == 0:

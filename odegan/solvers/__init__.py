@@ -1,6 +1,4 @@
-"""Solvers by name: Runge-Kutta and Adams methods of torchdiffeq, solvers of your own, and the optimizers that GANs are usually
-trained with.
-"""
+"""Solvers by name: torchdiffeq's Runge-Kutta and Adams methods, your own tableaus, and the usual optimizers of GANs."""
 
 from odegan.solvers.adaptive import AdaptiveResult, adaptive_solve, explain_failure
 from odegan.solvers.baselines import BASELINES

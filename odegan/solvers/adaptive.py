@@ -1,4 +1,4 @@
-"""An adaptive solver over one interval: it ends exactly on the interval's end and evaluates nothing beyond it."""
+"""An adaptive solver over one interval: its last step ends exactly at the end, and it evaluates nothing beyond."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from odegan.solvers.torchdiffeq_backend import as_function, solver_class
 
 
 class AdaptiveResult(NamedTuple):
-    """states: at the times reached, the first being the start; (t, y): the last accepted step's end; proposed: the step
-    for what follows, the last one not cut off by the end; failure: torchdiffeq's complaint, or None.
+    """The result of an adaptive solve.
+
+    Attributes:
+        states: at the times reached, the first of which is the start.
+        t, y: the end of the last accepted step.
+        proposed: the step size to continue with, proposed before any truncation at the interval's end.
+        failure: torchdiffeq's error, or None.
     """
 
     states: list[torch.Tensor]
@@ -24,14 +29,15 @@ class AdaptiveResult(NamedTuple):
 def adaptive_solve(
     name: str, func: Any, y0: torch.Tensor, times: torch.Tensor, rtol: Any, atol: Any, options: dict[str, Any]
 ) -> AdaptiveResult:
-    """Integrate over times (T,) float64, ending exactly on times[-1] and evaluating nothing beyond it.
+    """Integrate over times (T,) float64, ending exactly at times[-1] without an evaluation beyond it.
 
-    ``func`` carries torchdiffeq's callbacks; func.proposed holds the step last proposed, before any truncation.
+    ``func`` carries torchdiffeq's callbacks; func.proposed holds the last proposed step, before any truncation.
     """
-    # torchdiffeq guesses its first step by an evaluation that may lie beyond the end.
+    # torchdiffeq's guess of the first step evaluates the field at a time that may lie beyond the end.
     within = as_function(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y), func)
     solver: Any = solver_class(name)(func=within, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
-    states, failure = [y0], None
+    states = [y0]
+    failure = None
     try:
         solver._before_integrate(times)
         for t in times[1:]:
@@ -45,7 +51,7 @@ def adaptive_solve(
 
 
 def explain_failure(error: AssertionError) -> str:
-    """What torchdiffeq's assertion means where it means a non-finite field; every other is raised again."""
+    """Translate the assertions by which torchdiffeq reports a non-finite field; raise all others again."""
     text = str(error)
     if "max_num_steps" in text:
         raise RuntimeError(f"options max_num_steps: {text}; allow more steps or loosen rtol and atol") from error

@@ -1,6 +1,6 @@
-"""The facts of a class of torchdiffeq's, read off its structure or measured on a problem with a known solution.
+"""The facts about a torchdiffeq solver class, read off its structure or measured on a problem with a known solution.
 
-So every solver of every release is known: torchdiffeq's table is not repeated here.
+Measuring covers the solvers of every torchdiffeq release without repeating its table here.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from odegan.solvers.torchdiffeq_backend import (
 
 _GIVEN = {"self", "func", "y0", "rtol", "atol", "step_size", "implicit", "kwargs", "unused_kwargs"}
 _GRIDS = (4, 8, 16, 32)  # steps over [0, 1]
-_ROUNDING = 1e-9  # errors below it say nothing: implicit methods iterate to about 1e-8 only
+_ROUNDING = 1e-9  # smaller errors are noise: implicit methods iterate only to about 1e-8
 _STEPS = 8  # enough for torchdiffeq's Adams methods to leave their Runge-Kutta start
 
 
 def first_stage_weight(name: str) -> float:
-    """b_1 of a fixed-step solver, read off one step of size 1 in which only the first stage is not zero."""
+    """b_1 of a fixed-step solver, measured by one step of size 1 on a field that is nonzero at the first stage only."""
     calls: list[int] = []
 
     def first_only(t: Scalar, y: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ def first_stage_weight(name: str) -> float:
 
 @functools.cache
 def facts_of(name: str, cls: type, remarks: str) -> Solver:
-    """The facts of one solver class."""
+    """The facts about one solver class."""
     known = Solver(name, None, None, remarks=remarks, options=_options(cls))
     with torch.no_grad():
         return _with_facts(known, cls)
@@ -63,7 +63,7 @@ def _with_facts(known: Solver, cls: type) -> Solver:
         return replace(known, order=_claimed(cls), adaptive=True, opaque=True)
     try:
         trial = _trial(cls)
-    except Exception:  # a frame that we do not know: one call of torchdiffeq is all that is safe
+    except Exception:  # an unknown kind of solver: only a single call of odeint is safe
         return replace(known, order=_claimed(cls), multistep=True)
     if trial.multistep:
         return replace(known, multistep=True)
@@ -76,13 +76,13 @@ def _claimed(cls: type) -> int | None:
 
 
 def _options(cls: type) -> tuple[str, ...]:
-    """The keyword arguments of the class and its bases, which hand on what they do not know."""
+    """The keyword arguments of the class and of its bases, to which it passes unknown ones."""
     parameters = (inspect.signature(base).parameters for base in cls.__mro__ if "__init__" in vars(base))
     return tuple(name for name in dict.fromkeys(itertools.chain(*parameters)) if name not in _GIVEN)
 
 
 def _slope(t: Scalar, y: torch.Tensor) -> torch.Tensor:
-    """y' = y^2 cos t, nonlinear and dependent on time; y(0) = 1/2 gives y = 1 / (2 - sin t)."""
+    """y' = y^2 cos t, nonlinear and time-dependent; with y(0) = 1/2 the solution is y = 1 / (2 - sin t)."""
     return y**2 * torch.cos(torch.as_tensor(t, dtype=torch.float64, device="cpu"))
 
 
@@ -95,25 +95,26 @@ def _time(value: float) -> torch.Tensor:
 
 
 class _Trial(NamedTuple):
-    """evaluations: of one step, None where they vary; multistep: whether a step depends on those before."""
+    """evaluations: per step, None if they vary; multistep: whether a step depends on earlier ones."""
 
     evaluations: int | None
     multistep: bool
 
 
 def _trial(cls: type) -> _Trial:
-    """Steps of one solver object beside the same steps of fresh ones."""
+    """Compare the steps of one solver object with the same steps of fresh objects, which have no history."""
     calls: list[int] = [0]
 
     def counted(t: Scalar, y: torch.Tensor) -> torch.Tensor:
         calls[-1] += 1
         return _slope(t, y)
 
-    y, h = _start(), _time(1 / _STEPS)
+    y = _start()
+    h = _time(1 / _STEPS)
     lasting = step_function(cls, {}, state=y)
     multistep = False
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of iterations that did not converge
+        warnings.simplefilter("ignore")  # about implicit iterations that did not converge
         for k in range(_STEPS):
             fresh = step_function(cls, {}, state=y)(ignoring_perturb(_slope), k * h, h, y)
             y = lasting(ignoring_perturb(counted), k * h, h, y)
@@ -124,7 +125,7 @@ def _trial(cls: type) -> _Trial:
 
 
 def _measured_order(cls: type) -> int | None:
-    """The slope of log error on log step between the two finest grids whose errors are above rounding."""
+    """The slope of log error against log step between the two finest grids whose errors exceed rounding."""
     errors = [_error(cls, n) for n in _GRIDS]
     pairs = [(a, b) for a, b in itertools.pairwise(errors) if min(a, b) > _ROUNDING and math.isfinite(max(a, b))]
     if not pairs:
@@ -134,7 +135,8 @@ def _measured_order(cls: type) -> int | None:
 
 
 def _error(cls: type, steps: int) -> float:
-    y, h = _start(), _time(1 / steps)
+    y = _start()
+    h = _time(1 / steps)
     step = step_function(cls, {}, state=y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -21,9 +21,9 @@ def adam(
     disc_steps: int = 1,
     rates: Rates = (1.0, 1.0),
 ) -> Step:
-    """Adam (Kingma and Ba 2015, algorithm 1) on the gradient -v: torch.optim.Adam's arithmetic.
+    """Adam (Kingma and Ba 2015, algorithm 1) on the gradient -v, with torch.optim.Adam's arithmetic.
 
-    The learning rate of player p is h rates[p]: two time scales as Heusel et al. (2017) have them.
+    The learning rate of player p is h rates[p], which gives the two-time-scale rule of Heusel et al. (2017).
     """
     if (
         not isinstance(betas, tuple | list)
@@ -50,7 +50,7 @@ def rmsprop(
     disc_steps: int = 1,
     rates: Rates = (1.0, 1.0),
 ) -> Step:
-    """RMSProp (Hinton 2012) on the gradient -v: torch.optim.RMSprop's arithmetic.
+    """RMSProp (Hinton 2012) on the gradient -v, with torch.optim.RMSprop's arithmetic.
 
     The learning rate of player p is h rates[p].
     """
@@ -67,7 +67,8 @@ def rmsprop(
 
 def _root(x: torch.Tensor) -> torch.Tensor:
     """The square root of x >= 0, with derivative 0 at 0."""
-    # Where a unit is dead x is 0: the infinite slope of its root times the zero slope of x would be NaN, even behind a where.
+    # For a dead unit x is 0, and the root's infinite slope times x's zero slope would be NaN, even in an unselected branch of
+    # where.
     at_zero = x == 0
     return torch.where(at_zero, 0.0, torch.where(at_zero, 1.0, x).sqrt())
 
@@ -94,10 +95,10 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
 
 
 def part_of_memory(memory: Memory, prefix: str) -> Memory:
-    """One player's memory, without the prefix of its names."""
+    """One player's memory, with the prefix removed from its names."""
     return {key.removeprefix(prefix): value for key, value in memory.items() if key.startswith(prefix)}
 
 
 def named_memory(memory: Memory, prefix: str) -> Memory:
-    """One player's memory, with a prefix to its names."""
+    """One player's memory, with a prefix added to its names."""
     return {prefix + key: value for key, value in memory.items()}

@@ -13,14 +13,14 @@ from typing import TypeAlias
 import numpy as np
 
 HIGHEST = 10  # there are 1,205 trees of up to ten nodes
-TOLERANCE = 1e-9  # coefficients typed with ten digits pass; a wrong one misses by far more
+TOLERANCE = 1e-9  # admits coefficients given to ten digits; a wrong coefficient misses by far more
 
 Tree: TypeAlias = "tuple[Tree, ...]"
 
 
 @functools.cache
 def trees(nodes: int) -> frozenset[Tree]:
-    """The rooted trees of so many nodes: 1, 1, 2, 4, 9, 20, 48, ...
+    """All rooted trees with this number of nodes; there are 1, 1, 2, 4, 9, 20, 48, ...
 
     Examples:
         >>> [len(trees(n)) for n in range(1, 8)]
@@ -32,12 +32,12 @@ def trees(nodes: int) -> frozenset[Tree]:
 
 
 def defect(a: np.ndarray, b: np.ndarray, order: int) -> float:
-    """By how much the worst of the conditions of this order is missed; a (s, s), b (s,)."""
+    """The largest defect among the conditions of exactly this order, for a (s, s) and b (s,)."""
     return max(abs(float(b @ _weight(tree, a)) - 1 / _density(tree)) for tree in trees(order))
 
 
 def order_of(a: np.ndarray, b: np.ndarray) -> int:
-    """The largest p up to which every order condition holds; an explicit method of s stages has at most order s.
+    """The largest p such that every order condition up to p holds; at most s for an explicit method with s stages.
 
     Examples:
         >>> order_of(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([0.5, 0.5]))

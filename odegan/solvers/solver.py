@@ -1,4 +1,4 @@
-"""``Solver``: the facts of one solver, on which every decision about it rests."""
+"""``Solver``: the facts about one solver, on which every decision about it is based."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Solver:
-    """The facts of one solver.
+    """The facts about one solver.
 
     Attributes:
-        name: what ``solver=`` takes.
-        order: of its global error; None where it has none in the usual sense, or where it is not known.
-        stages: minibatches that one (attempted) step reads where every stage has its own; None where that varies.
-        adaptive: it chooses its own steps.
+        name: the value of ``solver=``.
+        order: of its global error; None if it has none in the usual sense, or if it is unknown.
+        stages: minibatches that one (attempted) step reads with ``refresh="stage"``; None if that varies.
+        adaptive: whether it chooses its own steps.
         remarks: one line for the table.
-        options: the names that ``options=`` takes.
-        torchdiffeq: it runs in torchdiffeq's frame; the others are the optimizers of ``odegan.solvers.baselines``.
-        multistep: its step depends on the steps before.
-        carries_stage: it reuses an evaluation that the step before made elsewhere than at this step's start.
-        opaque: it steps out of sight: nothing is called back between its steps.
-        in_turn: it moves the players one after the other.
-        normalizes: it divides every parameter's step by the size of its own gradients.
+        options: the names that ``options=`` accepts.
+        torchdiffeq: whether torchdiffeq runs it; the others are the optimizers of ``odegan.solvers.baselines``.
+        multistep: whether its step depends on earlier steps.
+        carries_stage: whether it reuses an evaluation of the previous step that was not made at the new step's start.
+        opaque: whether its steps are hidden, without a callback between them.
+        in_turn: whether it updates the players one after the other.
+        normalizes: whether it divides every parameter's step by the size of its own gradients.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Solver:
 
     @property
     def one_step(self) -> bool:
-        """Whether minibatches may change between its steps: no history of the field is kept."""
+        """Whether minibatches may change between its steps, because it keeps no history of the field."""
         return not (self.multistep or self.opaque)
 
     @property
     def fixed_one_step(self) -> bool:
-        """Whether it has a Runge-Kutta map (f, t, h, y) -> y1."""
+        """Whether its step is a Runge-Kutta map (f, t, h, y) -> y1."""
         return self.torchdiffeq and self.one_step and not self.adaptive
 
     @property
     def implicit(self) -> bool:
-        """Whether it solves equations within a step: how often it evaluates the field varies."""
+        """Whether it solves equations within a step, so that the number of evaluations varies."""
         return self.fixed_one_step and self.stages is None
 
     @property

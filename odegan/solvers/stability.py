@@ -1,7 +1,7 @@
 """The stability function R(z) of a solver.
 
-A one-step solver turns y' = z y into y1 = R(h z) y. R is read off the solver's own step, without its tableau; for an
-explicit method it is a polynomial, and equals 1 + z + ... + z^p / p! up to the method's order p.
+On y' = z y a one-step solver computes y1 = R(h z) y. R is evaluated by the solver's own step, without its tableau. For an
+explicit method of order p it is a polynomial that begins with 1 + z + ... + z^p / p!.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from odegan.solvers.table import names as all_names
 from odegan.solvers.torchdiffeq_backend import Rhs, one_step, registered
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number
 
-RADIUS, _POINTS = 4.0, 32  # the circle on which R's coefficients are read off: degrees below 32
+RADIUS = 4.0  # of the circle on which R is sampled for its coefficients
+_POINTS = 32  # on that circle, for degrees below 32
 ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
 
-# Why a solver has no stability function: the first fact that holds.
+# Why a solver has no stability function; the first fact that holds gives the reason.
 _REFUSALS: tuple[tuple[Callable[[Solver], bool], str], ...] = (
     (lambda s: s.opaque, "it steps out of sight, by steps that it chooses by itself"),
     (lambda s: s.multistep, "it is a multistep method: its step depends on the steps before"),
@@ -56,9 +57,10 @@ def names() -> list[str]:
 
 
 def stability_function(solver: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """R: complex tensor z (...) -> R(z) (...) complex128: one step of size 1 of the solver on y' = z y from y = 1.
+    """R: a complex tensor z (...) -> R(z) (...) complex128, by one step of size 1 of the solver on y' = z y from y = 1.
 
-    Raises ``ArgumentError`` for solvers that are not one-step maps of one complex number, with the reason.
+    Raises:
+        ArgumentError: the solver is not a one-step map of a complex number; the message says why.
 
     Examples:
         >>> stability_function("heun2")(torch.tensor(-2.0))
@@ -130,7 +132,8 @@ def stability_region(solver: str, extent: Sequence[float] = (-5.0, 2.0, -5.0, 5.
 def _one_step(name: str) -> Callable[[Rhs, torch.Tensor], torch.Tensor]:
     """(f, y0) -> y1, one step of size 1 from t = 0."""
     facts = get(name)
-    zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64)
+    one = torch.ones((), dtype=torch.float64)
 
     def baseline(f: Rhs, y0: torch.Tensor) -> torch.Tensor:
         return baselines.make(name, {})(_Joint(f), zero, one, y0, {})[0]
@@ -148,7 +151,7 @@ def _one_step(name: str) -> Callable[[Rhs, torch.Tensor], torch.Tensor]:
 
 
 class _Joint:
-    """What a baseline that evaluates the joint field needs of a step's stages."""
+    """A ``StepContext`` for baselines that evaluate only the joint field."""
 
     n_disc = 0
 
@@ -157,7 +160,7 @@ class _Joint:
 
 
 def check_solver(solver: str) -> None:
-    """Refuse a solver without a stability function, saying why."""
+    """Refuse a solver without a stability function, with the reason."""
     reason = _refusal(solver)
     if reason is not None:
         raise ArgumentError(f"solver: {solver!r} has no stability function: {reason}")

@@ -1,4 +1,4 @@
-"""The table of solvers: every name that ``solver=`` takes, its facts, and ``register`` for solvers of your own."""
+"""The table of solvers: every name that ``solver=`` accepts, the facts about it, and ``register`` for your own solvers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ _registered: dict[str, tuple[Tableau, str]] = {}
 
 
 def names() -> list[str]:
-    """The names that ``solver=`` takes: torchdiffeq's, whichever release it is, ``rk4_classic``, what is registered, and the
-    baselines.
+    """The names that ``solver=`` accepts: those of the installed torchdiffeq, ``rk4_classic``, registered ones, and baselines.
     """
     theirs = torchdiffeq_backend.torchdiffeq_names()
     known = [name for name in _REMARKS if name in theirs or name in torchdiffeq_backend.OURS]
@@ -40,7 +39,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Solver:
-    """The facts of a solver: of torchdiffeq's and of registered ones they are read off the class or measured, once.
+    """The facts about a solver. Those of torchdiffeq's and of registered solvers are read off the class or measured, once.
 
     Examples:
         >>> get("heun2").order, get("heun2").stages
@@ -54,7 +53,7 @@ def get(name: str) -> Solver:
 
 
 def describe() -> None:
-    """Print the table: name, order, evaluations of the joint field a step, kind, remark."""
+    """Print the table: name, order, evaluations of the joint field per step, kind, remarks."""
     rows = [get(name) for name in names()]
     width = max(15, *(len(row.name) for row in rows))
     print(f"{'solver':<{width}} {'order':>5} {'evaluations':>11}  {'step':<9} remark")
@@ -73,26 +72,26 @@ def register(
     b_error: Numbers | None = None,
     remarks: str = "",
 ) -> None:
-    """Add an explicit Runge-Kutta method: from then on its name works wherever a solver is named.
+    """Register an explicit Runge-Kutta method, whose name then works wherever a solver is named.
 
         k_i = f(t + c_i h, y + h sum_{j<i} a_ij k_j),   y1 = y + h sum_i b_i k_i.
 
     With ``b_error`` it is an embedded pair, and adaptive: the error estimate of a step is h sum_i (b_i - b_error_i) k_i.
-    torchdiffeq starts each step with the last slope of the step before, so a pair of s stages costs s - 1 evaluations an
-    attempted step where its last stage is at (t + h, y1), and s otherwise: a stage is added there. States within a step are
-    interpolated by the cubic Hermite polynomial of its ends.
+    torchdiffeq reuses the last slope of each step as the first of the next, so a pair with s stages costs s - 1 evaluations per
+    attempted step if its last stage is at (t + h, y1). Otherwise such a stage is added, and the pair costs s evaluations.
+    States within a step are interpolated by the cubic Hermite polynomial of its ends.
 
     Args:
-        name: a new name; the same tableau may be registered again under its name.
-        a: rows below the diagonal, s of them, row i of i numbers: the first is []. A square matrix will do too.
-        b: weights (s,), of sum 1.
-        c: nodes (s,), the sums of the rows of a.
-        order: of y1. The order conditions up to this order must hold, and those of the next must not.
-        b_error: weights (s,) of the embedded solution, of sum 1; None: a fixed-step solver.
+        name: a new name; registering the same tableau again under its name is allowed.
+        a: s rows below the diagonal, row i with i numbers, so that the first is []; or a square matrix.
+        b: weights (s,), with sum 1.
+        c: nodes (s,), the row sums of a.
+        order: of y1. The order conditions must hold up to this order, and not for the next.
+        b_error: weights (s,) of the embedded solution, with sum 1; None: a fixed-step solver.
         remarks: one line for ``describe``.
 
     Raises:
-        ArgumentError: the name is taken, the tableau is not explicit or not consistent, or its order is another.
+        ArgumentError: the name is taken, the tableau is not explicit or not consistent, or its order is not the given one.
 
     Source: Hairer, Nørsett and Wanner 1993, Solving Ordinary Differential Equations I: theorem II.2.13 (order conditions),
     section II.4 (embedded pairs), section II.6 (Hermite interpolation).
@@ -117,18 +116,18 @@ def register(
 
 
 def registered_tableau(name: str) -> Tableau | None:
-    """The tableau that was registered under a name, if any was."""
+    """The tableau registered under a name, or None."""
     return _registered[name][0] if name in _registered else None
 
 
 def embedded_pairs() -> list[str]:
-    """The solvers with a tableau that estimates its own error."""
+    """The solvers whose tableau is an embedded pair."""
     facts = (get(name) for name in names())
     return [solver.name for solver in facts if solver.adaptive and not solver.opaque]
 
 
 def tableau(name: str) -> Tableau:
-    """The tableau of an embedded pair, as torchdiffeq has it or as it was registered.
+    """The tableau of an embedded pair, torchdiffeq's or a registered one.
 
     Examples:
         >>> tableau("adaptive_heun")

@@ -1,4 +1,4 @@
-"""An explicit Runge-Kutta tableau: its coefficients, checked, and what follows from them."""
+"""Explicit Runge-Kutta tableaus: checked coefficients, and the properties that follow from them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ Numbers: TypeAlias = "Iterable[float | Rational]"
 
 @dataclass(frozen=True)
 class Tableau:
-    """k_i = f(t + c_i h, y + h sum_{j<i} a_ij k_j), y1 = y + h sum_i b_i k_i, and of an embedded pair the error estimate
-    h sum_i error_i k_i with error = b - b^, b^ the weights of the embedded solution.
+    """k_i = f(t + c_i h, y + h sum_{j<i} a_ij k_j), y1 = y + h sum_i b_i k_i.
 
-    a: row i has i entries, the first row none.
+    An embedded pair also has the error estimate h sum_i error_i k_i, where error = b - b^ and b^ are the embedded weights.
+
+    a: row i has i entries, so the first row is empty.
     """
 
     a: tuple[Row, ...]
@@ -38,12 +39,12 @@ class Tableau:
 
     @property
     def order(self) -> int:
-        """Of y1, by the order conditions."""
+        """The order of y1, by the order conditions."""
         return order_of(self.matrix, np.array(self.b))
 
     @property
     def embedded_order(self) -> int:
-        """Of the embedded solution."""
+        """The order of the embedded solution."""
         return order_of(self.matrix, np.array(self.b) - np.array(self.error))
 
     @property
@@ -58,13 +59,13 @@ class Tableau:
 
     @property
     def first_same_as_last(self) -> bool:
-        """Whether the last stage is taken at (t + h, y1), so that it serves as the first stage of the next step."""
+        """Whether the last stage is at (t + h, y1), and so serves as the first stage of the next step."""
         last = np.array([*self.a[-1], 0.0])
         return self.c[-1] == 1 and bool(np.allclose(last, self.b, rtol=0, atol=TOLERANCE))
 
 
 def checked(a: Iterable[Numbers], b: Numbers, c: Numbers, order: int, b_error: Numbers | None = None) -> Tableau:
-    """The tableau of these coefficients, when they are consistent and have the order that is claimed."""
+    """The tableau with these coefficients, refused unless they are consistent and have the stated order."""
     weights = _numbers("b", b)
     stages = len(weights)
     nodes = _numbers("c", c, stages)
@@ -85,7 +86,7 @@ def checked(a: Iterable[Numbers], b: Numbers, c: Numbers, order: int, b_error: N
 
 
 def with_last_stage(tableau: Tableau) -> Tableau:
-    """The same embedded pair with a stage of weight 0 at (t + h, y1), unless its last stage is taken there already."""
+    """The same embedded pair with an extra stage of weight 0 at (t + h, y1), unless its last stage is there already."""
     assert tableau.error is not None
     if tableau.first_same_as_last:
         return tableau
@@ -125,7 +126,7 @@ def _numbers(name: str, values: Numbers, length: int | None = None) -> Row:
 
 
 def _sequence(name: str, values: Iterable[T]) -> Sequence[T]:
-    listed = values.tolist() if hasattr(values, "tolist") else values  # of arrays and tensors
+    listed = values.tolist() if hasattr(values, "tolist") else values  # arrays and tensors
     if not isinstance(listed, list | tuple):
         argument_error(name, values, "a list of numbers" if name != "a" else "a list of rows")
     return listed

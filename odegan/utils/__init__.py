@@ -1,1 +1,1 @@
-"""What everything else stands on: argument checks, autodiff, seeds, fingerprints, checkpoints, processes, compilation."""
+"""Shared tools: argument checks, autodiff, random streams, fingerprints, checkpoints, process groups, compilation."""

@@ -1,7 +1,7 @@
-"""The modes and defaults of the program around a run, which must not change its numbers.
+"""Keep the caller's torch modes and defaults from changing a run's numbers.
 
-``torch.inference_mode`` would make every gradient zero, ``torch.autocast`` change the precision, and a default dtype or device
-what is drawn. ``pinned`` sets them aside and ``as_outside`` gives the user's own functions their own back.
+``torch.inference_mode`` would make every gradient zero, ``torch.autocast`` would change the precision, and a default dtype or
+device would change what is drawn. ``pinned`` suspends them; ``as_outside`` restores them for the user's own functions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEVICES = ("cpu", "cuda", "xpu", "mps")
 
 
 class Ambient(NamedTuple):
-    """What torch computes under. autocast: the device types under it, each with its dtype."""
+    """Torch's modes and defaults. autocast: the device types for which it is on, each with its dtype."""
 
     inference: bool
     grad: bool
@@ -37,7 +37,7 @@ _outside: ContextVar[Ambient | None] = ContextVar("odegan_outside", default=None
 
 
 def current() -> Ambient:
-    """What torch computes under here."""
+    """The modes and defaults in force now."""
     autocast = tuple((d, torch.get_autocast_dtype(d)) for d in _DEVICES if torch.is_autocast_enabled(d))
     return Ambient(
         torch.is_inference_mode_enabled(),
@@ -50,8 +50,10 @@ def current() -> Ambient:
 
 @contextlib.contextmanager
 def pinned(y: torch.Tensor) -> Iterator[None]:
-    """No inference mode, no autocast; float32 by default (float64 where that is both y's dtype and the default), on the CPU or
-    where y is. Grad mode stays, and is off where inference mode was on.
+    """Turn off inference mode and autocast, and fix the default dtype and device.
+
+    The default dtype becomes float32, or stays float64 if y has that dtype too. The default device stays the CPU if it is the
+    CPU, and otherwise becomes y's. Grad mode is kept, except that it is off if inference mode was on.
     """
     around = current()
     token = _outside.set(_outside.get() or around)
@@ -73,7 +75,7 @@ def pinned(y: torch.Tensor) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_outside() -> Iterator[None]:
-    """Within ``pinned``, what was in force around it: for callbacks."""
+    """Within ``pinned``, restore the modes that were in force around it, for callbacks."""
     outside = _outside.get()
     with _under(outside) if outside is not None else contextlib.nullcontext():
         yield
@@ -88,7 +90,7 @@ def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
 
 
 def is_plain() -> bool:
-    """Whether there is nothing to set aside."""
+    """Whether every mode and default already is torch's own."""
     return (
         not torch.is_inference_mode_enabled()
         and torch.get_default_dtype() == torch.float32
@@ -98,7 +100,7 @@ def is_plain() -> bool:
 
 
 def unaffected(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, whose numbers no longer depend on the program's modes and defaults; its first tensor is ``pinned``'s y."""
+    """Make a function independent of the caller's modes and defaults. Its first tensor argument serves as y in ``pinned``."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -110,7 +112,7 @@ def unaffected(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
-    """Likewise a whole run, which is refused where no step can be decided, and gives users' functions their modes back."""
+    """The same for a whole run, which is also refused under transforms that hide the numbers that step control needs."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -128,7 +130,7 @@ def _pinned_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def usable(tree: T) -> T:
-    """The same with copies of tensors made in inference mode, which no gradient can be taken through."""
+    """The tree with every inference tensor cloned: autograd cannot differentiate through the originals."""
     return torch.utils._pytree.tree_map(
         lambda x: x.clone() if isinstance(x, torch.Tensor) and x.is_inference() else x, tree
     )
@@ -156,10 +158,10 @@ def _under(ambient: Ambient) -> Iterator[None]:
 
 
 def refuse_transforms() -> None:
-    """Refuse ``torch.vmap`` and fake tensors around a run, whose steps are decided by numbers.
+    """Refuse a run within ``torch.vmap`` or fake tensors, since step control reads actual numbers.
 
     Raises:
-        ArgumentError: there is one.
+        ArgumentError: such a transform or mode is active.
     """
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []
     kinds = {level.key() for level in stack}

@@ -1,4 +1,4 @@
-"""A checkpoint is one file of plain data, written whole or not at all."""
+"""Checkpoints: each is one file of plain data, written atomically."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ VERSION = 2
 
 
 def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
-    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never a part.
+    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never part of one.
 
-    A link is kept, and what it points to is written; so is the mode of a file that is there.
+    A symbolic link is followed and kept, and an existing file keeps its mode.
 
     Raises:
-        OSError: the file could not be written; the old one is as it was.
+        OSError: the file could not be written; the old one is unchanged.
     """
     target = Path(path).resolve()
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(part, "xb") as file:  # a file of that name, or a link, would be refused
+            with open(part, "xb") as file:  # "x" fails if the name exists, even as a link
                 if target.exists():
                     os.chmod(part, stat.S_IMODE(target.stat().st_mode))
                 torch.save({"odegan_checkpoint": VERSION} | payload, file)
@@ -51,7 +51,7 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name last through a loss of power; not every system can."""
+    """Make a new directory entry survive a power loss, on systems that support it."""
     with contextlib.suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -86,7 +86,7 @@ def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
 
 
 def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse to resume under other arguments, naming the first that differs, with both values, and the others."""
+    """Refuse to resume with other arguments: name the first that differs, with both values, and list the others."""
     different = differing(given, stored)
     if different:
         key = different[0]
@@ -101,8 +101,9 @@ def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], g
 
 
 def check_form(name: str, stored: Any, fresh: Any, open_parts: frozenset[str] = frozenset()) -> None:
-    """Refuse, by a ``ValueError`` that names it, a stored value whose types, keys, shapes or dtypes are not those of a fresh
-    one; ``open_parts`` are keys whose values may differ in form.
+    """Raise a ``ValueError`` if a stored value differs from a fresh one in types, keys, shapes or dtypes.
+
+    ``open_parts`` are keys whose values may differ in form.
     """
     if isinstance(fresh, torch.Tensor):
         same = isinstance(stored, torch.Tensor) and (stored.shape, stored.dtype) == (fresh.shape, fresh.dtype)

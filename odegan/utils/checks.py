@@ -1,4 +1,4 @@
-"""Wrong arguments become one line that names the argument, what came and what is allowed."""
+"""Argument checks. Each error is one line that names the argument, what it got and what is allowed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def argument_error(name: str, got: Any, allowed: str) -> NoReturn:
 
 
 def choose(name: str, value: Any, allowed: Iterable[str]) -> Any:
-    """Return ``value`` when it is one of ``allowed``; else refuse it with the nearest name as a hint."""
+    """Return ``value`` if it is one of ``allowed``; else refuse it and suggest the nearest name."""
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
@@ -32,7 +32,7 @@ def choose(name: str, value: Any, allowed: Iterable[str]) -> Any:
 
 
 def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
-    """Return ``value`` as a float when it is a finite real number above ``low`` (``strict``: not equal to it)."""
+    """Return ``value`` as a float if it is a finite real number >= ``low`` (``strict``: > ``low``)."""
     bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if (isinstance(value, torch.Tensor) and value.numel() == 1 and not value.dtype.is_complex) or (
@@ -50,11 +50,11 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool 
 
 
 def check_int(name: str, value: Any, *, low: int = 0) -> int:
-    """Return ``value`` as an int when it is a whole number not below ``low``."""
+    """Return ``value`` as an int if it is a whole number >= ``low``."""
     try:
         truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
         found = None if truth else operator.index(value)
-    except (TypeError, ValueError, RuntimeError):  # of a tensor of several numbers, or of one that is not whole
+    except (TypeError, ValueError, RuntimeError):  # raised by tensors with several entries or a fractional one
         found = None
     if found is None or found < low:
         argument_error(name, value, f"a whole number >= {low}")
@@ -62,7 +62,7 @@ def check_int(name: str, value: Any, *, low: int = 0) -> int:
 
 
 def check_vector(name: str, value: Any, allowed: str) -> torch.Tensor:
-    """Return ``value`` as a floating-point tensor (n,) when it is one of n > 0 finite real numbers."""
+    """Return ``value`` as a floating-point tensor (n,) if it consists of n > 0 finite real numbers."""
     try:
         found = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
@@ -73,7 +73,7 @@ def check_vector(name: str, value: Any, allowed: str) -> torch.Tensor:
 
 
 def check_bool(name: str, value: Any) -> bool:
-    """Return ``value`` when it is True or False."""
+    """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
         argument_error(name, value, "True or False")
     return value
@@ -90,5 +90,5 @@ def _short(value: Any) -> str:
         return f"a {dtype} tensor of shape {tuple(value.shape)}" if value.numel() != 1 else f"{value.item()}"
     text = " ".join(repr(value).split())
     path = isinstance(value, os.PathLike) or (isinstance(value, str) and os.sep in value)
-    limit = 1000 if path else 80  # half a path names no file
+    limit = 1000 if path else 80  # a path cut in half names no file
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,4 +1,4 @@
-"""Functions compiled once for each shape of their inputs; what cannot be compiled runs as it is, and says so once."""
+"""Compile functions once for each shape of their inputs; fall back to eager mode, with one warning, if that fails."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ _CAPTURING: dict[str, dict[str, Any] | None] = {"inductor": {"triton.cudagraphs"
 class Compiler:
     """``compiler(function)`` is the function compiled by ``torch.compile``, as one graph for each shape of its inputs.
 
-    Compiling happens at the first call with a new shape. The first function that cannot be compiled ends it for all that this
-    compiler has made: from then on they are called as they are, so that results are the uncompiled ones, and one warning
-    says why. What the function itself raises is raised.
+    A function is compiled at its first call with a new shape. If one cannot be compiled, all functions of this compiler run
+    uncompiled from then on, and one warning says why. Errors that the function itself raises are passed on.
 
     Args:
-        backend: False: leave functions alone; True: inductor; or the name of a backend.
+        backend: False: do not compile; True: inductor; or the name of a backend.
     """
 
     def __init__(self, backend: bool | str) -> None:
@@ -39,11 +38,11 @@ class Compiler:
 
     @property
     def works(self) -> bool:
-        """Whether what was called ran compiled."""
+        """Whether all calls so far ran compiled."""
         return self.count > 0 and not self.failed
 
     def __call__(self, function: Function, what: str = "the field") -> Function:
-        """The function, compiled when it is called; ``what`` it is, for messages."""
+        """The function, compiled at its first call. what: its description in messages."""
         if not self.backend:
             return function
         versions: dict[Any, Function] = {}
@@ -55,7 +54,8 @@ class Compiler:
             return versions[key](*inputs) if key in versions else first(key, inputs)
 
         def first(key: Any, inputs: Any) -> Any:
-            compiled, start = _compiled(function, str(self.backend), inputs), time.monotonic()
+            compiled = _compiled(function, str(self.backend), inputs)
+            start = time.monotonic()
             self.tell(f"compiling {what} ...")
             try:
                 value = compiled(*inputs)
@@ -84,7 +84,7 @@ class Compiler:
 
 
 def _shapes(inputs: Any) -> tuple[Any, ...]:
-    """What one graph is made for: not the values of tensors, such as the time and the step size."""
+    """What a graph is specialized to: shapes and Python values, but not the values of tensors such as the time or the step."""
     leaves = ((x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else type(x) for x in tree_leaves(inputs))
     return torch.is_grad_enabled(), *leaves
 
@@ -99,8 +99,9 @@ def _compiled(function: Function, backend: str, inputs: Any) -> Function:
 
 
 def _replayed(compiled: Function, device: Any) -> Function:
-    """A function captured as a CUDA graph: its inputs all on the device, without which nothing is captured (the time is a
-    scalar on the CPU), and its outputs copied out of the graph's memory, which the next replay overwrites.
+    """A function captured as a CUDA graph, with its inputs moved to the device and its outputs cloned.
+
+    A single CPU input, such as the time, would prevent the capture, and the next replay overwrites the graph's own outputs.
     """
 
     def call(*inputs: Any) -> Any:
@@ -112,8 +113,9 @@ def _replayed(compiled: Function, device: Any) -> Function:
 
 
 def _own_code(function: Function) -> Function:
-    """The function with a code object of its own: torch counts recompilations by it and gives up after a few, though every
-    stepper compiles a step of its own, for each shape.
+    """A copy of the function with its own code object.
+
+    torch limits the number of recompilations per code object, but each stepper compiles its own step for each shape.
     """
     bare = getattr(function, "__func__", function)
     code = bare.__code__.replace()

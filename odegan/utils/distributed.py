@@ -1,4 +1,4 @@
-"""Several processes that train together, each on its part of every minibatch: means over ranks, and who has which part."""
+"""Data-parallel processes, each with an equal share of every minibatch: means over ranks, and which rank has which share."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from odegan.utils.checks import ArgumentError
 
 Result = TypeVar("Result")
 
-# Gloo's threads give back the tensors of a failed call under Python's lock. A process that begins to exit before they have
-# it is aborted by the C++ runtime, whatever its own exit code.
+# After a failed collective, Gloo's threads need Python's lock to release its tensors. A process that begins to exit before
+# they have done so is aborted by the C++ runtime, whatever its own exit code.
 LETTING_GO = 0.2  # seconds
 
 
 class LostRankError(RuntimeError):
-    """Another process has ended or cannot be reached; the run resumes from its last checkpoint."""
+    """Another process has ended or cannot be reached. The run can be resumed from its last checkpoint."""
 
 
 class Ranks:
-    """The processes of torch.distributed's default group; ``ranks()`` makes it.
+    """The processes of torch.distributed's default group. Use ``ranks()`` to obtain it.
 
-    All of them call the same methods in the same order. rank: this process's number; size: how many there are.
+    All processes must call the same methods in the same order. rank: the number of this process; size: their number.
     """
 
     def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
 
     def mean(self, tree: Any) -> Any:
-        """The mean over ranks of a tree of floating-point tensors of one dtype; the same bits on every rank."""
+        """The mean over ranks of a tree of floating-point tensors of one dtype, bitwise equal on every rank."""
         leaves, form = tree_flatten(tree)
         if not leaves:
             return tree
@@ -44,36 +45,36 @@ class Ranks:
         return tree_unflatten([piece.view(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)], form)
 
     def gather(self, x: torch.Tensor, axis: int) -> torch.Tensor:
-        """Every rank's x, one after the other along an axis."""
+        """The x of all ranks, concatenated along an axis."""
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)]
         self._collective(lambda: dist.all_gather(parts, x.contiguous()))
         return torch.cat(parts, axis)
 
     def share(self, x: torch.Tensor, axis: int = 0) -> torch.Tensor:
-        """This rank's equal part of x along an axis."""
+        """This rank's equal share of x along an axis."""
         each = x.shape[axis] // self.size
         return x.narrow(axis, self.rank * each, each)
 
     def largest(self, code: int, device: torch.device) -> int:
-        """The largest of the ranks' numbers, for decisions that all must take together."""
+        """The maximum of ``code`` over the ranks, for decisions that all of them must take together."""
         found = torch.tensor(code, device=device)
         self._collective(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)
 
     def from_first(self, value: Any) -> Any:
-        """Rank 0's value of any plain kind, on every rank."""
+        """Broadcast rank 0's value, which may be any picklable object."""
         box = [value]
         self._collective(lambda: dist.broadcast_object_list(box, src=0))
         return box[0]
 
     def gather_values(self, value: Any) -> list[Any]:
-        """Every rank's value of any plain kind, in their order."""
+        """The values of all ranks, in rank order; any picklable objects."""
         found: list[Any] = [None] * self.size
         self._collective(lambda: dist.all_gather_object(found, value))
         return found
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Block until every rank has called this."""
         self.from_first(None)
 
     def _collective(self, call: Callable[[], Result]) -> Result:
@@ -89,7 +90,7 @@ class Ranks:
 
 
 def ranks() -> Ranks:
-    """The ranks of this process's group; refused where torch.distributed has none.
+    """The ranks of torch.distributed's default group.
 
     Raises:
         ArgumentError: ``torch.distributed.init_process_group`` has not been called.

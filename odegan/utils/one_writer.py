@@ -1,4 +1,4 @@
-"""One run a checkpoint: a lock that a run holds as long as it lives."""
+"""A lock that keeps two runs from writing the same checkpoint."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from odegan.utils.checks import ArgumentError, one_line
 
 
 class OneWriter:
-    """The right to write a checkpoint, from ``OneWriter(path)`` to ``close()`` or the end of the process, however that comes.
+    """The exclusive right to write a checkpoint, from ``OneWriter(path)`` until ``close()`` or the end of the process.
 
-    The lock is on a file of its own beside the checkpoint, which goes with it. What a killed run left half written goes, too:
-    no other run is writing now.
+    The lock is on a separate file beside the checkpoint, which ``close`` removes. Unfinished files that a killed run left are
+    removed as well: no other run can be writing them.
 
     Raises:
-        ArgumentError: another run holds it.
-        OSError: nothing can be written there.
+        ArgumentError: another run holds the lock.
+        OSError: the folder is not writable.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,14 +40,16 @@ class OneWriter:
         _clear(target)
 
     def close(self) -> None:
-        """Let others write. The file goes while it is still locked: whoever opened it meanwhile sees that it is gone."""
+        """Release the lock. The file is removed while still locked, so that a process that has just opened it sees that it is
+        gone.
+        """
         with contextlib.suppress(OSError):
             self._path.unlink()
         self._lock.release()
 
 
 def _clear(target: Path) -> None:
-    """Remove unfinished files of this checkpoint, by the name that ``checkpoint.save`` gives them."""
+    """Remove this checkpoint's unfinished files, which ``checkpoint.save`` names after it."""
     unfinished = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.part")
     for entry in os.scandir(target.parent):
         if unfinished.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):

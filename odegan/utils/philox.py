@@ -1,9 +1,9 @@
-"""Philox4x32-10: random numbers as a pure function of a key and a counter, so that any of them is made without the others.
+"""Philox4x32-10: random numbers as a pure function of a key and a counter, so that each can be made without the others.
 
-Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A bijection of 128-bit
-counters for each 64-bit key. It is written in integer tensor operations, hence for all counters and keys at once, on any
-device, and compiles. 32-bit numbers stand in int64 tensors, whose products hold 64 bits; a mask takes the place of
-unsigned shifts.
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Each
+64-bit key gives a bijection of the 128-bit counters. The integer tensor operations here treat all counters and keys at once,
+run on any device, and compile. 32-bit numbers are held in int64 tensors, whose products keep 64 bits; torch has no unsigned
+shift, so a mask follows each shift.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ Counter = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def philox(counter: Counter, key: tuple[Tensor, Tensor]) -> Counter:
-    """Four random numbers in [0, 2^32) of each counter under each key, int64; all are broadcast against each other."""
+    """Four random numbers in [0, 2^32), int64, for each counter and key; all arguments broadcast."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
-        product0, product2 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        product0 = c0 * _MULTIPLIERS[0]
+        product2 = c2 * _MULTIPLIERS[1]
         c0 = ((product2 >> 32) & MASK) ^ c1 ^ k0
         c2 = ((product0 >> 32) & MASK) ^ c3 ^ k1
         c1 = product2 & MASK
@@ -39,17 +40,17 @@ def philox(counter: Counter, key: tuple[Tensor, Tensor]) -> Counter:
 
 
 def random_numbers(seeds: Tensor, stream: Tensor, start: int, n: int, count: int) -> Tensor:
-    """``count`` numbers for each of the draws start, ..., start + n - 1 of a stream, under each seed.
+    """``count`` numbers for each of the draws start, ..., start + n - 1 of a stream, for each seed.
 
-    The key is the seed; the counter is the number of the draw's block of four (word 0), of the draw (word 1) and of the stream
-    (words 2 and 3).
+    The key is the seed; the counter consists of the index of the block of four within the draw (word 0), of the draw (word 1)
+    and of the stream (words 2 and 3).
 
     Args:
-        seeds: (E,) int64; numbers are made on their device.
-        stream: a number in an int64 tensor, there too, so that making numbers waits for no copy.
+        seeds: (E,) int64; the numbers are made on their device.
+        stream: a scalar int64 tensor on the same device, which avoids a copy from the host.
         start: the first draw; start + n is below 2^32.
-        n: how many draws.
-        count: numbers a draw.
+        n: number of draws.
+        count: numbers per draw.
 
     Returns:
         (n, E, count) int64 in [0, 2^32).
@@ -75,5 +76,5 @@ def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Te
 
 @functools.cache
 def _compiled_on_cuda(device: str) -> Callable[..., Tensor]:
-    """One kernel there in the place of a hundred, whose time would be that of their traffic with memory."""
+    """Compiled on CUDA: one fused kernel instead of about a hundred, each of which would be limited by memory bandwidth."""
     return torch.compile(_numbers, dynamic=True) if device == "cuda" else _numbers

@@ -1,4 +1,4 @@
-"""Whether a function is pure: the same arguments, the same value, and no random number drawn from a global generator."""
+"""Check that a function is pure: equal arguments give equal values, and no global generator is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odegan.utils.checks import ArgumentError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Two evaluations of one kernel on a device may differ in their last bits; numbers that are drawn differ in the first.
+# Two runs of one CUDA kernel may differ in the last bits; random draws differ in the first.
 _TOLERANCE = {"cpu": 1e-6}
 _ON_DEVICES = 1e-2
 
@@ -23,9 +23,9 @@ _REMEDY = "draw in data or latent functions, which are seeded, or outside the ru
 
 
 def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """The function's value, after evaluating it twice.
+    """Evaluate the function twice and return its value.
 
-    name: whose function it is, for the message.
+    name: the function's name in messages.
 
     Raises:
         ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
@@ -55,7 +55,7 @@ def _generators() -> dict[str, object]:
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
     if not torch.isfinite(a).all():
-        return True  # the run will say so, at its time
+        return True  # the run itself reports non-finite values, with the time
     scale = _TOLERANCE.get(a.device.type, _ON_DEVICES)
     if a.dtype in (torch.float16, torch.bfloat16):
         scale = max(scale, 2.0**-6)

@@ -1,9 +1,9 @@
 """Random numbers as pure functions of (seed, stream, index), and the seeds of an ensemble's members.
 
-The index-th draw of a stream is made without those before it, and of all members at once: a member draws alone what it draws
-within an ensemble, and a run goes on from any index. Draws are in float32 whatever a run's dtype, so that a run in float64
-sees the same numbers. A CPU draws by torch's own generator, seeded for some draws at a time, which is twice as fast there as
-any counter-based one; other devices by Philox, for all members and indices in one go.
+The index-th draw of a stream does not depend on earlier draws, and all members are drawn at once. So a member draws the same
+numbers alone as within an ensemble, and a run can resume at any index. Draws are in float32 whatever the run's dtype, so that
+a run in float64 sees the same numbers. The CPU uses torch's own generator, seeded for several draws at a time, which is twice
+as fast there as a counter-based one; other devices use Philox, for all members and indices at once.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Seeds = int | list[int]
 Shape = tuple[int, ...]
 
 LARGEST_SEED = 2**63 - 1
-_AHEAD = 2**18  # numbers at most that one seeding of a CPU generator draws; it takes the time of 5,000
+_AHEAD = 2**18  # most numbers drawn per seeding of a CPU generator; seeding takes as long as drawing 5,000
 _TWISTER = slice(24, 24 + 8 * 624)  # the bytes of a CPU generator's state that hold the Mersenne Twister's 624 words
 
 
 def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
-    """The seed of a single run (members None), or of each member: seed + e, or the given sequence's.
+    """The seed of a single run (members None), or one per member: seed + e, or those of the given sequence.
 
     Examples:
         >>> member_seeds(3, None), member_seeds(3, 2), member_seeds([5, 7], 2)
@@ -53,7 +53,7 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
 
 
 def check_seed(value: int) -> int:
-    """Return a seed that is a whole number below 2^63."""
+    """Return the seed if it is a whole number in [0, 2^63)."""
     seed = check_int("seed", value)
     if seed > LARGEST_SEED:
         argument_error("seed", value, "a whole number below 2**63")
@@ -62,19 +62,19 @@ def check_seed(value: int) -> int:
 
 @dataclass(frozen=True)
 class Kind:
-    """A law of draws: from a CPU generator, n draws of a shape at once; or from random numbers (n, E, count) in [0, 2^32).
+    """A distribution, drawn from a CPU generator (n draws of a shape at once) or from numbers (n, E, count) in [0, 2^32).
 
-    Streams travel to worker processes, so these are functions of this module.
+    Streams are pickled for worker processes, so both are module-level functions.
     """
 
     generated: Callable[[torch.Generator, int, Shape], Tensor]
     transformed: Callable[[Tensor, Shape], Tensor]
     count: Callable[[Shape], int] = math.prod
-    kept: bool = False  # draws are used over several indices, so that devices keep them too
+    kept: bool = False  # a draw serves several indices, so that devices keep it too
 
 
 def _normal(numbers: Tensor, shape: Shape) -> Tensor:
-    """By the inverse distribution function at 2^24 levels, all odd multiples of 2^-24, so that none is +-1."""
+    """By the inverse error function at odd multiples of 2^-24, so that no argument is +-1 and every draw is finite."""
     levels = ((numbers >> 8) - 2**23).float().add_(0.5).mul_(2.0**-23)
     return levels.erfinv_().mul_(math.sqrt(2)).reshape(*numbers.shape[:2], *shape)
 
@@ -84,7 +84,7 @@ def _uniform(numbers: Tensor, shape: Shape) -> Tensor:
 
 
 def _permutation(numbers: Tensor, shape: Shape) -> Tensor:
-    """The order of random keys of 63 bits less those of a position, which stands in a key's last bits: a sort gives it."""
+    """The order of random keys. Each key's low bits hold its position, so that one sort of the keys yields the permutation."""
     bits = max(shape[0] - 1, 1).bit_length()
     high, low = rearrange(numbers, "n member (half position) -> half n member position", half=2)
     keys = ((high << 31 | low >> 1) >> bits << bits) | torch.arange(shape[0], device=numbers.device)
@@ -117,11 +117,11 @@ class Stream:
 
     Args:
         kind: NORMAL, standard normal; UNIFORM in [0, 1), multiples of 2^-24; PERMUTATION of 0, ..., shape[0] - 1.
-        seeds: one seed, or a list of the members'.
-        name: streams of different names are independent.
+        seeds: one seed, or a list with one per member.
+        name: streams with different names are independent.
         shape: of one draw.
         device: where draws are made.
-        ahead: draws that a CPU makes at one seeding, at most; fewer where they are large.
+        ahead: most draws that a CPU makes per seeding; fewer if they are large.
 
     Examples:
         >>> cpu = torch.device("cpu")
@@ -133,16 +133,20 @@ class Stream:
     def __init__(
         self, kind: Kind, seeds: Seeds, name: str, shape: Shape, device: torch.device, ahead: int = 16
     ) -> None:
-        self.kind, self.name, self.shape, self.device = kind, name, shape, device
+        self.kind = kind
+        self.name = name
+        self.shape = shape
+        self.device = device
         self.seeds = seeds
         self._members = [seeds] if isinstance(seeds, int) else seeds
         self._draws = min(max(_AHEAD // max(kind.count(shape), 1), 1), ahead)
-        self._kept: tuple[int, Tensor] | None = None  # the last unit, for the next block may begin within it
+        self._kept: tuple[int, Tensor] | None = None  # the last unit: the next block may begin within it
 
     def block(self, start: int, n: int) -> Tensor:
         """Draws start, ..., start + n - 1: (n, *shape), or (n, E, *shape) for a list of seeds."""
         if self.device.type == "cpu" or self.kind.kept:
-            first, last = start // self._draws, (start + n - 1) // self._draws
+            first = start // self._draws
+            last = (start + n - 1) // self._draws
             units = [self._unit(which) for which in range(first, last + 1)]
             joined = units[0] if len(units) == 1 else torch.cat(units)
             drawn = joined.narrow(0, start - first * self._draws, n)
@@ -172,7 +176,8 @@ class Stream:
     @functools.cached_property
     def _key(self) -> tuple[Tensor, Tensor]:
         """The members' seeds (E,) and the stream's number, on the device."""
-        members, stream = torch.tensor(self._members), torch.tensor(_stream_key(self.name))
+        members = torch.tensor(self._members)
+        stream = torch.tensor(_stream_key(self.name))
         return members.to(self.device), stream.to(self.device)
 
     def _counted(self, start: int, n: int) -> Tensor:
@@ -184,7 +189,7 @@ def _stream_key(stream: str) -> int:
     return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little") >> 1
 
 
-# Seeds and generators for code of others.
+# Seeds and generators for user code.
 def stream_seed(seed: int, stream: str, index: int) -> int:
     """A 63-bit seed for the index-th draw of one stream of a run; distinct streams and indices are independent."""
     return _stream_key(f"{seed}/{stream}/{index}")
@@ -196,21 +201,21 @@ def generator(seed: int, stream: str, index: int, device: torch.device | str = "
 
 
 def reseed(source: torch.Generator, seed: int) -> torch.Generator:
-    """``source.manual_seed(seed)`` that tells all 63 bits of a seed apart, on the CPU too.
+    """``source.manual_seed(seed)`` that uses all 63 bits of the seed, on the CPU too.
 
-    There torch reads the last 32 bits alone, and of a hundred thousand seeds two would draw the same numbers. From 2^32 on
-    a generator of numpy makes the 624 words of the state; below it they are torch's own.
+    torch's CPU generator reads only the low 32 bits, so that among a hundred thousand random seeds two would collide. For seeds
+    from 2^32 on, numpy's seeding fills the 624 words of the state; smaller seeds give torch's own state.
     """
     if seed < 2**32 or source.device.type != "cpu":
         return source.manual_seed(seed)
     words = np.random.PCG64(seed).random_raw(312).view(np.uint32)
     state = _fresh_state().copy()
-    state[:8] = np.array([seed], dtype=np.uint64).view(np.uint8)  # what initial_seed() tells
+    state[:8] = np.array([seed], dtype=np.uint64).view(np.uint8)  # read by initial_seed()
     state[_TWISTER] = words.astype(np.uint64).view(np.uint8)
     return source.set_state(torch.from_numpy(state))
 
 
 @functools.cache
 def _fresh_state() -> np.ndarray:
-    """The 5 kB of a state before its first draw."""
+    """The state (5 kB) of a CPU generator before its first draw."""
     return torch.Generator().manual_seed(0).get_state().numpy()

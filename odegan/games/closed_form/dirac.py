@@ -46,7 +46,8 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         (tensor([3.]), tensor([-0.5000]))
     """
     pair = losses.get(loss)
-    c, feedback = check_number("c", c), check_number("feedback", feedback, low=0.0)
+    c = check_number("c", c)
+    feedback = check_number("feedback", feedback, low=0.0)
 
     def disc_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Any) -> torch.Tensor:
         value = pair.disc(phi * c, phi * theta)

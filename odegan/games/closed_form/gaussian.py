@@ -93,7 +93,8 @@ def gaussian(
 
     def solution(t: Any, y0: torch.Tensor) -> torch.Tensor:
         times = torch.as_tensor(t, dtype=torch.float64, device=y0.device)[..., None]
-        theta, gap = y0[:n].double(), y0[n:].double() - mean.to(y0.device)
+        theta = y0[:n].double()
+        gap = y0[n:].double() - mean.to(y0.device)
         turned = [times.cos() * theta - times.sin() * gap, times.sin() * theta + times.cos() * gap + mean.to(y0.device)]
         return torch.cat(turned, dim=-1).to(y0)
 

@@ -102,7 +102,8 @@ def _roots(means: torch.Tensor, weights: torch.Tensor, low: torch.Tensor, high: 
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         before = reduce(torch.add, parts(middle)) * side > 0
-        low, high = torch.where(before, middle, low), torch.where(before, high, middle)
+        low = torch.where(before, middle, low)
+        high = torch.where(before, high, middle)
     x = high
     for _ in range(NEWTON_STEPS):
         values = parts(x)

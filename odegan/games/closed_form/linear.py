@@ -66,7 +66,8 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
         matrix = A.to(own)[rows]
         return -(own @ (matrix[:, rows] @ own) / 2 + own @ (matrix[:, columns] @ other))
 
-    first, second = slice(0, n_disc), slice(n_disc, size)
+    first = slice(0, n_disc)
+    second = slice(n_disc, size)
     return Game(
         lambda d, g, batch: loss(d, g, first, second),
         lambda d, g, batch: loss(g, d, second, first),

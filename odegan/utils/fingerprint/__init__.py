@@ -1,9 +1,9 @@
-"""What tells one argument from another, as plain values, so that a checkpoint is not resumed under other arguments.
+"""Fingerprints of arguments as plain values, so that a checkpoint is not resumed with other arguments.
 
-Everything goes by content: tensors, arrays and tables by a digest of their bytes; functions by code, defaults, closure and
-the globals they read; networks by class, mode, values and attributes; other objects by class and state; data sets by their
-state where it holds them, else by every item up to 10,000 of them and 256 MiB. What Python, odegan and installed packages
-define goes by name. An object may say what it is by a method ``__odegan_fingerprint__()`` that returns plain values.
+Everything is compared by content: tensors, arrays and tables by a digest of their bytes; functions by code, defaults, closure
+and the globals they read; networks by class, mode, values and attributes; other objects by class and state; data sets by
+their state if it holds the data, else by every item, up to 10,000 items and 256 MiB. What Python, odegan and installed
+packages define is compared by name. An object can define ``__odegan_fingerprint__()``, which returns plain values.
 
 Examples:
     >>> describe({"scale": 2.0, "by": [1, None]})
@@ -27,19 +27,19 @@ __all__ = ["Fingerprint", "describe", "fingerprint"]
 
 
 class Fingerprint(NamedTuple):
-    """parts: each argument's description; unread: what in them could not be told, by name and class."""
+    """parts: each argument's description; unread: the name and class of everything that could not be read."""
 
     parts: dict[str, Plain]
     unread: list[str]
 
 
 def describe(value: Any) -> Plain:
-    """A plain value that is the same for the same content, in every process and under every version of Python."""
+    """A plain value that depends only on the content, in every process and under every version of Python."""
     return compact(Reader()("value", value))
 
 
 def fingerprint(arguments: Mapping[str, Any]) -> Fingerprint:
-    """What must be the same for a run to resume, under the arguments' names."""
+    """The descriptions of all arguments, which must be equal for a run to resume."""
     reader = Reader()
     with torch.no_grad():
         parts = {name: compact(reader(name, value)) for name, value in arguments.items()}

@@ -1,4 +1,4 @@
-"""Tensors, arrays and tables by a digest of their content, whose cost is that of reading it once."""
+"""Descriptions of tensors, arrays and tables: a digest of their content, which is read once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-FEW = 8  # numbers that are shown instead of a digest
-LARGEST = 2**30  # bytes that are read from an array outside memory
+FEW = 8  # most numbers that are shown in full instead of as a digest
+LARGEST = 2**30  # most bytes read from an array outside memory
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these: what a checkpoint holds
 
@@ -27,7 +27,7 @@ def digest(*contents: bytes | bytearray | memoryview) -> str:
 
 
 def of_tensor(value: torch.Tensor) -> Plain:
-    """dtype, shape and numbers, or their digest; a tensor without storage (on the meta device) has only the first two."""
+    """dtype, shape, and the numbers or their digest; a tensor on the meta device has only the first two."""
     kind = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if value.is_meta:
         return f"meta {kind}"
@@ -43,7 +43,7 @@ def of_tensor(value: torch.Tensor) -> Plain:
 
 
 def of_array(value: np.ndarray) -> Plain:
-    """Likewise for numpy; arrays of objects are lists of these."""
+    """dtype, shape, and the numbers or their digest; an array of objects becomes a list."""
     if value.dtype.hasobject:
         return ["array of objects", list(value.shape), list(value.flatten())]
     if isinstance(value, np.ma.MaskedArray):
@@ -55,7 +55,7 @@ def of_array(value: np.ndarray) -> Plain:
 
 
 def number(value: Any) -> Plain:
-    """A number as it is, unless JSON has none such, or two that compare equal differ."""
+    """A number as it is, or as text if JSON lacks it or if it compares equal to another number, as -0.0 and 0.0."""
     if isinstance(value, complex):
         return repr(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
@@ -64,13 +64,13 @@ def number(value: Any) -> Plain:
 
 
 def is_table(value: Any) -> bool:
-    """A data frame or a series, of pandas or of a library like it."""
+    """Whether this is a data frame or a series, of pandas or a similar library."""
     kind = type(value)
     return hasattr(kind, "to_numpy") and (hasattr(kind, "columns") or hasattr(kind, "name"))
 
 
 def of_table(value: Any) -> Plain:
-    """Names and columns in their order, and the index where there is one: to be described further."""
+    """Names, columns in order, and the index if there is one; these are described in turn."""
     columns = [[str(name), value[name].to_numpy()] for name in value.columns] if hasattr(value, "columns") else []
     whole = [] if columns else [[str(value.name), value.to_numpy()]]
     index = value.index.to_numpy() if hasattr(value, "index") and hasattr(value.index, "to_numpy") else None
@@ -78,12 +78,12 @@ def of_table(value: Any) -> Plain:
 
 
 def is_array_like(value: Any) -> bool:
-    """An array outside memory, or of another library."""
+    """Whether this is an array outside memory, or of another library."""
     return all(hasattr(type(value), name) for name in ("__array__", "shape", "dtype")) and not isinstance(value, type)
 
 
 def of_array_like(value: Any) -> Plain:
-    """Its content.
+    """The content of such an array.
 
     Raises:
         Unreadable: it is larger than ``LARGEST``.

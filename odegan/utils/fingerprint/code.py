@@ -1,9 +1,9 @@
-"""What a function's code says, in a form that is the same under every version of Python. Standard library alone.
+"""A digest of a function's code that is the same under every version of Python. Uses only the standard library.
 
-Bytecode changes with the version, so the form is the function's syntax tree: names, operators and constants, without
-docstrings, annotations, comments and places in the file. It is read from the source file, and believed only where compiling
-that file gives the very code that runs (a file may have been edited since). Without a source it is the bytecode, which
-another version of Python then takes for another function.
+Bytecode changes with the version, so the digest is of the function's syntax tree: names, operators and constants, without
+docstrings, annotations, comments and line numbers. The tree comes from the source file, and is trusted only if compiling that
+file gives the very code that runs, since the file may have been edited meanwhile. Without a source the digest is of the
+bytecode, and then differs between versions of Python.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 def digest_of_code(code: types.CodeType) -> str:
-    """16 hexadecimal digits for what the code does; "bytecode " before them where no source could be read."""
+    """16 hexadecimal digits, preceded by "bytecode " if no source could be read."""
     node = _node(code)
     if node is None:
         return f"bytecode {_digest(repr(_bytecode(code)))}"
-    own = {"args", "body"}  # a function's name and decorators are told by the object that they made
+    own = {"args", "body"}  # a function's name and decorators show in the object that they made
     form = {name: _form(value) for name, value in ast.iter_fields(node) if name in own}
     return _digest(repr(form))
 
 
 def globals_read(code: types.CodeType) -> list[tuple[str, ...]]:
-    """The global names that the code reads, the functions within included, each with the attributes taken of it at once."""
+    """The global names that the code and its inner functions read, each with the chain of attributes read from it."""
     found = {chain for part in _nested(code) for chain in _chains(part)}
     return sorted(found)
 
@@ -57,7 +57,7 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _node(code: types.CodeType) -> ast.AST | None:
-    """The part of the source file that this code was compiled from, where that is certain."""
+    """The syntax tree that this code was compiled from, or None if that is uncertain."""
     lines = tuple(linecache.getlines(code.co_filename))
     if not lines:
         return None
@@ -69,16 +69,16 @@ def _node(code: types.CodeType) -> ast.AST | None:
         return found[0]
     if hasattr(code, "co_positions"):
         return _at_column(code, found)
-    # Before Python 3.11 a code does not tell its column: they stand in the order in which they were compiled.
+    # Before Python 3.11 code objects have no columns; they come in the order of compilation.
     alike = [c for c in compiled if (c.co_name, c.co_firstlineno) == (code.co_name, code.co_firstlineno)]
     return sorted(found, key=_start)[alike.index(code)] if len(alike) == len(found) else None
 
 
 def _at_column(code: types.CodeType, nodes: list[ast.AST]) -> ast.AST | None:
-    """Which of several lambdas on one line it is."""
+    """The one of several lambdas on one line that this code came from."""
     places = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
     inside = [node for node in nodes if places and all(_holds(node, place) for place in places)]
-    # Of lambdas within each other the innermost that holds everything is the one.
+    # Of nested lambdas, it is the innermost that contains every position of the code.
     return max(inside, key=_start, default=None)
 
 
@@ -92,7 +92,7 @@ def _holds(node: ast.AST, place: tuple[int, int]) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(source: str) -> tuple[tuple[types.CodeType, ...], dict[tuple[str, int], list[ast.AST]]]:
-    """All codes of a source, and its functions by name and first line."""
+    """All code objects of a source, and its functions by name and first line."""
     try:
         tree = ast.parse(source)
         whole = compile(tree, "<fingerprint>", "exec", dont_inherit=True)
@@ -107,7 +107,7 @@ def _compiled(source: str) -> tuple[tuple[types.CodeType, ...], dict[tuple[str, 
 
 
 def _form(value: object) -> object:
-    """A syntax tree as nested tuples of what matters: empty fields, which versions of Python differ in, are left out."""
+    """A syntax tree as nested tuples, without empty fields, in which versions of Python differ."""
     if isinstance(value, list):
         return tuple(_form(part) for part in value if not _is_docstring(part))
     if not isinstance(value, ast.AST):
@@ -117,12 +117,12 @@ def _form(value: object) -> object:
 
 
 def _is_docstring(node: object) -> bool:
-    """A string that stands alone does nothing."""
+    """Whether a node is a string that stands alone, and so has no effect."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _bytecode(code: types.CodeType) -> list[object]:
-    """Instructions, names and constants; a set among these is listed in an order of its own by every process."""
+    """Instructions, names and constants. Sets are sorted, since their order varies between processes."""
     constants = [
         _bytecode(c) if isinstance(c, types.CodeType) else sorted(map(repr, c)) if isinstance(c, frozenset) else repr(c)
         for c in code.co_consts

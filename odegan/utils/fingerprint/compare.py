@@ -1,4 +1,4 @@
-"""Descriptions made small enough for a checkpoint, and what differs between two of them, in words."""
+"""Make descriptions small enough for a checkpoint, and say where two of them differ."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from odegan.utils.fingerprint.arrays import Plain, digest
 
-LONGEST = 4000  # characters of one argument's description; below it a person can read what it was
+LONGEST = 4000  # characters of one argument's description; short ones stay readable
 _SHOWN = 160  # characters of a value in a message
 _TITLES = ("function", "class", "object", "method", "partial")
 
 
 def compact(found: Plain, limit: int = LONGEST) -> Plain:
-    """The description, with parts that are long replaced by their digests until it fits."""
+    """The description, with long parts replaced by their digests until it fits."""
     text = json.dumps(found, sort_keys=True)
     if len(text) <= limit:
         return found
@@ -34,7 +34,7 @@ def _title(found: Plain) -> str:
 
 
 class Difference(NamedTuple):
-    """The first place in which two descriptions differ."""
+    """The first place where two descriptions differ."""
 
     path: str
     given: str
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
 
 
 def difference(given: Plain, stored: Plain, path: str = "") -> Difference | None:
-    """The innermost place in which they first differ, or None."""
+    """The innermost place where they first differ, or None."""
     if given == stored:
         return None
     pairs: list[tuple[str, Plain, Plain]] = []
@@ -59,7 +59,7 @@ def _short(found: Plain) -> bool:
 
 
 def differing(given: Mapping[str, Plain], stored: Mapping[str, Plain]) -> list[str]:
-    """The names whose descriptions differ, or which one of them lacks."""
+    """The names whose descriptions differ or are missing on one side."""
     names = [*given, *(name for name in stored if name not in given)]
     return [name for name in names if given.get(name) != stored.get(name)]
 

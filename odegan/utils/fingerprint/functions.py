@@ -1,4 +1,4 @@
-"""Functions, methods and classes: by their code, and by everything else that it reads."""
+"""Descriptions of functions, methods and classes: their code, and everything else that it reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Describe = Callable[[str, Any], Plain]  # (name of the part, its value)
 _PLACES = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 _PLACES |= {*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[2])}
 _LIBRARIES = tuple(os.path.realpath(place) + os.sep for place in _PLACES)
-# What classes hold besides what they do: names of their making, annotations, caches.
+# Members of classes that do not affect behavior: names, annotations, caches.
 _NOT_MEMBERS = frozenset({"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"}) | {
     "__annotate__",
     "__annotate_func__",
@@ -40,7 +40,7 @@ _NOT_MEMBERS = frozenset({"__module__", "__qualname__", "__doc__", "__dict__", "
 
 @functools.lru_cache(maxsize=4096)
 def is_library(module: str | None) -> bool:
-    """Whether a module belongs to Python, to odegan or to what is installed, which a run takes as given."""
+    """Whether a module belongs to Python, odegan or an installed package, which are compared by name only."""
     if module is None or module in sys.builtin_module_names or module.partition(".")[0] in sys.stdlib_module_names:
         return True
     if module == "__main__":
@@ -51,12 +51,12 @@ def is_library(module: str | None) -> bool:
 
 
 def of_module(value: types.ModuleType) -> Plain:
-    """Its name; what is taken from it is described where it is taken."""
+    """The module's name; what a function reads from it is described with the function."""
     return f"module {value.__name__}"
 
 
 def of_function(value: types.FunctionType, describe: Describe) -> Plain:
-    """Name, code, defaults, closure and the globals it reads; a library's function without code and globals."""
+    """Name, code, defaults, closure and the globals it reads; a library function has no code and globals."""
     if hasattr(value, "_torchdynamo_orig_callable"):
         return {"compiled": describe("function", value._torchdynamo_orig_callable)}
     known = is_library(value.__module__)
@@ -82,23 +82,25 @@ def _content(cell: types.CellType) -> Any:
 
 
 def _globals(function: types.FunctionType, describe: Describe) -> Iterator[tuple[str, Plain]]:
-    """What the function reads beyond its arguments. Of a module or a plain object only the attribute that is read."""
+    """What the function reads beyond its arguments; of a module or a plain object, only the attribute that it reads."""
     names = function.__globals__
     for chain in globals_read(function.__code__):
         if chain[0] not in names:
             continue
-        value, path = names[chain[0]], chain[0]
+        value = names[chain[0]]
+        path = chain[0]
         for attribute in chain[1:]:
             if not isinstance(value, types.ModuleType) and attribute not in getattr(value, "__dict__", {}):
                 break
             if isinstance(value, type) or not hasattr(value, attribute):
                 break
-            value, path = getattr(value, attribute), f"{path}.{attribute}"
+            value = getattr(value, attribute)
+            path = f"{path}.{attribute}"
         yield path, describe(path, value)
 
 
 def of_builtin(value: Any, describe: Describe) -> Plain:
-    """A function that is not written in Python: its name, and the object that it is a method of."""
+    """A function not written in Python: its name, and the object that it is bound to."""
     owner = getattr(value, "__self__", None)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", type(value).__name__)
     home = getattr(value, "__module__", None) or getattr(getattr(value, "__objclass__", None), "__module__", None)
@@ -108,12 +110,12 @@ def of_builtin(value: Any, describe: Describe) -> Plain:
 
 
 def of_method(value: types.MethodType, describe: Describe) -> Plain:
-    """The function and the object that it is a method of."""
+    """The function and the object that it is bound to."""
     return {"method": describe("function", value.__func__), "of": describe("of", value.__self__)}
 
 
 def of_partial(value: functools.partial, describe: Describe) -> Plain:
-    """The function and the arguments that are set."""
+    """The function and its fixed arguments."""
     return {
         "partial": describe("function", value.func),
         "arguments": [describe(str(i), x) for i, x in enumerate(value.args)],
@@ -122,12 +124,12 @@ def of_partial(value: functools.partial, describe: Describe) -> Plain:
 
 
 def of_cached(value: Any, describe: Describe) -> Plain:
-    """A function behind a cache, which holds nothing that the function does not say."""
+    """The function behind a cache; what the cache holds follows from the function."""
     return {"cached": describe("function", value.__wrapped__)}
 
 
 def of_class(value: type, describe: Describe) -> Plain:
-    """A library's class by its name; another by its bases and members, methods by their code."""
+    """A library class by its name; any other by its bases and members."""
     if is_library(value.__module__):
         return f"class {value.__module__.partition('.')[0]}: {value.__qualname__}"
     members = {n: x for n, x in vars(value).items() if n not in _NOT_MEMBERS and not _is_generated(x)}
@@ -139,12 +141,12 @@ def of_class(value: type, describe: Describe) -> Plain:
 
 
 def _is_generated(member: Any) -> bool:
-    """Whether dataclass or namedtuple wrote it, from fields that each object tells."""
+    """Whether dataclass or namedtuple generated it from fields that are described anyway."""
     return getattr(getattr(member, "__code__", None), "co_filename", "").startswith("<string>")
 
 
 def of_descriptor(value: Any, describe: Describe) -> Plain:
-    """A property, static or class method, by the functions behind it."""
+    """A property, static method or class method, by the functions behind it."""
     names = ("fget", "fset", "fdel", "__func__", "func", "__wrapped__")
     found = {n: getattr(value, n) for n in names if callable(getattr(value, n, None))}
     return [type(value).__name__, *(describe(n, x) for n, x in found.items())]

@@ -1,4 +1,4 @@
-"""Modules, mappings, data sets and any other object: by class and state."""
+"""Descriptions of modules, mappings, data sets and other objects: class and state."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from odegan.utils.fingerprint.functions import is_library
 
 Describe = Callable[[str, Any], Plain]
 
-MOST_ITEMS = 10_000  # of a data set that are read to tell it from another,
-MOST_BYTES = 2**28  # and how much they may hold
+MOST_ITEMS = 10_000  # items of a data set that are read
+MOST_BYTES = 2**28  # their total size
 
 _EMPTY = frozenset(vars(nn.Module()))
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def of_network(value: nn.Module, describe: Describe) -> Plain:
-    """Class, mode, parameters, buffers, children, attributes and hooks. Hooks go by their order: their keys are counts of the
-    process.
+    """Class, mode, parameters, buffers, children, attributes and hooks.
+
+    Hooks are listed in order, without their keys, which are process-wide counters.
     """
     if hasattr(value, "_orig_mod"):  # torch.compile's wrapper
         return ["compiled", describe("module", value._orig_mod)]
@@ -43,22 +44,22 @@ def of_network(value: nn.Module, describe: Describe) -> Plain:
 
 
 def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:
-    """A scripted or traced module: its code and its values."""
+    """A scripted or traced module: its code and values."""
     codes = [[n, str(getattr(part, "code", ""))] for n, part in value.named_modules()]
     return {"script": describe("code", codes), "values": describe("values", dict(value.state_dict()))}
 
 
 def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
-    """Keys and values, in order only where the mapping has one that counts."""
+    """Keys and values; their order counts unless the mapping is a plain dict."""
     pairs = [(str(key), describe(str(key), part)) for key, part in value.items()]
     return dict(pairs) if type(value) is dict else [type(value).__name__, *map(list, pairs)]
 
 
 def of_object(value: Any, describe: Describe) -> Plain:
-    """Class and state, as copying it would read them.
+    """Class and state, as ``copy`` would read them.
 
     Raises:
-        Unreadable: it holds what cannot be copied: an open file, a generator.
+        Unreadable: it holds something that cannot be copied, such as an open file or a generator.
     """
     try:
         reduced = value.__reduce_ex__(2)
@@ -79,7 +80,7 @@ def of_object(value: Any, describe: Describe) -> Plain:
 
 
 def _state(kind: type, state: Any, describe: Describe) -> Plain:
-    """Attributes by name; cached properties are functions of the others."""
+    """Attributes by name, without cached properties, which follow from the others."""
     if isinstance(state, tuple) and len(state) == 2 and all(isinstance(s, dict | None) for s in state):
         state = (state[0] or {}) | (state[1] or {})
     if not isinstance(state, dict):
@@ -89,7 +90,7 @@ def _state(kind: type, state: Any, describe: Describe) -> Plain:
 
 
 def is_data_set(value: Any) -> bool:
-    """Whether an object has items by number: a map-style data set, or what looks like one."""
+    """Whether an object is, or looks like, a map-style data set."""
     kind = type(value)
     if isinstance(value, IterableDataset | nn.Module | Mapping) or not hasattr(kind, "__getitem__"):
         return False
@@ -97,12 +98,12 @@ def is_data_set(value: Any) -> bool:
 
 
 def in_memory(value: Any) -> bool:
-    """Whether a data set's attributes hold one row for each item, and nothing that names a file: then they tell its items."""
+    """Whether a data set's attributes hold one row per item and no file name, so that they determine its items."""
     if not (isinstance(value, Dataset) and isinstance(value, Sized) and hasattr(value, "__dict__")):
         return False
     held = list(vars(value).values())
     held += [x for one in held if isinstance(one, tuple | list) for x in one[:4]]
-    if type(value).__module__.startswith("torch.utils.data"):  # a part of others, or several of them
+    if type(value).__module__.startswith("torch.utils.data"):  # a subset or a concatenation of data sets
         inner = [x for x in held if isinstance(x, Dataset)]
         return all(in_memory(x) for x in inner)
     rows = any(isinstance(x, torch.Tensor | np.ndarray) and x.ndim and len(x) == len(value) for x in held)
@@ -111,18 +112,21 @@ def in_memory(value: Any) -> bool:
 
 
 def of_items(value: Any, reader: Callable[[], Any]) -> Plain:
-    """A digest of every item, each read with the same random numbers.
+    """A digest of every item, each read with the same random seed.
 
     Raises:
-        Unreadable: they are too many, or too large, or one cannot be read.
+        Unreadable: there are too many items, they are too large, or one cannot be read.
     """
-    count, size, found = len(value), 0, []
+    count = len(value)
+    size = 0
+    found = []
     if count > MOST_ITEMS:
         raise Unreadable
     with _random_numbers_kept():
         for i in range(count):
             _seed(i)
-            item, describe = value[i], reader()
+            item = value[i]
+            describe = reader()
             size += sum(getattr(x, "nbytes", 0) for x in torch.utils._pytree.tree_leaves(item))
             found.append(repr(describe(str(i), item)).encode())
             if size > MOST_BYTES or describe.unread:
@@ -131,12 +135,12 @@ def of_items(value: Any, reader: Callable[[], Any]) -> Plain:
 
 
 def is_hub_table(value: Any) -> bool:
-    """A data set of Hugging Face's library, which keeps a fingerprint of its own."""
+    """Whether this is a Hugging Face data set, which has its own fingerprint."""
     return type(value).__module__.startswith("datasets.") and isinstance(getattr(value, "_fingerprint", None), str)
 
 
 def is_picture(value: Any) -> bool:
-    """An image of Pillow's."""
+    """Whether this is a Pillow image."""
     return type(value).__module__.startswith("PIL.") and hasattr(value, "tobytes")
 
 

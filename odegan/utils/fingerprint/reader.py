@@ -1,4 +1,4 @@
-"""The walk through a value: what kind each part is, what has been met before, what could not be read."""
+"""The traversal of a value: it dispatches on each part's kind and records what was seen before and what could not be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property, 
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, re.Pattern, range, slice)
 _WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), weakref.ref, logging.Logger, threading.Event)
 
-# Each kind of value, the first that applies, and how it is described.
+# Each kind of value and how it is described; the first that applies counts.
 _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (torch.Tensor, lambda x, describe: arrays.of_tensor(x)),
     (np.generic, lambda x, describe: arrays.number(x.item()) if x.dtype.kind in "biufc" else repr(x.item())),
@@ -68,15 +68,15 @@ _DUCKS: list[tuple[Callable[[Any], bool], Callable[[Any, Describe], Plain]]] = [
 
 
 class Reader:
-    """``reader(name, value)`` describes a value as plain data; ``unread`` names what it could not read.
+    """``reader(name, value)`` describes a value as plain data; ``unread`` lists what it could not read.
 
-    A part that holds itself, or was met before, is described once.
+    A part that was seen before, or contains itself, is described once.
     """
 
     def __init__(self) -> None:
         self.unread: list[str] = []
-        self._met: dict[int, tuple[Any, Plain]] = {}  # the value is kept, so that its id stays its own
-        self._under_way: dict[int, int] = {}  # and the depth at which it is described
+        self._met: dict[int, tuple[Any, Plain]] = {}  # keeping the value alive keeps its id unique
+        self._under_way: dict[int, int] = {}  # id -> depth of the parts being described
         self._path: list[str] = []
         self._inside_data = False
 
@@ -104,13 +104,13 @@ class Reader:
     def _tried(self, value: Any) -> Plain:
         try:
             return self._described(value)
-        except Exception:  # whatever an object does when it is looked at, a run must not end in it
+        except Exception:  # a foreign object may raise anything, and must not end the run
             return self._leave(value)
 
     def _described(self, value: Any) -> Plain:
         if type(value) in (list, tuple):
             return [self(str(i), part) for i, part in enumerate(value)]
-        if isinstance(value, set | frozenset):  # which a process lists in an order of its own
+        if isinstance(value, set | frozenset):  # their order varies between processes
             return sorted((self("element", part) for part in value), key=lambda x: json.dumps(x, sort_keys=True))
         if isinstance(value, bytes | bytearray | memoryview):
             return f"bytes [{len(value)}] {arrays.digest(bytes(value))}"
@@ -123,7 +123,7 @@ class Reader:
         return self._data_set(value) if objects.is_data_set(value) else objects.of_object(value, self)
 
     def _data_set(self, value: Any) -> Plain:
-        """State, and every item unless the state tells them; of a data set within another the state alone."""
+        """State, and every item unless the state determines them; for a data set within another only the state."""
         if self._inside_data:
             return objects.of_object(value, self)
         before = list(self.unread)
@@ -131,14 +131,14 @@ class Reader:
         try:
             try:
                 state = objects.of_object(value, self)
-            except Unreadable:  # a data set around an open file, say
+            except Unreadable:  # for example a data set with an open file
                 state = self._leave(value)
             if self.unread == before and objects.in_memory(value):
                 return state
             items = objects.of_items(value, Reader)
-            self.unread = before  # the items tell what the state does not
+            self.unread = before  # the items make up for an unreadable state
             return [state, items]
-        except Exception:  # as the items of what is no data set may raise
+        except Exception:  # it only looked like a data set
             if isinstance(value, torch.utils.data.Dataset):
                 return [self._leave(value), state]
             return state
