@@ -1,4 +1,4 @@
-"""The one place that maps a function of one state over the members of an ensemble."""
+"""The only place that maps a function of one state over the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Time = float | torch.Tensor
 def over_members(
     function: Callable[..., Result], t: Time, y: torch.Tensor, batch: Batch | None, *others: object
 ) -> Result:
-    """function(t, y_e, batch_e, ...) for every member e, stacked in front: y (E, P); batch and others with E in front too."""
+    """function(t, y_e, batch_e, ...) for every member e, stacked; y is (E, P), and batch and others have E in front too."""
     return torch.vmap(function, in_dims=(None, 0, None if batch is None else 0, *(0 for _ in others)))(
         t, y, batch, *others
     )

@@ -1,12 +1,12 @@
-"""The forms that an extra loss may have. All share two methods: what is held constant, and the value given that.
+"""The forms that an extra loss may have. All have two methods: ``held``, what is constant, and ``value``, given that.
 
 ================== ============================================= =======================================================
-form               extra loss                                    why the field takes it apart
+form               extra loss                                    why it has a form of its own
 ================== ============================================= =======================================================
-``Term``           any function of the parameters and the batch   a mean over the batch: micro-batches average it
-``WithConstants``  parts of it are constants, at every order      the parts are taken at the point, outside the derivative
+``Term``           any function of the parameters and the batch   it is a mean over the batch: micro-batches average it
+``WithConstants``  parts of it are constants, at every order      these are evaluated outside the differentiated function
 ``BatchMeanTerm``  F(s) of a mean s over the batch                micro-batches average s first, then <F'(s), s_r>
-``GradientTerm``   F(g_D, g_G) of the players' own gradients      the field computes these anyway: one pass serves both
+``GradientTerm``   F(g_D, g_G) of the players' own gradients      the field computes these gradients anyway
 ================== ============================================= =======================================================
 """
 
@@ -39,15 +39,15 @@ class Term:
     function: Callable[..., torch.Tensor]
     weight: Weight | None = None
 
-    players: ClassVar[tuple[Player, ...]] = ()  # whose gradients the term is a function of
+    players: ClassVar[tuple[Player, ...]] = ()  # the term is a function of these players' gradients
 
     def held(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
     ) -> Any:
-        """What is constant while ``value`` is differentiated, taken at this point: a tree of tensors, empty where nothing is.
+        """The quantities held constant while ``value`` is differentiated: a tree of tensors, empty if there are none.
 
-        parts: the batch is one of so many equal parts, and the mean of this over the parts is what ``value`` will be given;
-        None: it is whole.
+        parts: the number of equal parts of which the batch is one; ``value`` will be given the mean of this over the parts.
+        None: the batch is whole.
         """
         return ()
 
@@ -60,7 +60,7 @@ class Term:
         held: Any = (),
         parts: int | None = None,
     ) -> torch.Tensor:
-        """The weighted term as a function of the parameters, given what is held."""
+        """The weighted term as a function of the parameters, given the quantities held constant."""
         return self.weighted(self.function(theta_d, theta_g, batch, t), t)
 
     def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
@@ -78,11 +78,11 @@ class Term:
 
 @dataclass(frozen=True)
 class WithConstants(Term):
-    """A term some parts of which are constants under differentiation, at every order of it.
+    """A term with parts that are constant under differentiation of every order.
 
     ``constants(theta_d, theta_g, batch, t)`` is evaluated at the point, outside the differentiated function, and
-    ``function(theta_d, theta_g, batch, t, constants)`` is differentiated. ``detach`` would do for one gradient, but it would
-    also cut the field's own derivatives (the spectrum, forward mode), which do see the constants move with the point.
+    ``function(theta_d, theta_g, batch, t, constants)`` is differentiated. ``detach`` would give the right gradient, but also
+    cut the field's own derivatives (spectrum, forward mode), for which the constants do move with the point.
     """
 
     constants: Statistic | None = None
@@ -111,11 +111,11 @@ class WithConstants(Term):
 class BatchMeanTerm(Term):
     """weight(t) * F(s, t), where s is a mean over the batch, as a gradient is: a tree of tensors.
 
-    A batch in R equal parts has s = mean_r s_r, and the gradient of F(s) is the mean over r of that of <F'(s), s_r> with s
-    held: what each part contributes needs no derivative of another's.
+    For a batch of R equal parts s = mean_r s_r, and the gradient of F(s) is the mean over r of the gradients of <F'(s), s_r>
+    with s held constant, so that no part needs a derivative of another.
 
-    function: F(s, t). statistic: (theta_d, theta_g, batch, t) -> s. of_part: where the statistic of one of R parts is
-    another function than that of the whole, R -> that function.
+    function: F(s, t). statistic: (theta_d, theta_g, batch, t) -> s. of_part: R -> the statistic of one of R parts, if that is a
+    different function.
     """
 
     statistic: Statistic | None = None
@@ -124,7 +124,7 @@ class BatchMeanTerm(Term):
     def held(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
     ) -> Any:
-        """One part's share s_r of the mean; nothing for a whole batch, whose s is differentiated."""
+        """One part's s_r; empty for a whole batch, for which s is differentiated."""
         return () if parts is None else self._statistic(parts)(theta_d, theta_g, batch, t)
 
     def value(
@@ -136,7 +136,9 @@ class BatchMeanTerm(Term):
         held: Any = (),
         parts: int | None = None,
     ) -> torch.Tensor:
-        """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), whose mean over the parts is that."""
+        """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), the mean of which over the parts is weight
+        F(s).
+        """
         own = self._statistic(parts or 1)(theta_d, theta_g, batch, t)
         if parts is None:
             return self.weighted(self.function(own, t), t)
@@ -151,7 +153,7 @@ class BatchMeanTerm(Term):
 
 @dataclass(frozen=True)
 class GradientTerm(BatchMeanTerm):
-    """weight(t) * F((g_p for p in players), t), g_p = d loss_p / d theta_p over the batch. Made by ``gradient_term``."""
+    """weight(t) * F((g_p for p in players), t), where g_p = d loss_p / d theta_p. Made by ``gradient_term``."""
 
     players: tuple[Player, ...] = ()  # type: ignore[misc]
 
@@ -159,7 +161,7 @@ class GradientTerm(BatchMeanTerm):
 def gradient_term(
     game: Game, players: tuple[Player, ...], function: Callable[[tuple[torch.Tensor, ...]], torch.Tensor]
 ) -> GradientTerm:
-    """The term function((g_p for p in players)) of these players' own gradients."""
+    """The term function((g_p for p in players)), where g_p is player p's own gradient."""
 
     def statistic(
         theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time
@@ -170,5 +172,5 @@ def gradient_term(
 
 
 def as_term(extra: Term | Function) -> Term:
-    """An extra loss in one of the forms above; a plain function becomes a ``Term`` of weight 1."""
+    """An extra loss in one of the forms above; a function becomes a ``Term`` of weight 1."""
     return extra if isinstance(extra, Term) else Term(extra)

@@ -1,4 +1,4 @@
-"""``unrolled``: the generator plays against a discriminator that has taken k steps of its own flow."""
+"""``unrolled``: the generator plays against a discriminator that has taken k further steps of its own flow."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def unrolled(
 ) -> Game:
     """The game in which the generator sees U_k(theta_D; theta_G): the discriminator after k steps of its own flow.
 
-        U_k: k steps of theta_D' = -d disc_loss / d theta_D with theta_G held, by the solver's own step,
-             each followed by the game's projection where it has one;
+        U_k: k steps of theta_D' = -d disc_loss / d theta_D with theta_G fixed, by the given solver,
+             each followed by the game's projection if it has one;
 
         disc_loss'(theta_D, theta_G) = disc_loss(theta_D, theta_G),
         gen_loss'(theta_D, theta_G) = gen_loss(U_k(theta_D; theta_G), theta_G).
 
-    A run keeps a step of the discriminator of its own ("lookahead": the k steps are discarded) unless ``persistent``: then the
-    discriminator's part of the field is (U_k(theta_D) - theta_D) / step_size, not a gradient. One Euler step of a run with that
-    step_size ends in U_k(theta_D), to rounding: it keeps the k steps, given rates (1, 1), no clipping and no penalty on the
-    discriminator. Other solvers and steps integrate the same field, which is k gradients long.
+    By default the run discards the k steps ("lookahead"), and the discriminator follows its own gradient. If ``persistent``,
+    the discriminator's part of the field is instead (U_k(theta_D) - theta_D) / step_size, which is not a gradient. Then one
+    Euler step of a run with that step_size ends at U_k(theta_D), to rounding, given rates (1, 1), no clipping and no penalty on
+    the discriminator. Other solvers and steps integrate the same field, which is about k gradients in size.
 
     Args:
-        game: any game; modules, samples, critic, buffers and projection stay what they are.
+        game: any game; its modules, samples, critic, buffers and projection are kept.
         steps: k >= 1.
         step_size: of the k steps; a number, or a one-element tensor (differentiable).
         solver: a fixed-step Runge-Kutta solver of ``odegan.solvers.names()``.
         persistent: keep the k steps; see above.
-        through: whether the generator's gradient flows through the k steps. If not it is d gen_loss / d theta_G at the point
-            (U_k, theta_G), U_k a constant; derivatives of the field, as the spectrum takes them, see U_k move all the same.
+        through: whether the generator's gradient flows through the k steps. If not, it is d gen_loss / d theta_G at
+            (U_k, theta_G) with U_k constant; derivatives of the field, such as the spectrum's, still see U_k move.
 
     Returns:
-        A ``Game`` with the same y. Penalties of it are taken of its own gradients.
+        A ``Game`` with the same y. Penalties apply to the gradients of this game.
 
     Raises:
-        ArgumentError: no game, no steps, or a solver that is adaptive or keeps a history.
+        ArgumentError: not a game, no steps, or a solver that is adaptive or multistep.
 
     Source: Metz, Poole, Pfau and Sohl-Dickstein 2017, "Unrolled Generative Adversarial Networks": lookahead, through.
 

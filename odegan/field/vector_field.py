@@ -19,9 +19,9 @@ def vector_field(
 ) -> Callable[..., torch.Tensor]:
     """The training field as a pure function f(t, y, batch=None) -> dy (P,).
 
-    f = -[r_D d(loss_D + extra_D)/d theta_D, r_G d(loss_G + extra_G)/d theta_G], where the extra losses are the
-    penalties' and r the players' rates. Same arguments, same value; works under torch.func, torch.vmap and
-    torch.compile, and as the function of ``torchdiffeq.odeint`` (with the batch fixed or not needed).
+    f = -[r_D d(loss_D + extra_D)/d theta_D, r_G d(loss_G + extra_G)/d theta_G], where the extra losses come from the penalties
+    and r_D, r_G are the players' rates. It works under torch.func, torch.vmap and torch.compile, and as the function that
+    ``torchdiffeq.odeint`` takes (with a fixed batch, or without one).
 
     Args:
         game: the game.
@@ -32,7 +32,7 @@ def vector_field(
             None: unlimited.
 
     Raises:
-        ArgumentError: a wrong argument; y that is not (P,); a batch that is no ``Batch``, no pair (real, latent) and not None.
+        ArgumentError: a wrong argument; y is not (P,); the batch is not a ``Batch``, a pair (real, latent) or None.
 
     Examples:
         >>> from odegan.games import bilinear

@@ -1,4 +1,4 @@
-"""What one evaluation of the field reads besides the time and the parameters."""
+"""``Batch``: the input of the field besides the time and the parameters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Batch:
     Attributes:
         real: data (B, ...).
         latent: the generator's inputs (B, ...).
-        label: classes of the real samples (B,), for class-conditional networks.
+        label: classes of the real samples (B,), for conditional networks.
         fake_label: classes of the generated samples (B,); None: those of the real ones.
-        noise: uniform numbers (B,) in [0, 1) for the penalties that mix real and generated samples.
-        replay: stored samples of penalties with a replay buffer: name -> (real (B, ...), fake (B, ...)).
-        buffers: module buffers that move between steps, as spectral norm's u and v: name -> tensor.
+        noise: uniform numbers (B,) in [0, 1) for penalties that interpolate between real and generated samples.
+        replay: samples from replay buffers: name -> (real (B, ...), fake (B, ...)).
+        buffers: module buffers that change between steps, such as spectral norm's u and v: name -> tensor.
 
-    Ensembles put a member dimension first in every tensor, segments the steps before it. The class is registered as a
-    pytree in which absent parts do not appear, so ``torch.vmap(f, in_dims=0)`` maps over whatever is there. A batch unpacks
-    as ``real, latent = batch``, and every public function takes such a plain pair too.
+    In an ensemble every tensor has the member dimension in front; in a segment it has the steps in front of that. The class is
+    registered as a pytree without absent parts, so that ``torch.vmap(f, in_dims=0)`` maps over the parts that are present. A
+    batch unpacks as ``real, latent = batch``, and public functions also accept such a pair.
 
     Examples:
         >>> batch = Batch(torch.zeros(8, 2), torch.zeros(8, 5))
@@ -36,7 +36,7 @@ class Batch:
         2
     """
 
-    # Typed as present, which they are in every batch that a game of networks reads.
+    # Not typed as optional, because every game of networks reads both.
     real: torch.Tensor = None  # type: ignore[assignment]
     latent: torch.Tensor = None  # type: ignore[assignment]
     label: torch.Tensor | None = None
@@ -46,7 +46,7 @@ class Batch:
     buffers: dict[str, torch.Tensor] | None = None
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """(real, latent)."""
+        """Yield real and latent."""
         return iter((self.real, self.latent))
 
     def __getitem__(self, i: int) -> torch.Tensor:
@@ -77,7 +77,7 @@ pytree.register_pytree_node(
 
 
 def as_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch | None:
-    """A ``Batch`` from one, from a pair (real, latent), or None from None.
+    """The batch as a ``Batch``; a pair (real, latent) is converted, None stays None.
 
     Raises:
         ArgumentError: for anything else.

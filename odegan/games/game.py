@@ -19,31 +19,31 @@ PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
 class Game:
-    """Two players, each of whom descends a loss of its own.
+    """Two players, each of which descends its own loss.
 
     The state is y = [theta_D, theta_G] of shape (P,), P = n_disc + n_gen, and the training field is
     v(y) = -[d disc_loss / d theta_D, d gen_loss / d theta_G].
 
     Args:
         disc_loss: function (theta_d (n_disc,), theta_g (n_gen,), batch) -> scalar, twice differentiable by torch.func.
-        gen_loss: likewise, the generator's.
+        gen_loss: the same for the generator.
         n_disc: number of the discriminator's parameters.
         n_gen: number of the generator's parameters.
         gradients: optional function (theta_d, theta_g, batch) -> (d disc_loss / d theta_d, d gen_loss / d theta_g),
-            both at once, for games that can share work or whose field has no potential. Default: two vector-Jacobian
+            for games that can share work between the two or whose field is not a gradient. Default: two vector-Jacobian
             products.
         critic: optional function (theta_d, x (n, ...)) -> logits (n,).
-        real: function batch -> real samples (B, ...); default: the batch's own.
+        real: function batch -> real samples (B, ...); default: ``batch.real``.
         fake: optional function (theta_g, batch) -> generated samples (B, ...), differentiable.
         sample: optional function (y, n, seed) -> samples (n, ...).
         init: optional function (seed or None) -> y (P,).
-        solution: optional function (t, y0) -> y(t), where the flow is known in closed form.
-        project: optional function y (P,) -> y (P,) that brings a state back to where it may be, as onto a cone. A discrete
-            event: it acts on y after every fixed step, or after every refresh interval of an adaptive solver, and never
-            within one. It must be idempotent and vmap over members.
+        solution: optional function (t, y0) -> y(t), if the flow is known in closed form.
+        project: optional function y (P,) -> y (P,) that maps a state to the feasible set, for example a cone. It acts on y
+            after every fixed step, or after every refresh interval of an adaptive solver, never within one. It must be
+            idempotent and support vmap.
         couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
-        loss: the objective as functions of logits, where there is one, for penalties that read it.
-        name: what messages and checkpoints call it.
+        loss: the objective as functions of logits, if there is one, for penalties that read it.
+        name: for messages and checkpoints.
 
     Examples:
         >>> game = Game(lambda d, g, batch: (d * g).sum(), lambda d, g, batch: -(d * g).sum(), 1, 1)
@@ -131,7 +131,7 @@ class Game:
     ) -> Players | tuple[Players, Players]:
         """(d disc_loss / d theta_d (n_disc,), d gen_loss / d theta_g (n_gen,)) at one point.
 
-        With ``with_losses`` the pair of that and of (disc_loss, gen_loss), which the same pass gives.
+        With ``with_losses``, return (gradients, (disc_loss, gen_loss)); the losses come from the same pass.
         """
         gradients, losses = self._evaluate(theta_d, theta_g, batch)
         return (gradients, losses) if with_losses else gradients
@@ -167,14 +167,14 @@ class Game:
         *,
         with_loss: bool = False,
     ) -> torch.Tensor | Players:
-        """The gradient of one player's own loss in its own parameters, "disc": (n_disc,), "gen": (n_gen,).
+        """The gradient of one player's loss in its own parameters: (n_disc,) for "disc", (n_gen,) for "gen".
 
-        With ``with_loss`` the pair of that and of the loss.
+        With ``with_loss``, return (gradient, loss).
         """
         gradient, loss = self._evaluate_player(player, theta_d, theta_g, batch)
         return (gradient, loss) if with_loss else gradient
 
-    # What games that can share work override.
+    # Overridden by games that can share work.
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
         """Both players' gradients and losses at one point."""
         if self._gradients is not None:
@@ -198,7 +198,7 @@ class Game:
 
     @unaffected
     def init(self, seed: int | None = None) -> torch.Tensor:
-        """A starting point y (P,): the game's own, or a fresh random one for a seed."""
+        """An initial state y (P,): the game's own, or a random one for a given seed."""
         if self._init is None:
             raise ArgumentError(
                 f"init: {self.name} has no starting point of its own; pass a y0 of shape ({self.n_params},)"
@@ -207,7 +207,7 @@ class Game:
 
     @unaffected
     def sample(self, y: torch.Tensor, n: int, seed: int = 0) -> torch.Tensor:
-        """n samples of the generator at y (P,); at y (E, P) n of each member, (E, n, ...)."""
+        """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P)."""
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
@@ -216,10 +216,10 @@ class Game:
             return self._sample(y, n, seed)
         return torch.stack([self._sample(member, n, seed) for member in y])
 
-    # The samples and the critic on them, for penalties that look inside.
+    # Samples and critic, for penalties that need more than the losses.
     @property
     def makes_fakes(self) -> bool:
-        """Whether ``fake`` works."""
+        """Whether the game has generated samples, ``fake``."""
         return self._fake is not None
 
     def real(self, batch: Any) -> torch.Tensor:
@@ -237,44 +237,44 @@ class Game:
         return self._fake(theta_g, batch)
 
     def critic_fn(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The critic as a function of samples (n, ...) alone, with the batch's module buffers."""
+        """The critic as a function of samples (n, ...) alone, with the module buffers of the batch."""
         if self.critic is None:
             raise ArgumentError(f"critic: {self.name} has none")
         critic = self.critic
         return lambda x: critic(theta_d, x)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
-        """What tells this game from another: all that its field depends on, and no more. The loss is compared by itself."""
+        """Everything that the field depends on; the loss describes itself."""
         others = {"loss", "critic_couples_batch", "solution", "_sample", "_init"}
         return {name: part for name, part in vars(self).items() if name not in others}
 
     def __repr__(self) -> str:
-        """The name and the numbers of parameters."""
+        """Show the name and the numbers of parameters."""
         return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
 
-    # What networks override: modules out, buffers that move between steps, a look at the first batch.
+    # Overridden by games of networks: modules, buffers that change between steps, checks of the first batch.
     def modules(self, y: torch.Tensor, batches: Any = None) -> tuple[torch.nn.Module, torch.nn.Module]:
-        """Fresh (generator, discriminator) modules at y; only games made by ``gan`` have them."""
+        """New modules (generator, discriminator) with the parameters y; only games made by ``gan`` have them."""
         raise ArgumentError(f"modules: {self.name} was not made from modules")
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Module buffers that move between steps, at the start of a run from y; {} where there are none."""
+        """Initial values, for a run from y, of module buffers that change between steps; {} if there are none."""
         return {}
 
     def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The same buffers after a step that ended in y: a pure map, applied between steps."""
+        """The buffers after a step that ended at y, as a pure function."""
         return buffers
 
     def check(self, y: torch.Tensor, batch: Batch | None) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""
 
     def prepared(self, y: torch.Tensor, batch: Batch | None) -> Game:
-        """The game as a run uses it: checked with the run's y (P,) and first batch, this game itself unchanged."""
+        """The game that a run uses, checked with the run's y (P,) and first batch; this game itself is not changed."""
         self.check(y, batch)
         return self
 
 
 def check_game(game: Any) -> None:
-    """Refuse what is not a Game."""
+    """Refuse anything but a ``Game``."""
     if not isinstance(game, Game):
         argument_error("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")

@@ -1,4 +1,4 @@
-"""Latents: their shape, read off a generator where it tells, and draws of them."""
+"""Latents: infer their shape from a generator, and draw them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ LatentShape = tuple[int, ...] | LatentFunction | None
 
 
 def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFunction | None) -> LatentShape:
-    """The shape of one latent, or the function that draws them: the given one, or what the generator's first layer takes;
-    None where that does not tell.
+    """The shape of one latent or the function that draws latents; by default the input shape of the generator's first layer.
+
+    None if the first layer does not determine the shape.
     """
     if callable(latent):
         return latent
@@ -33,12 +34,12 @@ def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFun
 
 
 def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> torch.Tensor:
-    """n latents (n, ...) where ``like`` is, drawn on the CPU so that they are the same for any device."""
+    """n latents (n, ...) on the device of ``like``, drawn on the CPU so that every device gets the same ones."""
     draw = reseed(torch.Generator(), seed)
     drawn = latent(n, draw) if callable(latent) else torch.randn(n, *latent or (), generator=draw)
     return placed(drawn, like)
 
 
 def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """On the device of ``like``, and in its dtype unless they are integers, such as labels."""
+    """Latents moved to the device of ``like``, and to its dtype unless they are integers, such as labels."""
     return latent.to(like) if latent.is_floating_point() else latent.to(like.device)

@@ -1,4 +1,4 @@
-"""The GAN objectives as pairs of functions of the discriminator's logits, in one table by name.
+"""GAN objectives by name, as pairs of functions of the discriminator's logits.
 
 Each player descends its own loss. With r = D(x) for real and f = D(G(z)) for generated samples (logits of shape
 (B,), high on real samples), s(u) = log(1 + e^u) and means over the batch:
@@ -31,9 +31,10 @@ LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class Loss(NamedTuple):
     """Two scalar functions of the logits (real (B,), fake (B,)).
 
-    ``gen_sees_real`` says whether the generator's reads the real ones; where not, it is given the fake ones twice. ``ratio``
-    (B,) -> (B,), where it exists everywhere, is the slope of the generator's loss in a fake logit over that of the
-    discriminator's; ``constant_ratio`` says that it does not depend on the logit.
+    ``gen_sees_real``: whether the generator's loss depends on the real logits; if not, it is called with the fake logits twice.
+    ``ratio``: the derivative of the generator's loss in a fake logit divided by that of the discriminator's loss, a function
+    (B,) -> (B,) of the fake logits; None unless it exists everywhere. ``constant_ratio``: whether it is the same for all
+    logits.
     """
 
     disc: LogitLoss
@@ -43,7 +44,7 @@ class Loss(NamedTuple):
     constant_ratio: bool = False
 
     def __odegan_fingerprint__(self) -> Any:
-        """What a checkpoint compares: the name of an objective of the table, which outlives its code; else the functions."""
+        """The name for an objective of the table, so that a checkpoint survives changes of its code; else the functions."""
         return next((name for name, known in _TABLE.items() if known is self), tuple(self))
 
 
@@ -85,7 +86,7 @@ _TABLE: dict[str, Loss] = {
 
 
 def names() -> list[str]:
-    """The names that ``loss=`` takes.
+    """The names that ``loss=`` accepts.
 
     Examples:
         >>> names()[:2]
@@ -95,9 +96,10 @@ def names() -> list[str]:
 
 
 def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
-    """The objective of that name, or the user's own pair (disc, gen) of functions of (real, fake) logits.
+    """The objective with that name, or the user's own pair (disc, gen) of functions of (real, fake) logits.
 
-    Raises ``ArgumentError`` for an unknown name or anything that is not a pair of callables.
+    Raises:
+        ArgumentError: the name is unknown, or the argument is not a pair of functions.
     """
     if isinstance(loss, Loss):
         return loss

@@ -1,4 +1,4 @@
-"""One backward pass through D for all samples and both players, where the slopes of their losses are proportional."""
+"""One backward pass through D for both players, for losses whose slopes in a logit have a known ratio."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from odegan.utils.autodiff import needs_transforms, recorded, vjp
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
-# The largest logit, in size, at which a ratio that varies is used. The slope at -40, 4e-18, is far from float32's smallest
-# number, 1e-38; and torch's softplus is linear beyond 20, which float64 can tell from what it stands for.
+# A ratio that depends on the logit is used only up to this modulus. In float32 the slope at -40 is 4e-18, far above the
+# smallest number, 1e-38. In float64 the limit is lower: torch's softplus is exactly linear beyond 20, an error that shows
+# there.
 WIDEST_LOGIT = {torch.float64: 20.0, torch.float32: 40.0}
 
 
@@ -25,16 +26,17 @@ def shared_gradients(
     theta_g: torch.Tensor,
     real: torch.Tensor,
 ) -> tuple[Players, Players] | None:
-    """Both gradients and losses of a game whose discriminator sees one sample at a time; None where it would not be exact.
+    """Both gradients and losses of a game whose discriminator does not couple samples; None if the result would be inexact.
 
     The pass through D gives d loss_D / d theta_D and, per sample, d loss_D / d x_i = s_D(f_i) dD/dx_i. The generator needs
-    s_G(f_i) dD/dx_i, which is that times ``loss.ratio`` = s_G / s_D: every operation behind f_i is linear in its slope, so
-    that the rescaled gradient is as exact as the one of a pass of its own, unless s_D is so small that numbers vanish.
+    s_G(f_i) dD/dx_i, which is the same times ``loss.ratio`` = s_G / s_D. The backward pass is linear in
+    the slope, so that the rescaled gradient is as exact as one from a separate pass, unless s_D is so small that numbers
+    underflow.
 
     Args:
         generate: theta_g -> generated samples (B, ...).
         critic: theta_d -> the discriminator, samples (B, ...) -> logits (B,).
-        loss: with a ratio.
+        loss: an objective with a ratio.
         theta_d: the discriminator's parameters.
         theta_g: the generator's parameters.
         real: samples (B, ...).
@@ -55,8 +57,10 @@ def shared_gradients(
 
 
 def serves_both(loss: Loss, theta: torch.Tensor) -> bool:
-    """Whether one pass can be had for a loss here. A ratio that varies is looked at before it is used, which neither a
-    transformed function nor a device that should not wait allows; and its own derivative would cancel against the slope's.
+    """Whether a single pass is possible for this loss here.
+
+    A ratio that depends on the logits requires a check of their values, which is impossible under a transform and would
+    synchronize an accelerator; its derivative would also suffer from cancellation.
     """
     if loss.ratio is None or loss.constant_ratio:
         return loss.constant_ratio

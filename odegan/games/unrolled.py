@@ -1,4 +1,4 @@
-"""A game whose generator plays against a discriminator that has moved on; ``odegan.unrolled`` makes it."""
+"""The game made by ``odegan.unrolled``, whose generator plays against a discriminator k steps ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OneStep = Callable[[Callable[..., torch.Tensor], Any, Any, torch.Tensor], torch.
 
 
 class Unrolled(Game):
-    """An unrolled game; made by ``unrolled``. What it does not say itself it takes from ``base``."""
+    """An unrolled game; made by ``unrolled``. Attributes that it lacks are those of ``base``."""
 
     def __init__(
         self,
@@ -103,35 +103,35 @@ class Unrolled(Game):
         value, vjp_fn, ahead = vjp(loss, theta_g)
         return vjp_fn(torch.ones_like(value)), value, ahead
 
-    # What games of networks have beside their losses.
+    # What games of networks have besides their losses.
     def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
         """The critic as a function of samples alone."""
         return self.base.critic_fn(theta_d, batch)
 
     def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
-        """Fresh (generator, discriminator) with the parameters y."""
+        """New modules (generator, discriminator) with the parameters y."""
         return self.base.modules(y, batches)
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The base's."""
+        """The initial buffers of the base game."""
         return self.base.initial_buffers(y)
 
     def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The base's, after a step that ended in y; they stand still during the k steps."""
+        """The buffers of the base game after a step that ended at y; they are constant during the k steps."""
         return self.base.update_buffers(buffers, y)
 
     def prepared(self, y: torch.Tensor, batch: Any) -> Unrolled:
-        """Of the prepared base."""
+        """The unrolled game of the prepared base game."""
         base = self.base.prepared(y, batch)
         return Unrolled(base, self.steps, self.step_size, self.solver, self._one_step, self.persistent, self.through)
 
     def check(self, y: torch.Tensor, batch: Any) -> None:
-        """The base's check, and what it learns about layers of the critic that couple the batch."""
+        """Check the base game, and take over what that finds out about layers that couple the batch."""
         self.base.check(y, batch)
         self.critic_couples_batch = self.base.critic_couples_batch
 
     def __getattr__(self, name: str) -> Any:
-        """What else the base has: its loss, its latent's shape, its networks, its closed forms."""
+        """Any other attribute of the base game: its loss, latent shape, networks, closed forms."""
         if name == "base" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.base, name)

@@ -1,4 +1,4 @@
-"""Penalties by name. Each is ``game -> (extra_disc_loss, extra_gen_loss)``; a player without one has None."""
+"""Penalties by name. Each is a function game -> (extra_disc_loss, extra_gen_loss), with None for no extra loss."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def names() -> list[str]:
 
 
 def parse(text: str) -> Penalty:
-    """The penalty that a command line names as ``name:weight``, with further arguments after commas.
+    """The penalty written as ``name:weight`` on a command line, with further arguments after commas.
 
     Examples:
         >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
@@ -71,7 +71,7 @@ def parse(text: str) -> Penalty:
         argument_error("penalty", text, "a string, name:weight")
     name, _, rest = text.partition(":")
     make = _TABLE[choose("penalty", name, _TABLE)]
-    first, *others = re.split(r",(?![^(\[]*[)\]])", rest)  # commas, but for those within brackets
+    first, *others = re.split(r",(?![^(\[]*[)\]])", rest)  # commas outside brackets
     try:
         weight = float(first)
     except ValueError:
@@ -93,7 +93,7 @@ def parse(text: str) -> Penalty:
 
 
 def _value(text: str) -> Any:
-    """A Python literal (number, True, False, None), or else the word itself."""
+    """A Python literal (number, True, False, None), else the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

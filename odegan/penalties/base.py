@@ -1,4 +1,4 @@
-"""What a penalty is: extra losses for one player or both, made from a game."""
+"""``Penalty``: extra losses for one player or both, constructed from a game."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Penalty:
     Attributes:
         name: what messages and tables call it.
         weight: a number, a tensor (differentiable) or a function of time.
-        terms: game -> the unweighted pair.
+        terms: game -> the pair of unweighted extra losses.
         settings: the other arguments, for messages and checkpoints.
-        replay: capacity, in batches, of the replay buffers that a run keeps for it between steps; None: it keeps none.
-        noise: whether it reads uniform numbers (B,) from ``batch.noise``.
-        divisible: whether each term is a mean over the batch or a ``BatchMeanTerm``, so that the batch may come in parts.
+        replay: capacity, in batches, of the replay buffers that the penalty needs; None: no buffers.
+        noise: whether the penalty reads uniform numbers (B,) from ``batch.noise``.
+        divisible: whether each term is a mean over the batch or a ``BatchMeanTerm``, so that micro-batches can be used.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Penalty:
 
 
 def at_time(value: Any, t: Any) -> Any:
-    """A number or tensor as it is, a function of time at t."""
+    """The value of a weight at time t; numbers and tensors are constant."""
     return value(t) if callable(value) else value
 
 
 def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False) -> Weight:
-    """The weight, refused unless it is a finite number >= 0 (> 0), a one-element tensor, or a function of time."""
+    """Return the weight if it is a finite number >= 0 (``strict``: > 0), a one-element tensor, or a function of time."""
     if isinstance(weight, torch.Tensor) and weight.numel() != 1:
         argument_error(name, weight, "a number, a one-element tensor or a function of time")
     if not callable(weight):
@@ -74,7 +74,7 @@ _NEEDS: dict[str, tuple[Callable[[Game], Any], str]] = {
 
 
 def need(game: Game, penalty: str, *parts: str) -> None:
-    """Refuse a game that lacks what a penalty reads: its critic, its generated samples, its loss of logits."""
+    """Refuse a game that lacks a part that the penalty reads: critic, generated samples, or loss of logits."""
     for part in parts:
         has, words = _NEEDS[part]
         if not has(game):

@@ -1,4 +1,4 @@
-"""CLC-GAN's feedback: the discriminator's own outputs are charged to it, on current and past samples."""
+"""CLC-GAN's negative feedback: penalize the discriminator's outputs on current and past samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: dict[str, Kind] = {
 
 
 def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Penalty:
-    """Charge D with weight times a function of D(x_r) and D(x_f), where x_r and x_f come from two replay buffers.
+    """Penalize D by weight times a function of D(x_r) and D(x_f), where x_r and x_f come from two replay buffers.
 
     ============= ==================================================================
     kind          term (means over one batch)
@@ -35,14 +35,14 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     "one_sided"   mean relu(D(x_r)) + mean relu(-D(x_f)), with D high on real samples
     ============= ==================================================================
 
-    Stored samples are old images (and old real ones), scored by today's D; see ``odegan.data.replay.Replay`` for what is stored
-    and drawn when: once a refresh interval, between steps, and the field only reads ``batch.replay``. Where the networks
-    have BatchNorm, D uses the statistics of the replayed batch.
+    The buffers hold earlier real and generated samples, which the current D evaluates. They are filled and drawn from once per
+    refresh interval, between steps (see ``odegan.data.replay.Replay``); the field only reads ``batch.replay``. If D has
+    BatchNorm, it uses the statistics of the replayed batch.
 
     Args:
-        weight: lambda of the paper: 10 with "square" on CIFAR-10, 0.01 with "abs" on mixtures.
-        kind: see above.
-        buffer: capacity in batches of each buffer; 0: the current batch, no memory.
+        weight: the paper's lambda: 10 with "square" on CIFAR-10, 0.01 with "abs" on mixtures.
+        kind: see the table.
+        buffer: capacity of each buffer in batches; 0: use the current batch only.
 
     Source: Xu et al. 2020 (CLC-GAN, "Understanding and Stabilizing GANs' Training Dynamics Using Control Theory"), with the
     reference code's buffers and kinds.

@@ -1,4 +1,4 @@
-"""Consensus optimization: both players are charged the norm of the whole field."""
+"""Consensus optimization: penalize both players by the norm of the whole field."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from odegan.penalties.reg import half_norms
 
 
 def consensus(weight: Weight) -> Penalty:
-    """Charge both players (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
+    """Penalize both players by (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
 
     The field becomes v - weight J^T v, with J the Jacobian of the unpenalized v. Source: Mescheder, Nowozin and Geiger 2017
-    ("The Numerics of GANs"), Algorithm 2; weight is their gamma.
+    ("The Numerics of GANs"), Algorithm 2; the weight is their gamma.
 
     Examples:
         >>> import torch

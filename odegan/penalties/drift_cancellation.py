@@ -21,22 +21,22 @@ PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 def drift_cancellation(
     step_size: Weight, self_terms: bool = True, interaction: bool = True, rates: tuple[Any, Any] = (1.0, 1.0)
 ) -> Penalty:
-    """Charge player p, with opponent q and a = h rate, -(a_p/4) ||d_p loss_p||^2 - (a_q/2) (d_q loss_p)^T [d_q loss_q].
+    """Add -(a_p/4) ||d_p loss_p||^2 - (a_q/2) (d_q loss_p)^T [d_q loss_q] to player p's loss; q is the opponent, a = h rate.
 
     Simultaneous Euler with step h follows, up to h^2, the flow of the losses with these terms *added*; subtracting them
-    makes Euler follow the original flow to second order. The bracket is constant under differentiation and re-evaluated
-    along the way: it is taken at the point, outside the differentiated function (see ``WithConstants``), so that the
-    field's own derivatives (jvp, spectrum) are exact, through plain autograd and torch.func alike.
+    makes Euler follow the original flow to second order. The bracket is constant under
+    differentiation: it is evaluated at the current point, outside the differentiated function (see ``WithConstants``), so that
+    the field's own derivatives (jvp, spectrum) are exact under both autograd and torch.func.
 
-    Limits: meant for ``solver="euler"`` with the same step size and placement "field" (a step that is cut short at the end
-    of a run has a smaller drift); both players' parts must be gradients of their losses; (d_q loss_p)^T [d_q loss_q] reads
-    loss_p itself, so a game that carries gradients different from its losses' is cancelled only in part.
+    Limits: it is meant for ``solver="euler"`` with the same step size and placement "field" (a last step that is shortened has
+    a smaller drift). Both players' parts must be gradients of their losses: (d_q loss_p)^T [d_q loss_q] reads loss_p itself, so
+    in a game whose gradients are not those of its losses the drift is cancelled only in part.
 
     Args:
         step_size: h: a number, a tensor (differentiable) or a function of time.
         self_terms: whether to cancel the first term.
-        interaction: whether to cancel the second; in zero-sum games it is the harmful one.
-        rates: the players' time scales, where the run has any.
+        interaction: whether to cancel the second term, which is the harmful one in zero-sum games.
+        rates: the run's rates (r_D, r_G).
 
     Source: Rosca, Wu, Dherin and Barrett 2021 ("Discretization Drift in Two-Player Games"), the modified losses of
     simultaneous Euler updates.

@@ -1,4 +1,4 @@
-"""ODE-GAN's penalty on the generator's gradient, charged to the discriminator."""
+"""ODE-GAN's penalty: the generator's squared gradient norm, added to the discriminator's loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from odegan.penalties.base import Penalty, Weight, checked_weight
 
 
 def generator_gradient(weight: Weight) -> Penalty:
-    """Charge the discriminator weight * || d loss_G / d theta_G ||^2: all of the generator's parameters, no 1/2.
+    """Penalize the discriminator by weight * ||d loss_G / d theta_G||^2, over all of the generator's parameters, without a 1/2.
 
     The norm is that of the minibatch-mean gradient. Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, where it acts after
     the step: ``placement="after_step"``. Their weights: 0.07 on the mixture of 16 Gaussians, 0.02 on CIFAR-10.

@@ -1,4 +1,4 @@
-"""The discriminator's gradient in its input, which several penalties measure."""
+"""The discriminator's gradient in its input, which several penalties use."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from odegan.utils.checks import ArgumentError
 
 
 def input_gradient(game: Game, theta_d: torch.Tensor, batch: Any, x: torch.Tensor) -> torch.Tensor:
-    """grad_x D(x) of each sample, flat: x (n, ...) -> (n, numel of one sample)."""
+    """grad_x D(x) for each sample, flattened: x (n, ...) -> (n, numel of one sample)."""
     if game.critic_couples_batch:
         _refuse_coupled(game, "input_gradient")
     critic = game.critic_fn(theta_d, batch)
-    # One gradient of the sum is every sample's own, because no layer couples them.
+    # The gradient of the sum holds every sample's own gradient, because no layer couples the samples.
     return gradient_and_value(lambda own: critic(own).sum(), x)[0].flatten(1)
 
 
 def check_critic(game: Game, penalty: str, *parts: str) -> None:
-    """Refuse a game without a critic (or the other parts), or whose critic couples the batch."""
+    """Refuse a game that lacks a critic or another of these parts, or whose critic couples the batch."""
     need(game, penalty, "critic", *parts)
     if game.critic_couples_batch:
         _refuse_coupled(game, penalty)

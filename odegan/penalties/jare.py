@@ -1,4 +1,4 @@
-"""JARE: each player is charged the norm of the opponent's gradient."""
+"""JARE: penalize each player by the norm of the opponent's gradient."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ Gradient = Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]
 
 
 def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> Penalty:
-    """Charge G with (weight/2) ||g_D||^2 and D with (weight/2) ||g_G||^2, where g_p = d loss_p / d theta_p.
+    """Penalize G by (weight/2) ||g_D||^2 and D by (weight/2) ||g_G||^2, where g_p = d loss_p / d theta_p.
 
     Args:
-        weight: gamma of the paper.
-        chunks: None: g_p is the gradient of the whole minibatch. K >= 2: g_1, ..., g_K are those of K equal chunks of it, and
+        weight: the paper's gamma.
+        chunks: None: g_p is the gradient of the whole minibatch. K >= 2: g_1, ..., g_K are the gradients of K equal chunks, and
             ||g||^2 is estimated by ||mean_k g_k||^2.
-        unbiased: with chunks, by (||sum_k g_k||^2 - sum_k ||g_k||^2) / (K (K - 1)) instead: its expectation over independent
-            chunks is the squared norm of the expected gradient, without the trace(Cov) / B of the other; it may be negative.
+        unbiased: with chunks, estimate ||g||^2 by (||sum_k g_k||^2 - sum_k ||g_k||^2) / (K (K - 1)) instead. Its expectation
+            over independent chunks is the squared norm of the expected gradient, without the bias trace(Cov) / B; it may be
+            negative.
 
     Raises:
-        ArgumentError: chunks that do not divide the batch; chunks where a layer couples the batch (BatchNorm), since a chunk
-            would then not be a part of the whole.
+        ArgumentError: the chunks do not divide the batch; or a layer couples the batch (BatchNorm), so that the chunks'
+            gradients do not average to that of the batch.
 
     Source: JARE (Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics"); the biased
     estimate is the public code's, the unbiased one the U-statistic of the same gradients.
@@ -88,8 +89,9 @@ def _chunk_means(
     chunks: int,
     parts: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The means of g_k (n,) and of ||g_k||^2 over the chunks of a batch, or of one of the equal parts that it came in; all
-    chunks' gradients are taken under one vmap.
+    """The means of g_k (n,) and of ||g_k||^2 over the chunks of a batch, or of one of its ``parts`` equal parts.
+
+    One vmap computes all chunks' gradients.
     """
     if game.couples_batch is not False:
         _refuse_coupled(game)

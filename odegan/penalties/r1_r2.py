@@ -9,9 +9,9 @@ from odegan.penalties.input_gradient import check_critic, input_gradient
 
 
 def r1(weight: Weight) -> Penalty:
-    """Charge D with (weight/2) E |grad_x D(x)|^2 over the real samples of the batch.
+    """Penalize D by (weight/2) E |grad_x D(x)|^2 over the real samples of the batch.
 
-    With the 1/2: the reference code's 10 multiplies the squared norm itself and is weight 20 here. Source: Mescheder,
+    The reference code has no 1/2, so its 10 is weight 20 here. Source: Mescheder,
     Geiger and Nowozin 2018, equation 9.
 
     Examples:
@@ -27,9 +27,9 @@ def r1(weight: Weight) -> Penalty:
 
 
 def r2(weight: Weight) -> Penalty:
-    """Charge D with (weight/2) E |grad_x D(x)|^2 over the generated samples of the batch.
+    """Penalize D by (weight/2) E |grad_x D(x)|^2 over the generated samples of the batch.
 
-    Source: Mescheder, Geiger and Nowozin 2018, equation 10; the convention is that of ``r1``.
+    Source: Mescheder, Geiger and Nowozin 2018, equation 10, with the same 1/2 as ``r1``.
 
     Examples:
         >>> r2(10.0)

@@ -12,7 +12,7 @@ from odegan.utils.checks import choose
 
 
 def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
-    """Charge one player (weight/2) times a squared gradient norm; the other player's loss stays as it is.
+    """Penalize one player by (weight/2) times a squared gradient norm; the other player's loss is unchanged.
 
     With g_p = d loss_p / d theta_p: norm "joint" is ||g_D||^2 + ||g_G||^2, "opponent" the other player's alone.
 

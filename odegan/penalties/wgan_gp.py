@@ -14,11 +14,11 @@ from odegan.utils.checks import ArgumentError, check_number
 
 
 def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
-    """Charge D with weight * E (|grad_x D(x)| - center)^2, without a 1/2, at x = u x_real + (1 - u) x_fake.
+    """Penalize D by weight * E (|grad_x D(x)| - center)^2, without a 1/2, at x = u x_real + (1 - u) x_fake.
 
-    u is uniform in [0, 1), one number a pair, read from ``batch.noise`` (B,): odeint_gan and Stepper draw it, afresh for
-    every minibatch, as a pure function of (seed, index). Games without minibatches (batch None) use u = 1/2. With center 0
-    the zero-centered variant. Where |grad_x D| = 0 the subgradient of the norm is taken to be 0.
+    u is uniform in [0, 1), one number per pair, read from ``batch.noise`` (B,). ``odeint_gan`` and ``Stepper`` draw it for
+    every minibatch as a pure function of (seed, index); games without minibatches (batch None) use u = 1/2. center=0 gives the
+    zero-centered variant. Where |grad_x D| = 0 the subgradient of the norm is 0.
 
     Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
 

@@ -1,4 +1,4 @@
-"""The Dirac GAN: a point mass learns where another point mass is."""
+"""The Dirac GAN: a point mass learns the position of another point mass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
         disc_loss = loss.disc(phi c, phi theta) + feedback phi^2 / 2,    gen_loss = loss.gen(phi theta).
 
-    Linearized at (phi, theta) = (0, c) the field's characteristic polynomial is s^2 + (d + feedback) s + w^2, with
+    Linearized at (phi, theta) = (0, c), the field has the characteristic polynomial s^2 + (d + feedback) s + w^2, with
 
     ======================== ======= =====
     loss                     d       w
@@ -29,13 +29,13 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
     Wasserstein is linear: phi' = c - theta - feedback phi, theta' = phi, stable for every feedback > 0 and critically
     damped at 2; ``game.solution(t, y0)`` is its flow. Hinge equals it while |phi c|, |phi theta| < 1. Least squares with
-    the labels 1 and 0 has no equilibrium unless c = 0, since D has no bias. The feedback differs from closed-loop GANs'
-    penalty lambda (D(c)^2 + D(theta)^2), which near the equilibrium acts as a feedback of 4 lambda c^2, and at c = 0 not
-    at all.
+    the labels 1 and 0 has no equilibrium unless c = 0, since D has no bias. The feedback is not the penalty
+    lambda (D(c)^2 + D(theta)^2) of closed-loop GANs, which near the equilibrium acts as a feedback of 4 lambda c^2, and so has
+    no effect at c = 0.
 
     Args:
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits, each (1,).
-        c: where the data are.
+        c: the position of the data.
         feedback: strength of the negative feedback on phi, >= 0.
 
     Source: Mescheder et al. 2018, section 2; the feedback: Xu et al. 2020 (CLC-GAN), section 3.

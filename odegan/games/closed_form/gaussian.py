@@ -32,7 +32,7 @@ def _cross_entropy(real: Projected, fake: Projected) -> torch.Tensor:
     return mean_softplus(-real) + mean_softplus(fake)
 
 
-# Each objective of odegan.losses as expectations over the laws of D(x) for real and for generated x: (disc, gen).
+# Each objective of odegan.losses as expectations over the distributions of D(x) for real and generated x: (disc, gen).
 _MEANS: dict[str, tuple[Mean, Mean]] = {
     "minimax": (_cross_entropy, lambda r, f: -mean_softplus(f)),
     "non_saturating": (_cross_entropy, lambda r, f: mean_softplus(-f)),
@@ -56,18 +56,18 @@ def gaussian(
 
     The losses are those of ``odegan.losses`` on the logits theta^T x and theta^T (phi + sigma z). Their equilibrium is
     theta = 0, phi = v. There, for minimax and non_saturating, the eigenvalues of the field's Jacobian are the roots of
-    x^2 + a x + 1/4 for each eigenvalue a of S / 2, S = sigma^2 I + v v^T. A small a means rotation, a large one slowness.
-    With the Wasserstein loss the game is bilinear and ``game.solution(t, y0)`` is its flow, a rotation about the equilibrium.
+    x^2 + a x + 1/4 for each eigenvalue a of S / 2, S = sigma^2 I + v v^T. For small a they rotate, for large a one of them is
+    slow. With the Wasserstein loss the game is bilinear and ``game.solution(t, y0)`` is its flow, a rotation about the
+    equilibrium.
 
     Args:
         v: (n,), the mean of the data.
         sigma: the standard deviation, > 0.
-        loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
-        expectation: "exact": wasserstein, least_squares and hinge in closed form; the others, and pairs (which must be
-            smooth), by quadrature along theta. It is exact to rounding for sigma |theta| up to about 5, and for pairs up to
-            about 2, with exact derivatives up to the third at every theta, 0 included (see
-            ``odegan.games.closed_form.gaussian_expectation``); batch=None.
-            "sampling": means over a batch (real (B, n), latent (B, n)), as for networks.
+        expectation: "exact": closed forms for wasserstein, least_squares and hinge; quadrature along theta for the others and
+            for pairs, which must be smooth. The quadrature is exact to rounding for sigma |theta| up to about 5 (for pairs
+            about 2), and its derivatives up to the third are as exact at every theta, including 0 (see
+            ``odegan.games.closed_form.gaussian_expectation``); batch=None. "sampling": means over a batch (real (B, n), latent
+            (B, n)), as for networks.
 
     Source: JARE (Nie and Patel 2019), section 3, with its experiment's start, (0.05, v + 0.05), as ``init()``.
 
@@ -114,7 +114,7 @@ def gaussian(
 
 
 def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
-    """(disc_loss, gen_loss) with expectations over the laws of the logits."""
+    """(disc_loss, gen_loss) with expectations over the distributions of the logits."""
     known = _MEANS.get(pair.__odegan_fingerprint__())
     mean_d, mean_g = known or (
         lambda r, f: mean_of_pair(pair.disc, r, f),

@@ -1,12 +1,12 @@
 """Expectations E g(theta^T x), x ~ N(center, sigma^2 I), that are smooth in theta, also at theta = 0.
 
 theta^T x ~ N(theta^T center, sigma^2 |theta|^2), but |theta| has no derivative at 0, and automatic differentiation of a
-formula in it silently loses the second-order terms there. So |theta| is never differentiated. Let e be a constant unit vector,
-along the theta at hand (any unit vector where theta = 0), and a = theta^T e and r = |theta - a e|^2. Then
+formula in |theta| silently loses the second-order terms there. So |theta| is never differentiated. Let e be a constant unit
+vector along the current theta (any unit vector if theta = 0), a = theta^T e and r = |theta - a e|^2. Then
 
     theta^T x = theta^T center + sigma (a z + sqrt(r) w),    z, w ~ N(0, 1) independent.
 
-At the theta at hand a = |theta| and r = 0, and r is of second order in a change of theta. Hence
+At the current theta a = |theta| and r = 0, and r is of second order in a change of theta. Hence
 
     E g(theta^T x) = E_z [ g(u) + sigma^2 r / 2 g''(u) ] + O(r^2),    u = theta^T center + sigma a z,
 
@@ -25,13 +25,13 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch.func import grad, vmap
 
-REACH = 9.0  # standard deviations; what lies beyond weighs 2e-19
+REACH = 9.0  # standard deviations; the mass beyond is 2e-19
 NODES = 201
 NODES_EACH_OF_TWO = 61
 
 
 class Projected(NamedTuple):
-    """The law of theta^T x: center + along z + sqrt(rest) w. Three scalars, and rest is zero in value."""
+    """The distribution of theta^T x = center + along z + sqrt(rest) w: three scalars, of which rest is zero in value."""
 
     center: torch.Tensor
     along: torch.Tensor
@@ -43,16 +43,16 @@ class Projected(NamedTuple):
         return self.along**2 + self.rest
 
     def __neg__(self) -> Projected:
-        """The law of -theta^T x."""
+        """The distribution of -theta^T x."""
         return Projected(-self.center, self.along, self.rest)
 
     def minus(self, other: Projected) -> Projected:
-        """The law of the difference to an independent theta^T x' of the same variance."""
+        """The distribution of the difference from an independent theta^T x' of the same variance."""
         return Projected(self.center - other.center, math.sqrt(2.0) * self.along, 2 * self.rest)
 
 
 def project(theta: torch.Tensor, center: torch.Tensor, sigma: float) -> Projected:
-    """The law of theta^T x for theta (n,), x ~ N(center (n,), sigma^2 I)."""
+    """The distribution of theta^T x for theta (n,), x ~ N(center (n,), sigma^2 I)."""
     constant = theta.detach()
     norm = torch.linalg.vector_norm(constant)
     first = torch.zeros_like(constant)
@@ -82,7 +82,7 @@ def mean_relu(law: Projected) -> torch.Tensor:
     """E max(0, u) = m Phi(m / s) + s phi(m / s); beyond 40 standard deviations from the kink, max(0, m)."""
     m = law.center
     near = m.detach() ** 2 < 1600 * law.variance.detach()
-    # Far from the kink s = 1 keeps what is not taken finite, and so its derivatives.
+    # Far from the kink s = 1 keeps the unselected branch and its derivatives finite.
     s = torch.where(near, law.variance, 1.0).sqrt()
     ratio = torch.where(near, m / s, 0.0)
     density = torch.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
@@ -97,7 +97,7 @@ def mean_square(law: Projected) -> torch.Tensor:
 def mean_of_pair(
     function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], real: Projected, fake: Projected
 ) -> torch.Tensor:
-    """E h(u, u') over independent u and u', for any smooth h of two (1,) tensors, by a rule in two dimensions."""
+    """E h(u, u') over independent u and u' for a smooth h of two (1,) tensors, by a two-dimensional rule."""
     z, weights = normal_rule(NODES_EACH_OF_TWO, real.center)
     u = repeat(real.center + real.along * z, "i -> (i j)", j=len(z))
     v = repeat(fake.center + fake.along * z, "j -> (i j)", i=len(z))

@@ -1,4 +1,4 @@
-"""A Gaussian mixture learned under the total variation, in closed form, by first-order or by optimal discriminators."""
+"""A Gaussian mixture learned in total variation, in closed form, against first-order or optimal discriminators."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
 
 
 def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order: str = "project") -> IntervalGame:
-    """Learn a mixture of unit normals on the line, judged by a union of intervals; no sampling anywhere.
+    """Learn a mixture of unit normals on the line against a union of intervals, without any sampling.
 
     The truth is the mixture G* of N(mu*_j, 1), the generator G the mixture of N(mu_j, 1), j = 1..k, both with equal weights.
     The discriminator is the indicator of D = [l_1, r_1] u ... u [l_k, r_k], and
 
         L(mu, l, r) = P_{G*}(D) + 1 - P_G(D),    disc_loss = -L,    gen_loss = L,
 
-    so that the largest L over D is 1 + TV(G*, G). State: y = (l_1, r_1, ..., l_k, r_k, mu_1, ..., mu_k); batch=None. With F the
-    density of G* minus that of G, N the standard normal density:
+    so that the maximum of L over D is 1 + TV(G*, G). State: y = (l_1, r_1, ..., l_k, r_k, mu_1, ..., mu_k); batch=None. With F
+    the density of G* minus that of G, and N the standard normal density:
 
         dL/dr_i = F(r_i),    dL/dl_i = -F(l_i),    dL/dmu_j = 1/k sum_i [N(r_i - mu_j) - N(l_i - mu_j)].
 
     Args:
-        mu_star: (n,) means of the truth.
-        k: components of the generator and intervals of the discriminator; default n, never fewer. F changes sign at most
+        mu_star: (n,) means of the true mixture.
+        k: components of the generator and intervals of the discriminator, at least n; default n. F changes sign at most
             n + k - 1 times, so that k intervals suffice for the optimal discriminator.
-        order: of the endpoints, l_1 <= r_1 <= l_2 <= ..., restored after every step. "project": by the nearest such point
-            (isotonic regression, which pools violating neighbors to their mean); "sort": by sorting; "none": not at all,
-            lengths are signed then.
+        order: how to restore the order of the endpoints, l_1 <= r_1 <= l_2 <= ..., after every step. "project": the nearest
+            ordered point (isotonic regression, which replaces violating neighbors by their mean); "sort"; or "none": not at
+            all, so that lengths become signed.
 
     Returns:
         ``IntervalGame``: with ``optimal_discriminator(mu)``, ``total_variation(mu)`` and ``optimal()``.
 
-    Source: Li, Madry, Peebles and Schmidt 2018, "On the Limitations of First-Order Approximation in GAN Dynamics"; how they
-    keep the order is not known.
+    Source: Li, Madry, Peebles and Schmidt 2018, "On the Limitations of First-Order Approximation in GAN Dynamics"; the
+    paper does not say how the order is kept.
 
     Examples:
         >>> game = gmm_tv([-0.5, 0.5])
@@ -98,10 +98,10 @@ class IntervalGame(Game):
         return rearrange([left, -right], "end interval -> (interval end)"), (own_right - own_left).sum(0) / self.k
 
     def optimal_discriminator(self, mu: torch.Tensor) -> torch.Tensor:
-        """Endpoints (..., 2 k) of the regions where F > 0, for means mu (..., k): they attain L = 1 + TV.
+        """Endpoints (..., 2 k) of the regions where F > 0, for means mu (..., k), at which L = 1 + TV.
 
-        An outer end may be infinite. Intervals that are not needed are empty, l = r = inf; where G = G* all of them are. The
-        endpoints carry no derivative, and dL/dmu needs none at the optimum (the envelope theorem).
+        The outermost endpoints may be infinite. Unused intervals are empty, l = r = inf; if G = G*, all of them are. The
+        endpoints have no derivative, and by the envelope theorem dL/dmu needs none at the optimum.
         """
         means, weights = self._signed(mu.detach())
         points = sign_changes(means, weights)
@@ -115,9 +115,9 @@ class IntervalGame(Game):
         return self.value(self.optimal_discriminator(mu), mu) - 1
 
     def optimal(self) -> Game:
-        """The generator's game against a discriminator that is optimal at every moment: y = mu (k,), gen_loss = 1 + TV.
+        """The generator's game against a discriminator that is always optimal: y = mu (k,), gen_loss = 1 + TV.
 
-        The discriminator has no parameters of its own and nothing left to descend: its loss is 0.
+        The discriminator has no parameters, and its loss is 0.
         """
         return Game(
             lambda none, mu, batch: none.sum(),
@@ -141,7 +141,7 @@ class IntervalGame(Game):
         return y[2 * self.k :][which].detach() + torch.randn(n, generator=source).to(y)
 
     def _start(self, seed: int | None) -> torch.Tensor:
-        """Endpoints uniform on (-3, 3), sorted, and means uniform on (-1, 1), much as in the paper."""
+        """Sorted endpoints uniform on (-3, 3) and means uniform on (-1, 1), similar to the paper."""
         draw = torch.rand(3 * self.k, generator=reseed(torch.Generator(), seed or 0), dtype=self.mu_star.dtype)
         ends = (6 * draw[: 2 * self.k] - 3).sort().values
         return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)

@@ -1,6 +1,6 @@
-"""Unions of intervals on the line, their masses under mixtures of unit normals, and where such a mixture changes sign.
+"""Unions of intervals on the line, their masses under mixtures of unit normals, and sign changes of such mixtures.
 
-Endpoints are (..., 2 k): l_1, r_1, l_2, r_2, and so on. l = -inf and r = inf are allowed.
+Endpoints are (..., 2 k): l_1, r_1, l_2, r_2, and so on, and may be infinite.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from itertools import accumulate
 import torch
 from einops import rearrange
 
-FAR = 40.0  # from here on the normal density and its derivatives are zero in double precision
-REACH = 10.0  # beyond this distance from every mean a mixture has less mass than rounding
-HALVINGS = 18  # of that reach: to 1e-4
-NEWTON_STEPS = 3  # from there to rounding
+FAR = 40.0  # beyond it the normal density and its derivatives are zero in double precision
+REACH = 10.0  # beyond this distance from every mean a mixture's mass is below rounding
+HALVINGS = 18  # bisect the reach to 1e-4
+NEWTON_STEPS = 3  # then converge to rounding
 
 
 def cdf(x: torch.Tensor) -> torch.Tensor:
-    """The standard normal distribution function. Its derivatives at +-inf are 0, where the bare formula has inf * 0."""
+    """The standard normal distribution function, with derivatives 0 at +-inf, where the plain formula gives inf * 0."""
     return torch.special.ndtr(x.clamp(-FAR, FAR))
 
 
 def density(x: torch.Tensor) -> torch.Tensor:
-    """The standard normal density. Its derivatives at +-inf are 0, too."""
+    """The standard normal density, with derivatives 0 at +-inf."""
     return torch.exp(x.clamp(-FAR, FAR) ** 2 / -2) * 0.3989422804014327
 
 
 def mass(ends: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     """P(D) (...) under the mixture of N(means_j, 1), equal weights: ends (..., 2 k), means (..., n).
 
-    Lengths are signed: an interval with r < l counts negatively, and what two intervals share counts twice.
+    Lengths are signed: an interval with r < l counts negatively, and overlaps count twice.
     """
     below = cdf(ends[..., None] - means[..., None, :]).mean(-1)
     left, right = rearrange(below, "... (interval end) -> end ... interval", end=2)
@@ -38,10 +38,10 @@ def mass(ends: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
 
 
 def isotonic(y: torch.Tensor) -> torch.Tensor:
-    """The point nearest to y (..., n) with y_1 <= ... <= y_n, for finite y.
+    """The nearest point to y (..., n), finite, that satisfies y_1 <= ... <= y_n.
 
-    The minimax formula of isotonic regression, max_{i <= j} min_{k >= j} mean(y_i, ..., y_k): violating neighbors are
-    pooled to their mean. O(n^2) means, no branch: it maps over ensembles, compiles, and is differentiable almost everywhere.
+    By the minimax formula of isotonic regression, max_{i <= j} min_{k >= j} mean(y_i, ..., y_k). It needs O(n^2) means but no
+    branch, so that it supports vmap and compilation, and it is differentiable almost everywhere.
 
     Examples:
         >>> isotonic(torch.tensor([0.0, 3.0, 1.0, 4.0]))
@@ -50,7 +50,7 @@ def isotonic(y: torch.Tensor) -> torch.Tensor:
     n = y.shape[-1]
     at = torch.arange(n, device=y.device)
     runs = ((at[:, None, None] <= at) & (at <= at[:, None])).to(y)  # (i, k, j): whether i <= j <= k
-    # One product makes all means, and leaves a single number what it is, which differences of sums would not.
+    # A product with 0-1 weights returns a mean over one number exactly; differences of cumulative sums would not.
     weights = runs / runs.sum(-1, keepdim=True).clamp(min=1)
     means = rearrange(y @ rearrange(weights, "i k j -> j (i k)"), "... (i k) -> ... i k", i=n)
     smallest = list(accumulate(reversed(means.unbind(-1)), torch.minimum))[::-1]
@@ -61,10 +61,10 @@ def sign_changes(means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Points (..., N - 1), ascending, between which sum_j weights_j N(x - means_j) keeps its sign; both arguments (..., N).
 
     Such a sum is exp(-x^2 / 2) times a sum of N exponentials, which changes sign at most N - 1 times (Descartes' rule).
-    Dividing by one exponential and differentiating leaves N - 1 of them, whose sign changes cut the line into pieces on which
-    the quotient is monotone; so every change is found by bisection, from two exponentials upwards. A piece without a change
-    gives a point next to one of its ends, or +-inf. No difference of means is divided by, so that they may be as near to one
-    another as they like.
+    Dividing by one exponential and differentiating leaves N - 1 exponentials, whose sign changes split the line into intervals
+    on which the quotient is monotone. So all changes are found by bisection, recursively from two exponentials on. An interval
+    without a change gives a point next to one of its ends, or +-inf. Nothing is divided by a difference of means, so that means
+    may be arbitrarily close.
     """
     means, order = torch.sort(means, dim=-1)
     coefficients = [_merged(means, weights.gather(-1, order))]
@@ -81,19 +81,19 @@ def sign_changes(means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def _merged(means: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The weights (..., N) with those of equal means added up in the first of them: what cancels is an exact zero."""
+    """The weights (..., N), with those of equal means summed into the first, so that opposite weights cancel exactly."""
     same = (means[..., :, None] == means[..., None, :]).to(weights)
     first = same.tril(-1).sum(-1) == 0
     return (same * weights[..., None, :]).sum(-1) * first
 
 
 def _roots(means: torch.Tensor, weights: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Where the sum changes sign between low and high (..., n), for each of n pieces; at one end where it does not."""
+    """The sign change between low and high (..., n) in each of n intervals; one of the ends if there is none."""
     absent = torch.where(weights == 0, torch.inf, 0.0)
     terms = list(zip(*(x[..., None].unbind(-2) for x in (means, weights, absent)), strict=True))
 
     def parts(x: torch.Tensor) -> list[torch.Tensor]:
-        # In units of the largest term, so that no sign is lost in underflow; nan where there is no term.
+        # Relative to the largest term, so that underflow loses no sign; nan if there is no term.
         squares = [(x - mean) ** 2 / 2 + gone for mean, _, gone in terms]
         least = reduce(torch.minimum, squares)
         return [weight * torch.exp(least - square) for (_, weight, _), square in zip(terms, squares, strict=True)]
@@ -108,7 +108,7 @@ def _roots(means: torch.Tensor, weights: torch.Tensor, low: torch.Tensor, high: 
     for _ in range(NEWTON_STEPS):
         values = parts(x)
         slope = reduce(torch.add, [value * (mean - x) for value, (mean, _, _) in zip(values, terms, strict=True)])
-        step = torch.where(slope.abs() > 0, reduce(torch.add, values) / slope, 0.0)  # not where all weights are 0
+        step = torch.where(slope.abs() > 0, reduce(torch.add, values) / slope, 0.0)  # 0 / 0 if all weights are 0
         x = (x - step).clamp(low, high)
     return x
 
@@ -116,7 +116,7 @@ def _roots(means: torch.Tensor, weights: torch.Tensor, low: torch.Tensor, high: 
 def positive_intervals(points: torch.Tensor, gains: torch.Tensor, k: int) -> torch.Tensor:
     """Endpoints (..., 2 k) of the union of the regions between points (..., N - 1) whose gains (..., N) are positive.
 
-    Neighboring regions become one interval; intervals that are not needed are empty, at inf.
+    Adjacent regions are merged; unused intervals are empty, at inf.
     """
     ends = torch.full_like(points[..., :1], torch.inf)
     left = torch.cat([-ends, points], dim=-1)

@@ -17,9 +17,9 @@ Times = torch.Tensor | Sequence[float] | float
 def bilinear() -> Game:
     """The zero-sum game x y: disc_loss = x y, gen_loss = -x y, y = (x, y).
 
-    The field is (-y, x), a rotation: the flow turns by one radian a unit of time and keeps x^2 + y^2. Its solution
-    y(t) = R(t) y0 is ``game.solution(t, y0)``. Source: the standard example of a game in which simultaneous gradient
-    steps diverge at every step size.
+    The field is (-y, x): the flow rotates by one radian per unit of time and conserves x^2 + y^2. ``game.solution(t, y0)`` is
+    its solution R(t) y0. Source: the standard example of a game in which simultaneous gradient steps diverge at every step
+    size.
 
     Examples:
         >>> game = bilinear()
@@ -39,11 +39,11 @@ def bilinear() -> Game:
 
 
 def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
-    """The game whose field is linear: v(y) = A y, with A (P, P); the discriminator owns the first n_disc parameters.
+    """The game whose field is linear: v(y) = A y, with A (P, P); the first n_disc parameters are the discriminator's.
 
     With A = [[A_DD, A_DG], [A_GD, A_GG]] the losses are loss_p = -(1/2 theta_p^T A_pp theta_p + theta_p^T A_pq theta_q).
-    Where a block A_pp is not symmetric no loss has that field, so the game carries its gradients -A y, and its
-    losses see the symmetric part only. Solution: y(t) = exp(t A) y0, ``game.solution(t, y0)``.
+    If a block A_pp is not symmetric, no loss has this field; the game therefore has its own gradients -A y, and its losses see
+    only the symmetric part. Solution: y(t) = exp(t A) y0, ``game.solution(t, y0)``.
 
     Args:
         A: (P, P) matrix, P >= 1.
@@ -87,7 +87,7 @@ def flow(A: torch.Tensor, t: Times, y0: torch.Tensor) -> torch.Tensor:
 
 
 def start(size: int, seed: int | None) -> torch.Tensor:
-    """A starting point (size,): all ones, or standard normal numbers for a seed."""
+    """An initial state (size,): all ones, or standard normal numbers for a given seed."""
     if seed is None:
         return torch.ones(size)
     return torch.randn(size, generator=reseed(torch.Generator(), seed))
