@@ -1,4 +1,4 @@
-"""The step-size advisor: what each solver could do with the field as a run has found it."""
+"""The step-size advisor: the largest stable step of each solver, and its cost, at states of a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from odegan.utils.checks import argument_error, check_number, choose
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-ACCURACY = 1e-2  # of the eigenvalues, where they are not computed from the dense Jacobian: steps need no more digits
+ACCURACY = 1e-2  # of eigenvalues from matrix-vector products; step sizes need no more digits
 
 
 @dataclass(frozen=True)
 class Row:
-    """One solver: its largest linearly stable step, and its field evaluations a step and per unit of time."""
+    """One solver: its largest linearly stable step, and its field evaluations per step and per unit of time."""
 
     solver: str
     step: float
@@ -35,11 +35,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Advice:
-    """The table, cheapest solver first, and what it rests on.
+    """The table, cheapest solver first; ``print`` shows it.
 
-    unstable: the share of the eigenvalues that are not zero which have a positive real part; the flow itself leaves the
-    state along them whatever the step, so that the steps in the table are those of the others. ignored: how many counted as
-    zero. ``print`` it for a table.
+    unstable: the fraction of the nonzero eigenvalues that have a positive real part. The flow itself moves away from the state
+    along these whatever the step, so that the table considers only the others. ignored: number of eigenvalues that count as
+    zero.
     """
 
     rows: tuple[Row, ...]
@@ -79,25 +79,25 @@ def advise(
     tol: float = 1e-6,
     **options: Unpack[FieldOptions],
 ) -> Advice:
-    """Per solver the largest step that is linearly stable at every one of a few states, and what a unit of time costs.
+    """For each solver, the largest step that is linearly stable at all given states, and the cost of a unit of time.
 
-    cost = (field evaluations a step) / step: 0 where nothing limits the step, inf where no step is stable. It is the price
-    of not diverging; accuracy may ask for smaller steps, and far from an equilibrium the linearization only says how fast
-    the field changes. Beyond 500 parameters it rests on the eigenvalues of largest modulus, which do not always limit the
-    step: Euler's is 2 |Re lambda| / |lambda|^2, and a smaller eigenvalue closer to the imaginary axis may limit it more.
+    cost = (field evaluations per step) / step: 0 if nothing limits the step, inf if no step is stable. It is the minimal cost
+    of not diverging: accuracy may require smaller steps, and far from an equilibrium the linearization only tells how fast the
+    field changes. Beyond 500 parameters the table is based on the eigenvalues of largest modulus, which do not always limit the
+    step: Euler's limit is 2 |Re lambda| / |lambda|^2, which may be lower for a smaller eigenvalue closer to the imaginary axis.
 
     Args:
         game: the game.
-        ys: (T, P), some states of a run, or one (P,).
-        batches: one for each state (or the one state's); None for games in closed form.
-        penalties: what the field includes.
+        ys: (T, P), some states of a run, or one state (P,).
+        batches: one per state; None for games in closed form.
+        penalties: those of the field.
         solvers: names; default: all of ``odegan.solvers.stability.names()``.
-        k: from how many eigenvalues of largest modulus; None: all of at most 500 parameters, 10 of more.
+        k: number of eigenvalues of largest modulus; None: all up to 500 parameters, else 10.
         tol: a real part counts as zero below tol |lambda|, and as positive above.
-        options: further ones of ``odegan.spectrum``: rates, t, progress, and accuracy, here 1e-2 by default.
+        options: further arguments of ``odegan.spectrum``: rates, t, progress, and accuracy, here 1e-2 by default.
 
     Raises:
-        ArgumentError: a wrong argument, or what ``odegan.spectrum`` raises.
+        ArgumentError: a wrong argument, or an error of ``odegan.spectrum``.
 
     Examples:
         >>> import odegan
@@ -132,7 +132,7 @@ def advise(
 
 
 def _settled(values: torch.Tensor, tol: float) -> torch.Tensor:
-    """The eigenvalues with real parts that count as zero set to zero."""
+    """The eigenvalues, with negligible real parts set to zero."""
     real = torch.where(values.real.abs() <= tol * values.abs(), 0.0, values.real)
     return torch.complex(real, values.imag)
 
@@ -144,7 +144,7 @@ def _row(name: str, eigenvalues: list[torch.Tensor]) -> Row:
 
 
 def _checked_names(names: Sequence[str] | None) -> list[str]:
-    """The solvers' names, each with a stability function."""
+    """The names of the solvers, checked to have a stability function."""
     if names is None:
         return stability.names()
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:

@@ -1,7 +1,7 @@
-"""The largest eigenvalues of a large matrix from its products alone, with vectors that stay on the device.
+"""The largest eigenvalues of a large matrix from matrix-vector products, with vectors that stay on the device.
 
-Krylov-Schur (Stewart 2002, SIAM J. Matrix Anal. Appl. 23(3), 601-614): an Arnoldi decomposition A V = V H + v b^T is cut down
-to its best Schur vectors whenever it is full, and grown again. Only H, a small matrix, is ever on the CPU.
+Krylov-Schur (Stewart 2002, SIAM J. Matrix Anal. Appl. 23(3), 601-614): an Arnoldi decomposition A V = V H + v b^T is
+truncated to its best Schur vectors whenever it is full, and then grown again. Only the small matrix H is on the CPU.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Product = Callable[[torch.Tensor], torch.Tensor]
 Report = Callable[[int, int], None]
 
 MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"modulus": np.abs, "real": np.real}
-CHECK = 4  # products between two looks at the eigenvalues of H
-SEARCH = 20  # products in the complement of what has converged, in search of copies
-LIMIT = 5000  # products before it gives up
+CHECK = 4  # products between two computations of H's eigenvalues
+SEARCH = 20  # products spent on searching the complement of the converged vectors for copies
+LIMIT = 5000  # most products
 
 
 @dataclass(frozen=True)
 class Eigenvalues:
-    """values (k,) complex128, in order; residuals (k,), |A x - lambda x| of unit vectors x; products, how many were made."""
+    """values: (k,) complex128, sorted; residuals: (k,), |A x - lambda x| for unit vectors x; products: number of products."""
 
     values: np.ndarray
     residuals: np.ndarray
@@ -34,7 +34,7 @@ class Eigenvalues:
 
 
 def room_for(k: int) -> int:
-    """How many vectors the search for k eigenvalues keeps, besides one more."""
+    """The dimension of the Krylov space used for k eigenvalues; one more vector is stored."""
     return max(3 * k, k + 30)
 
 
@@ -43,22 +43,21 @@ def largest_eigenvalues(
 ) -> Eigenvalues:
     """The k eigenvalues of largest modulus or real part of a real matrix A (P, P).
 
-    A Krylov space holds one vector for each eigenvalue, however many copies of it there are. So once all k have converged they
-    are locked and a fresh random vector searches their complement for SEARCH products: a copy, or whatever else the first
-    vector missed, that stands out by more than some P^(1 / (2 SEARCH)), 1.4 at P = 1e6, among the eigenvalues left is found,
-    and the search begins again.
+    A Krylov space contains only one eigenvector of a repeated eigenvalue. So once all k have converged they are locked, and a
+    new random vector explores their complement for SEARCH products. This finds a copy, or another missed eigenvalue, that
+    exceeds the remaining ones by a factor of about P^(1 / (2 SEARCH)), which is 1.4 at P = 1e6; then the iteration continues.
 
     Args:
         product: v (P,) -> A v (P,), floating point.
-        like: (P,), for the vectors' dtype and device.
-        k: how many; room_for(k) < P.
+        like: (P,), with the dtype and device of the vectors.
+        k: number of eigenvalues; room_for(k) < P.
         which: a key of MEASURES.
-        accuracy: a pair (lambda, x) has converged when |A x - lambda x| <= accuracy |lambda|, |x| = 1,
+        accuracy: a pair (lambda, x), |x| = 1, has converged if |A x - lambda x| <= accuracy |lambda|,
         tol: or <= tol max|lambda|, below which an eigenvalue counts as zero.
-        report: called as (products, converged) at every look.
+        report: called as (products, converged) after each computation of H's eigenvalues.
 
     Raises:
-        ArgumentError: a product that is not finite; no convergence within LIMIT products.
+        ArgumentError: a product is not finite, or there is no convergence within LIMIT products.
     """
     space = _Space(product, like, room_for(k))
     measure = MEASURES[which]
@@ -85,7 +84,7 @@ def largest_eigenvalues(
             locked = found
             searched = 0
         elif searched >= SEARCH:
-            true = np.hypot(residuals[:k], space.rounding())  # what the recurrence leaves out
+            true = np.hypot(residuals[:k], space.rounding())  # the recurrence omits rounding
             return Eigenvalues(values[:k] * space.scale, true * space.scale, space.products)
     raise ArgumentError(
         f"k: got {k}; {converged} converged within {LIMIT} products; ask for fewer, or for a larger accuracy than {accuracy:g}"
@@ -93,11 +92,11 @@ def largest_eigenvalues(
 
 
 def in_order(values: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The positions of eigenvalues, largest first; of a complex pair the one above the real axis first."""
+    """Indices that sort eigenvalues, largest first; of a complex pair the one above the real axis comes first."""
     unit = np.abs(values).max(initial=0.0) or 1.0
 
     def rounded(numbers: np.ndarray) -> np.ndarray:
-        # Two pairs of one modulus must not interleave, nor rounding choose between a and -a.
+        # Pairs of equal modulus must not interleave, and rounding must not decide between a and -a.
         return np.round(numbers / unit, 9)
 
     keys = (-values.imag, -rounded(values.real), -rounded(np.abs(values.imag)), -rounded(measure(values)))
@@ -105,23 +104,24 @@ def in_order(values: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) ->
 
 
 class _Space:
-    """A V = V H + v b^T + (what locking has dropped); V (P, size) orthonormal, kept as rows, in units of ``scale``."""
+    """A V = V H + v b^T + (terms dropped by locking), with V (P, size) orthonormal, stored as rows; A is scaled by ``scale``.
+    """
 
     def __init__(self, product: Product, like: torch.Tensor, room: int) -> None:
         self.product = product
         self.room = room
         self.random = torch.Generator().manual_seed(0)
         self.basis = like.new_empty((room + 1, len(like)))
-        self.matrix = np.zeros((room + 1, room))  # H, and b^T in the row below
-        self.dropped = np.zeros((0, room))  # rows b^T that locking has taken for zero
+        self.matrix = np.zeros((room + 1, room))  # H, with b^T as the row below
+        self.dropped = np.zeros((0, room))  # rows b^T that locking has set to zero
         self.size = self.products = 0
         self.scale = 0.0
         self.eps = torch.finfo(like.dtype).eps
-        self.loss = self.eps  # the largest scalar product of two vectors of V, estimated
+        self.loss = self.eps  # estimate of the largest inner product of two vectors of V
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """Go on from a random vector orthogonal to V, and count what b^T still says among what is dropped."""
+        """Continue from a random vector orthogonal to V, and move b^T to the dropped terms."""
         last = self.matrix[self.size]
         if last.any():
             self.dropped = np.vstack([self.dropped, last])
@@ -133,10 +133,10 @@ class _Space:
         self.basis[self.size] = vector / torch.linalg.vector_norm(vector)
 
     def expand(self) -> None:
-        """One Arnoldi step."""
+        """Do one Arnoldi step."""
         image = self.product(self.basis[self.size])
         self.products += 1
-        if not self.scale:  # so that no norm below under- or overflows
+        if not self.scale:  # keeps norms from under- and overflowing
             self.scale = image.abs().max().item()
         image = image / (self.scale or 1.0)
         size = torch.linalg.vector_norm(image).item()
@@ -145,17 +145,17 @@ class _Space:
         image, column, left = self.project(image, size)
         self.size += 1
         self.matrix[: self.size, self.size - 1] = column
-        if left <= 4 * self.eps * size:  # the space is invariant, and what is left is rounding
+        if left <= 4 * self.eps * size:  # the space is invariant; the remainder is rounding
             self.start_afresh()
             return
         self.matrix[self.size, self.size - 1] = left
         torch.div(image, left, out=self.basis[self.size])
 
     def project(self, image: torch.Tensor, size: float) -> tuple[torch.Tensor, np.ndarray, float]:
-        """What is left of a vector of this norm beside V, its coefficients in V, and the norm of what is left.
+        """Orthogonalize a vector of this norm against V: the remainder, the coefficients in V, and the norm of the remainder.
 
-        One pass over V costs as much as a product with A. So V is kept orthonormal to sqrt(eps) only, which is enough for H
-        (Simon 1984, Math. Comp. 42, 115-142), and a pass is repeated where the estimated loss would exceed that.
+        A pass over V costs as much as a product with A. So V is kept orthonormal only to sqrt(eps), which suffices for H (Simon
+        1984, Math. Comp. 42, 115-142), and the pass is repeated only if the estimated loss of orthogonality would exceed that.
         """
         rows = self.basis[: self.size + 1]
         column = np.zeros(len(rows))
@@ -177,7 +177,7 @@ class _Space:
         return image, column, size
 
     def ritz(self, measure: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The eigenvalues of H in order, and the residual norms of the vectors that belong to them."""
+        """The sorted eigenvalues of H, and the residual norms of their vectors."""
         values, vectors = np.linalg.eig(self.matrix[: self.size, : self.size])
         order = in_order(values, measure)
         remainders = np.vstack([self.matrix[self.size], self.dropped])[:, : self.size]
@@ -185,7 +185,7 @@ class _Space:
         return values[order].astype(np.complex128), residuals
 
     def floor(self, tol: float, values: np.ndarray) -> float:
-        """The residual below which a vector counts as an eigenvector whatever its eigenvalue: zero, or rounding."""
+        """The residual below which any vector counts as an eigenvector: the threshold for zero, or rounding."""
         return max(tol * float(np.abs(values).max()), 16 * self.rounding())
 
     def rounding(self) -> float:
@@ -193,7 +193,7 @@ class _Space:
         return self.eps * float(np.linalg.norm(self.matrix))
 
     def shrink(self, count: int, measure: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Keep the Schur vectors of the first ``count`` eigenvalues, or of one more where a complex pair is at the edge."""
+        """Keep the Schur vectors of the first ``count`` eigenvalues, or one more so as not to split a complex pair."""
         from scipy.linalg import schur
         from scipy.linalg.lapack import dtrsen
 
@@ -216,7 +216,7 @@ class _Space:
 
 
 def _on_the_diagonal(triangle: np.ndarray) -> np.ndarray:
-    """The eigenvalues of a real Schur form where they stand: a block [[a, b], [c, a]] holds a +- i sqrt(-b c)."""
+    """The eigenvalues of a real Schur form in diagonal order; a block [[a, b], [c, a]] has a +- i sqrt(-b c)."""
     product = np.diag(triangle, 1) * np.diag(triangle, -1)
     imaginary = np.sqrt(np.maximum(-product, 0.0))
     values = np.diag(triangle).astype(np.complex128)

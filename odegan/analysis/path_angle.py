@@ -1,4 +1,4 @@
-"""The path angle: how the training field turns along the segment between two states."""
+"""The path angle: the direction of the training field along the segment between two states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odegan.utils.checks import argument_error, check_int, check_number
 
 
 class PathAngle(NamedTuple):
-    """Along the segment: positions (n,), 0 at start and 1 at end; cosines (n,), nan where the field vanishes; norms (n,)."""
+    """positions (n,): 0 at the start and 1 at the end; cosines (n,), nan where the field vanishes; norms (n,) of the field."""
 
     positions: torch.Tensor
     cosines: torch.Tensor
@@ -37,19 +37,19 @@ def path_angle(
 ) -> PathAngle:
     """cos angle(f(y_s), end - start) and |f(y_s)| at n points y_s = start + s (end - start), s over ``span``.
 
-    About an attractor near s = 1 without rotation the cosine jumps from 1 to -1; a rotation shows as a bump there, where the
-    field's norm is small. Look beyond the end with span=(0.0, 1.2).
+    At an attractor without rotation near s = 1 the cosine jumps from 1 to -1; rotation shows as a bump there, where the norm of
+    the field is small. Use span=(0.0, 1.2) to look beyond the end.
 
     Args:
         game: the game.
         start: (P,), the earlier of two states of one run, for instance ``sol.ys[0]``.
         end: (P,), the later one, for instance ``sol.y``.
         n: number of points, >= 2.
-        batch: what the field sees besides y; the same at every point. Where it has no buffers, spectral norm's u and v are
-            converged at each point.
-        penalties: the field's.
-        rates: the field's.
-        t: the field's time.
+        batch: the field's batch, the same at every point. If it has no buffers, spectral norm's u and v are converged at each
+            point.
+        penalties: those of the field.
+        rates: those of the field.
+        t: the time at which the field is evaluated.
         span: the first and the last position.
 
     Raises:

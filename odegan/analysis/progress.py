@@ -1,4 +1,4 @@
-"""A line that says how far a long analysis is."""
+"""A progress line for long analyses."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tqdm.auto import tqdm
 from odegan.analysis.krylov import Report
 from odegan.utils.checks import argument_error
 
-PATIENCE = 5.0  # seconds before a line appears that nobody asked for
+PATIENCE = 5.0  # seconds before an unrequested line appears
 
 
 @contextmanager
 def progress_line(progress: bool | str | None, label: str, k: int) -> Iterator[Report]:
-    """A function of (products, converged) that moves the line, and its end.
+    """Yield a function of (products, converged) that updates the line; close the line on exit.
 
-    progress: True, or the line's label; None: only after PATIENCE seconds; False: never.
+    progress: True, or a label; None: show the line only after PATIENCE seconds; False: never.
     """
     if not (progress is None or isinstance(progress, bool | str)):
         argument_error("progress", progress, "True, False, the line's label, or None: after a few seconds")
     label = progress if isinstance(progress, str) else label
-    every = 0.1 if sys.stderr.isatty() else 30.0  # in a log file each refresh is a line
+    every = 0.1 if sys.stderr.isatty() else 30.0  # in a log file each update is a new line
     delay = PATIENCE if progress is None else 0.0
     with tqdm(desc=label, unit=" products", disable=progress is False, delay=delay, mininterval=every) as bar:
 

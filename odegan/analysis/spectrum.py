@@ -23,21 +23,22 @@ from odegan.utils.checks import ArgumentError, argument_error, check_int, check_
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-DENSE = 500  # parameters up to which all eigenvalues are computed
-FEW = 10  # how many of more parameters, unless k says
-CHUNK = 64  # rows of a dense Jacobian that are computed at once
+DENSE = 500  # most parameters for which all eigenvalues are computed by default
+FEW = 10  # default number of eigenvalues beyond that
+CHUNK = 64  # rows of a dense Jacobian computed at once
 ACCURACY = {torch.float64: 1e-8}
-COARSE = 1e-2  # in lower precision
+COARSE = 1e-2  # default accuracy below float64
 
 
 @dataclass(frozen=True)
 class Spectrum:
     """Eigenvalues of the Jacobian J of the training field at one point.
 
-    eigenvalues: (P,) complex, or (k,) for a partial spectrum; those of largest modulus (or real part) first, in the
-    precision of y. tol: an eigenvalue counts as zero when |lambda| <= tol max|lambda|. products: with J, each at the price of
-    about two evaluations of the field. residuals: (k,), |J^T x - lambda x| / |lambda| of the unit vector x found with each
-    lambda: a change of J by that much of |lambda| makes lambda exact; None of a dense solution, where it is rounding.
+    eigenvalues: (P,) complex, or (k,) for a partial spectrum, in the precision of y; the largest modulus (or real part) comes
+    first. tol: an eigenvalue counts as zero if |lambda| <= tol max|lambda|. products: number of products with J, each of which
+    costs about two evaluations of the field. residuals: (k,), |J^T x - lambda x| / |lambda| for the unit vector x found with
+    each lambda, which is then exact for a matrix that differs from J by this fraction of |lambda|; None for a dense solution,
+    where the residual is rounding.
     """
 
     eigenvalues: torch.Tensor
@@ -54,14 +55,14 @@ class Spectrum:
 
     @property
     def ignored(self) -> int:
-        """How many eigenvalues count as zero and are left out of both factors."""
+        """Number of eigenvalues that count as zero and are left out of both factors."""
         return len(self.eigenvalues) - len(self.kept)
 
     @property
     def phase_factor(self) -> float:
-        """max |Im| / |Re|; inf where an eigenvalue is imaginary to within tol; nan where all count as zero.
+        """max |Im| / |Re|; inf if an eigenvalue is imaginary to within tol; nan if all count as zero.
 
-        Of a partial spectrum: a lower bound, the largest ratio among the eigenvalues that were computed.
+        For a partial spectrum this is a lower bound, the maximum over the computed eigenvalues.
         """
         kept = self.kept
         if not len(kept):
@@ -73,7 +74,7 @@ class Spectrum:
 
     @property
     def conditioning_factor(self) -> float:
-        """max |lambda| / min |lambda|; nan for a partial spectrum, which does not have the smallest ones."""
+        """max |lambda| / min |lambda|; nan for a partial spectrum, which lacks the smallest eigenvalues."""
         size = self.kept.abs()
         return math.nan if self.partial or not len(size) else (size.max() / size.min()).item()
 
@@ -113,30 +114,30 @@ def spectrum(
 ) -> Spectrum:
     """Eigenvalues of J = d f / d y, f = ``vector_field(game, penalties, rates=rates)``, at y (P,).
 
-    Up to 500 parameters they come from the dense J. Beyond, the k largest come from products w -> w^T J alone, by a
-    Krylov-Schur method (``odegan.analysis.krylov``): each product is one backward pass through one stored evaluation of the
-    field, and costs about two evaluations; the memory is that evaluation's and max(3 k, k + 30) + 1 vectors like y.
-    Copies of a repeated eigenvalue are searched for, and found where they stand out among the eigenvalues that are not
-    asked for; in a cluster of nearly equal moduli one may be missed. The smallest eigenvalues need the dense J.
+    Up to 500 parameters they are computed from the dense J. Beyond, the k largest are computed from products w -> w^T J by a
+    Krylov-Schur method (``odegan.analysis.krylov``). Each product is one backward pass through a stored evaluation of the field
+    and costs about two evaluations; the memory is that of the evaluation plus max(3 k, k + 30) + 1 vectors like y. Copies of a
+    repeated eigenvalue are searched for, and found if they clearly exceed the eigenvalues that are not requested; in a cluster
+    of nearly equal moduli one may be missed. The smallest eigenvalues need the dense J.
 
     Args:
         game: the game.
         y: (P,), one state; pass y.double(), and a batch in double precision, for more than six digits.
-        batch: what the field sees besides y; None for games in closed form. Where it has no buffers, spectral norm's u and v
-            are those converged at y.
+        batch: the field's batch; None for games in closed form. If it has no buffers, spectral norm's u and v are converged
+            at y.
         penalties: from ``odegan.penalties``; they are part of the field.
-        k: how many. None: all of at most 500 parameters, 10 of more. P: all, from the dense J (P^2 numbers, and some
+        k: number of eigenvalues. None: all up to 500 parameters, else 10. P: all, from the dense J (P^2 numbers and some
             25 P^3 operations).
-        which: of a partial spectrum, the largest by "modulus" or by "real" part. One of a complex pair may be left out as the
-            (k + 1)-th.
+        which: for a partial spectrum, the largest by "modulus" or by "real" part. The k-th and (k + 1)-th may be a complex
+            pair, of which only one is returned.
         rates: time scales of the discriminator and of the generator.
         t: the time, for weights that depend on it.
-        tol: eigenvalues of modulus below tol max|lambda| count as zero, as ReLU networks have many. Default
+        tol: eigenvalues of modulus below tol max|lambda| count as zero; ReLU networks have many. Default
             eps^(2/3): 4e-11 in float64, 2e-5 in float32.
-        accuracy: of eigenvalues from products: the largest residual |J^T x - lambda x| / |lambda|, |x| = 1. Default 1e-8 in
-            float64, 1e-2 in lower precision. An eigenvalue's own error is that times its condition number at most, and
-            often much smaller. k=1, accuracy=1e-2 asks for the largest modulus alone to one percent, and is cheapest.
-        progress: a line that counts products; a string is its label. None: after five seconds.
+        accuracy: for eigenvalues from products, the largest residual |J^T x - lambda x| / |lambda|, |x| = 1. Default 1e-8 in
+            float64, 1e-2 in lower precision. The error of an eigenvalue is at most this times its condition number, and often
+            much smaller. Cheapest is k=1, accuracy=1e-2: the largest modulus to one percent.
+        progress: show a line that counts products; a string is its label. None: only after five seconds.
 
     Returns:
         ``Spectrum``: eigenvalues, residuals, products, phase_factor, conditioning_factor, ignored.
@@ -144,7 +145,7 @@ def spectrum(
     Raises:
         ArgumentError: a wrong argument; no convergence; the Jacobian is not finite.
 
-    Source: the factors are those of Nie and Patel 2019 (JARE), section 3.
+        Source: Nie and Patel 2019 (JARE), section 3, for the two factors.
 
     Examples:
         >>> import odegan
@@ -183,8 +184,8 @@ def spectra(
     Args:
         game: the game.
         ys: (T, P).
-        batches: T of them, one for each state; None for games in closed form.
-        options: of ``spectrum``.
+        batches: one per state; None for games in closed form.
+        options: further arguments of ``spectrum``.
 
     Examples:
         >>> import odegan
@@ -209,7 +210,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _dense(at: Function, y: torch.Tensor, count: int, which: str, tol: float) -> Spectrum:
-    """The largest of all eigenvalues of J (P, P), which are computed in float64."""
+    """The ``count`` largest eigenvalues of the dense J (P, P), computed in float64."""
     matrix = jacrev(at, chunk_size=CHUNK)(y).detach().double().cpu()
     if not bool(torch.isfinite(matrix).all()):
         raise ArgumentError(
@@ -224,10 +225,10 @@ def _dense(at: Function, y: torch.Tensor, count: int, which: str, tol: float) ->
 def _iterated(
     at: Function, y: torch.Tensor, count: int, which: str, tol: float, accuracy: float, report: Report
 ) -> Spectrum:
-    """The largest eigenvalues of J^T, which are J's, from products with it."""
+    """The largest eigenvalues of J^T, which are those of J, from products with J^T."""
     transpose = vjp(at, y)[1]
     like = y if y.dtype == torch.float64 else y.float()
-    with torch.no_grad():  # a product needs no graph of its own
+    with torch.no_grad():  # products need no further graph
         found = largest_eigenvalues(lambda w: transpose(w.to(y))[0].to(like), like, count, which, accuracy, tol, report)
     sizes = abs(found.values)
     residuals = found.residuals / np.maximum(sizes, max(tol * sizes.max(), np.finfo(float).tiny))

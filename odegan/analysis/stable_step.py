@@ -16,19 +16,19 @@ Numbers = torch.Tensor | np.ndarray | Sequence[complex]
 
 
 def max_stable_step(eigenvalues: Numbers, solver: str, *, tol: float | None = None) -> float:
-    """The supremum of the h with |R(s lambda)| <= 1 for all s in (0, h] and every eigenvalue lambda that is not zero.
+    """The supremum of all h such that |R(s lambda)| <= 1 for all s in (0, h] and every nonzero eigenvalue lambda.
 
-    0.0 where no step is stable: an eigenvalue with positive real part, or an imaginary one for a solver that amplifies it
-    (Euler, Heun). inf where no eigenvalue limits the step.
+    It is 0.0 if no step is stable, because of an eigenvalue with positive real part, or of an imaginary one that the solver
+    amplifies (Euler, Heun). It is inf if no eigenvalue limits the step.
 
     Args:
-        eigenvalues: complex numbers, as in ``spectrum(...).eigenvalues``.
+        eigenvalues: complex numbers, for example ``spectrum(...).eigenvalues``.
         solver: a name of ``odegan.solvers.stability.names()``.
         tol: eigenvalues of modulus below tol max|lambda| count as zero; default eps^(2/3) of their precision. A real
             part below 1e-12 |lambda| (1e-6 in single precision) counts as zero too.
 
-    |R(h lambda)|^2 - 1 is a polynomial in h. Its sign near h = 0 is that of its lowest coefficient that is not rounding;
-    from there the first root where it turns positive, not merely touches zero to 1e-12, is the answer.
+    |R(h lambda)|^2 - 1 is a polynomial in h. Its sign near h = 0 is that of the lowest coefficient that exceeds rounding. The
+    result is the first root at which it turns positive, rather than merely touching zero to 1e-12.
 
     Examples:
         >>> round(max_stable_step([-1.0], "rk4"), 6), max_stable_step([1j, -1j], "heun2")
@@ -40,7 +40,7 @@ def max_stable_step(eigenvalues: Numbers, solver: str, *, tol: float | None = No
     sizes = np.abs(values)
     kept = values[sizes > tol * sizes.max(initial=0.0)]
     rounding = max(ROUNDING, 8 * precision)
-    upper = {complex(value.real, abs(value.imag)) for value in kept}  # a conjugate pair has one answer
+    upper = {complex(value.real, abs(value.imag)) for value in kept}  # both of a conjugate pair give the same step
     return min((_first_exit(polynomial(solver), value, rounding) for value in upper), default=math.inf)
 
 
@@ -75,7 +75,7 @@ def _first_exit(coefficients: np.ndarray, value: complex, rounding: float) -> fl
 
 
 def _checked(eigenvalues: Numbers) -> tuple[np.ndarray, float]:
-    """The eigenvalues (n,) in complex128, and the rounding unit of the precision they came in."""
+    """The eigenvalues (n,) in complex128, and the rounding unit of their original precision."""
     try:
         values = torch.as_tensor(eigenvalues, dtype=torch.complex128).detach().cpu().reshape(-1).numpy()
     except (TypeError, ValueError, RuntimeError):

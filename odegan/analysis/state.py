@@ -1,4 +1,4 @@
-"""What every analysis does first: check the state, and take from it what a run would carry beside it."""
+"""Preparation for every analysis: check the state, and compute the buffers that a run would have at it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
-    """y without its graph, refused unless it is one floating-point state (P,)."""
+    """Return y detached; refuse it unless it is one floating-point state (P,)."""
     if not isinstance(y, torch.Tensor) or y.shape != (game.n_params,) or not y.is_floating_point():
         allowed = f"one state, floating point, of shape ({game.n_params},); take one member of an ensemble at a time"
         argument_error(name, y, allowed)
@@ -32,8 +32,8 @@ def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
 def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
     """The batch with spectral norm's u and v converged at y, unless it has them already.
 
-    They are constants of the field at y. A run carries them from step to step; a batch of data alone leaves those of the
-    modules as they were given, with which the field at a trained y is another one.
+    They are constants of the field. A run updates them from step to step; without them the field would use those of the given
+    modules, and so be a different one at a trained y.
     """
     batch = ordinary(batch)
     if batch is None or (isinstance(batch, Batch) and batch.buffers is not None):
@@ -44,5 +44,5 @@ def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
 
 
 def ordinary(tree: T) -> T:
-    """The same tensors, those made under ``torch.inference_mode`` copied: autograd refuses them."""
+    """The same tree, with inference tensors cloned because autograd refuses them."""
     return tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) and x.is_inference() else x, tree)

@@ -1,4 +1,4 @@
-"""Encoded images as 8-bit levels, by Pillow."""
+"""Decode images to 8-bit levels with Pillow."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MODES = {1: "L", 3: "RGB"}
 def decoded(
     encoded: Encoded, i: int, channels: int, crop: str | int | None = None, size: int | None = None
 ) -> torch.Tensor:
-    """The i-th image's levels (channels, size, size) uint8, cropped to a square and resized; without a size as they are."""
+    """The i-th image's levels (channels, size, size) uint8, cropped to a square and resized; unchanged if ``size`` is None."""
     try:
         picture = _picture(encoded.read(i), MODES[channels])
         square = picture if size is None else _cropped(picture, crop)
     except ArgumentError:
         raise
-    except Exception as error:  # Pillow raises whatever its decoders raise
+    except Exception as error:  # Pillow's decoders raise errors of many kinds
         reason = one_line(error).partition(" <_io.BytesIO")[0] or type(error).__name__
         raise ArgumentError(f"data: got {encoded.name(i)}, which is no image that can be used ({reason})") from error
     return _levels(square if size is None else _resized(square, size))

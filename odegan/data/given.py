@@ -1,4 +1,4 @@
-"""What users give as ``data`` and ``latent``, taken apart and checked: a table, a data set or a function."""
+"""Check the arguments ``data`` and ``latent`` and reduce them to a table, a data set or a function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALLOWED = "a Tensor, a map-style Dataset, or a function (n, generator) -> Tenso
 
 
 class Labels(NamedTuple):
-    """Which labels are asked for: the real samples', and independent ones for the generated samples."""
+    """Which labels are needed: those of the real samples, and independent ones for the generated samples."""
 
     real: bool = False
     fake: bool = False
@@ -33,17 +33,17 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Samples that are held as one tensor (N, ...), and their labels (N,) int64 where there are any."""
+    """Samples held as one tensor (N, ...), with their labels (N,) int64 if there are any."""
 
     samples: Tensor
     labels: Tensor | None = None
 
 
-Source = Table | Dataset[Any] | Sequence[Any] | Function | tuple[int, ...]  # the last: a shape of normal numbers
+Source = Table | Dataset[Any] | Sequence[Any] | Function | tuple[int, ...]  # a tuple: the shape of normal latents
 
 
 class Opened(NamedTuple):
-    """A source, the whole minibatch's size, and how many worker processes load it."""
+    """A source, the size of a whole minibatch, and the number of worker processes that load it."""
 
     source: Source
     size: int
@@ -51,10 +51,10 @@ class Opened(NamedTuple):
 
 
 def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> Opened:
-    """The source in what was given as ``data``, with what a DataLoader says of batch size and workers.
+    """The source given as ``data``, with the batch size and workers of a DataLoader if it is one.
 
     Raises:
-        ArgumentError: what cannot be drawn from, with what to give instead.
+        ArgumentError: the argument cannot be drawn from; the message says what to give instead.
     """
     workers = check_int("workers", workers)
     if isinstance(data, DataLoader):
@@ -70,12 +70,12 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
 
 
 def is_data_set(source: object) -> bool:
-    """Whether its items are asked for one at a time."""
+    """Whether items are read one at a time."""
     return not isinstance(source, Table) and hasattr(source, "__getitem__")
 
 
 def checked_latent(latent: Latent) -> Source:
-    """A shape, or a function."""
+    """The latents' shape, or the function that draws them."""
     if callable(latent):
         check_signature("latent", latent)
         return latent
@@ -85,7 +85,7 @@ def checked_latent(latent: Latent) -> Source:
 
 
 def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int]:
-    """The data set, batch size and workers of a loader; its order is not needed, since minibatches are shuffled here."""
+    """The data set, batch size and workers of a loader; its sampler is not used, since minibatches are shuffled here."""
     _check_no_stream(loader.dataset)
     replaces = getattr(loader.sampler, "replacement", False)
     if type(loader.sampler) not in (RandomSampler, SequentialSampler) or replaces or loader.batch_size is None:
@@ -96,13 +96,13 @@ def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) 
         argument_error("data", "a DataLoader with a collate_fn", "a Dataset whose items are what a minibatch stacks")
     if batch_size is not None and batch_size != loader.batch_size:
         argument_error("batch_size", batch_size, f"the DataLoader's, {loader.batch_size}, or left out")
-    # A loader's workers make a table no faster.
+    # Workers would not make a table in memory faster.
     own = loader.num_workers if _table(loader.dataset, 0) is None else 0
     return loader.dataset, loader.batch_size, workers or own
 
 
 def _table(data: Any, workers: int) -> Table | None:
-    """Data that are held as one tensor: a Tensor or array, a pair of them (samples, labels), or a data set of tensors."""
+    """Data held as one tensor: a tensor or array, a pair of these (samples, labels), or a ``TensorDataset``."""
     if isinstance(data, LabeledImages):
         return Table(data.levels, data.targets)
     if type(data) is TensorDataset and not workers:
@@ -123,10 +123,10 @@ def _table(data: Any, workers: int) -> Table | None:
 
 
 def as_tensor(x: Tensor | np.ndarray) -> Tensor:
-    """An array as the tensor that shares its memory."""
+    """An array as a tensor that shares its memory."""
     if isinstance(x, Tensor):
         return x
-    with warnings.catch_warnings():  # of arrays that cannot be written, which nobody does here
+    with warnings.catch_warnings():  # torch warns about read-only arrays, but nothing here writes to them
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         try:
             return torch.from_numpy(x)
@@ -135,12 +135,12 @@ def as_tensor(x: Tensor | np.ndarray) -> Tensor:
 
 
 def are_labels(x: Tensor) -> bool:
-    """Whether a tensor holds classes, one a sample."""
+    """Whether a tensor holds one class per sample."""
     return x.ndim == 1 and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool
 
 
 def _checked(data: Any) -> Source:
-    """A data set or a function."""
+    """Return a data set or a function; refuse anything else."""
     _check_no_stream(data)
     if isinstance(data, dict | str | bytes | set | torch.nn.Module):
         argument_error("data", type(data).__name__, _ALLOWED)
@@ -166,7 +166,7 @@ def _check_no_stream(data: Any) -> None:
 
 
 def check_signature(name: str, function: Function) -> None:
-    """Refuse a function that cannot be called with (n, generator); one that does not tell its signature is let through."""
+    """Refuse a function that cannot be called with (n, generator); one without a readable signature is accepted."""
     try:
         signature = inspect.signature(function)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Code of others draws from global generators: they are seeded for it, and put back after it."""
+"""Seed the global random generators for user code, and restore them afterwards."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ Reseed = Callable[[int], None]
 
 @contextlib.contextmanager
 def reseeded_generators() -> Iterator[Reseed]:
-    """Within the ``with`` block its value seeds the global generators of torch (on the CPU), numpy and ``random``, as often as
-    it is called; after the block they are as they were before.
+    """Yield a function that seeds the global generators of torch (on the CPU), numpy and ``random``; restore them on exit.
 
     Examples:
         >>> def drawn(seed):
@@ -37,7 +36,7 @@ def reseeded_generators() -> Iterator[Reseed]:
 
 
 def _seed_all(seed: int) -> None:
-    """The CPU's alone of torch's: ``torch.manual_seed`` would move the accelerators' as well."""
+    """Of torch's generators seed only the CPU's; ``torch.manual_seed`` would also seed those of accelerators."""
     reseed(torch.default_generator, seed)
     np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
     random.seed(seed)

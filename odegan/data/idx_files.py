@@ -1,7 +1,7 @@
 """The idx format of MNIST's files: ``*-images-idx3-ubyte`` and ``*-labels-idx1-ubyte``, compressed by gzip or not.
 
-A file is two zero bytes, a byte for the type (8: unsigned bytes), the number n of dimensions, n sizes as big-endian 32-bit
-numbers, and the numbers in row-major order.
+A file consists of two zero bytes, one byte for the type (8: unsigned bytes), the number n of dimensions, n sizes as big-endian
+32-bit integers, and the entries in row-major order.
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
 """
 
@@ -26,11 +26,11 @@ _GZIP = b"\x1f\x8b"
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """The numbers of one file, uint8.
+    """The array in one file, uint8.
 
     Raises:
-        ArgumentError: the file is damaged, cut off, too long, of another type or number of dimensions, or not compressed as its
-            name says.
+        ArgumentError: the file is damaged, truncated or too long, has another type or number of dimensions, or is not
+            compressed as its name says.
     """
     content = _content(path)
     if content[:2] != b"\0\0" or len(content) < 4:
@@ -66,7 +66,7 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
     """Images (N, H, W) uint8 and labels (N,) int64 of a split ("train" or "test") in a folder.
 
     Args:
-        prefix: which set, where a folder has several, as EMNIST's has ("emnist-letters"); "": the only one.
+        prefix: which set, if the folder has several, as EMNIST's does ("emnist-letters"); "": the only one.
     """
     found = [(path, match) for path in sorted(folder.iterdir()) if (match := NAME.fullmatch(path.name))]
     sets = sorted({match["set"] for _, match in found})
@@ -88,7 +88,7 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
 
 
 def upright(images: Tensor, name: str) -> Tensor:
-    """(N, H, W) as they are read; EMNIST's are stored column by column."""
+    """Images (N, H, W) in reading orientation; EMNIST stores them transposed."""
     return images.transpose(1, 2).contiguous() if name.startswith("emnist") else images
 
 

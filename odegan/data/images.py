@@ -1,4 +1,4 @@
-"""``images``: encoded images from anywhere as a map-style data set of tensors in [-1, 1]."""
+"""``images``: encoded images of any source as a map-style data set of tensors in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def images(
     channels: int = 3,
     labels: bool = False,
 ) -> ImageDataset:
-    """A data set of images (channels, size, size) in [-1, 1], float32, each decoded when it is asked for.
+    """A data set of images (channels, size, size) in [-1, 1], float32, each decoded when it is read.
 
-    An image is turned as its EXIF says, converted to RGB or grey (ITU-R 601 luma; an alpha channel is dropped), cropped to a
-    square, resized by Pillow's bicubic filter (antialiased, with 8-bit results), and scaled: level v = 0..255 becomes
-    v / 127.5 - 1. With ``dequantize`` it becomes (v + u) / 128 - 1 with u uniform in [0, 1), which spreads every level over
-    its own 8-bit bin and fills [-1, 1) evenly.
+    An image is rotated as its EXIF data say, converted to RGB or gray (ITU-R 601 luma; an alpha channel is dropped), cropped to
+    a square, resized by Pillow's bicubic filter (antialiased, with 8-bit results), and scaled: level v = 0..255 becomes v /
+    127.5 - 1. With ``dequantize`` it becomes (v + u) / 128 - 1 with u uniform in [0, 1), which spreads every level over its own
+    8-bit bin and fills [-1, 1) evenly.
 
-    Random parts draw from torch's global generator, which ``odeint_gan`` seeds for every minibatch: they are a function of
-    (seed, index of the minibatch) whatever process loads it.
+    Random transforms draw from torch's global generator, which ``odeint_gan`` seeds for every minibatch, so that they depend
+    only on (seed, index of the minibatch) and not on the process that loads it.
 
     Args:
         source: "cifar10", "celeba" or "imagenet" from the Hugging Face hub; or a path: a copy of a hub's repository, a data
@@ -44,17 +44,17 @@ def images(
             a list of them.
         size: height and width in pixels.
         split: "train", or another that the source has; of a folder, the subfolder of that name.
-        flip: mirror left and right with probability 1/2.
-        crop: "center": the largest square in the middle; a number: a square of so many pixels of the original in the middle;
-            None: nothing, so that images must be square.
-        dequantize: add noise as above.
+        flip: flip horizontally with probability 1/2.
+        crop: "center": the largest central square; a number: a central square of that many original pixels; None: no crop, so
+            that images must be square.
+        dequantize: add uniform noise as above.
         channels: 3 or 1.
-        labels: give pairs (image, class): the table's column of classes, or the numbers of the subfolders in the order of their
-            names.
+        labels: return pairs (image, class). The class comes from the table's column, or is the index of the subfolder in
+            alphabetical order.
 
     Raises:
-        ArgumentError: a wrong argument; nothing at the source; the hub cannot be reached, with what to fetch where. Reading
-            an image raises it with the file's name, where that is no 8-bit image or too small for the crop.
+        ArgumentError: a wrong argument; the source is empty; the hub cannot be reached (the message says what to fetch).
+            Reading an item raises it, with the file's name, if the file is not an 8-bit image or is too small for the crop.
 
     Examples:
         >>> import tempfile
@@ -85,8 +85,9 @@ def images(
 
 @dataclass(frozen=True)
 class ImageDataset(Dataset[Item]):
-    """Map-style: ``data[i]`` is a tensor (channels, size, size), or with ``targets`` (N,) a pair of it and its class. Made by
-    ``images``; travels to worker processes.
+    """A map-style data set; made by ``images``, and picklable for worker processes.
+
+    ``data[i]`` is a tensor (channels, size, size), or the pair of this and its class if there are ``targets`` (N,).
     """
 
     encoded: Encoded = field(repr=False)
@@ -117,16 +118,18 @@ class ImageDataset(Dataset[Item]):
         return levels.float() / 127.5 - 1
 
     def levels(self, i: int) -> torch.Tensor:
-        """The i-th image's 8-bit levels (channels, size, size), cropped and resized, without the random parts."""
+        """The i-th image's 8-bit levels (channels, size, size), cropped and resized, without random transforms."""
         return decoded(self.encoded, i, self.channels, self.crop, self.size)
 
     def still(self) -> ImageDataset:
-        """The same images without the random parts, as an evaluation needs them."""
+        """The same images without random transforms, for evaluation."""
         return replace(self, flip=False, dequantize=False)
 
     def __odegan_fingerprint__(self) -> list[object]:
-        """The images' bytes up to 256 MiB in all; of those beyond, 64 and what their source says of the rest: the files'
-        sizes, or the table's own fingerprint. And what is done to them.
+        """A digest of the images and of what is done to them.
+
+        Up to 256 MiB all bytes are read; beyond, those of 64 images, and file sizes or the table's own fingerprint for the
+        rest.
         """
         n = len(self)
         size = 0

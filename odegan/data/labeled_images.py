@@ -1,4 +1,4 @@
-"""``idx``: MNIST and its kin, images of 8 bits with their classes, held as two tensors."""
+"""``idx``: MNIST and similar sets, 8-bit images and their classes held as two tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from odegan.data.sources import Encoded, from_hub, parquet_folder
 from odegan.utils.checks import ArgumentError, argument_error, check_int, choose
 
 SPLITS = ("train", "test")
-# Where the hub has sets in this format, and where a package of the system puts one, by the package's name.
+# Repositories of the hub with sets in this format, and Debian packages with the folder that each installs.
 HUB = {
     "mnist": "ylecun/mnist",
     "fashion_mnist": "zalando-datasets/fashion_mnist",
@@ -32,14 +32,14 @@ INSTALLED = {"fashion_mnist": (Path("/usr/share/datasets/fashion-mnist"), "datas
 
 @dataclass(frozen=True, eq=False)
 class LabeledImages(Dataset[tuple[Tensor, int]]):
-    """Map-style: ``data[i]`` is an image (C, H, W) in [-1, 1], float32, and its class.
+    """A map-style data set: ``data[i]`` is an image (C, H, W) in [-1, 1], float32, and its class.
 
-    ``odeint_gan`` keeps the levels on its device as they are and scales them in the minibatch, v / 127.5 - 1.
+    ``odeint_gan`` holds the 8-bit levels on its device and scales them in each minibatch, v / 127.5 - 1.
 
     Attributes:
         levels: (N, C, H, W) uint8.
         targets: (N,) int64, the classes.
-        name: what they are.
+        name: of the set.
         split: "train" or "test".
     """
 
@@ -57,7 +57,7 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
         return self.levels[i].float() / 127.5 - 1, int(self.targets[i])
 
     def __odegan_fingerprint__(self) -> list[str | int]:
-        """What a checkpoint compares: a digest of all images and classes."""
+        """A digest of all images and classes."""
         digest = hashlib.sha256()
         for part in (self.levels, self.targets):
             digest.update(part.contiguous().numpy().tobytes())
@@ -65,18 +65,18 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
 
 
 def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | None = None) -> LabeledImages:
-    """Fashion-MNIST, MNIST, and every set in the same format: images (1, H, W) with their classes, all in memory.
+    """Fashion-MNIST, MNIST, and other sets in the same format: images (1, H, W) with their classes, all in memory.
 
     Args:
-        source: "mnist", "fashion_mnist", "kmnist", "emnist_letters" or "emnist_mnist", which a package of the system has
-            installed (Debian's dataset-fashion-mnist) or the Hugging Face hub gives. Or a folder with idx files
-            (``train-images-idx3-ubyte.gz`` and so on, compressed or not), or with a copy of the hub's repository; where it
-            has several sets, as EMNIST's has, the folder and the beginning of the files' names: "gzip/emnist-letters".
+        source: "mnist", "fashion_mnist", "kmnist", "emnist_letters" or "emnist_mnist", taken from an installed system package
+            (such as Debian's dataset-fashion-mnist) or from the Hugging Face hub. Or a folder with idx files
+            (``train-images-idx3-ubyte.gz`` and so on, compressed or not) or with a copy of the hub's repository. If a folder
+            has several sets, as EMNIST's does, append the common beginning of the file names: "gzip/emnist-letters".
         split: "train" or "test".
-        size: pad images with level 0 on all sides to so many pixels; 32 makes 28 x 28 fit networks of powers of two.
+        size: pad images with level 0 on all sides to this size; 32 makes 28 x 28 images fit networks for powers of two.
 
     Raises:
-        ArgumentError: nothing at the source, with the ways to get it; a damaged file, by name.
+        ArgumentError: the source is missing (the message says how to get it), or a file is damaged.
 
     Examples:
         >>> import tempfile
@@ -127,7 +127,7 @@ def _decoded(table: Encoded) -> tuple[Tensor, Tensor]:
 
 
 def _padded(levels: Tensor, size: int | None) -> Tensor:
-    """(N, H, W) -> (N, 1, size, size), the image in the middle."""
+    """Pad images (N, H, W) to (N, 1, size, size), centered."""
     levels = rearrange(levels, "image row column -> image 1 row column")
     if size is None:
         return levels

@@ -1,4 +1,4 @@
-"""Minibatches as a pure function of (seed, index): a run can be replayed from anywhere without what came before."""
+"""Minibatches as a pure function of (seed, index), so that a run can resume anywhere without replaying its past."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ FAKE_LABELS = ("independent", "same")
 class Minibatches:
     """``minibatches.block(start, n) -> Batch`` of n consecutive minibatches, and ``minibatches(index) -> Batch`` of one.
 
-    Both are the same numbers: block(start, n) holds minibatches start, ..., start + n - 1 with n as its first dimension, then
-    the members' in an ensemble, then B. They are a function of (seed, index) alone, so a member has the minibatches of the
-    single run with its seed, and a resumed run those of the whole one.
+    Both give the same numbers: block(start, n) holds minibatches start, ..., start + n - 1, with dimensions n, then E in an
+    ensemble, then B. They depend only on (seed, index), so that a member gets the minibatches of the single run with its seed,
+    and a resumed run gets those of the uninterrupted one.
 
     Args:
         data: one of
-            - Tensor or numpy array (N, ...), held once on the device and drawn without replacement within an epoch (the epochs'
-              permutations follow one another, so that every sample is used whatever the batch size). Levels in uint8 are
-              held as such, and become v / 127.5 - 1 in the minibatch;
-            - map-style Dataset, drawn likewise. An item is a sample or begins with one, (sample, label);
-            - DataLoader, of which the data set, the batch size and the number of workers are taken;
-            - function (n, generator) -> (n, ...), called once a minibatch; with labels -> ((n, ...), (n,)).
-        latent: int or shape for N(0, I), or a function (n, generator) -> (n, ...), whose integers stay integers.
-        batch_size: B; None: the loader's, or all of the data.
-        seeds: one seed, or one for each member of an ensemble.
-        like: a tensor whose device and dtype the minibatches take. Draws are made in float32, so a run in float64 sees the same
-            numbers.
-        ranks: the processes that share each minibatch; this one gets its own equal part of it.
-        workers: processes that load a Dataset's items ahead of time, the same ones to the bit; they end with the ``with`` block
-            that the minibatches are used in.
-        labels: whether each sample comes with its class, in ``Batch.label`` (B,) int64.
-        fake_labels: where those of generated samples come from: "independent" draws from the data's labels, in
-            ``Batch.fake_label``; or "same", the real samples' own, where ``Batch.fake_label`` is None.
+            - a tensor or numpy array (N, ...), held once on the device and drawn without replacement within an epoch (a
+              minibatch may span two epochs, so that every sample is used whatever the batch size). uint8 levels are held as
+              such, and become v / 127.5 - 1 in the minibatch;
+            - a map-style Dataset, drawn in the same way. An item is a sample, or a tuple (sample, label, ...);
+            - a DataLoader, which gives its data set, batch size and number of workers;
+            - a function (n, generator) -> (n, ...), called once per minibatch; with labels it returns ((n, ...), (n,)).
+        latent: int or shape for N(0, I), or a function (n, generator) -> (n, ...); integer latents stay integers.
+        batch_size: B; None: that of the loader, or all of the data.
+        seeds: one seed, or one per member of an ensemble.
+        like: a tensor with the device and dtype of the minibatches. Draws are made in float32, so that a run in float64 sees
+            the same numbers.
+        ranks: the processes that share each minibatch; each gets an equal part.
+        workers: processes that load a Dataset's items ahead of time, bitwise the same ones; they end with the ``with`` block in
+            which the minibatches are used.
+        labels: whether to return the classes of the samples in ``Batch.label`` (B,) int64.
+        fake_labels: the labels of generated samples: "independent", drawn from the data's labels into ``Batch.fake_label``; or
+            "same", those of the real samples, for which ``Batch.fake_label`` is None.
 
     Datasets and functions are called with the global generators of torch, numpy and ``random`` seeded for the item or the
-    minibatch, and in the grad mode in which the minibatches were made.
+    minibatch, and in the grad mode in which the ``Minibatches`` object was made.
 
     Raises:
-        ArgumentError: what cannot be drawn from, in one line.
+        ArgumentError: the data or latents cannot be drawn from.
 
     Examples:
         >>> x = torch.arange(6.0).reshape(6, 1)
@@ -89,7 +89,7 @@ class Minibatches:
         return Batch(**self.parts(start, n))  # type: ignore[arg-type]
 
     def parts(self, start: int, n: int) -> Parts:
-        """The same by name: real, latent, and label and fake_label where they are asked for."""
+        """The block as a dict: real, latent, and label and fake_label if requested."""
         drawn = self._real.block(start, n) | self._latent.block(start, n)
         return {name: self._placed(name, part) for name, part in drawn.items()}
 
@@ -99,11 +99,11 @@ class Minibatches:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the workers."""
+        """Stop the workers."""
         self._real.close()
 
     def _placed(self, name: str, x: Tensor) -> Tensor:
-        """On the device, floating-point numbers in the run's dtype, and levels v = 0, ..., 255 of data as v / 127.5 - 1."""
+        """Move a part to the device, floating-point numbers to the run's dtype, and scale 8-bit levels v to v / 127.5 - 1."""
         if name == "real" and not x.is_floating_point():
             if x.dtype != torch.uint8:
                 argument_error("data", x, "floating point, or levels in uint8")
@@ -113,7 +113,7 @@ class Minibatches:
 
 
 def _part(size: int, ranks: Ranks | None) -> slice:
-    """Which samples of a minibatch this process gets."""
+    """The slice of a minibatch that belongs to this process."""
     if ranks is None:
         return slice(size)
     if size % ranks.size:

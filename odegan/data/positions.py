@@ -1,4 +1,4 @@
-"""Which rows of a data set each minibatch takes."""
+"""The rows of a data set that each minibatch consists of."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from odegan.utils.random_streams import PERMUTATION, Seeds, Stream
 
 
 class Positions:
-    """Rows of n consecutive minibatches in the endless sequence of the epochs' permutations, which follow one another, so that
-    every row is used whatever the batch size.
+    """Rows of consecutive minibatches, read from the concatenated permutations of all epochs.
+
+    A minibatch may span two epochs, so that every row is used whatever the batch size.
 
     Args:
-        rows: how many there are.
+        rows: number of rows.
         size: of a whole minibatch.
-        part: which of its samples are asked for here.
-        seeds: one seed, or a list of the members'.
-        name: of the stream that the permutations are drawn from.
-        device: where they are made and kept; E x rows numbers for the present epochs.
+        part: the slice of it that is needed here.
+        seeds: one seed, or a list with one per member.
+        name: of the random stream of the permutations.
+        device: where the current epochs' permutations are made and kept, E x rows integers each.
 
     Examples:
         >>> Positions(3, 2, slice(2), 0, "data", torch.device("cpu")).block(0, 3).flatten().split(3)[0].sort().values
@@ -32,7 +33,7 @@ class Positions:
         self._epochs = Stream(PERMUTATION, seeds, name, (rows,), device)
 
     def block(self, start: int, n: int) -> torch.Tensor:
-        """(n, B), or (n, E, B)."""
+        """The rows of minibatches start, ..., start + n - 1: (n, B), or (n, E, B) in an ensemble."""
         first = start * self._size // self._rows
         last = ((start + n) * self._size - 1) // self._rows
         sequence = rearrange(self._epochs.block(first, last + 1 - first), "epoch ... row -> ... (epoch row)")

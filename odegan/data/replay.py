@@ -1,4 +1,4 @@
-"""Replay buffers of real and generated samples: a pure map from one refresh interval to the next."""
+"""Replay buffers of real and generated samples, updated by a pure function once per refresh interval."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ Store = dict[str, torch.Tensor]
 class Replay:
     """Two buffers of ``capacity`` batches each, one of real and one of generated samples.
 
-    Interval i of a run fills slots i B, ..., (i + 1) B - 1 while i < capacity; from then on it overwrites B random
-    slots. Then B of the stored samples are drawn without replacement. The four draws (slots and samples, real and
-    generated) are independent, and pure functions of (seed, i). Stored samples are constants: no gradient flows to them.
-    Penalties with the same capacity share their buffers.
+    Interval i of a run fills slots i B, ..., (i + 1) B - 1 while i < capacity, and later overwrites B random slots. Then B
+    stored samples are drawn without replacement. The four draws (slots and samples, real and generated) are independent and are
+    pure functions of (seed, i). No gradient flows to stored samples. Penalties with the same capacity share their buffers.
     Source: the CLC-GAN reference, 100 batches.
     """
 
@@ -30,11 +29,11 @@ class Replay:
 
     @property
     def key(self) -> str:
-        """Where the state and the batch keep what belongs to these buffers."""
+        """The key of these buffers in the state and in the batch."""
         return f"samples {self.capacity}"
 
     def init(self) -> Store:
-        """The buffers before the first interval: nothing, for a batch has yet to tell their shape."""
+        """The buffers before the first interval: an empty dict, because the shape of a batch is not known yet."""
         return {}
 
     def update(
@@ -47,17 +46,16 @@ class Replay:
         index: int,
         ranks: Ranks | None = None,
     ) -> tuple[Store, tuple[torch.Tensor, torch.Tensor]]:
-        """The buffers after taking in the index-th interval's samples, and what is drawn from them.
+        """Store the samples of the index-th interval and draw from the buffers.
 
         Args:
-            game: makes the generated samples, with today's y and the batch's latents.
-            store: {"real", "fake"}: (capacity B, ...) each, or what ``init`` gave.
+            game: makes the generated samples, from the current y and the latents of the batch.
+            store: {"real", "fake"}: (capacity B, ...) each, or the result of ``init``.
             y: (P,) or (E, P).
             batch: the interval's (first) minibatch, with the member dimension first in an ensemble.
-            seeds: the run's, or one for each member.
-            index: number of intervals done.
-            ranks: the processes that have the other parts of the batch; each keeps the whole buffers and is given its own part
-                of what is drawn from them.
+            seeds: the run's, or one per member.
+            index: number of completed intervals.
+            ranks: the processes that share the batch; each keeps the whole buffers and gets its own part of the drawn samples.
 
         Returns:
             The new store, and (real (B, ...), fake (B, ...)); with a member dimension first in an ensemble.
@@ -90,7 +88,7 @@ class Replay:
         return store, (real, fake) if ranks is None else (ranks.share(real, axis), ranks.share(fake, axis))
 
     def slots(self, seeds: Seeds, index: int, size: int, device: torch.device | str = "cpu") -> torch.Tensor:
-        """The slots that interval ``index`` writes and those it reads, for real and for generated samples.
+        """The slots that interval ``index`` writes and reads, for real and for generated samples.
 
         Returns:
             (2, 2, B): real and generated, written and read; (2, 2, E, B) for a list of seeds.

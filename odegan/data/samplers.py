@@ -1,4 +1,4 @@
-"""How a table, a data set, a function and normal numbers give blocks of n consecutive minibatches."""
+"""Samplers: blocks of n consecutive minibatches from a table, a data set, a function, or normal numbers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Parts = dict[str, Tensor]  # of a batch, by name
 
 
 class Share(NamedTuple):
-    """What all samplers of a run share.
+    """The settings that all samplers of a run share.
 
     Attributes:
         size: of a whole minibatch.
-        part: the samples of it that are wanted here.
-        seeds: one, or the members'.
-        device: where minibatches go.
-        grad: the grad mode in which code of others is called.
+        part: the slice of it that is needed here.
+        seeds: one seed, or one per member.
+        device: of the minibatches.
+        grad: the grad mode in which user code is called.
     """
 
     size: int
@@ -39,7 +39,7 @@ class Share(NamedTuple):
     grad: bool
 
     def positions(self, rows: int, name: str, device: torch.device) -> Positions:
-        """Which of so many rows the minibatches take."""
+        """The positions of the minibatches in this many rows."""
         return Positions(rows, self.size, self.part, self.seeds, name, device)
 
 
@@ -50,11 +50,11 @@ class Sampler(Protocol):
         """Parts (n, B, ...), or (n, E, B, ...), of minibatches start, ..., start + n - 1."""
 
     def close(self) -> None:
-        """End what loads ahead of time."""
+        """Stop the worker processes."""
 
 
 def sampler(name: str, source: Source, share: Share, labels: Labels, workers: int) -> Sampler:
-    """The sampler of a source of data or latents (name)."""
+    """The sampler for a source. name: "data" or "latent"."""
     if isinstance(source, Table):
         return TableSampler(source, share, labels)
     if name == "latent" and isinstance(source, tuple):
@@ -67,7 +67,7 @@ def sampler(name: str, source: Source, share: Share, labels: Labels, workers: in
 
 class _InProcess:
     def close(self) -> None:
-        """Nothing runs beside this process."""
+        """Do nothing, since there are no worker processes."""
 
 
 class TableSampler(_InProcess):
@@ -103,7 +103,7 @@ class NormalSampler(_InProcess):
 
 
 class FunctionSampler(_InProcess):
-    """Whatever a user's function draws, called once a minibatch and member."""
+    """Draws by a user's function, called once per minibatch and member."""
 
     def __init__(self, name: str, function: Function, share: Share, labels: Labels) -> None:
         self._name = name
@@ -127,7 +127,7 @@ class FunctionSampler(_InProcess):
         return parts
 
     def _called(self, seed: int, stream: str, index: int, reseed: Reseed) -> Parts:
-        """What the function returns for one draw of a stream."""
+        """The function's result for one draw of a stream."""
         reseed(stream_seed(seed, f"{stream} function", index))
         with torch.set_grad_enabled(self._share.grad):
             drawn = self._function(self._share.size, generator(seed, stream, index))
@@ -143,7 +143,7 @@ class FunctionSampler(_InProcess):
         return {self._key: self._kept(samples), "label": self._kept(label).long()}
 
     def _kept(self, x: Tensor) -> Tensor:
-        """This process's part; with its graph only where a run keeps one."""
+        """This process's part, detached unless the run keeps a graph."""
         size = self._share.size
         if not isinstance(x, Tensor) or x.shape[:1] != (size,):
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
@@ -155,10 +155,10 @@ class FunctionSampler(_InProcess):
 
 
 class DatasetSampler:
-    """Items of a map-style data set, made here or ahead of time by worker processes."""
+    """Items of a map-style data set, read in this process or ahead of time by workers."""
 
     def __init__(self, data: Any, share: Share, labels: Labels, workers: int) -> None:
-        make = functools.partial(_minibatch, _Items(data, share, labels), share.seeds)  # it travels to workers
+        make = functools.partial(_minibatch, _Items(data, share, labels), share.seeds)  # picklable for workers
         self._made = Prefetched(make, workers, pin=share.device.type == "cuda")
 
     def block(self, start: int, n: int) -> Parts:
@@ -174,8 +174,9 @@ def _minibatch(items: _Items, seeds: Seeds, index: int) -> Parts:
 
 
 class _Items:
-    """(member, index) -> the items of one minibatch of one member, each made under a seed of its own, since another process
-    may have made the one before.
+    """(member, index) -> the items of one member's minibatch.
+
+    Each minibatch is read with its own seed, since another process may have read the previous one.
     """
 
     def __init__(self, data: Any, share: Share, labels: Labels) -> None:
@@ -209,7 +210,7 @@ class _Items:
         return made
 
     def _fake_labels(self, member: int, index: int) -> list[int]:
-        """From the data set's list of labels, which torchvision's have, or else from items that are made for them."""
+        """Labels from the data set's own list, as torchvision's sets have one, else from further items."""
         known = getattr(self._data, "targets", None)
         if known is None or len(known) != len(self._data):
             return [label for _, label in self._made(member, index, "fake item", self._fake)]
@@ -217,7 +218,7 @@ class _Items:
 
 
 def _item(data: Any, row: int, labeled: bool) -> tuple[Tensor, int]:
-    """An item's sample and label (0 where none is asked for)."""
+    """The sample and the label of an item (label 0 if none is needed)."""
     item = data[row]
     several = isinstance(item, tuple | list)
     if labeled and (not several or len(item) < 2):

@@ -1,4 +1,4 @@
-"""Where encoded images lie: the hub, a saved copy of it, parquet files, a folder. All are read through one interface."""
+"""Sources of encoded images with one interface: the hub, a local copy, parquet files, a folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from odegan.utils.checks import ArgumentError, argument_error, one_line
 HUB = {
     "cifar10": "uoft-cs/cifar10",
     "celeba": "flwrlabs/celeba",
-    "imagenet": "ILSVRC/imagenet-1k",  # its licence must be accepted first, on the hub's own page
+    "imagenet": "ILSVRC/imagenet-1k",  # its license must first be accepted on the hub
 }
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
-COLUMNS = ("image", "img", "jpg", "png", "webp")  # what the column of images is called, where there are several
-CLASSES = ("label", "labels", "fine_label")  # what a column of classes is called
+COLUMNS = ("image", "img", "jpg", "png", "webp")  # names of an image column, tried if there are several columns
+CLASSES = ("label", "labels", "fine_label")  # names of a column of classes
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -30,34 +30,34 @@ class Encoded(Protocol):
     """Encoded images, read one at a time."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of images."""
 
     def read(self, i: int) -> bytes:
-        """The i-th file's bytes."""
+        """The bytes of the i-th image file."""
 
     def name(self, i: int) -> str:
-        """What errors call the i-th image."""
+        """The i-th image's name in error messages."""
 
     def targets(self) -> list[int]:
         """The images' classes."""
 
     def told(self, rows: Iterable[int]) -> Any:
-        """What tells these images from others without reading them."""
+        """A description that identifies these images without reading them."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, in the order of their paths below one folder."""
+    """Image files below one folder, sorted by path."""
 
     root: str
     paths: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many files there are."""
+        """Number of files."""
         return len(self.paths)
 
     def read(self, i: int) -> bytes:
-        """The i-th file."""
+        """The bytes of the i-th file."""
         return Path(self.name(i)).read_bytes()
 
     def name(self, i: int) -> str:
@@ -65,7 +65,7 @@ class Files:
         return os.path.join(self.root, self.paths[i])
 
     def targets(self) -> list[int]:
-        """The number of each file's subfolder, in the order of their names."""
+        """The index of each file's subfolder in alphabetical order."""
         folders = [path.split(os.sep)[0] if os.sep in path else "" for path in self.paths]
         if "" in folders:
             argument_error(
@@ -91,11 +91,11 @@ class Table:
     classes: str | None
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.rows)
 
     def read(self, i: int) -> bytes:
-        """The i-th row's bytes, or those of the file it points to."""
+        """The bytes in the i-th row, or those of the file that it names."""
         value = self.rows[i][self.column]
         if isinstance(value, dict):
             value = value["bytes"] if value.get("bytes") is not None else Path(value["path"]).read_bytes()
@@ -104,7 +104,7 @@ class Table:
         return value
 
     def name(self, i: int) -> str:
-        """The table and the row, and the file's name where the row has one."""
+        """The table, the row, and the file name if the row has one."""
         value = self.rows[i][self.column]
         path = value.get("path") if isinstance(value, dict) else None
         return f"{self.title}, row {i}" + (f" ({path})" if path else "")
@@ -124,7 +124,7 @@ def find(source: Source, split: str) -> Encoded:
     """The encoded images of a source; see ``odegan.data.images`` for what it may be.
 
     Raises:
-        ArgumentError: nothing is there, or not this split, or the hub cannot be reached.
+        ArgumentError: there are no images, the split is missing, or the hub cannot be reached.
     """
     if isinstance(source, list | tuple):
         return _parquet([_existing(one) for one in source], str(source[0]) if source else "an empty list")
@@ -141,7 +141,7 @@ def find(source: Source, split: str) -> Encoded:
 
 
 def parquet_folder(path: Path, split: str) -> Table:
-    """The part for the split of a folder with parquet files."""
+    """The table of a split in a folder of parquet files."""
     return _parquet(_tables_of_split(path, sorted(path.rglob("*.parquet")), split), str(path))
 
 
@@ -153,7 +153,7 @@ def _existing(source: Any) -> Path:
 
 
 def _folder(path: Path, split: str) -> Files:
-    """All images below the folder's part for the split: its subfolder of that name, or the whole."""
+    """All images below the subfolder named after the split, or below the folder if there is none."""
     found = sorted(SPLITS & {part.name for part in path.iterdir() if part.is_dir()})
     if (path / split).is_dir():
         path = path / split
@@ -174,7 +174,7 @@ def _folder(path: Path, split: str) -> Files:
 
 
 def _tables_of_split(path: Path, tables: list[Path], split: str) -> list[Path]:
-    """Parquet files that name the split in their path, as the hub's do; all of them where none names any."""
+    """The parquet files with the split in their path, as on the hub; all of them if no path names a split."""
     words = {table: set(re.findall("[a-z]+", str(table.relative_to(path)).lower())) for table in tables}
     found = sorted(set().union(*words.values()) & SPLITS)
     chosen = [table for table in tables if split in words[table]]
@@ -216,7 +216,7 @@ def _from_disk(path: Path, split: str) -> Table:
 
 
 def from_hub(name: str, repository: str, split: str) -> Table:
-    """A data set of the Hugging Face hub, which users call ``name``."""
+    """A data set on the Hugging Face hub. name: what users call it."""
     datasets = _library()
     try:
         with _without_retries_in_sight():
@@ -230,7 +230,7 @@ def from_hub(name: str, repository: str, split: str) -> Table:
 
 
 def _table(rows: Any, title: str) -> Table:
-    """The one column that holds encoded images, left undecoded, and the classes where there is a column of them."""
+    """The column of encoded images, left undecoded, and the column of classes if there is one."""
     import datasets
 
     def holds_images(feature: Any) -> bool:
@@ -263,7 +263,7 @@ def _library() -> Any:
 
 @contextlib.contextmanager
 def _without_retries_in_sight() -> Iterator[None]:
-    """The hub's library warns of every attempt that fails; the error that follows says it once."""
+    """Hide the hub library's warning about every failed attempt; the final error says it once."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -274,7 +274,7 @@ def _without_retries_in_sight() -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, on one line."""
+    """The innermost cause of an error, on one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return one_line(error) if isinstance(error, Exception) and str(error) else type(error).__name__

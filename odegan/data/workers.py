@@ -1,4 +1,4 @@
-"""Batches made ahead of time by worker processes, in order and to the bit as they would be made here."""
+"""Load minibatches ahead of time in worker processes, bitwise the same as without them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Made = TypeVar("Made")
 
 
 class Prefetched(Generic[Made]):
-    """``prefetched(index) -> make(index)``, with the indices after it already under way in worker processes.
+    """``prefetched(index) -> make(index)``, while worker processes already make the following indices.
 
-    Asked for one index after the other it only hands on what the workers have; any other index starts them anew from there,
-    so that resuming replays nothing. Use it as a context manager, or call ``close``: the workers end there.
+    Consecutive indices come from the workers; any other index restarts them from there, so that resuming replays nothing. Use
+    it as a context manager, or call ``close`` to stop the workers.
 
     Args:
-        make: pure function of the index to a tensor on the CPU, or a dict of them. Where processes are not forked it must be
-            picklable.
-        workers: how many processes; 0: none, ``make`` is called here.
-        pin: put batches into pinned memory, from which a device copies without waiting.
+        make: pure function from the index to a tensor on the CPU, or a dict of them. It must be picklable unless processes are
+            forked.
+        workers: number of processes; 0: call ``make`` in this process.
+        pin: put batches into pinned memory, from which a device can copy asynchronously.
 
     Examples:
         >>> with Prefetched(torch.arange(8.0).square().split(2).__getitem__, workers=0) as prefetched:
@@ -44,7 +44,7 @@ class Prefetched(Generic[Made]):
         self._last: tuple[int | None, Any] = (None, None)
 
     def __call__(self, index: int) -> Made:
-        """What ``make(index)`` gives, or raises."""
+        """Return, or raise, what ``make(index)`` does."""
         if not self._workers:
             return self._make(index)
         last, made = self._last
@@ -53,7 +53,7 @@ class Prefetched(Generic[Made]):
                 made = self._next(index, restart=last is None or index != last + 1)
             except BaseException as error:
                 self.close()
-                traceback.clear_frames(error.__traceback__)  # they hold the workers
+                traceback.clear_frames(error.__traceback__)  # the frames keep the workers alive
                 raise
             self._last = index, made
         return made
@@ -88,7 +88,7 @@ class Prefetched(Generic[Made]):
         self._last = (None, None)
 
     def __enter__(self) -> Prefetched:
-        """Itself."""
+        """Return self."""
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -97,10 +97,10 @@ class Prefetched(Generic[Made]):
 
 
 def _tells_when_asked(ahead: Any) -> Any:
-    """The loader's iterator, which tells of a lost worker where the next batch is asked for, within five seconds.
+    """The loader's iterator, made to report a lost worker within five seconds after the next batch is requested.
 
-    Torch's handler of SIGCHLD would raise as soon as the worker ends, wherever the run is: in a callback, or in the middle of
-    saving a checkpoint. The loader looks after its workers itself while it waits for them.
+    torch's SIGCHLD handler would instead raise as soon as a worker ends, wherever the run is: in a callback, or while a
+    checkpoint is saved. The loader itself checks its workers while it waits for them.
     """
     if ahead._worker_pids_set:
         signal_handling._remove_worker_pids(id(ahead))
@@ -109,7 +109,7 @@ def _tells_when_asked(ahead: Any) -> Any:
 
 
 class _View(Dataset[Any]):
-    """The function as a data set; what it raises travels as a value."""
+    """The function as a data set; an exception is returned as a value."""
 
     def __init__(self, make: Callable[[int], Any]) -> None:
         self.make = make
@@ -122,7 +122,7 @@ class _View(Dataset[Any]):
 
 
 class _Failure:
-    """An exception on its way out of a worker: it is raised here as it was there, with its traceback as the cause."""
+    """An exception passed from a worker to this process, which raises it with the worker's traceback as the cause."""
 
     def __init__(self, error: Exception) -> None:
         self.trace = "".join(traceback.format_exception(error))
@@ -137,5 +137,5 @@ class _Failure:
 
 
 def _leave_ctrl_c(worker: int) -> None:
-    """Ctrl-C goes to all processes of a terminal; the run itself ends in good order, and then its workers."""
+    """Ignore Ctrl-C, which all processes of a terminal receive: the run ends in an orderly way and then stops its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -111,7 +111,7 @@ class EnergyFeatures:
 
     @property
     def size(self) -> int:
-        """The number of features: of landmarks besides the anchor."""
+        """The number of features, one per landmark other than the anchor."""
         return len(self.landmarks)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -119,7 +119,7 @@ class EnergyFeatures:
         return energy_kernel(self.anchor, self.softening)(x, self.landmarks.to(x)) @ self.inverse.to(x).T
 
     def kernel(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """The distance's own kernel, without softening, (n, d), (m, d) -> (n, m)."""
+        """The exact kernel of the distance, without softening, (n, d), (m, d) -> (n, m)."""
         return energy_kernel(self.anchor)(x, y)
 
 

@@ -20,7 +20,7 @@ from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 PLAYERS = ("discriminator", "generator")
-# Who moves first, and whether the second player sees where the first one went.
+# The order of the players, and whether the second sees the new state of the first.
 _ORDERS: dict[str, tuple[tuple[int, int], bool]] = {
     "simultaneous": ((0, 1), False),
     "discriminator_first": ((0, 1), True),
@@ -32,7 +32,7 @@ Losses = tuple[Loss, Loss]
 
 
 class InnerProblemError(RuntimeError):
-    """The inner problem of a step was not solved to the tolerance. ``solution`` holds the steps before."""
+    """The inner problem of a step was not solved to the tolerance. ``solution`` holds the earlier steps."""
 
     def __init__(self, message: str, solution: Solution) -> None:
         super().__init__(message)
@@ -52,41 +52,43 @@ def minimizing_movement(
     tolerance: float = 1e-10,
     progress: bool | str = False,
 ) -> Solution:
-    """The minimizing-movement scheme with step tau: each player goes to
+    """The minimizing-movement scheme with step tau: each player moves to
 
         argmin_u d(u, u_k)^2 / (2 tau) + loss_p(u; opponent),    d(u, v)^2 = sum_i w_i (u_i - v_i)^2,
 
-    in its own parameters u; the opponent stands still, at its old state or, for the player that moves second in an alternating
-    order, at its new one. So it is not joint implicit Euler. As tau -> 0 it tends, in first order, to the flow
-    w_i y_i' = v(y)_i of the training field v; weights 1 / r_D and 1 / r_G are ``odeint_gan``'s rates (r_D, r_G).
+    in its own parameters u. The opponent is fixed at its old state or, for the second player of an alternating order, at its
+    new one, so that this is not joint implicit Euler. As tau -> 0 the scheme converges, with order 1, to the flow w_i y_i' =
+    v(y)_i of the training field v; weights 1 / r_D and 1 / r_G correspond to ``odeint_gan``'s rates (r_D, r_G).
 
-    The inner problem is solved by scipy, see ``odegan.flows.proximal``. Where it has several minima (tau too large for the
-    loss's negative curvature) the one downhill from u_k is taken.
+    scipy solves the inner problem, see ``odegan.flows.proximal``. If it has several minima, because tau is too large for the
+    negative curvature of the loss, the one downhill from u_k is taken.
 
     Args:
         game: from ``gan``, ``odegan.games`` or ``Game``.
         y0: (P,) float64.
         tau: the step, > 0.
-        steps: how many.
+        steps: number of steps.
         order: "simultaneous", "discriminator_first" or "generator_first".
         metric: (P,) weights w > 0; None: Euclidean, all ones.
-        penalties: from ``odegan.penalties``; their extra losses at the step's start are added to the losses.
-        batch: what the losses see: None, one (real, latent) for all steps, or a function of the step's number k = 0, 1, ...,
-            such as ``odegan.data.minibatches.Minibatches``. Both players see the same.
-        tolerance: the gradient of each inner problem, in the metric's dual norm, ends below this share of its norm at u_k, or
-            below what moves the state by its rounding.
+        penalties: from ``odegan.penalties``; their extra losses, with weights at the time of the step's start, are added to the
+            losses.
+        batch: None, one (real, latent) for all steps, or a function of the step's number k = 0, 1, ..., such as
+            ``odegan.data.minibatches.Minibatches``. Both players use the same batch.
+        tolerance: the gradient of each inner problem, in the metric's dual norm, ends below this fraction of its norm at u_k,
+            or below the gradient that would move the state by rounding.
         progress: a progress bar; a string is its label.
 
     Returns:
-        ``Solution``: ts (steps + 1,) = k tau, ys (steps + 1, P). stats: steps; nfe, the gradients of the player evaluated more
-        often; evaluations and residual (steps, 2), gradients evaluated and the share reached, of each player.
+        ``Solution``: ts (steps + 1,) = k tau, ys (steps + 1, P). stats: steps; nfe, the larger of the
+            players' numbers of gradients; evaluations and residual (steps, 2), each player's gradients and final relative
+            gradient.
 
     Raises:
-        ArgumentError: a wrong argument, a game whose gradients are not those of its losses, or a penalty that is not an
-            extra loss (one with a part held constant, or with replay buffers).
-        InnerProblemError: a step was not solved to the tolerance; its ``solution`` has the steps before.
+        ArgumentError: a wrong argument, a game whose gradients are not those of its losses, or a penalty that is not a plain
+            extra loss (because parts of it are constant, or because it needs replay buffers).
+        InnerProblemError: a step was not solved to the tolerance; its ``solution`` has the earlier steps.
 
-    Source: the scheme, Ambrosio, Gigli and Savaré 2005, "Gradient Flows", chapter 2; two players at once, our formulation.
+    Source: Ambrosio, Gigli and Savaré 2005, "Gradient Flows", chapter 2, for the scheme; the two-player form is our own.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -140,7 +142,7 @@ def _step(
     seen = list(old)
     new = list(old)
     solved = {}
-    rest = ROUNDING * float((y / scale).norm())  # of a gradient that moves y by its rounding
+    rest = ROUNDING * float((y / scale).norm())  # a gradient that would move y by rounding
     for p in sequence:
 
         def of_own(u: torch.Tensor, p: int = p) -> torch.Tensor:
@@ -154,7 +156,7 @@ def _step(
 
 
 def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
-    """Both players' losses of (theta_d, theta_g, batch, t), with what the penalties add to them."""
+    """Both players' penalized losses as functions of (theta_d, theta_g, batch, t)."""
     for penalty in penalties if isinstance(penalties, tuple | list) else ():
         if getattr(penalty, "replay", None) is not None:
             argument_error("penalties", penalty, "without replay buffers here; use buffer=0")
@@ -173,10 +175,10 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
 
 
 def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
-    """Refuse a game whose field is not that of its losses, or whose states are bound: a proximal step reads losses alone."""
+    """Refuse a game whose field is not that of its losses, or whose states are constrained: proximal steps see only losses."""
     if game.project is not None:
         argument_error("game", game, "one without a projection: a proximal step is free to go anywhere")
-    # Near y, but not at a y where gradients may happen to vanish.
+    # Not at y itself, where gradients may happen to vanish.
     theta_d, theta_g = game.split(y + 0.1 * torch.arange(len(y)).to(y).cos())
     given = torch.cat(game.gradients(theta_d, theta_g, batch))
     of_losses = torch.cat(

@@ -20,8 +20,8 @@ Start = Callable[[int, torch.Generator], torch.Tensor]  # (n, generator) -> (n, 
 class ParticleGame(Game):
     """The game that ``particle_game`` makes, with y = [w (size,), x_1, ..., x_N (N d,)].
 
-    Of a state y (P,) it tells ``particles(y)``, the cloud (N, d); ``mmd(y)``, |m_data - m_mu| in the features' kernel;
-    ``norm(y)``, |D| = |w|; and ``pairing(y)``, <D, m_data - m_mu> = mean D(data) - mean D(particles).
+    For a state y (P,), ``particles(y)`` is the cloud (N, d); ``mmd(y)`` is |m_data - m_mu| in the features' kernel; ``norm(y)``
+    is |D| = |w|; and ``pairing(y)`` is <D, m_data - m_mu> = mean D(data) - mean D(particles).
     """
 
     def __init__(self, data: torch.Tensor, features: Features, n_particles: int, decay: float, start: Start) -> None:
@@ -47,7 +47,7 @@ class ParticleGame(Game):
 
     @staticmethod
     def latent(n: int, generator: torch.Generator) -> torch.Tensor:
-        """(n, 0): a run with minibatches draws a latent for every sample, and particles need none."""
+        """Empty latents (n, 0): a run with minibatches draws a latent per sample, but particles need none."""
         return torch.zeros(n, 0)
 
     def _cloud(self, theta_g: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,7 @@ class ParticleGame(Game):
         return torch.cat([positions.new_zeros(self.features.size), positions])
 
     def fingerprint(self) -> list[object]:
-        """What checkpoints compare: all that the field depends on."""
+        """Everything that the field depends on, for checkpoints."""
         return [self.name, describe(self.data), describe(self.features), self.n_particles, self.decay]
 
     def particles(self, y: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ class ParticleGame(Game):
 def particle_game(
     data: torch.Tensor, features: Features, n_particles: int, decay: float = 1.0, start: Start | None = None
 ) -> ParticleGame:
-    """N particles against a discriminator D = w . phi in a kernel's RKHS: a dual flow of distributions, as a game.
+    """N particles against a discriminator D = w . phi in a kernel's RKHS: a dual flow of distributions as a game.
 
     With m the mean embedding (the mean of phi) and mu the distribution (1/N) sum_i delta(x_i), the field is
 
@@ -109,16 +109,16 @@ def particle_game(
     gen_loss = -sum_i D(x_i). (A mean would make the particles N times slower.) Hence
     d/dt |D|^2 / 2 = <D, m_data - m_mu> - decay |D|^2. Around w = 0, mu = data, the field's eigenvalues are -decay and the
     roots of s^2 + decay s + a, with a the eigenvalues of J^T J / N and J the features' Jacobian (size, N d) at the particles:
-    oscillations that only the decay damps.
+    the decay alone damps oscillations.
 
     Args:
-        data: (M, d) floating point; where no minibatch is given, the data distribution is that of all of them.
+        data: (M, d) floating point; without minibatches, all of them are the data distribution.
         features: from ``fourier_features`` (Gaussian kernel) or ``energy_features`` (energy distance).
         n_particles: N.
         decay: lambda >= 0; 0 leaves the discriminator undamped.
-        start: function (n, generator) -> (n, d), where ``init(seed)`` puts the particles, with w = 0 (None is seed 0). By
-            default they start at the n_particles data points nearest to one that the seed chooses: inside one mode, if they
-            are few enough.
+        start: function (n, generator) -> (n, d) for the initial particles of ``init(seed)``, with w = 0 (None means seed 0). By
+            default they start at the n_particles data points nearest to one that the seed chooses, and so within one mode if
+            they are few enough.
 
     Raises:
         ArgumentError: the data are not points, the features have another dimension, or a number is out of range.
@@ -156,6 +156,6 @@ def _neighbors(data: torch.Tensor, n: int, draw: torch.Generator) -> torch.Tenso
 
 
 def _drawn(points: torch.Tensor, n: int, seed: int) -> torch.Tensor:
-    """n of the points, each as often as any other up to one."""
+    """n of the points, with numbers of repetitions that differ by at most one."""
     order = torch.randperm(len(points), generator=reseed(torch.Generator(), seed))
     return points[order[torch.arange(n) % len(points)].to(points.device)]

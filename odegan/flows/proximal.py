@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from odegan.utils.autodiff import gradient_and_value
 
-DESCENT = 1e-3  # share of the gradient at the start below which Newton's method takes over
-MOST = 200  # iterations of each method
+DESCENT = 1e-3  # relative gradient below which Newton's method takes over
+MOST = 200  # most iterations of each method
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
@@ -43,23 +43,23 @@ def proximal(
     The unknown is x, with u = v + rho scale x and rho = |scale grad loss(v)|. Divided by rho^2, the objective's gradient
     is x + (scale / rho) grad loss: of norm 1 at the start x = 0, with a Hessian near the identity for small scales.
 
-    L-BFGS-B descends until that norm is 1e-3, which leads to a minimum and not to a saddle. ``newton_krylov`` then
-    brings the norm to the tolerance. A minimizer alone cannot: it compares values of the loss, whose rounding hides every
-    gradient below about 1e-8.
+    L-BFGS-B descends until that norm is 1e-3, which leads to a minimum rather than a saddle. ``newton_krylov`` then reduces the
+    norm to the tolerance. A minimizer alone cannot, because it compares values of the loss, whose rounding hides gradients
+    below about 1e-8.
 
     Args:
         loss: u (n,) -> scalar, differentiable.
         v: (n,) float64.
         scale: (n,) > 0.
         tolerance: the gradient's norm ends below this, or below rest / rho.
-        rest: a gradient that is rounding alone; where rho does not exceed it, v is returned.
+        rest: the size of a gradient that is only rounding; if rho does not exceed it, v is returned.
 
     Examples:
         >>> v, scale = torch.tensor([3.0]).double(), torch.tensor([0.5]).double().sqrt()
         >>> proximal(lambda u: (u**2).sum() / 2, v, scale, 1e-10).u.round(decimals=9)  # v / (1 + scale^2)
         tensor([2.], dtype=torch.float64)
     """
-    # scipy.optimize takes half a second to import, and only this needs it.
+    # Imported here, because scipy.optimize takes half a second to import and nothing else needs it.
     from scipy.optimize import NoConvergence, minimize, newton_krylov
 
     evaluations = 0
@@ -86,7 +86,7 @@ def proximal(
         return float(x @ x) / 2 + (value - base) / rho**2, x + gradient.cpu().numpy() / rho
 
     limits = {"gtol": max(goal, DESCENT) / math.sqrt(len(v)), "ftol": 0.0, "maxiter": MOST}
-    with np.errstate(all="ignore"):  # a loss without a minimum runs off to infinity
+    with np.errstate(all="ignore"):  # a loss without a minimum diverges to infinity
         low = minimize(objective, np.zeros(len(v)), jac=True, method="L-BFGS-B", options=limits)
         x = low.x
         if np.linalg.norm(low.jac) > goal:
@@ -94,5 +94,7 @@ def proximal(
                 x = newton_krylov(lambda x: objective(x)[1], x, f_tol=goal, maxiter=MOST, tol_norm=np.linalg.norm)
         value, end = objective(x)
     residual = float(np.linalg.norm(end))
-    rounding = 1e3 * ROUNDING * (1 + abs(base) / rho**2)  # a saddle or maximum lies above what the descent reached
+    rounding = (
+        1e3 * ROUNDING * (1 + abs(base) / rho**2)
+    )  # Newton may converge to a saddle or maximum, which lies above the descent's result
     return Proximal(point(x), residual, evaluations, residual <= goal and value <= float(low.fun) + rounding)

@@ -1,4 +1,4 @@
-"""Scores of generated samples: mode recovery for mixtures, distances of laws, FID and coverage in features of a network.
+"""Scores of generated samples: mode recovery for mixtures, distances of distributions, FID and coverage in feature space.
 
 scikit-learn (``pip install 'odegan[experiments]'``) is imported where it is needed.
 """

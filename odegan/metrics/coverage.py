@@ -1,4 +1,4 @@
-"""Which part of the real data, class by class, has generated neighbors."""
+"""Coverage: the fraction of the real data, per class, that has generated neighbors."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from odegan.utils.checks import argument_error, check_int
 
 
 class Coverage(NamedTuple):
-    """Share of the real samples that are covered: in each class, and over all of them."""
+    """The fraction of covered real samples: in each class, and overall."""
 
     per_class: Tensor  # (C,) float64
     overall: float
@@ -20,19 +20,18 @@ class Coverage(NamedTuple):
 def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: int = 5, chunk: int = 1024) -> Coverage:
     """Coverage of Naeem et al., split by the class of the real sample.
 
-    Real sample x_i has the radius r_i of its k-th nearest neighbor among all other real samples, of whatever
-    class, and is *covered* when some generated sample lies within r_i of it (distance <= r_i, so that a real
-    sample copied exactly is covered even where duplicates make r_i zero). Balls sit around real samples, so
-    generated outliers and noise cover nothing. Fake = real gives 1 everywhere; for m generated samples of the
-    *same* distribution as the n real ones the expectation is 1 - (n-1)...(n-k) / ((m+n-1)...(m+n-k)), 0.969
-    for k = 5 and n = m large.
+    Let r_i be the distance of real sample x_i to its k-th nearest neighbor among all other real samples, of whatever class. x_i
+    is *covered* if some generated sample lies within r_i of it (distance <= r_i, so that an exact copy covers it even if
+    duplicates make r_i zero). Balls sit around real samples, so generated outliers and noise cover nothing. Fake = real gives 1
+    everywhere; for m generated samples of the *same* distribution as the n real ones the expectation is 1 - (n-1)...(n-k) /
+    ((m+n-1)...(m+n-k)), 0.969 for k = 5 and n = m large.
 
     Args:
         real_features: (n, d).
         fake_features: (m, d); rows that are not finite cover nothing.
         labels: (n,) integers 0..C-1, the real samples' classes, each present.
-        k: which neighbor sets the radius.
-        chunk: real samples whose distances to all others are held at once.
+        k: the neighbor that determines the radius.
+        chunk: real samples whose distances to all others are computed at once.
 
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
@@ -65,6 +64,6 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
 
 def _covered(rows: Tensor, real: Tensor, fake: Tensor, k: int) -> Tensor:
     """(b, d), a part of real (n, d), and fake (m, d) -> (b,) bool."""
-    # the smallest distance of all is the sample's to itself
+    # the smallest distance is that to the sample itself
     radius = distances(rows, real).kthvalue(k + 1, dim=1).values
     return (distances(rows, fake) <= radius[:, None]).any(1)

@@ -1,4 +1,4 @@
-"""``scores``: a generator's scores against real data, each with all that its value depends on."""
+"""``scores``: a generator's scores against real data, each with everything that its value depends on."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from odegan.utils.checks import argument_error, check_int, choose
 from odegan.utils.random_streams import stream_seed
 
 NORMALIZATIONS = ("none", "batch", "running")
-_NEIGHBOR = 3  # whose distance is the radius of a ball, in precision and recall
+_NEIGHBOR = 3  # the k of precision and recall
 
 Draw = Callable[[int, int], Tensor]  # (n, seed) -> images (n, C, H, W) in [-1, 1]
 Entry = dict[str, float | int | str]  # a score's value, and what it depends on
 
 
 class Real(NamedTuple):
-    """What scores need of the real data."""
+    """What scores read of the real data."""
 
     n: int
     moments: Moments | None
@@ -40,7 +40,7 @@ class Real(NamedTuple):
 
 
 class Fake(NamedTuple):
-    """What scores need of the generated samples."""
+    """What scores read of the generated samples."""
 
     features: Tensor  # (n, d)
     logits: Tensor | None  # (n, classes)
@@ -48,7 +48,7 @@ class Fake(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """A row of the table: (real, fake, seed) -> value, deviation and settings; and what it reads of the real data."""
+    """An entry of the table: (real, fake, seed) -> value, deviation and settings; and what it reads of the real data."""
 
     compute: Callable[[Real, Fake, int], Entry]
     reads: str  # "moments", "features" or "nothing"
@@ -109,37 +109,37 @@ def scores(
     workers: int = 0,
     progress: bool = True,
 ) -> dict[str, Entry]:
-    """Scores of n generated samples against a data set, all in float64 from the features on.
+    """Scores of n generated samples against a data set, in float64 from the features on.
 
     Args:
-        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1], as ``odegan.games.sampling.GameSampler`` is of
-            a game and a state.
-        dataset: Tensor (N, C, H, W), or map-style Dataset of images or (image, label); an ``odegan.data.images`` without
-            its random parts.
+        sampler: function (n, seed) -> images (n, C, H, W) in [-1, 1], such as an ``odegan.games.sampling.GameSampler``.
+        dataset: a tensor (N, C, H, W), or a map-style Dataset of images or (image, label). The random transforms of an
+            ``odegan.data.images`` are left out.
         names: "fid", "kid", "inception_score", "precision", "recall".
-        extractor: "inception" (weights fetched), a path to its weights, or a function from images to features (n, d) or
+        extractor: "inception" (downloads the weights), a path to its weights, or a function from images to features (n, d) or
             (features, logits (n, classes)).
-        n: generated samples.
-        n_real: real samples, drawn without replacement, the same ones for every seed; None: all.
-        split: what the data are; default: that of an ``odegan.data.images``, else "all".
-        normalization: what the sampler's normalization layers use: "batch" statistics, "running" ones, or "none" where there
-            are no such layers; default: the sampler's own ``normalization``.
+        n: number of generated samples.
+        n_real: number of real samples, drawn without replacement, the same ones for every seed; None: all.
+        split: the split of the data, for the record; default: that of an ``odegan.data.images``, else "all".
+        normalization: which statistics the sampler's normalization layers use, for the record: "batch", "running", or "none" if
+            there are no such layers; default: the sampler's own ``normalization``.
         seed: of the samples.
-        cache: a folder for the statistics of the real data: computed once for all the data, extractor and n_real.
-        fingerprint: what the real data are, in words that no other data have, for ``cache`` and "data". Default: the data
-            set's own ``__odegan_fingerprint__()``, else a digest of every image in use, for which each call reads them all.
-        batch_size: images in a forward pass. The sampler is always asked for so many, and what exceeds n is cut off, so it
-            matters where normalization is "batch".
-        device: where the extractor runs; default: where its parameters are, else the CPU.
+        cache: a folder for statistics of the real data, which are computed once for each combination of data, extractor and
+            n_real.
+        fingerprint: a unique name of the real data for ``cache`` and for "data" in the result. Default: the data set's own
+            ``__odegan_fingerprint__()``, else a digest of every image in use, for which each call reads them all.
+        batch_size: images per forward pass. The sampler is always called with this number, and the surplus over n is dropped,
+            so that the value matters if normalization is "batch".
+        device: where the extractor runs; default: the device of its parameters, else the CPU.
         workers: processes that read the data set.
         progress: show bars.
 
     Returns:
-        name -> {"value", "std" where the score has one, "extractor", "resize", "n", "n_real", "split", "normalization",
+        name -> {"value", "std" if the score has one, "extractor", "resize", "n", "n_real", "split", "normalization",
         "batch_size", "seed", "data" (a digest), and the score's own settings}: plain values, for JSON.
 
     Raises:
-        ArgumentError: a wrong argument, torch-fidelity or Inception's weights not at hand, images of the wrong shape.
+        ArgumentError: a wrong argument, images of the wrong shape, or torch-fidelity or Inception's weights are not available.
 
     Examples:
         >>> real = torch.linspace(-1, 1, 64).reshape(16, 1, 2, 2)
@@ -210,7 +210,7 @@ def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: st
 def _real(
     reads: set[str], data: RealData, extractor: Extractor, cache: str | os.PathLike[str] | None, progress: bool
 ) -> Real:
-    """What scores read of the real data, from the cache where there is one."""
+    """What the scores read of the real data, from the cache if there is one."""
 
     @functools.cache
     def features() -> list[Tensor]:

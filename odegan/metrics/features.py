@@ -1,4 +1,4 @@
-"""What maps images to features: Inception, or any network or function."""
+"""Feature extractors: Inception, or any network or function."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Extractor:
         return features, logits
 
     def fingerprint(self) -> list[object]:
-        """What a cache compares: name, resize, and the network with all its parameters and buffers, or the function."""
+        """Name, resize, and the function, or the network with all parameters and buffers, for caches."""
         state = describe(self.network.state_dict()) if isinstance(self.network, nn.Module) else None
         return [self.name, self.resize, describe(self.network), state]
 
@@ -50,16 +50,16 @@ Spec = str | os.PathLike[str] | FeatureMap | Extractor
 
 
 def find_extractor(spec: Spec, device: torch.device | str | None = None) -> Extractor:
-    """The extractor that ``scores`` means.
+    """The extractor for the ``extractor`` argument of ``scores``.
 
     Args:
-        spec: "inception", whose weights are fetched; a path to these weights; a network or function from images
-            (n, C, H, W) in [-1, 1] to features (n, d), or to a pair (features, logits (n, classes)); or an ``Extractor``, for
-            a name and a resize of your own.
-        device: where it runs; None: where a network's parameters are, and the CPU for functions and Inception.
+        spec: "inception", which downloads the weights; a path to these weights; a network or function from images (n, C, H, W)
+            in [-1, 1] to features (n, d), or to a pair (features, logits (n, classes)); or an ``Extractor``, to give a name and
+            a resize.
+        device: where it runs; None: the device of a network's parameters, and the CPU for functions and Inception.
 
     Raises:
-        ArgumentError: none of these; torch-fidelity or Inception's weights are not at hand.
+        ArgumentError: anything else; or torch-fidelity or Inception's weights are not available.
     """
     if isinstance(spec, str | os.PathLike):
         network = inception(None if spec == "inception" else spec)
@@ -87,7 +87,7 @@ def _device(name: torch.device | str) -> torch.device:
 def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
     """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
 
-    The module runs in its own dtype, and each of its parts keeps the mode that it was in.
+    The module runs in its own dtype, and the mode of every submodule is restored.
     """
     if not isinstance(images, Tensor) or len(images) == 0:
         argument_error("images", images, "a tensor of at least one image")
@@ -101,7 +101,7 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
 
 @contextlib.contextmanager
 def _evaluation_mode(network: FeatureMap) -> Iterator[None]:
-    """Put a module in evaluation mode, and each of its parts back in its own mode afterwards."""
+    """Put a module in evaluation mode, and restore the mode of every submodule on exit."""
     modes = {part: part.training for part in network.modules()} if isinstance(network, nn.Module) else {}
     for part in modes:
         part.training = False

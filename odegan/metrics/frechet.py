@@ -12,7 +12,7 @@ _CHUNK = 4096  # rows held in float64 at once
 
 
 class Moments(NamedTuple):
-    """Mean (d,) and covariance (d, d), with n - 1 in the denominator, in float64."""
+    """Mean (d,) and covariance (d, d), with denominator n - 1, in float64."""
 
     mean: Tensor
     covariance: Tensor
@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 
 @torch.no_grad()
 def moments(features: Tensor) -> Moments:
-    """Mean and covariance of features (n, d), n >= 2, in float64 and in two passes, so that a large mean costs no digits."""
+    """Mean and covariance of features (n, d), n >= 2, in float64; two passes, so that a large mean loses no digits."""
     if not isinstance(features, Tensor) or features.dim() != 2 or len(features) < 2:
         argument_error("features", features, "of shape (n, d) with n >= 2, for a covariance")
     n = len(features)
@@ -32,11 +32,11 @@ def moments(features: Tensor) -> Moments:
 
 @torch.no_grad()
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), nan where a moment is not finite.
+    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), nan if a moment is not finite.
 
-    The trace of the root is the sum of the singular values of S_r^(1/2) S_f^(1/2), each root from eigenvalues in float64:
-    where both covariances are singular, as for fewer samples than features, the rounding of their zeros is not blown up by
-    another square root.
+    The trace of the root is computed as the sum of the singular values of S_r^(1/2) S_f^(1/2), with roots from eigenvalues in
+    float64. So if the covariances are singular, as with fewer samples than features, no further square root amplifies the
+    rounding of their zeros.
 
     Source: Dowson and Landau 1982, eq. 4; Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a
     Local Nash Equilibrium", eq. 6.
@@ -52,14 +52,14 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     if real.mean.shape != fake.mean.shape:
         argument_error("fake", f"moments of {len(fake.mean)} features", f"of as many as real, {len(real.mean)}")
     if not all(part.isfinite().all() for part in (*real, *fake)):
-        return float("nan")  # eigenvalues of such a matrix raise an error instead
+        return float("nan")  # the eigenvalue routine would raise an error
     middle = torch.linalg.svdvals(_root(real.covariance) @ _root(fake.covariance)).sum()
     apart = (real.mean - fake.mean).square().sum()
     return float(apart + real.covariance.trace() + fake.covariance.trace() - 2 * middle)
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """The symmetric root."""
+    """The symmetric square root."""
     values, vectors = torch.linalg.eigh(covariance)
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
@@ -67,15 +67,15 @@ def _root(covariance: Tensor) -> Tensor:
 def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) -> float:
     """The Frechet distance between the features of two sets of images; see ``frechet_distance``.
 
-    In float64, from features in evaluation mode. The value depends on the feature network, on the images' preprocessing and
-    on both sample sizes (the bias falls as 1/n), so state them beside it, as ``odegan.metrics.scores`` does; only with
+    Computed in float64, from features in evaluation mode. The value depends on the feature network, the preprocessing of the
+    images and both sample sizes (the bias falls as 1/n), so state these with it, as ``odegan.metrics.scores`` does. Only with
     Inception-v3's pool features is it the FID of the literature.
 
     Args:
         features: maps images (B, ...) to (B, d).
         real: images (n, ...), at least two.
-        fake: images (m, ...), at least two. One whose features are not finite makes the distance nan.
-        batch_size: images a forward pass.
+        fake: images (m, ...), at least two. The distance is nan if the features of any image are not finite.
+        batch_size: images per forward pass.
     """
     for name, images in (("real", real), ("fake", fake)):
         if len(images) < 2:

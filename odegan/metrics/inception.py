@@ -1,7 +1,7 @@
 """Inception's features by torch-fidelity: TensorFlow's network of 2015-12-05, with TensorFlow 1's input resize.
 
-torch-fidelity (``pip install 'odegan[fidelity]'``) is imported when a network is made. The FID, KID and Inception Score of the
-literature are those of this network.
+torch-fidelity (``pip install 'odegan[fidelity]'``) is imported only when a network is made. The FID, KID and Inception Score of
+the literature use this network.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FEATURES = ["2048", "logits_unbiased"]  # torch-fidelity's names of the two outp
 class Inception(nn.Module):
     """Images (B, 3, H, W) in [-1, 1] -> pool features (B, 2048), and logits (B, 1008) without the last bias.
 
-    Images are rounded to 8-bit levels first, since those of the literature are files. The Inception Score of the literature
-    leaves out the bias, as here. Both outputs are nan for an image with a nan.
+    Images are first rounded to 8-bit levels, since those of the literature come from files. The logits leave out the bias, as
+    for the Inception Score of the literature. Both outputs are nan for an image with a nan.
 
     Args:
-        network: torch-fidelity's extractor, from 8-bit levels (B, 3, H, W) to both outputs.
+        network: torch-fidelity's extractor, which maps 8-bit levels (B, 3, H, W) to both outputs.
 
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision"; the frozen graph of 2015-12-05.
     """
@@ -42,7 +42,7 @@ class Inception(nn.Module):
         """(B, 3, H, W) -> (B, 2048), (B, 1008)."""
         if images.dim() != 4 or images.shape[1] != 3:
             argument_error("images", images, "of shape (n, 3, height, width) for Inception")
-        # 8-bit levels have no nan.
+        # The conversion to 8 bits would hide nan.
         lost = rearrange(images.isnan(), "image channel row column -> image (channel row column)").any(1, keepdim=True)
         levels = ((images.float() + 1) * 127.5).nan_to_num(nan=0.0).round().clamp(0, 255)
         features, logits = self.network(levels.to(torch.uint8))
@@ -53,17 +53,17 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
     """The network in evaluation mode.
 
     Args:
-        weights: a local copy of the file ``WEIGHTS``; None: fetched into torch.hub's folder, unless it is there.
+        weights: a local copy of the file ``WEIGHTS``; None: download it to torch.hub's folder unless it is there.
 
     Raises:
-        ArgumentError: torch-fidelity does not import; the weights cannot be fetched, with what to fetch; or the file is damaged
-            or other than these weights.
+        ArgumentError: torch-fidelity cannot be imported; the weights cannot be downloaded (the message says what to fetch); or
+            the file is damaged or does not hold these weights.
     """
     if weights is not None:
         _check_file(weights)
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    except (ImportError, OSError, RuntimeError) as error:  # the last two: a torchvision that does not fit torch
+    except (ImportError, OSError, RuntimeError) as error:  # the last two arise if torchvision does not match torch
         raise ArgumentError(
             "extractor: Inception needs torch-fidelity, which does not import here "
             f"({one_line(error)}); pip install 'odegan[fidelity]'"
@@ -79,7 +79,7 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:
-    """Read the file as data alone. torch-fidelity runs what a file holds, so nothing else may reach it."""
+    """Load the file with ``weights_only``: torch-fidelity unpickles without it, so a file must be safe before it gets there."""
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -88,7 +88,7 @@ def _check_file(path: str | os.PathLike[str]) -> None:
 
 
 def _fetch() -> None:
-    """Put the weights, checked, where torch-fidelity finds them: it would fetch them without a check."""
+    """Download the weights, with a check of their hash, to where torch-fidelity finds them; it would not check them itself."""
     try:
         torch.hub.load_state_dict_from_url(WEIGHTS, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Inception Score: how sure a classifier is of every sample, and how varied its answers are."""
+"""Inception Score: how confident a classifier is for each sample, and how diverse its predictions are."""
 
 import math
 
@@ -11,14 +11,14 @@ from odegan.utils.checks import argument_error, check_int
 
 @torch.no_grad()
 def inception_score(logits: Tensor, splits: int = 10) -> Mean:
-    """exp(mean_x KL(p(y|x) || p(y))), p(y) the mean of p(y|x): its mean and standard deviation over parts of the samples.
+    """exp(mean_x KL(p(y|x) || p(y))) with p(y) the mean of p(y|x): mean and standard deviation over splits of the samples.
 
-    From 1, where every sample gets the same answer, to the number of classes. Computed in float64 from log-probabilities.
-    The parts are consecutive and as equal as can be; fewer samples a part mean a lower score.
+    It ranges from 1, if all predictions are equal, to the number of classes. Computed in float64 from log-probabilities. The
+    splits are consecutive and nearly equal in size; smaller splits lower the score.
 
     Args:
-        logits: (n, classes) of generated samples; the score is nan where one is not finite.
-        splits: number of parts, at most n.
+        logits: (n, classes) of generated samples; the score is nan if any is not finite.
+        splits: number of splits, at most n.
 
     Source: Salimans et al. 2016, "Improved Techniques for Training GANs", section 4.
 

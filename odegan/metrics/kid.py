@@ -11,7 +11,7 @@ from odegan.utils.random_streams import generator
 
 
 class Mean(NamedTuple):
-    """A mean over parts of the samples, and the parts' standard deviation (with their number in the denominator)."""
+    """The mean of a score over subsets of the samples, and its standard deviation (with their number as denominator)."""
 
     value: float
     std: float
@@ -21,13 +21,13 @@ class Mean(NamedTuple):
 def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> Mean:
     """The mean of ``polynomial_mmd`` over random subsets, and its standard deviation over them.
 
-    Every subset holds ``subset_size`` rows of each set, drawn without replacement within it. Unlike FID the estimate has no
-    bias, so that scores of different sample sizes compare; it may be negative.
+    Each subset has ``subset_size`` rows of each set, drawn without replacement. Unlike FID the estimate is unbiased, so that
+    scores of different sample sizes are comparable; it may be negative.
 
     Args:
         real: features (n, d).
-        fake: features (m, d); the score is nan where a drawn row is not finite.
-        subsets: how many.
+        fake: features (m, d); the score is nan if a drawn row is not finite.
+        subsets: number of subsets.
         subset_size: at most n and m.
         seed: of the draws.
 

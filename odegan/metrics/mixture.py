@@ -9,13 +9,13 @@ from torch import Tensor
 
 from odegan.utils.checks import argument_error, check_number
 
-_CHUNK = 1 << 16  # rows whose distances to all modes are held at once
+_CHUNK = 1 << 16  # rows whose distances to all modes are computed at once
 
 
 class MixtureScores(NamedTuple):
     """Scores of shape () for samples (n, d), or (E,) for an ensemble's samples (E, n, d)."""
 
-    modes_covered: Tensor  # int64: modes that hold at least the given share of all samples
+    modes_covered: Tensor  # int64: number of modes with at least the given share of all samples
     quality: Tensor  # float64: share of all samples within the radius of their nearest mode
     histogram_kl: Tensor  # float64: KL(mode histogram || uniform) in nats, from 0 to log K
 
@@ -26,16 +26,15 @@ def mixture_scores(
 ) -> MixtureScores:
     """Modes covered, share of good samples, and divergence of the mode histogram from uniform.
 
-    A sample is *good* when it lies within ``radius * sigma`` of its nearest mode, and counts for that mode
-    alone. A mode is *covered* when at least ``share`` of all samples, good or not, count for it. With p_k the
-    share of the good samples that count for mode k, the divergence is sum_k p_k log(K p_k) in nats: 0 when
-    all modes hold as many, log K when one holds all. Without any good sample it is set to that maximum.
-    Samples that are not finite are not good. For the mixture itself, with d = 2, the share of good samples is
-    1 - exp(-radius^2 / 2).
+    A sample is *good* if it lies within ``radius * sigma`` of its nearest mode, and then counts only for that mode. A mode is
+    *covered* if at least ``share`` of all samples, good or not, count for it. With p_k the share of the good samples that count
+    for mode k, the divergence is sum_k p_k log(K p_k) in nats: 0 if all modes have equally many, log K if one has all. Without
+    any good sample it is set to that maximum. Samples that are not finite are not good. For the mixture itself, with d = 2, the
+    share of good samples is 1 - exp(-radius^2 / 2).
 
     Args:
-        samples: (n, d), or (E, n, d) for E members scored each on its own.
-        modes: (K, d), the means; equally weighted.
+        samples: (n, d), or (E, n, d) for E members that are scored separately.
+        modes: (K, d), the means of equally weighted modes.
         sigma: standard deviation of each mode.
         radius: in units of sigma.
         share: of all samples, for a mode to count as covered.

@@ -11,10 +11,10 @@ from odegan.utils.checks import argument_error
 
 @torch.no_grad()
 def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """Maximum mean discrepancy |m_x - m_y| of the two empirical distributions, m the kernel's mean embedding, in float64.
+    """Maximum mean discrepancy |m_x - m_y| of two empirical distributions, with m the mean embedding, in float64.
 
-    MMD^2 = mean k(x, x') - 2 mean k(x, y) + mean k(y, y'), over all pairs, equal ones included. It is the distance between
-    the samples themselves, not the unbiased estimate for the distributions that they come from.
+    MMD^2 = mean k(x, x') - 2 mean k(x, y) + mean k(y, y'), over all pairs, including equal ones. It is the distance of the
+    samples themselves, not the unbiased estimate for the underlying distributions.
 
     Args:
         x: (n, d).
@@ -35,7 +35,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
 
 @torch.no_grad()
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of the two empirical distributions, (n, d) and (m, d), in float64.
+    """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of two empirical distributions (n, d) and (m, d), in float64.
 
     It is sqrt(2) times the MMD of the kernel that the distance induces (Sejdinovic et al. 2013), and in one dimension
     ``scipy.stats.energy_distance``.

@@ -1,4 +1,4 @@
-"""Two sets of points: the check that they can be compared, and the distances between all pairs."""
+"""Two sets of points: check that they are comparable, and compute all pairwise distances."""
 
 import torch
 from torch import Tensor
@@ -18,6 +18,6 @@ def check_pair(names: str, x: Tensor, y: Tensor, allowed: str, least: int = 1) -
 def distances(rows: Tensor, to: Tensor) -> Tensor:
     """Euclidean distances (b, c) of points (b, d) and (c, d); nan where a row is not finite.
 
-    torch's default computes them from matrix products, and loses digits where distances are small beside the norms.
+    torch's default uses matrix products, which lose digits if distances are small compared with the norms.
     """
     return torch.cdist(rows, to, compute_mode="donot_use_mm_for_euclid_dist")

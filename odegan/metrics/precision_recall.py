@@ -1,4 +1,4 @@
-"""Precision and recall of generated samples, from the nearest neighbors of either set."""
+"""Precision and recall of generated samples, from nearest neighbors within each set."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from odegan.utils.checks import argument_error, check_int
 
 
 class PrecisionRecall(NamedTuple):
-    """The share of generated samples that look real, and of real samples that could have been generated."""
+    """precision: share of generated samples in the real manifold; recall: share of real samples in the generated one."""
 
     precision: float
     recall: float
@@ -21,16 +21,16 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -> PrecisionRecall:
     """Improved precision and recall.
 
-    A set's manifold is the union of balls around its samples, each with the distance to the sample's k-th nearest neighbor
-    in the set as its radius. Precision is the share of the generated samples inside the real manifold, recall the share of
-    the real samples inside the generated one. Distances are taken in float64 and exactly, so that copies count as inside.
-    The work is O((n + m)^2 d): for tens of thousands of samples take a GPU, or fewer samples.
+    The manifold of a set is the union of balls around its samples, with the distance to the k-th nearest neighbor in the set as
+    radius. Precision is the share of the generated samples inside the real manifold, recall the share of
+    the real samples inside the generated one. Distances are computed in float64 without cancellation, so that copies count as
+    inside. The cost is O((n + m)^2 d): for tens of thousands of samples use a GPU, or fewer samples.
 
     Args:
         real: features (n, d), n > k.
         fake: features (m, d), m > k. Rows that are not finite are in no manifold and have no ball.
-        k: which neighbor sets the radius.
-        chunk: rows whose distances to a whole set are held at once.
+        k: the neighbor that determines the radius.
+        chunk: rows whose distances to a whole set are computed at once.
 
     Source: Kynkaanniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative Models", eqs. 1 and 2.
 
@@ -52,8 +52,8 @@ def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) 
         argument_error("k", k, f"from 1 to {len(samples) - 1}, the number of other samples")
     points = points.double()
     centers = samples.double()
-    # The smallest distance of all is a sample's to itself.
+    # The smallest distance is that of a sample to itself.
     radii = torch.cat([distances(rows, centers).kthvalue(k + 1, dim=1).values for rows in centers.split(chunk)])
-    radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite where too few neighbors are finite
+    radii = torch.where(radii.isfinite(), radii, math.nan)  # infinite if too few neighbors are finite
     inside = [(distances(rows, centers) <= radii).any(1) for rows in points.split(chunk)]
     return float(torch.cat(inside).double().mean())

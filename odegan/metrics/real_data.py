@@ -1,4 +1,4 @@
-"""The real images that scores are computed from: read in batches, and identified by every one of them."""
+"""The real images that scores are computed from, read in batches and identified by a digest of all of them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class RealData:
     """The images in use, always the same ones in the same order.
 
     Args:
-        dataset: Tensor (N, C, H, W), or map-style Dataset of images or (image, label). Of an ``odegan.data.images`` the random
-            parts are left out.
-        n_real: how many are used, drawn without replacement; None: all.
+        dataset: a tensor (N, C, H, W), or a map-style Dataset of images or (image, label). The random transforms of an
+            ``odegan.data.images`` are left out.
+        n_real: number of images used, drawn without replacement; None: all.
         batch_size: images read at once.
         workers: processes that read them.
-        stated: what the data are, in the user's words; None: a digest of every image in use tells it.
+        stated: the user's own name of the data; None: use a digest of every image in use.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class RealData:
         self._identity = self._identity or ["read", self.n, digest.hexdigest()]
 
     def identity(self) -> list[object]:
-        """What tells these images from others: what the user or the data set states, else a digest of every image in use.
+        """The identity of these images: as stated by the user or the data set, else a digest of every image in use.
 
-        The images are read for it once, unless they have been read already.
+        For the digest the images are read once, unless they have been read already.
         """
         if self._identity is None and hasattr(self._images, "__odegan_fingerprint__"):
             self._identity = [describe(self._images.__odegan_fingerprint__()), len(self._images)]
@@ -81,7 +81,7 @@ class RealData:
 
 
 def read_batch(images: Images, rows: Sequence[Tensor], k: int) -> Tensor:
-    """The k-th batch. Random transforms of the user's own data set are seeded by k."""
+    """The k-th batch. Random transforms of a user's data set are seeded by k."""
     if isinstance(images, Tensor):
         return images[rows[k]]
     with reseeded_generators() as reseed:

@@ -1,4 +1,4 @@
-"""Statistics of the real data, kept in files, so that they are computed once."""
+"""A cache of statistics of the real data in files."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def cached(
     compute: Callable[[], list[Tensor]],
     device: torch.device,
 ) -> list[Tensor]:
-    """What ``compute()`` gives: read from the folder's file for ``kind`` and ``key``, or computed and kept there.
+    """The result of ``compute()``, read from the folder's file for ``kind`` and ``key`` or computed and stored there.
 
-    A file that is damaged, or of another key, is computed again. Failing to write costs the time of the next call, not this
-    one's result.
+    If the file is damaged or belongs to another key, the result is computed again. A failure to write is ignored: it only costs
+    the time of the next call.
     """
     path = Path(folder) / f"{kind}-{short_digest(key)}.pt"
     try:

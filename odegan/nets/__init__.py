@@ -1,7 +1,7 @@
-"""Networks that the experiments share, as plain ``nn.Module`` classes that need only torch.
+"""Networks that the experiments share, as ``nn.Module`` classes that need only torch.
 
-A network whose initialization is not torch's default has ``reset_parameters()``, which draws every parameter and buffer
-afresh. To initialize any of them, call ``reset_parameters()`` of the children first and of the parents last.
+A network whose initialization is not torch's default has ``reset_parameters()``, which draws every parameter and buffer again.
+To initialize a network, call ``reset_parameters()`` of the children before that of their parents.
 """
 
 from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan

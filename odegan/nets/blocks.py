@@ -1,4 +1,4 @@
-"""Parts that several image networks share: residual blocks, convolutions by kernel and stride, spectral normalization."""
+"""Building blocks of several image networks: residual blocks, convolutions, spectral normalization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Residual(nn.Module):
     """x -> shortcut(x) + scale * branch(x).
 
     Args:
-        branch: the layers beside the shortcut.
+        branch: the layers of the residual branch.
         shortcut: what the branch is added to; None: x itself.
         scale: weight of the branch.
     """
@@ -38,7 +38,7 @@ def conv5(n_in: int, n_out: int) -> nn.Sequential:
 def deconv5(n_in: int, n_out: int) -> nn.Sequential:
     """A 5x5 stride-2 transposed convolution that doubles the size, the adjoint of ``conv5``.
 
-    Its full output has size 2 n + 3, of which 1 goes before and 2 after. torch's padding takes 1 on either side.
+    Its full output has size 2 n + 3, cropped by 1 before and 2 after. torch's padding crops 1 on each side.
     """
     return nn.Sequential(
         nn.ConvTranspose2d(n_in, n_out, kernel_size=5, stride=2, padding=1), nn.ZeroPad2d((0, -1, 0, -1))
@@ -63,7 +63,7 @@ def conv4(n_in: int, n_out: int) -> nn.Conv2d:
 def normalize_spectrally(network: nn.Module) -> nn.Module:
     """Divide the weight of every linear and convolutional layer by its largest singular value, in place.
 
-    A convolution's weight counts as the matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
+    A convolution's weight is taken as a matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
     Normalization for Generative Adversarial Networks", eq. 8.
     """
     for layer in list(network.modules()):

@@ -5,8 +5,8 @@ where the width changes, a 1x1 convolution of x without bias. Upsampling doubles
 downsampling is an average over 3x3 pixels (the padding counts as zeros) at stride 2, before its block.
 Initialization: torch's own.
 
-The public code conditions the generator on a label. Without labels that leaves a constant, learned unit vector beside the
-latent; it acts as a bias of the first layer and is left out.
+The public code conditions the generator on a label. Without labels this adds a constant, learned unit vector to the latent,
+which acts as a bias of the first layer; it is left out here.
 
 Source: Xu et al. 2020, "Understanding and Stabilizing GANs' Training Dynamics Using Control Theory", the public code;
 the blocks are those of Mescheder et al. 2018 with other activations.

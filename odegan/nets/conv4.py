@@ -1,9 +1,9 @@
 """JARE's conv4 pair for 32x32 color images, with and without batch normalization.
 
-Batch normalization here is the public code's (TensorFlow's ``slim`` with its defaults): a shift but no scale, eps 1e-3, in the
-place of the bias, and batch statistics also at test time. After the linear layer it acts on the flat vector, so every one
-of its 8,192 features has statistics and a shift of its own. The biases it replaces are as many as its shifts, so that both
-generators have 3,811,459 trainable parameters.
+Batch normalization is as in the public code (TensorFlow's ``slim`` with its defaults): a shift but no scale, eps 1e-3, no bias
+in the layer before, and batch statistics also at test time. After the linear layer it acts on the flat vector, so that each of
+the 8,192 features has its own statistics and shift. Shifts replace as many biases, so that both generators have 3,811,459
+trainable parameters.
 
 Initialization: Glorot's uniform, biases 0. The discriminator's architecture is that of ODE-GAN's pair.
 
@@ -38,7 +38,7 @@ class Generator(Network):
 
     Args:
         latent: width of the latent vector; its distribution is N(0, I).
-        batch_norm: False leaves it out, for biases.
+        batch_norm: False: use biases instead.
 
     Examples:
         >>> import torch

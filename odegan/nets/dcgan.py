@@ -1,6 +1,6 @@
 """ODE-GAN's DCGAN pair for 32x32 color images (CIFAR-10), as in the authors' public program.
 
-TensorFlow's SAME padding is 1 here for every kernel: 3x3 stride 1 and 4x4 stride 2 alike. Initialization: see
+TensorFlow's SAME padding is 1 here for all kernels, both 3x3 stride 1 and 4x4 stride 2. Initialization: see
 ``truncated_normal_``.
 
 Source: Qin et al. 2020, "Training Generative Adversarial Networks by Solving Ordinary Differential Equations".

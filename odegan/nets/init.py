@@ -12,7 +12,7 @@ from odegan.utils.checks import argument_error, check_number
 
 
 def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
-    """Inputs an output sums over; for a transposed convolution input channels x kernel area at any stride."""
+    """The number of inputs per output; for a transposed convolution input channels x kernel area, whatever the stride."""
     if isinstance(layer, _ConvTransposeNd):
         return weight.shape[0] // layer.groups * math.prod(weight.shape[2:])
     return weight[0].numel()
@@ -20,9 +20,9 @@ def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
 
 @torch.no_grad()
 def truncated_normal_(module: nn.Module) -> nn.Module:
-    """Draw every weight in ``module`` from N(0, s^2) cut at +-2 s with s = 1/sqrt(fan_in); biases become 0.
+    """Draw every weight in ``module`` from N(0, s^2) truncated at +-2 s with s = 1/sqrt(fan_in); biases become 0.
 
-    s is the parameter of the normal *before* it is cut, so the weights' own standard deviation is 0.8796 s.
+    s is the standard deviation *before* the truncation, so that of the weights is 0.8796 s.
     The fan-in is that of Sonnet: in_features for a linear layer, input channels x kernel area for a
     convolution and also for a transposed one (whose outputs see fewer inputs when the stride exceeds 1).
     Batch normalization gets scale 1, shift 0 and fresh running statistics. Draws come from torch's global
@@ -60,12 +60,12 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     """Draw every weight in ``module`` from U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)); biases become 0.
 
     fan_in and fan_out are input and output channels times the kernel's area, at any stride, so that a transposed
-    convolution has the a of its adjoint. Batch normalization gets scale 1, shift 0 and fresh running statistics. Draws
+    convolution has the same a as its adjoint. Batch normalization gets scale 1, shift 0 and fresh running statistics. Draws
     come from torch's global generator, in ``module.modules()`` order.
 
     Args:
         module: of linear, convolutional, transposed convolutional and batch normalization layers, and any layers without
-            parameters. Where a weight is normalized spectrally, the weight before that is drawn.
+            parameters. For a spectrally normalized weight, the unnormalized weight is drawn.
         gain: 1; sqrt(2) in SN-GAN's residual branches.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The base class of the networks here: layers in sequence, with an initialization that can be drawn again."""
+"""The base class of the networks: layers in sequence, with an initialization that can be repeated."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class Network(nn.Sequential):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
+        """Draw all parameters again from torch's global generator."""
         self.initialize(self)

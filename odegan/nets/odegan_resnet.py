@@ -1,9 +1,9 @@
-"""ResNets in the manner of ODE-GAN's, for color images of 32 and 128 pixels: SN-GAN's topologies without spectral norm.
+"""ResNets similar to ODE-GAN's, for color images of 32 and 128 pixels: SN-GAN's architectures without spectral norm.
 
-No public program contains them; that the paper uses SN-GAN's topologies is recalled, not checked. Two choices are ours:
+There is no public code of them; that the paper uses SN-GAN's architectures is recalled, not checked. Two choices are ours:
 ODE-GAN's initialization (see ``truncated_normal_``), and a mean over the pixels in place of SN-GAN's sum. Spectral
-normalization bounds what a sum adds up to. Without it the discriminator's gradient starts with a norm of some hundreds, and
-the first Runge-Kutta steps of 0.01 diverge.
+normalization bounds that sum; without it the discriminator's gradient starts with a norm of some hundreds, and the first
+Runge-Kutta steps of 0.01 diverge.
 
 Source: Qin et al. 2020 (ODE-GAN); Miyato et al. 2018 (SN-GAN), see ``odegan.nets.sngan``.
 """

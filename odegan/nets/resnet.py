@@ -1,7 +1,7 @@
 """JARE's resnet_v1 and resnet_v2 for 32x32 color images: constant width 64, no normalization.
 
-The public code leaves ReLU on (``slim``'s default) after every layer but the last: also after the first linear one, and after
-both convolutions of a residual branch. The branch narrows to 32 channels, except in the discriminator's first block.
+The public code applies ReLU (``slim``'s default) after every layer but the last, also after the first linear one and after both
+convolutions of a residual branch. The branch narrows to 32 channels, except in the discriminator's first block.
 Initialization: Glorot's uniform, biases 0.
 
 Source: Nie and Patel 2019, "Towards a Better Understanding and Regularization of GAN Training Dynamics", the public code.

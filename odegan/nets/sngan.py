@@ -1,10 +1,10 @@
-"""SN-GAN's residual pairs for color images of 32 and 128 pixels, with spectral normalization as a switch.
+"""SN-GAN's residual pairs for color images of 32 and 128 pixels, with optional spectral normalization.
 
-A generator's block is conv3(ReLU(BN(conv3(up(ReLU(BN x)))))) beside conv1(up x), where up doubles pixels; a
-discriminator's is down(conv3(ReLU(conv3(ReLU x)))) beside down(conv1 x), where down averages 2x2 pixels; its first
-one lacks the first ReLU and has conv1(down x) beside it. Where a block keeps size and width the shortcut is x itself.
-Batch normalization has scale and shift, eps 2e-5 and decay 0.9 (torch's momentum 0.1). Initialization: Glorot's
-uniform with gain sqrt(2) in the branches' convolutions and 1 elsewhere, biases 0.
+A generator's block is conv3(ReLU(BN(conv3(up(ReLU(BN x)))))) + conv1(up x), where up doubles pixels; a discriminator's is
+down(conv3(ReLU(conv3(ReLU x)))) + down(conv1 x), where down averages 2x2 pixels. The discriminator's first block lacks the
+first ReLU and has the shortcut conv1(down x). If a block keeps size and width, the shortcut is x itself. Batch normalization
+has scale and shift, eps 2e-5 and decay 0.9 (torch's momentum 0.1). Initialization: Glorot's uniform with gain sqrt(2) in the
+branches' convolutions and 1 elsewhere, biases 0.
 
 Source: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks"; all details from the authors'
 public code for 32 and for 128 pixels.
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 class _Critic(NamedTuple):
-    """A discriminator: channels from the image on, how many blocks halve the size, whether the last layer has a bias."""
+    """A discriminator: channels from the image on, number of blocks that halve the size, whether the last layer has a bias."""
 
     channels: tuple[int, ...]
     halvings: int
     bias: bool
 
 
-# Channels of the generator from 4x4 pixels on; the size doubles from each to the next.
+# Channels of the generator from 4x4 pixels on; each entry doubles the size.
 _GENERATOR = {32: (256, 256, 256, 256), 128: (1024, 1024, 512, 256, 128, 64)}
 _DISCRIMINATOR = {
     32: _Critic((128, 128, 128, 128), halvings=2, bias=False),

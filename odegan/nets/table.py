@@ -64,7 +64,7 @@ _TABLE: dict[str, Pair] = {
 
 
 def names() -> list[str]:
-    """The names that ``get`` takes.
+    """The names that ``get`` accepts.
 
     Examples:
         >>> names()[:2]
@@ -76,7 +76,8 @@ def names() -> list[str]:
 def get(name: str) -> Pair:
     """The pair called ``name``.
 
-    Raises ``ArgumentError`` for an unknown name.
+    Raises:
+        ArgumentError: the name is unknown.
 
     Examples:
         >>> pair = get("conv4")

@@ -1,4 +1,4 @@
-"""Figures: data in, a matplotlib ``Figure`` out, without pyplot's global state. A notebook shows it as a cell's last line.
+"""Figures: functions from data to a matplotlib ``Figure``, without pyplot's global state; notebooks display the result.
 
 Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a figure as PNG; ``style`` gives your own
 figures the same look. Needs matplotlib (``pip install 'odegan[experiments]'``).

@@ -1,4 +1,4 @@
-"""Figures one after the other as an animated GIF, and the clouds over a potential that it was made for."""
+"""Write figures as an animated GIF, and draw point clouds over the level sets of a function."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from PIL import Image
 from odegan.plots.style import DOTS, INK, PALETTE, Figure, array, panels, style
 from odegan.utils.checks import argument_error, check_number
 
-# Few pale colors, so that points stand out and the file stays small. Blue and orange differ for color-blind readers too.
+# A few pale colors, so that points stand out and files stay small. Color-blind readers can tell blue from orange.
 _SIGNED = LinearSegmentedColormap.from_list("signed", ["#9DB8D9", "#F7F7F7", "#F2B8A0"])
 _LEVELS = 9
 _COLORS = 48
@@ -23,13 +23,13 @@ _COLORS = 48
 def save_animation(
     frames: Iterable[MplFigure], path: str | os.PathLike[str], seconds: float = 6.0, dpi: int = 90
 ) -> Path:
-    """Write figures of one size as a GIF that repeats. Makes the folder, and returns the path.
+    """Write figures of equal size as a looping GIF; create the folder, and return the path.
 
     Args:
-        frames: at least one. Each is cleared once it is drawn, so that a generator needs the memory of one figure.
-        path: ends in .gif.
-        seconds: of the whole; the last frame then stays for one second more.
-        dpi: dots an inch.
+        frames: at least one. Each is cleared once it is drawn, so that an iterator needs the memory of one figure only.
+        path: must end in .gif.
+        seconds: total duration; the last frame stays for one more second.
+        dpi: dots per inch.
     """
     check_number("seconds", seconds, low=0.0, strict=True)
     path = Path(path)
@@ -37,7 +37,7 @@ def save_animation(
     if not drawn:
         argument_error("frames", drawn, "at least one figure")
     each = int(1000 * seconds / len(drawn))
-    # One palette for all frames: what does not change then costs nothing.
+    # With one palette for all frames, unchanged regions cost nothing.
     common = drawn[-1].quantize(_COLORS)
     reduced = [frame.quantize(palette=common, dither=Image.Dither.NONE) for frame in drawn]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def clouds(
     title: str = "",
     columns: int | None = None,
 ) -> Figure:
-    """Planar clouds over the level sets of a function, one panel a frame.
+    """Planar clouds over the level sets of a function, one panel per frame.
 
     Levels run from minus to plus the function's largest modulus on the grid, blue below zero and orange above.
 
@@ -62,7 +62,7 @@ def clouds(
         extent: panels show [-extent, extent]^2.
         data: (m, 2), drawn as dots beneath the cloud.
         title: of the whole figure.
-        columns: panels in a row; by default at most 5, the rows filled evenly.
+        columns: panels per row; by default at most 5, with rows filled evenly.
     """
     if not frames:
         argument_error("frames", frames, "at least one (title, points, values)")

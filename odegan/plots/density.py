@@ -18,7 +18,7 @@ _BINS = 200
 
 
 def plane(extent: float = 2.0, resolution: int = 100) -> Tensor:
-    """Points (resolution^2, 2) of a regular grid on [-extent, extent]^2, first coordinate running fastest.
+    """Points (resolution^2, 2) of a regular grid on [-extent, extent]^2; the first coordinate varies fastest.
 
     ``critic(plane(extent, r)).reshape(r, r)`` is the critic grid that ``density_frames`` takes.
 
@@ -43,17 +43,17 @@ def density_frames(
     columns: int | None = None,
     bandwidth: float = 0.03,
 ) -> Figure:
-    """The density of samples under contours of the discriminator, one panel a frame.
+    """The density of samples under contours of the discriminator, one panel per frame.
 
-    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Its color scale ends at each
-    panel's own maximum and goes by the square root, so that faint parts show. Contours are quantiles of the
-    discriminator's values; the thick line is where it is 0, undecided.
+    The density is a Gaussian kernel estimate, computed as a blurred 200 x 200 histogram. Its color scale ends
+    at each panel's own maximum and follows the square root, so that faint parts show. Contours are quantiles of the
+    discriminator's values; the thick line is where the discriminator is 0, that is undecided.
 
     Args:
         frames: (title, samples (n, 2), critic grid (r, r) or None); the grid as from ``plane``.
         extent: panels show [-extent, extent]^2.
         modes: (K, 2), marked by circles.
-        columns: panels in a row; by default at most 5, the rows filled evenly.
+        columns: panels per row; by default at most 5, with rows filled evenly.
         bandwidth: standard deviation of the kernel, in the samples' units.
     """
     if not frames:

@@ -25,7 +25,7 @@ def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:
 def image_grid_over_time(frames: Sequence[tuple[str, ArrayLike]], columns: int | None = None) -> Figure:
     """One grid for each frame (title, images (n, 1 or 3, H, W) in [-1, 1]), each as square as possible.
 
-    ``columns`` is the number of grids in a row; by default at most 5.
+    ``columns`` is the number of grids per row; by default at most 5.
     """
     if not frames:
         argument_error("frames", frames, "at least one (title, images)")
@@ -40,7 +40,7 @@ def image_grid_over_time(frames: Sequence[tuple[str, ArrayLike]], columns: int |
 def tile(images: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
     """(n, c, H, W) in [-1, 1] -> (rows (H+p) + p, columns (W+p) + p, c) in [0, 1].
 
-    The p pixels around each image are white, and so is the place of missing images. NaN becomes mid-gray.
+    Margins of p pixels around each image and the cells of missing images are white. NaN becomes mid-gray.
     """
     pixels = array(images)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or len(pixels) == 0:

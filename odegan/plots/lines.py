@@ -40,7 +40,7 @@ def curves(
                     "series", f"x of shape {x.shape} and y of shape {y.shape} for {name!r}", "both of shape (T,)"
                 )
             color = PALETTE[i % len(PALETTE)]
-            # Dashes tell lines of one color apart.
+            # Dashes distinguish lines of the same color.
             dashes = ("-", "--", ":")[i // len(PALETTE) % 3]
             axes.plot(x, y, dashes, color=color, label=name)
             if name in band:
@@ -60,8 +60,8 @@ def bars(
     """Horizontal bars, the first name on top, each with its value to ``digits`` significant digits.
 
     Args:
-        names: (N,), one for each bar.
-        values: (N,); a value that is not finite has no bar, only its text.
+        names: (N,), one per bar.
+        values: (N,); a value that is not finite has only its text, no bar.
         errors: (N,) half-widths of the error bars, which are printed as well, or (2, N) lower and upper ones.
         xlabel: what the values are.
         digits: significant digits of the printed values.

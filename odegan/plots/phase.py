@@ -21,8 +21,8 @@ def trajectories(
 ) -> Figure:
     """Paths in the plane over the stream lines of a field.
 
-    A hollow circle marks where a path starts, a full one where it ends. A path that leaves the picture, or stops being
-    finite, has a cross at its last point inside.
+    A hollow circle marks the start of a path, a filled one its end. A path that leaves the picture, or becomes non-finite, has
+    a cross at its last point inside.
 
     Args:
         paths: name -> (T, 2).
@@ -50,14 +50,14 @@ def portraits(
     marks: ArrayLike = (),
     columns: int | None = None,
 ) -> Figure:
-    """Small multiples of ``trajectories``: one titled panel a field, with one legend.
+    """Several ``trajectories``, one titled panel per field, with one legend.
 
     Args:
         frames: title -> (paths, field), as ``trajectories`` takes them.
         extent: the panels show [-extent, extent]^2.
         labels: names of the two axes.
         marks: (n, 2) points, such as equilibria, marked by a plus in every panel.
-        columns: panels in a row; by default at most 5, the rows filled evenly.
+        columns: panels per row; by default at most 5, with rows filled evenly.
     """
     if not frames:
         argument_error("frames", dict(frames), "at least one title -> (paths, field)")

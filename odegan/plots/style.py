@@ -23,15 +23,15 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 INK = "#333333"  # text, axes, marks that are not data
 PALE = "#E4E4E4"  # grid lines
 FAINT = "#C4C4C4"  # stream lines
-DOTS = "#A8A8A8"  # data beneath what is compared with them
+DOTS = "#A8A8A8"  # data drawn beneath
 SCREEN_DPI = 100
 FILE_DPI = 150
 
 
 class Figure(matplotlib.figure.Figure):
-    """A matplotlib figure that a notebook shows as a cell's last line.
+    """A matplotlib figure that a notebook displays as the result of a cell.
 
-    matplotlib's own figures are shown only where pyplot knows them, and pyplot keeps every figure that it knows.
+    matplotlib's own figures are displayed only if pyplot manages them, and pyplot keeps all of its figures in memory.
     """
 
     def _repr_png_(self) -> bytes:
@@ -41,7 +41,7 @@ class Figure(matplotlib.figure.Figure):
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings under which every figure here is made."""
+    """The settings with which all figures here are made."""
     return mpl.rc_context(
         {
             "figure.facecolor": "white",
@@ -68,7 +68,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path:
-    """Write ``figure`` as PNG at 150 dots an inch. Makes the folder, and returns the path."""
+    """Write ``figure`` as PNG at 150 dots per inch; create the folder, and return the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", dpi=FILE_DPI)
@@ -76,9 +76,9 @@ def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path
 
 
 def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: int = 5) -> tuple[Figure, list[Axes]]:
-    """A figure of n square panels of ``size`` inches, row by row; ``share`` gives them the same axes.
+    """A figure of n square panels of ``size`` inches, row by row; ``share``: with the same axes.
 
-    With ``columns`` None there are as few rows as ``most`` columns allow, filled as evenly as possible.
+    If ``columns`` is None, there are as few rows as ``most`` columns allow, filled as evenly as possible.
     """
     columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(check_int("columns", columns, low=1), n)
     rows = math.ceil(n / columns)
