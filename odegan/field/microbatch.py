@@ -1,4 +1,4 @@
-"""The field on a batch that comes in parts: micro-batches, one after the other, and the shares of other processes."""
+"""The field of a batch that is split into micro-batches, and possibly over several processes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class MicrobatchedField:
-    """The field of a whole batch from ``TrainingField`` on its equal parts, exact for every penalty that is divisible.
+    """The field of a whole batch, computed by a ``TrainingField`` on its equal parts; exact for every divisible penalty.
 
-    What a penalty is a function of is averaged over the parts first; then every part contributes its gradient with these
-    averages held; and the contributions are averaged. No collective is ever differentiated through, and the memory is that
-    of one part. The interface is ``Field``'s.
+    First the batch means that the penalties depend on are averaged over the parts. Then each part contributes its gradient with
+    these means held constant, and the contributions are averaged. So no collective operation is ever differentiated, and memory
+    is needed for one part only. The interface is that of ``Field``.
 
     Args:
-        field: of one part.
-        micro_batch: samples of a part in this process; None: all that it has.
-        ranks: the processes that have the other parts, if there are any.
-        wrap: applied to each function of one part, as a compiler.
+        field: the field of one part.
+        micro_batch: samples per part in this process; None: all of its samples.
+        ranks: the processes that share the batch, if there are several.
+        wrap: applied to each function of one part, for example a compiler.
     """
 
     def __init__(self, field: TrainingField, micro_batch: int | None, ranks: Ranks | None, wrap: Wrap) -> None:
@@ -50,13 +50,13 @@ class MicrobatchedField:
         return self._players((player,), t, y, batch)
 
     def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        """What the penalties add to dy."""
+        """The penalties' contribution to dy."""
         return self._scaled(BOTH, self._mean("penalty_gradients", BOTH, t, y, batch), t, y, clipped=False)
 
     def field_and_penalty(
         self, t: Time, y: torch.Tensor, batch: Batch | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(unpenalized dy, losses, what the penalties add)."""
+        """(unpenalized dy, losses, the penalties' contribution)."""
         return *self(t, y, batch), self.penalty(t, y, batch)
 
     def _players(self, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
@@ -77,7 +77,7 @@ class MicrobatchedField:
         return scaled(*gradients) if y.ndim == 1 else torch.vmap(scaled)(*gradients)
 
     def _mean(self, name: str, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Any:
-        """The mean over the parts of one of the field's functions, with the means that its penalties hold."""
+        """The mean over the parts of one of the field's functions, with its penalties' batch means held constant."""
         batch = _required(batch)
         parts = self._number_of_parts(y, batch)
         held: tuple[Any, ...] = ()
@@ -131,14 +131,14 @@ class MicrobatchedField:
 
 
 def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
-    """``length`` samples of a batch; its buffers belong to no sample and stay whole."""
+    """``length`` samples of a batch; its buffers, which have no sample dimension, stay as they are."""
     samples = replace(batch, buffers=None)
     part: Batch = tree_map(lambda x: x.narrow(axis, start, length), samples)
     return replace(part, buffers=batch.buffers)
 
 
 def check_divisible(game: Game, penalties: Sequence[Penalty], what: str) -> None:
-    """Refuse a game or a penalty whose field on a batch is not made of its parts'."""
+    """Refuse a game or a penalty whose field on a batch cannot be computed from the parts of the batch."""
     if game.couples_batch is not False:
         raise ArgumentError(
             f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm? "

@@ -1,4 +1,4 @@
-"""``TrainingField``: the right-hand side of the ODE, of one state or of an ensemble, from a game and its penalties."""
+"""``TrainingField``: the right-hand side of the ODE for one state or an ensemble, from a game and its penalties."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ BOTH: tuple[Player, ...] = ("disc", "gen")
 
 
 class Field(Protocol):
-    """What ``TrainingField`` and ``MicrobatchedField`` have in common. y is (P,), or (E, P) with every output's E in front."""
+    """The interface of ``TrainingField`` and ``MicrobatchedField``. y is (P,), or (E, P), and then all outputs have E in front.
+    """
 
     def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         """(dy (P,), unpenalized losses (2,)) of both players."""
@@ -31,19 +32,19 @@ class Field(Protocol):
         """(dy_p (n_p,), unpenalized loss (1,)) of one player."""
 
     def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        """What the penalties alone add to dy, (P,), never clipped."""
+        """The penalties' contribution to dy (P,), never clipped."""
 
     def field_and_penalty(
         self, t: Time, y: torch.Tensor, batch: Batch | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(unpenalized dy (P,), losses (2,), what the penalties add (P,)) from one set of first-order gradients."""
+        """(unpenalized dy (P,), losses (2,), the penalties' contribution (P,)) from one set of first-order gradients."""
 
 
 class TrainingField:
     """f = -[r_D clip(d(loss_D + extra_D)/d theta_D), r_G clip(d(loss_G + extra_G)/d theta_G)], as a ``Field``.
 
-    The extra losses are the penalties', functions of the *unpenalized* losses; r are the players' rates; clip(g) is
-    g min(1, c / |g|), player by player. Every method is pure and composes with torch.func and torch.compile.
+    The extra losses come from the penalties and depend on the *unpenalized* losses; r_D and r_G are the players' rates; clip(g)
+    is g min(1, c / |g|), applied to each player. Every method is pure and composes with torch.func and torch.compile.
 
     Args:
         game: the game.
@@ -51,7 +52,7 @@ class TrainingField:
             -> scalar, or None.
         rates: (r_D, r_G), finite numbers or one-element tensors >= 0, or functions of time.
         clip: c > 0; None: unlimited.
-        penalized: whether calling the field adds the penalties; without, they act through ``penalty`` alone.
+        penalized: whether calling the field includes the penalties; if not, they act only through ``penalty``.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class TrainingField:
         return self.scaled((player,), (gradient,), t), torch.stack(losses)
 
     def penalty(self, t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        """What the penalties add to dy; see ``Field``."""
+        """The penalties' contribution to dy; see ``Field``."""
         if y.ndim != 1:
             return over_members(self.penalty, t, y, batch)
         return self.scaled(BOTH, self.penalty_gradients(BOTH, t, y, batch), t, clipped=False)
@@ -100,14 +101,14 @@ class TrainingField:
     def field_and_penalty(
         self, t: Time, y: torch.Tensor, batch: Batch | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(unpenalized dy, losses, what the penalties add); see ``Field``."""
+        """(unpenalized dy, losses, the penalties' contribution); see ``Field``."""
         if y.ndim != 1:
             return over_members(self.field_and_penalty, t, y, batch)
         gradients, losses, extra = self._gradients_and_penalties(t, y, batch)
         added = [torch.zeros_like(g) if e is None else e for g, e in zip(gradients, extra, strict=True)]
         return self.scaled(BOTH, gradients, t), torch.stack(losses), self.scaled(BOTH, added, t, clipped=False)
 
-    # What a batch in parts is put together from.
+    # The parts from which the micro-batched field is computed.
     def gradients(
         self,
         players: Sequence[Player],
@@ -117,9 +118,9 @@ class TrainingField:
         held: dict[Player, list[Any]] | None = None,
         parts: int | None = None,
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """These players' gradients, the penalties' in them where they act in the field, and their unpenalized losses.
+        """The gradients of these players, with penalties if the field is penalized, and their unpenalized losses.
 
-        held, parts: the batch is one of so many equal parts, and ``held`` is the mean over them of ``held_parts``.
+        held, parts: if the batch is one of ``parts`` equal parts, the mean of ``held_parts`` over them.
         """
         own, losses = self._own_gradients(players, y, batch)
         if not self.penalized:
@@ -136,7 +137,7 @@ class TrainingField:
         held: dict[Player, list[Any]] | None = None,
         parts: int | None = None,
     ) -> list[torch.Tensor]:
-        """The gradients of the penalties alone, zero where a player has none."""
+        """The gradients of the penalties alone, zero for a player without one."""
         own = dict(zip(BOTH, self.game.split(y), strict=True))
         found = [self._penalty_gradient(p, self.terms[p], t, y, batch, held, parts) for p in players]
         return [torch.zeros_like(own[p]) if g is None else g for p, g in zip(players, found, strict=True)]
@@ -144,7 +145,7 @@ class TrainingField:
     def held_parts(
         self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, parts: int
     ) -> dict[Player, list[Any]]:
-        """What each penalty term holds constant, as one of so many equal parts of the batch gives it."""
+        """The quantities that each penalty term holds constant, computed from one of ``parts`` equal parts of the batch."""
         at = self.game.split(y)
         return {p: [term.held(*at, batch, t, parts) for term in self.terms[p]] for p in players}
 
@@ -170,7 +171,7 @@ class TrainingField:
     def _own_gradients(
         self, players: Sequence[Player], y: torch.Tensor, batch: Batch | None
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """These players' unpenalized gradients and losses."""
+        """The unpenalized gradients and losses of these players."""
         at = self.game.split(y)
         if len(players) == 2:
             gradients, losses = self.game.gradients(*at, batch, with_losses=True)
@@ -182,10 +183,10 @@ class TrainingField:
     def _gradients_and_penalties(
         self, t: Time, y: torch.Tensor, batch: Batch | None
     ) -> tuple[Players, Players, Sequence[torch.Tensor | None]]:
-        """Both players' unpenalized gradients, their losses, and their penalties' gradients (None: no penalty).
+        """Both players' unpenalized gradients, losses, and penalty gradients (None without a penalty).
 
-        A term that is a function of the players' gradients has its vjp enclose the game's own, which is thereby evaluated once
-        and recorded. Where both players have such terms, D's encloses G's.
+        The vjp of a ``GradientTerm`` encloses the game's own, so that the players' gradients are evaluated, and recorded, only
+        once. If both players have such terms, D's vjp encloses G's.
         """
         theta_d, theta_g = self.game.split(y)
         of_disc = self.of_gradients["disc"]
@@ -230,11 +231,11 @@ class TrainingField:
         held: dict[Player, list[Any]] | None = None,
         parts: int | None = None,
     ) -> torch.Tensor | None:
-        """The gradient in one player's parameters of the sum of these terms; None where there is none."""
+        """The gradient of the sum of these terms in one player's parameters; None without terms."""
         if not terms:
             return None
         theta_d, theta_g = self.game.split(y)
-        # What a term holds constant is evaluated here, outside the function that is differentiated.
+        # Held quantities are evaluated here, outside the differentiated function, which keeps them constant at every order.
         constants = [term.held(theta_d, theta_g, batch, t) for term in terms] if held is None else held[player]
 
         def total(own: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
@@ -247,7 +248,7 @@ class TrainingField:
 
 
 def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list[Term]]:
-    """Every player's extra losses from these penalties, checked."""
+    """Each player's extra losses from these penalties, checked."""
     if not isinstance(penalties, tuple | list):
         argument_error("penalties", penalties, "a list of penalties, as odegan.penalties makes them")
     terms: dict[Player, list[Term]] = {"disc": [], "gen": []}
@@ -287,7 +288,7 @@ def rate_at(rate: Rate, t: Time) -> Any:
 
 
 def _total(terms: Sequence[Any], gradients: Players, t: Time) -> torch.Tensor:
-    """The sum of terms that are functions of the players' gradients, at these."""
+    """The sum of gradient terms at these gradients."""
     total: torch.Tensor | None = None
     for term in terms:
         own = gradients if term.players == BOTH else (gradients[BOTH.index(term.players[0])],)

@@ -89,9 +89,14 @@ class Game:
         self.n_params = self.n_disc + self.n_gen  # P, the length of y
         if self.n_params == 0:
             argument_error("n_disc, n_gen", (n_disc, n_gen), "such that there is a parameter to train")
-        self._gradients, self._sample, self._init = gradients, sample, init
-        self._real, self._fake = real, fake
-        self.critic, self.solution, self.project = critic, solution, project
+        self._gradients = gradients
+        self._sample = sample
+        self._init = init
+        self._real = real
+        self._fake = fake
+        self.critic = critic
+        self.solution = solution
+        self.project = project
         self.couples_batch = self.critic_couples_batch = couples_batch
         self.loss = loss
         self.name = name
@@ -211,7 +216,8 @@ class Game:
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
-        n, seed = check_int("n", n, low=1), check_int("seed", seed)
+        n = check_int("n", n, low=1)
+        seed = check_int("seed", seed)
         if y.ndim == 1:
             return self._sample(y, n, seed)
         return torch.stack([self._sample(member, n, seed) for member in y])

@@ -16,26 +16,26 @@ from odegan.modules.running_statistics import use_batch_statistics
 from odegan.modules.structure import filled, held_tensors, holding, hollow
 from odegan.utils.checks import ArgumentError
 
-POWER_ITERATIONS_AT_START = 30  # torch's own spectral_norm does 15 when it is applied, from vectors drawn at random
+POWER_ITERATIONS_AT_START = 30  # twice the 15 with which torch's own spectral_norm starts, from random vectors
 
 
 class PureModule:
     """``pure(theta, x, buffers)``: the module's forward pass with its trainable parameters read from theta (n,).
 
-    The module itself is never touched. Semantics:
+    The module itself is never changed. Semantics:
 
-    - parameters stand in ``named_parameters()`` order; those with requires_grad=False are constants; tied ones appear once;
-    - a batch norm in train mode uses the statistics of the batch it sees and tracks none; one in eval mode uses its running
-      statistics, which are constants;
-    - spectral norm's u and v are read from ``buffers``, and are constants of differentiation; without buffers they are
+    - parameters are in ``named_parameters()`` order; those with requires_grad=False are constants; tied ones appear once;
+    - a batch norm in train mode uses batch statistics and tracks none; one in eval mode uses its running statistics, which are
+      constants;
+    - spectral norm's u and v are read from ``buffers`` and are constants under differentiation; without buffers they are
       converged for theta;
     - other buffers, and tensors held as attributes, are constants; active dropout is refused.
 
-    The structure is kept on the meta device, so only one flat copy of the values takes memory.
+    The module's structure is kept on the meta device, so that memory holds only one flat copy of the values.
 
     Attributes:
-        replaced: whether the forward pass calls a function that ``exact.REPLACED`` has; None: not known yet.
-        written: attributes that the forward pass writes, such as features, before it reads them.
+        replaced: whether the forward pass calls a function in ``exact.REPLACED``; None: not known yet.
+        written: attributes, such as stored features, that the forward pass writes before it reads them.
     """
 
     def __init__(self, module: nn.Module, role: str, execution: Execution | None = None) -> None:
@@ -78,7 +78,7 @@ class PureModule:
         return self.bind(theta, buffers)(x)
 
     def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
-        """The module as a function of its input alone, for several passes with one theta (n,)."""
+        """The module as a function of its input alone, for several passes with the same theta (n,)."""
         key = (theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
@@ -93,17 +93,17 @@ class PureModule:
         self._networks = {}  # a new one: copies of this object share the old
 
     def network(self, theta: torch.Tensor) -> Network:
-        """What is executed where theta is, in its dtype."""
+        """The executable network on theta's device and in its dtype."""
         skeleton = self._placed(theta.device, theta.dtype)
         written = (Written(skeleton.get_submodule(path), name, value) for (path, name), value in self.written.items())
         return Network(skeleton, self.replaced is not False, tuple(written))
 
     def plain_network(self, theta: torch.Tensor) -> Network:
-        """The same with torch's own functions, and with what it writes left as it is."""
+        """The same with torch's own functions, and without restoring the attributes that it writes."""
         return Network(self._placed(theta.device, theta.dtype))
 
     def state(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> State:
-        """Every parameter and buffer by name, the trainable ones from theta (n,)."""
+        """Every parameter and buffer by name, with the trainable ones taken from theta (n,)."""
         state = self.unflatten(theta)
         if self._constants:
             state |= self.constants(theta.device, theta.dtype)
@@ -114,7 +114,7 @@ class PureModule:
         return state
 
     def unflatten(self, theta: torch.Tensor) -> State:
-        """theta (n,) -> every trainable parameter under every name it has; views."""
+        """theta (n,) -> every trainable parameter under all of its names, as views."""
         on_cpu = theta.device.type == "cpu"
         parts = (
             theta.split(self.sizes) if on_cpu else views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
@@ -124,13 +124,13 @@ class PureModule:
         return own | {alias: own[n] for alias, n in self._ties.items()} if self._ties else own
 
     def constants(self, device: torch.device, dtype: torch.dtype) -> State:
-        """Frozen parameters and buffers, on that device; floating ones in that dtype."""
+        """Frozen parameters and buffers on the device, floating-point ones in the dtype."""
         if (device, dtype) not in self._cast:
             self._cast[device, dtype] = {n: _moved(t, device, dtype) for n, t in self._constants.items()}
         return self._cast[device, dtype]
 
     def _placed(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """The skeleton, with the tensors that it holds as attributes on that device and in that dtype."""
+        """The skeleton, with tensors held as attributes moved to the device and dtype."""
         if (device, dtype) not in self._skeletons:
             held = bool(held_tensors(self.skeleton))
             placed = holding(self.skeleton, lambda t: _moved(t, device, dtype)) if held else self.skeleton
@@ -139,7 +139,7 @@ class PureModule:
 
     # Spectral norm.
     def initial_buffers(self, theta: torch.Tensor) -> State:
-        """Spectral norm's u and v, converged for theta from the module's own; {} without spectral norm."""
+        """Spectral norm's u and v, converged for theta, starting from the module's own; {} without spectral norm."""
         constants = self.constants(theta.device, theta.dtype)
         start = {self._key(n): constants[n] for n in self._moving()}
         return self.power_iterate(start, theta, POWER_ITERATIONS_AT_START) if start else {}
@@ -148,8 +148,8 @@ class PureModule:
     def power_iterate(
         self, buffers: Mapping[str, torch.Tensor], theta: torch.Tensor, times: int | None = None
     ) -> State:
-        """Spectral norm's u <- W v / |W v|, v <- W^T u / |W^T u|, ``times`` times (default: as each layer says)."""
-        theta = theta.detach()  # for forward-mode derivatives too, which no_grad leaves alone
+        """Spectral norm's u <- W v / |W v|, v <- W^T u / |W^T u|, ``times`` times (default: each layer's own number)."""
+        theta = theta.detach()  # no_grad does not stop forward-mode derivatives
         parameters = self.unflatten(theta) | self.constants(theta.device, theta.dtype)
         moved: State = {}
         for name, power in self.spectral.items():
@@ -170,7 +170,8 @@ class PureModule:
 
     # Modules.
     def fresh(self, init: Initialize | None = None) -> torch.Tensor:
-        """Flat parameters (n,) of a fresh initialization, drawn from torch's global generator (the caller forks it);
+        """Flat parameters (n,) of a fresh initialization, drawn from torch's global generator, which the caller forks.
+
         ``init`` is applied to every submodule after its own reset.
         """
         constants = {n: t.cpu() for n, t in self.all_constants.items()}
@@ -180,7 +181,7 @@ class PureModule:
         return torch.cat([drawn[n].detach().reshape(-1) for n in self.names]).to(self.values)
 
     def module(self, theta: torch.Tensor) -> nn.Module:
-        """A new module like the original with parameters theta; spectral norm's u and v are converged for them."""
+        """A new module like the original, with parameters theta and with spectral norm's u and v converged for them."""
         constants = {n: _moved(t, theta.device, theta.dtype) for n, t in self.all_constants.items()}
         moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
         made = filled(self.template, self.unflatten(theta.detach()) | constants | moved)
@@ -195,7 +196,7 @@ def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> N
 
 
 def _named(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers under every name that they have."""
+    """Parameters and buffers under all of their names."""
     return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
 
 

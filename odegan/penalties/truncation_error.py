@@ -1,4 +1,4 @@
-"""The integration error itself as a penalty: half the squared embedded error estimate of one step."""
+"""The integration error as a penalty: half the squared embedded error estimate of one step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
 from odegan.utils.checks import choose
 
-# Heun with Euler inside is the tableau of torchdiffeq's adaptive_heun, taken here as one step from y.
+# Heun-Euler is the tableau of torchdiffeq's adaptive_heun, used here for a single step from y.
 _ALIASES = {"heun_euler": "adaptive_heun"}
 _PLAYERS = {"both": (True, True), "disc": (True, False), "gen": (False, True)}
 
@@ -25,18 +25,18 @@ def truncation_error(
     player: str = "both",
     rates: tuple[Any, Any] = (1.0, 1.0),
 ) -> Penalty:
-    """Charge weight * R(y), R = 1/2 ||e_h(y)||^2, e_h = h sum_i (b_i - b^_i) k_i, differentiated through the stages k_i.
+    """Penalize by weight * R(y), R = 1/2 ||e_h(y)||^2, e_h = h sum_i (b_i - b^_i) k_i, differentiated through the stages k_i.
 
-    The stages are those of the unpenalized field, on one minibatch. For Heun-Euler e_h = (h/2) (k_2 - k_1); on a linear field
-    A y that is (h^2/2) A^2 y, so R = (h^4/8) ||A^2 y||^2. One evaluation costs a gradient through 2 (heun_euler), 4 (bosh3)
-    or 7 (dopri5) evaluations of the field.
+    The stages are those of the unpenalized field, on one minibatch. For Heun-Euler e_h = (h/2) (k_2 - k_1); on a linear
+    field A y this is (h^2/2) A^2 y, so that R = (h^4/8) ||A^2 y||^2. One evaluation costs a gradient through 2 (heun_euler), 4
+    (bosh3) or 7 (dopri5) evaluations of the field.
 
     Args:
-        weight: of R.
+        weight: the factor of R.
         step_size: h: a number, a tensor (differentiable) or a function of time; usually the solver's own step.
-        pair: an embedded pair: "heun_euler", or a name of ``odegan.solvers.embedded_pairs()``, as "bosh3" or "dopri5".
-        player: who pays: "both", "disc" or "gen".
-        rates: the players' time scales, where the run has any.
+        pair: an embedded pair: "heun_euler", or a name in ``odegan.solvers.embedded_pairs()`` such as "bosh3" or "dopri5".
+        player: which loss the penalty is added to: "both", "disc" or "gen".
+        rates: the run's rates (r_D, r_G).
 
     Source: the direct form of the integration error that ODE-GAN's penalty (Qin et al. 2020) controls indirectly.
 
@@ -51,13 +51,13 @@ def truncation_error(
     assert tableau.error is not None
     error = tableau.error
     checked_weight(step_size, "step_size", strict=True)
-    charged = _PLAYERS[choose("player", player, _PLAYERS)]
+    penalized = _PLAYERS[choose("player", player, _PLAYERS)]
     rates_of = dict(zip(BOTH, check_constant_rates(rates), strict=True))
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
         def field(y: torch.Tensor, batch: Any) -> torch.Tensor:
             d, g = game.split(y)
-            # Two separate gradients: the shared pass of game.gradients is not meant to be differentiated again.
+            # Two separate gradients, because the shared pass of game.gradients is not meant to be differentiated again.
             return torch.cat([-rate * game.player_gradient(p, d, g, batch) for p, rate in rates_of.items()])
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
@@ -68,7 +68,7 @@ def truncation_error(
                 stages.append(field(y + h * _combined(row, stages), batch))
             return ((h * _combined(error, stages)) ** 2).sum() / 2
 
-        return tuple(term if pays else None for pays in charged)  # type: ignore[return-value]
+        return tuple(term if included else None for included in penalized)  # type: ignore[return-value]
 
     settings = {"step_size": step_size, "pair": pair, "player": player} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}
@@ -77,6 +77,6 @@ def truncation_error(
 
 
 def _combined(coefficients: tuple[float, ...], stages: list[torch.Tensor]) -> torch.Tensor:
-    """sum_i c_i k_i over the coefficients that are not zero."""
+    """sum_i c_i k_i, without the terms whose coefficient is zero."""
     parts = [c * k for c, k in zip(coefficients, stages, strict=False) if c != 0]
     return torch.stack(parts).sum(0)

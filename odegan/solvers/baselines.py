@@ -1,4 +1,4 @@
-"""The optimizers that GANs are usually trained with, as solvers: their table, what they carry and what a step costs."""
+"""The optimizers that GANs are usually trained with, as solvers: their table, their memory and the cost of a step."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ _MEMORY = {"optimistic": ("velocity", "count"), "adam": ("first", "second", "cou
 
 
 def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
-    """The step of a baseline with these options.
+    """The step function of a baseline.
 
     Args:
         name: a name of ``FACTS``.
-        options: those of the solver's facts. ``weight_decay`` is the L2 term of torch.optim's SGD, Adam and RMSprop (not
-            AdamW's): it adds weight_decay theta to every gradient, before the rule sees it.
+        options: those that the solver's facts list. ``weight_decay`` is the L2 term of torch.optim's SGD, Adam and RMSprop (not
+            AdamW's decoupled one): weight_decay theta is added to the gradient before the update rule is applied.
         rates: of D and of G: player p's step is multiplied by rates[p], a number, a tensor or a function of time. The
             context's field must not contain them.
     """
@@ -107,13 +107,13 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
     check_bool("alternating", own.get("alternating", False))
     decay = check_number("weight_decay", own.pop("weight_decay", 0.0), low=0.0)
     if FACTS[name].normalizes:
-        # Rates within the field would cancel in the rule, which divides by the gradient's size.
+        # A rate within the field would cancel, since the rule divides by the size of the gradient.
         return _with_field(_MAKERS[name](**own, rates=rates), decay, (1.0, 1.0))
     return _with_field(_MAKERS[name](**own), decay, rates)
 
 
 def _with_field(step: Step, weight_decay: float, rates: Rates) -> Step:
-    """The step with a modified field; a step that is linear in the field is multiplied by what the field is."""
+    """The step on a modified field. Multiplying the field by the rates is right only for rules that are linear in it."""
 
     def modified(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         return step(Modified(context, weight_decay, rates), t, h, y, memory)
@@ -122,7 +122,7 @@ def _with_field(step: Step, weight_decay: float, rates: Rates) -> Step:
 
 
 def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) -> Memory:
-    """What the method carries, at the start of a run from y (..., P)."""
+    """The method's memory at the start of a run from y (..., P)."""
 
     def zeros(like: torch.Tensor) -> Memory:
         count = torch.zeros((), dtype=like.dtype, device=like.device)
@@ -134,14 +134,14 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
 
 
 class Cost(NamedTuple):
-    """Gradients of one step: of D's loss in theta_D, and of G's loss in theta_G. The joint field is one of each."""
+    """Number of gradients in one step: of D's loss in theta_D, and of G's in theta_G. The joint field takes one of each."""
 
     disc: int
     gen: int
 
 
 def cost(name: str, options: Options) -> Cost:
-    """What one step costs.
+    """The cost of one step.
 
     Examples:
         >>> cost("alternating", {"disc_steps": 5}), cost("extragradient", {})
@@ -152,14 +152,15 @@ def cost(name: str, options: Options) -> Cost:
 
 
 def stages(name: str, options: Options) -> int:
-    """Number of minibatches that one step reads when every stage has its own."""
+    """Number of minibatches that one step reads with ``refresh="stage"``."""
     found = cost(name, options)
     return found.disc + found.gen if _in_turn(name, options) else found.disc
 
 
 def evaluations(name: str, options: Options) -> int:
-    """Evaluations of the joint field in one step, which is what ``nfe`` counts. Where the players move in turn it is the
-    number of D's gradients: G's one gradient completes one of them.
+    """Evaluations of the joint field in one step, as ``nfe`` counts them.
+
+    If the players move in turn, this is the number of D's gradients; G's gradient completes one of these evaluations.
     """
     return max(cost(name, options))
 

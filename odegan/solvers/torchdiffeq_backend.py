@@ -1,6 +1,6 @@
-"""torchdiffeq as a backend: its solver classes, classes of the same kind made from a tableau, and its loops.
+"""torchdiffeq as a backend: its solver classes, such classes made from a tableau, and its integration loops.
 
-The only file that touches torchdiffeq's private modules.
+This is the only file that uses torchdiffeq's private modules.
 """
 
 from __future__ import annotations
@@ -23,27 +23,31 @@ Scalar: TypeAlias = "torch.Tensor | float"
 Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
 OneStep = Callable[[Rhs, Scalar, Scalar, torch.Tensor], torch.Tensor]
 
-# What torchdiffeq lacks: the classical tableau, and whatever is registered.
+# Solvers that torchdiffeq lacks: the classical tableau, and registered ones.
 OURS: dict[str, type] = {}
 
-_OF_THE_LOOP = ("interp", "grid_constructor", "step_size")  # options that say nothing about one step
+_OF_THE_LOOP = (
+    "interp",
+    "grid_constructor",
+    "step_size",
+)  # options of the integration loop, without effect on a single step
 _lock = threading.Lock()
 _running = 0
 
 
 def solver_class(name: str) -> type:
-    """The class that torchdiffeq's frame runs for a name."""
+    """The torchdiffeq solver class of a name."""
     return OURS[name] if name in OURS else SOLVERS[name]
 
 
 def torchdiffeq_names() -> list[str]:
-    """The names in torchdiffeq's own table, whichever release it is."""
+    """The names in the table of the installed torchdiffeq."""
     return [name for name in SOLVERS if name not in OURS]
 
 
 @contextlib.contextmanager
 def registered() -> Iterator[None]:
-    """Within this context ``torchdiffeq.odeint`` knows our names too; after the last of them its table is as it was."""
+    """Within this context ``torchdiffeq.odeint`` knows our names too; the outermost context restores its table."""
     global _running
     with _lock:
         SOLVERS.update(OURS)
@@ -58,7 +62,7 @@ def registered() -> Iterator[None]:
 
 
 class RK4Classic(FixedGridODESolver):
-    """The classical fourth-order tableau; the arithmetic is torchdiffeq's."""
+    """The classical fourth-order method, in torchdiffeq's arithmetic."""
 
     order = 4
 
@@ -71,14 +75,14 @@ OURS["rk4_classic"] = RK4Classic
 
 
 def fixed_step_class(tableau: Tableau) -> type:
-    """A fixed-step solver of torchdiffeq's kind."""
+    """A torchdiffeq fixed-step solver class with this tableau."""
     stages = list(zip(tableau.a, tableau.c, strict=True))[1:]
 
     class Explicit(FixedGridODESolver):
         order = tableau.order
 
         def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
-            # As torchdiffeq has it: with perturb the ends of the step are seen from within.
+            # As in torchdiffeq: with perturb, the field is evaluated just inside the ends of the step.
             first, last = (Perturb.NEXT, Perturb.PREV) if self.perturb else (Perturb.NONE, Perturb.NONE)
             slopes = [func(t0, y0, perturb=first)]
             for row, c in stages:
@@ -90,11 +94,11 @@ def fixed_step_class(tableau: Tableau) -> type:
 
 
 def embedded_pair_class(pair: Tableau) -> type:
-    """An adaptive solver of torchdiffeq's kind.
+    """A torchdiffeq adaptive solver class with this embedded pair.
 
-    torchdiffeq takes the last stage of a step for the first of the next one. That is right only where it lies at (t + h, y1);
-    another pair gets such a stage. Within a step torchdiffeq fits a quartic to both ends' states and slopes and to a midpoint;
-    with y_mid = (y0 + y1) / 2 + h (f0 - f1) / 8 it is the cubic Hermite interpolant.
+    torchdiffeq reuses the last stage of a step as the first of the next one. This is right only if that stage is at (t + h,
+    y1), so other pairs get an extra stage there. Within a step torchdiffeq fits a quartic to the states and slopes at both ends
+    and to a midpoint; with y_mid = (y0 + y1) / 2 + h (f0 - f1) / 8 the quartic is the cubic Hermite interpolant.
     """
     tableau = with_last_stage(pair)
     double = functools.partial(torch.tensor, dtype=torch.float64)
@@ -103,7 +107,7 @@ def embedded_pair_class(pair: Tableau) -> type:
     midpoint[-1] -= 1 / 8
 
     class Embedded(RKAdaptiveStepsizeODESolver):
-        # The error estimate is O(h^order): the controller's exponent, not the order of y1.
+        # The controller's exponent is the order of the error estimate, which is O(h^order), not that of y1.
         order = min(pair.order, pair.embedded_order) + 1
         tableau: Any
         mid = midpoint
@@ -118,7 +122,7 @@ def embedded_pair_class(pair: Tableau) -> type:
 
 
 def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> torch.Tensor | float:
-    """sum_i c_i k_i over the coefficients that are not zero."""
+    """sum_i c_i k_i, without the terms whose coefficient is zero."""
     total: torch.Tensor | float = 0.0
     for c, k in zip(coefficients, slopes, strict=True):
         if c != 0:
@@ -127,12 +131,12 @@ def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> tor
 
 
 def is_fixed_step(cls: type) -> bool:
-    """Whether torchdiffeq runs the class on a grid, by ``_step_func``."""
+    """Whether the class steps along a fixed grid, through ``_step_func``."""
     return issubclass(cls, FixedGridODESolver)
 
 
 def is_embedded_pair(cls: type) -> bool:
-    """Whether torchdiffeq runs the class as an explicit Runge-Kutta pair, by its tableau."""
+    """Whether the class is an explicit Runge-Kutta pair with a tableau."""
     return issubclass(cls, RKAdaptiveStepsizeODESolver)
 
 
@@ -153,7 +157,7 @@ def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | N
     def made(y: torch.Tensor) -> Any:
         return cls(func=None, y0=y, rtol=0.0, atol=0.0, **own)
 
-    # A class that copies a tableau to the state's dtype and device has to see the state.
+    # Some classes copy their tableau to the state's dtype and device when they are made.
     solver = made(state) if state is not None else None if hasattr(cls, "tableau") else made(torch.empty(0))
 
     def step(f: Rhs, t: Scalar, h: Scalar, y: torch.Tensor) -> torch.Tensor:
@@ -177,13 +181,13 @@ def torchdiffeq_step(name: str, options: Mapping[str, Any] | None = None) -> One
 
 
 def one_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
-    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver: torchdiffeq's own step."""
+    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver, by torchdiffeq's own step."""
     step = torchdiffeq_step(name, options)
     return lambda f, t, h, y: step(ignoring_perturb(f), t, h, y)
 
 
 def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbacks: object) -> Any:
-    """f as torchdiffeq's solvers call it, with the callbacks of another object."""
+    """f in the form that torchdiffeq's solvers call, with the callbacks of another object."""
     function = _PerturbFunc(f)
     for name in ("callback_step", "callback_accept_step", "callback_reject_step"):
         setattr(function, name, getattr(callbacks, name))

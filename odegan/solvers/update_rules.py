@@ -1,7 +1,7 @@
-"""The update rules of games that are linear in the field: alternating, extragradient and optimistic steps.
+"""Update rules for games that are linear in the field: alternating, extragradient and optimistic steps.
 
 A step is a function (context, t, h, y, memory) -> (y1, memory); an iteration of size h is a step of length h in time.
-``memory`` is what the method carries between steps, a dict of tensors shaped like y.
+``memory`` is the method's state between steps, a dict of tensors shaped like y.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Stepped: TypeAlias = tuple[torch.Tensor, Memory]
 
 
 class StepContext(Protocol):
-    """The field during one step. Every call moves on to the next minibatch when the refresh is per stage."""
+    """The field during one step. With ``refresh="stage"`` every call uses the next minibatch."""
 
     n_disc: int
 
     def joint(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
-        """Both players' parts of the field (..., P)."""
+        """The whole field (..., P)."""
 
     def disc(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         """The discriminator's part (..., n_disc)."""
@@ -71,7 +71,7 @@ def optimistic() -> Step:
 
 
 class Modified:
-    """The field with weight decay, and each player's part times its rate: rate_p (v_p - weight_decay theta_p)."""
+    """The field with weight decay and rates: player p's part is rate_p (v_p - weight_decay theta_p)."""
 
     def __init__(self, context: StepContext, weight_decay: float, rates: Rates) -> None:
         self.context = context
@@ -80,7 +80,7 @@ class Modified:
         self.rates = rates
 
     def joint(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
-        """Both players' parts (..., P)."""
+        """The whole field (..., P)."""
         return of_both(self._decayed(self.context.joint(t, y), y), self.rates, self.n_disc, t)
 
     def disc(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:

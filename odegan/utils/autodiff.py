@@ -1,7 +1,7 @@
-"""Vector-Jacobian products: torch.func's where something may transform or differentiate the result, autograd's where none can.
+"""Vector-Jacobian products: by torch.func if something may transform or differentiate the result, else by autograd.
 
-Both compute the same numbers with the same kernels. torch.func composes with vmap, jvp, grad and compile, at two to three
-times the cost per small operation; a training step in eager mode under no_grad needs none of that.
+Both compute the same numbers with the same kernels. torch.func composes with vmap, jvp, grad and compile, but costs two to
+three times as much per small operation, and a training step in eager mode under no_grad needs none of these.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _depth = _Depth()
 def vjp(
     func: Callable[..., tuple[torch.Tensor, Any]], *points: torch.Tensor, aux_only: bool = False
 ) -> tuple[torch.Tensor, Any, Any]:
-    """(value, vjp_fn, aux) of a function (*points) -> (value, aux), as ``torch.func.vjp`` has it.
+    """(value, vjp_fn, aux) of a function (*points) -> (value, aux), as ``torch.func.vjp`` returns them.
 
-    vjp_fn(cotangent) is the gradient of <cotangent, value> in the point, or the tuple of those in each point where there are
-    several. Derivatives of an enclosing ``vjp`` flow through value and aux.
+    vjp_fn(cotangent) is the gradient of <cotangent, value> with respect to the point, or the tuple of gradients if there are
+    several points. Derivatives of an enclosing ``vjp`` flow through value and aux.
 
     Args:
-        func: value is a tensor, aux any tree of tensors.
-        points: where it is differentiated.
+        func: its value is a tensor, its aux any tree of tensors.
+        points: the tensors with respect to which it is differentiated.
         aux_only: the next enclosing ``vjp`` does not differentiate this gradient, so that it need not be recorded unless one
             further out does.
     """
@@ -80,13 +80,13 @@ def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torc
 
 
 def under_vmap() -> bool:
-    """Whether ``torch.vmap`` maps what we compute."""
+    """Whether the present computation runs under ``torch.vmap``."""
     stack = torch._C._functorch.get_interpreter_stack() or []
     return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 def needs_transforms() -> bool:
-    """Whether anything outside may transform or differentiate what we compute."""
+    """Whether an outer transform, or an outer gradient, may see the present computation."""
     if torch.compiler.is_compiling() or _transform_stack is None or _transform_stack() is not None:
         return True
     differentiable = torch.is_grad_enabled() and _depth.value == 0
@@ -94,10 +94,10 @@ def needs_transforms() -> bool:
 
 
 def depth() -> int:
-    """How many vjps enclose what we compute."""
+    """The number of enclosing calls of ``vjp``."""
     return _depth.value
 
 
 def recorded() -> bool:
-    """Whether an enclosing ``vjp`` differentiates what we compute."""
+    """Whether an enclosing ``vjp`` differentiates the present computation."""
     return _depth.value > 0
