@@ -5,6 +5,8 @@ from odegan.analysis.advisor import advise
 from odegan.analysis.path_angle import path_angle
 from odegan.analysis.spectrum import spectra, spectrum
 from odegan.analysis.stable_step import max_stable_step
+from odegan.field import schedules
+from odegan.field.schedules import piecewise
 from odegan.field.unrolling import unrolled
 from odegan.field.vector_field import vector_field
 from odegan.games import losses
@@ -14,7 +16,6 @@ from odegan.games.network import gan
 from odegan.solvers.stability import stability_function, stability_region
 from odegan.training.averages import ExponentialAverage, UniformAverage
 from odegan.training.integrate import odeint_gan
-from odegan.training.schedules import piecewise
 from odegan.training.solution import NonFiniteError, Solution
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
@@ -46,6 +47,7 @@ __all__ = [
     "path_angle",
     "penalties",
     "piecewise",
+    "schedules",
     "solvers",
     "spectra",
     "spectrum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,18 @@ class MicrobatchedField:
         self.ranks = ranks
         self.wrap = wrap
         self._wrapped: dict[tuple[str, tuple[Player, ...], int, bool], Callable[..., Any]] = {}
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether it has schedules in steps."""
+        return self.field.counts_steps
+
+    def at_step(self, number: Time) -> MicrobatchedField:
+        """The field in the step of this number."""
+        own = copy.copy(self)
+        own.field = self.field.at_step(number)
+        own._wrapped = {}
+        return own
 
     def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         """(dy, losses) of both players."""

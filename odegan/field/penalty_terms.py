@@ -13,7 +13,7 @@ form               extra loss                                    why it has a fo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +21,7 @@ from torch.func import grad_and_value
 from torch.utils._pytree import tree_leaves, tree_map
 
 from odegan.field.ensemble import Time
+from odegan.field.schedules import at_step, at_time
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player
 
@@ -63,11 +64,15 @@ class Term:
         """The weighted term as a function of the parameters, given the quantities held constant."""
         return self.weighted(self.function(theta_d, theta_g, batch, t), t)
 
+    def at_step(self, number: Time) -> Term:
+        """The term with its weight at this step's number, where that is a schedule in steps."""
+        return replace(self, weight=at_step(self.weight, number))
+
     def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
         """weight(t) * value."""
         if self.weight is None:
             return value
-        return (self.weight(t) if callable(self.weight) else self.weight) * value
+        return at_time(self.weight, t) * value
 
     def __call__(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, t: Time = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import torch
 
 from odegan.field.ensemble import Time, over_members
 from odegan.field.penalty_terms import Function, Term, as_term
+from odegan.field.schedules import at_step, in_steps
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players, check_game
 from odegan.utils.autodiff import vjp
@@ -24,6 +26,13 @@ BOTH: tuple[Player, ...] = ("disc", "gen")
 class Field(Protocol):
     """The interface of ``TrainingField`` and ``MicrobatchedField``. y is (P,), or (E, P), and then all outputs have E in front.
     """
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether it has schedules in steps."""
+
+    def at_step(self, number: Time) -> Field:
+        """The field in the step of this number."""
 
     def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         """(dy (P,), unpenalized losses (2,)) of both players."""
@@ -70,9 +79,26 @@ class TrainingField:
         if clip is not None:
             check_number("clip", clip, low=0.0, strict=True)
         self.terms = penalty_terms(game, penalties)
+        self._sort_terms()
+        self.penalized = penalized and any(self.terms.values())
+
+    def _sort_terms(self) -> None:
         self.of_gradients = {p: [term for term in self.terms[p] if term.players] for p in BOTH}
         self.others = {p: [term for term in self.terms[p] if not term.players] for p in BOTH}
-        self.penalized = penalized and any(self.terms.values())
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether a rate or a weight is a schedule in steps, so that the field is a function of (t, y) only ``at_step``."""
+        weights = [term.weight for p in BOTH for term in self.terms[p]]
+        return any(in_steps(value) for value in [*self.rates.values(), *weights])
+
+    def at_step(self, number: Time) -> TrainingField:
+        """The field with rates and weights as they are in the step of this number."""
+        own = copy.copy(self)
+        own.rates = {p: at_step(rate, number) for p, rate in self.rates.items()}
+        own.terms = {p: [term.at_step(number) for term in terms] for p, terms in self.terms.items()}
+        own._sort_terms()
+        return own
 
     def __call__(self, t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
         """(dy, losses) of both players; see ``Field``."""
@@ -157,7 +183,7 @@ class TrainingField:
         for player, gradient in zip(players, gradients, strict=True):
             rate = self.rates[player]
             if callable(rate):
-                rate = rate_at(rate, t)
+                rate = rate(t)
             if clipped and self.clip is not None:
                 # In float64: squares overflow in float32 long before their sum's root, and g * c / inf would be a step of zero.
                 norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
@@ -280,11 +306,6 @@ def check_constant_rates(rates: ConstantRates) -> ConstantRates:
         if callable(rate):
             argument_error("rates", rate, "numbers or tensors here, not functions of time")
     return rates[0], rates[1]
-
-
-def rate_at(rate: Rate, t: Time) -> Any:
-    """A rate's value at time t."""
-    return rate(t) if callable(rate) else rate
 
 
 def _total(terms: Sequence[Any], gradients: Players, t: Time) -> torch.Tensor:

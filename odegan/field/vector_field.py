@@ -40,6 +40,10 @@ def vector_field(
         tensor([-3.,  2.])
     """
     training_field = TrainingField(game, penalties, rates, clip)
+    if training_field.counts_steps:
+        argument_error(
+            "penalties, rates", "a schedule in steps", "numbers or functions of time: a field knows no steps"
+        )
 
     @unaffected
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:

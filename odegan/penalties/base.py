@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from odegan.field.penalty_terms import Function, Term, Weight, as_term
+from odegan.field.schedules import in_steps
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, argument_error, check_number
 
@@ -52,15 +53,12 @@ class Penalty:
         return f"{self.name}({', '.join(str(part) for part in given)})"
 
 
-def at_time(value: Any, t: Any) -> Any:
-    """The value of a weight at time t; numbers and tensors are constant."""
-    return value(t) if callable(value) else value
-
-
 def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False) -> Weight:
     """Return the weight if it is a finite number >= 0 (``strict``: > 0), a one-element tensor, or a function of time."""
     if isinstance(weight, torch.Tensor) and weight.numel() != 1:
         argument_error(name, weight, "a number, a one-element tensor or a function of time")
+    if name != "weight" and in_steps(weight):
+        argument_error(name, "a schedule in steps", "a number, a one-element tensor or a function of time")
     if not callable(weight):
         check_number(name, weight, low=0.0, strict=strict)
     return weight

@@ -8,9 +8,10 @@ import torch
 
 from odegan import solvers
 from odegan.field.penalty_terms import Term
+from odegan.field.schedules import at_time
 from odegan.field.training_field import BOTH, check_constant_rates
 from odegan.games.game import Game
-from odegan.penalties.base import Penalty, Weight, at_time, checked_weight
+from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.checks import choose
 
 # Heun-Euler is the tableau of torchdiffeq's adaptive_heun, used here for a single step from y.

@@ -30,6 +30,11 @@ def check_combination(options: Options, has_data: bool, members: int | None) -> 
 _Test = Callable[[solvers.Solver, Options, bool, "int | None"], bool]
 REFUSED: list[tuple[_Test, str]] = [
     (
+        lambda s, a, data, members: s.torchdiffeq and not s.one_step and a.counts_steps,
+        "penalties, rates: got a schedule in steps with {solver}, which keeps a history of one smooth field; choose a one-step "
+        "solver",
+    ),
+    (
         lambda s, a, data, members: s.adaptive and data and a.refresh is None,
         "refresh: got None with the adaptive solver {solver} and data; give the time between fresh minibatches, or math.inf "
         "for one fixed minibatch",
@@ -122,5 +127,14 @@ REFUSED: list[tuple[_Test, str]] = [
     (
         lambda s, a, data, members: a.ranks is not None and s.opaque,
         "distributed: got True with {solver}, which steps by itself; use another adaptive solver",
+    ),
+    (
+        lambda s, a, data, members: s.adaptive and a.counts_steps,
+        "penalties, rates: got a schedule in steps with the adaptive solver {solver}, which takes as many as it needs; give "
+        "one in time",
+    ),
+    (
+        lambda s, a, data, members: a.ranks is not None and a.compile is not False and a.counts_steps,
+        "penalties, rates: got a schedule in steps with distributed and compile; leave compile out, or give it in time",
     ),
 ]

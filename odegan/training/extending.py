@@ -31,7 +31,7 @@ def whole_intervals(run: Any, most: int) -> int | None:
             t, length = state.aux["start"] + (state.aux["index"] + ahead + 1) * float(refresh), float(refresh)
             cut = t > last + SNAP * length
         else:
-            h = options.step_at(t)
+            h = options.step_at(t, state.aux["index"] + ahead)
             step = next_step(counter, t, h, last)
             t = step.end
             counter = step.counter

@@ -58,9 +58,10 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
     for interval in range(intervals):
         if interval and t >= until:
             break
-        end = interval_end(options, state.aux["start"], state.aux["index"] + interval, until)
+        number = state.aux["index"] + interval
+        end = interval_end(options, state.aux["start"], number, until)
         while True:
-            step = next_step(counter, t, options.step_at(t), end)
+            step = next_step(counter, t, options.step_at(t, number), end)
             while behind < len(times) and times[behind] <= step.end + SNAP * (step.end - t):
                 made.reports.append((times[behind], len(made.steps)))
                 behind += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from odegan.training import single_call
 from odegan.training.combinations import check_combination
 from odegan.training.identity import check_same, identify
 from odegan.training.options import ON_NONFINITE, Options, StepSize, parse
+from odegan.training.report_times import report_times
 from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.state import check_state, needs_graph
@@ -35,8 +37,10 @@ RESUME = ("same", "force")
 def odeint_gan(
     game: Game,
     y0: torch.Tensor,
-    t: torch.Tensor,
+    t: torch.Tensor | Sequence[float] | None = None,
     *,
+    steps: int | None = None,
+    report_every: int | None = None,
     data: Any = None,
     latent: Any = None,
     batch_size: int | None = None,
@@ -77,11 +81,14 @@ def odeint_gan(
             device, in its dtype.
         t: (T,) increasing; the times to report. Reporting never changes a trajectory: states between steps are
             interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
+        steps: instead of t, the number of refresh intervals, from t = 0: of solver steps, unless refresh is a number.
+        report_every: with steps, report after every so many of them, and at the end; default: at the end.
         data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...).
         latent: dimension or shape of N(0, I), or such a callable; default: what the generator's first layer takes.
         batch_size: B; default: all of the data.
         solver: a name of ``odegan.solvers.names()``.
-        step_size: of a fixed-step solver: a number, a tensor (differentiable), or a function of time.
+        step_size: of a fixed-step solver: a number, a tensor (differentiable), a function of time, or one of
+            ``odegan.schedules``, in time or in steps. Rates and penalty weights may be such schedules too.
         refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
         rates: time scales (r_D, r_G) of the discriminator and the generator, numbers, tensors (differentiable) or functions of
             time; each multiplies its player's part of the field, and of adam and rmsprop its player's step: two learning
@@ -151,7 +158,9 @@ def odeint_gan(
         distributed=distributed,
         projects=game.project is not None,
     )
-    times = _times(t)
+    times = report_times(known, t, steps, report_every)
+    if steps is None:
+        known = replace(known, horizon=times[-1] - times[0])
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     check_number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
     _check_callbacks(callback)
@@ -162,12 +171,12 @@ def odeint_gan(
     seeds = member_seeds(seed, members)
     check_combination(known, data is not None, members)
     if known.solver.opaque:
-        _check_opaque(known.solver.name, callback, needs_graph(known, y0, data))
+        _check_opaque(known.solver.name, callback, needs_graph(known, game, y0, data))
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         argument_error("checkpoint", checkpoint, "a path")
     choose("resume", resume, RESUME)
     game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers)
-    graph = needs_graph(known, y0, data) and torch.is_grad_enabled()
+    graph = needs_graph(known, game, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
         argument_error("distributed", True, "False where something requires a gradient")
     stepper = Stepper.from_options(game, known)
@@ -191,24 +200,6 @@ def odeint_gan(
     )
     with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
         return single_call.solve(run) if known.one_call(data is not None) else run.solve()
-
-
-def _times(t: Any) -> list[float]:
-    if isinstance(t, torch.Tensor) and t.dtype == torch.float32:
-        # 0.2 means 0.2: not 0.200000003, whose last 3e-9 would be one more step.
-        short = [float(str(x)) for x in t.detach().cpu().flatten().numpy()]
-        t = torch.tensor(short, dtype=torch.float64).reshape(t.shape)
-    if isinstance(t, torch.Tensor) and t.is_complex():
-        argument_error("t", t, "real")
-    try:
-        times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        argument_error("t", t, "a 1-D tensor of increasing times")
-    if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
-        argument_error(
-            "t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times"
-        )
-    return times.tolist()
 
 
 def _check_callbacks(callback: Any) -> None:

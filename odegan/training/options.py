@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from odegan import solvers
+from odegan.field.schedules import Schedule, in_steps
 from odegan.field.training_field import Penalty, Rates, check_rates
 from odegan.solvers import baselines
 from odegan.training.time_grid import to_float
@@ -25,7 +26,9 @@ ON_NONFINITE = ("raise", "stop")
 _SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 _POSITIVE = {"first_step", "min_step", "max_step", "safety", "ifactor", "dfactor"}  # torchdiffeq's options
 
-StepSize = float | torch.Tensor | Callable[[float], float]
+SHORTEST = 1e-6  # part of a run's length: a step size that is a function of time and falls below it goes nowhere
+
+StepSize = float | torch.Tensor | Schedule | Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,30 @@ class Options:
     compile: bool | str = False
     micro_batch: int | None = None
     ranks: Ranks | None = None
+    horizon: float = 0.0  # a run's length in time, where its end is one
     projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
 
-    def step_at(self, t: float) -> Any:
-        """The step size at time t: a number, or the tensor that was given."""
-        h = self.step_size(t) if callable(self.step_size) else self.step_size
-        if callable(self.step_size):
-            check_number(f"step_size at t = {t:g}", h, low=0.0, strict=True)
+    def step_at(self, t: float, number: int) -> Any:
+        """The size of the step of this number, from time t: a number, or the tensor that was given."""
+        if not callable(self.step_size):
+            return self.step_size
+        counted = in_steps(self.step_size)
+        h = self.step_size(number if counted else t)
+        where = f"step {number}" if counted else f"t = {t:g}"
+        check_number(f"step_size at {where}", h, low=0.0, strict=True)
+        if not counted and to_float(h) < SHORTEST * self.horizon:
+            argument_error(
+                f"step_size at {where}",
+                h,
+                f"at least {SHORTEST:g} of the run's length {self.horizon:g}, whose end it would hardly reach; a schedule that "
+                "falls to zero goes in steps: odegan.schedules with unit='steps', and steps=... instead of t",
+            )
         return h
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether a rate or a penalty's weight is a schedule in steps."""
+        return any(in_steps(value) for value in [*self.rates, *(getattr(p, "weight", None) for p in self.penalties)])
 
     @property
     def field_rates(self) -> Rates:
@@ -95,7 +114,7 @@ class Options:
     def one_call(self, has_data: bool) -> bool:
         """Whether the whole run is one call of torchdiffeq's solver on one smooth field."""
         plain = self.players == "joint" and (self.placement == "field" or not self.penalties)
-        plain = plain and not self.remembers and not self.projects
+        plain = plain and not self.remembers and not self.projects and not self.counts_steps
         still = self.refresh == math.inf or (not has_data and self.refresh is None)
         return self.solver.torchdiffeq and plain and still
 
@@ -133,9 +152,7 @@ def parse(
     elif refresh is not None and refresh != math.inf:
         check_number("refresh", refresh, low=0.0, strict=True)
     _check_multiple(refresh, step_size)
-    for name, tolerance in {"rtol": rtol, "atol": atol}.items():
-        if not (isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1):
-            check_number(name, tolerance, low=0.0)
+    _check_tolerances(rtol, atol)
     if not isinstance(compile, bool | str):
         argument_error("compile", compile, "True, False, or the name of a torch.compile backend")
     if isinstance(compile, str) and compile not in torch.compiler.list_backends(exclude_tags=()):
@@ -213,3 +230,16 @@ def _check_multiple(refresh: Any, step_size: Any) -> None:
     steps = float(refresh) / h
     if round(steps) < 1 or abs(steps - round(steps)) > 1e-9 * steps:
         argument_error("refresh", refresh, f"a whole multiple of step_size = {h:g}")
+
+
+def _check_tolerances(rtol: Any, atol: Any) -> None:
+    """Each a number >= 0, or a tensor of them, one a parameter; not both zero anywhere."""
+    for name, tolerance in {"rtol": rtol, "atol": atol}.items():
+        if not (isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1):
+            check_number(name, tolerance, low=0.0)
+        elif not (torch.isfinite(tolerance) & (tolerance >= 0)).all():
+            argument_error(name, "a negative or non-finite number in it", "finite numbers >= 0")
+    relative, absolute = (torch.as_tensor(tolerance, dtype=torch.float64).detach().cpu() for tolerance in (rtol, atol))
+    same = 1 in (relative.numel(), absolute.numel()) or relative.shape == absolute.shape
+    if same and bool(((relative == 0) & (absolute == 0)).any()):
+        argument_error("rtol, atol", (0, 0), "such that not both are 0: no step would be small enough")

@@ -15,6 +15,7 @@ from odegan.games.batch import Batch
 from odegan.training.interval import IntervalEvents
 from odegan.training.state import Batches
 from odegan.training.step import StepMap
+from odegan.training.time_grid import as_time
 
 
 class SegmentResult(NamedTuple):
@@ -36,11 +37,13 @@ class Segment:
     Args:
         events: what happens once a refresh interval.
         step: one step, compiled or not.
+        counts_steps: whether the step reads its refresh interval's number.
     """
 
-    def __init__(self, events: IntervalEvents, step: StepMap) -> None:
+    def __init__(self, events: IntervalEvents, step: StepMap, counts_steps: bool = False) -> None:
         self.events = events
         self.step = step
+        self.counts_steps = counts_steps
 
     def __call__(
         self,
@@ -61,7 +64,8 @@ class Segment:
             if i == 0 or interval != intervals[i - 1]:
                 seen, aux = self.events.begin(batches[interval], y, aux)
             before = y
-            y, memory, alive, loss, size = self.step(t[i], h[i], y, memory, alive, seen)
+            number = as_time(aux["index"]) if self.counts_steps else None
+            y, memory, alive, loss, size = self.step(t[i], h[i], y, memory, alive, seen, number)
             losses.append(loss)
             sizes.append(size)
             finite.append(alive)

@@ -182,7 +182,8 @@ def _grid(run: Run) -> torch.Tensor:
     if callable(h):
         points, counter = [start], run.state.aux["counter"]
         while points[-1] < end:
-            step = next_step(counter, points[-1], run.stepper.options.step_at(points[-1]), end)
+            size = run.stepper.options.step_at(points[-1], len(points) - 1)
+            step = next_step(counter, points[-1], size, end)
             points.append(step.end)
             counter = step.counter
         return torch.tensor(points, dtype=torch.float64, device=device)

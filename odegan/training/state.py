@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -44,6 +45,8 @@ class Info(NamedTuple):
     finite: torch.Tensor
 
 
+_EMPTY = types.CellType()  # of a name that has no value yet
+
 Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
 
 
@@ -75,11 +78,24 @@ def check_state(game: Game, y0: Any) -> None:
         argument_error("y0", "a non-finite number in it", "finite everywhere")
 
 
-def needs_graph(options: Options, *values: Any) -> bool:
-    """Whether something that the run depends on asks for a gradient."""
+def needs_graph(options: Options, game: Game, *values: Any) -> bool:
+    """Whether something that the run depends on asks for a gradient: y0, data, weights, rates, the step size, or a tensor that
+    the game holds or its losses close over.
+    """
     weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
-    leaves = torch.utils._pytree.tree_leaves([values, weights, options.rates, options.step_size])
+    leaves = torch.utils._pytree.tree_leaves([values, weights, options.rates, options.step_size, *held_by(game)])
     return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
+
+
+def held_by(game: Game) -> list[Any]:
+    """What a game, and the one that it is made from, has as attributes, and what functions among these close over."""
+    found: list[Any] = []
+    for value in vars(game).values():
+        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]
+        found.extend([value, *cells])
+        if isinstance(value, Game):
+            found.extend(held_by(value))
+    return found
 
 
 def each_member(

@@ -9,53 +9,72 @@ import torch
 
 from odegan import solvers
 from odegan.field.ensemble import Time
-from odegan.field.training_field import Field
+from odegan.field.schedules import at_step
+from odegan.field.training_field import Field, Rates
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players
 from odegan.solvers import baselines
-from odegan.solvers.update_rules import of_both
+from odegan.solvers.update_rules import Step, of_both
 from odegan.training.options import Options
 
 Memory = dict[str, torch.Tensor]
 # (y1, memory, alive, losses (..., 2), |f| (...)) of one step.
 StepResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor]
-StepMap = Callable[[Time, Time, torch.Tensor, Memory, torch.Tensor, tuple[Batch | None, ...]], StepResult]
+StepMap = Callable[[Time, Time, torch.Tensor, Memory, torch.Tensor, tuple[Batch | None, ...], Time | None], StepResult]
 
 
 def make_step(game: Game, field: Field, options: Options) -> StepMap:
     """One step of a fixed-step solver as a pure function of tensors, which is what ``compile`` compiles:
 
-    (t, h, y, memory, alive, batches) -> (y1, memory, alive, losses, |f|); ``batches`` are one, or one a stage. A member that
-    has turned non-finite stays at its last finite state.
+    (t, h, y, memory, alive, batches, number) -> (y1, memory, alive, losses, |f|); ``batches`` are one, or one a stage, and
+    ``number`` is the refresh interval's, where there are schedules in steps. A member that has turned non-finite stays at its
+    last finite state.
     """
     name = options.solver.name
-    baseline = baselines.make(name, options.solver_options, options.rates) if name in solvers.BASELINES else None
+    baseline = _baseline(options, options.rates)
     runge_kutta = None if baseline else solvers.torchdiffeq_step(name, options.solver_options)
     after_step = options.penalties_act("after_step")
     first_stage = options.penalties_act("first_stage")
     first_weight = solvers.first_stage_weight(name) if first_stage else None
 
     def step(
-        t: Time, h: Time, y: torch.Tensor, memory: Memory, alive: torch.Tensor, batches: tuple[Batch | None, ...]
+        t: Time,
+        h: Time,
+        y: torch.Tensor,
+        memory: Memory,
+        alive: torch.Tensor,
+        batches: tuple[Batch | None, ...],
+        number: Time | None = None,
     ) -> StepResult:
-        context = StepContext(
-            field, game.n_disc, options.players, first_weight, after_step or first_stage, t, y, batches
-        )
-        if baseline is not None:
-            y1, memory = baseline(context, t, h, y, memory)
+        now = field
+        rates = options.rates
+        rule = baseline
+        if number is not None:
+            now = field.at_step(number)
+            rates = (at_step(rates[0], number), at_step(rates[1], number))
+            rule = _baseline(options, rates)
+        context = StepContext(now, game.n_disc, options.players, first_weight, after_step or first_stage, t, y, batches)
+        if rule is not None:
+            y1, memory = rule(context, t, h, y, memory)
         else:
             assert runge_kutta is not None
             y1 = runge_kutta(context.joint, t, h, y)
         if after_step:
             # The field of a baseline has no rates: these multiply the whole step, and so the penalties' part of it.
             extra = context.penalty()
-            y1 = y1 + h * (of_both(extra, options.rates, game.n_disc, t) if baseline is not None else extra)
+            y1 = y1 + h * (of_both(extra, rates, game.n_disc, t) if rule is not None else extra)
         y1 = projected(game, y1)
         losses, size = context.measured()
         alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
         return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
 
     return step
+
+
+def _baseline(options: Options, rates: Rates) -> Step | None:
+    """The step of a baseline with these rates; None for other solvers."""
+    name = options.solver.name
+    return baselines.make(name, options.solver_options, rates) if name in solvers.BASELINES else None
 
 
 class StepContext:

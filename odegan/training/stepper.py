@@ -125,6 +125,8 @@ class Stepper:
         )
         divided = options.micro_batch is not None or options.ranks is not None
         self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, part) if divided else field
+        if field.counts_steps and not options.counts_steps:
+            raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
         self.evaluate: Callable[..., Players] = self._whole(self.field)
         self.__dict__.pop("through", None)
 
@@ -136,8 +138,11 @@ class Stepper:
         """
         if self.options.solver.adaptive:
             return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes())
-        step = self._whole(make_step(self.game, self.field, self.options), "one step")
-        return FixedSteps(self.options, self.field, Segment(self.events, step))
+        options = self.options
+        step = self._whole(make_step(self.game, self.field, options), "one step")
+        return FixedSteps(
+            options, self.field, Segment(self.events, step, self.field.counts_steps or options.counts_steps)
+        )
 
     def _slopes(self) -> Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players]:
         """What an adaptive solver integrates through an interval."""
@@ -183,7 +188,7 @@ class Stepper:
         batches = self._batches(batch)
         if not self._prepared:
             self._prepare(state, batches[0])
-        graph = torch.is_grad_enabled() and needs_graph(self.options, state.y, batches)
+        graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
         with torch.set_grad_enabled(graph):
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info

@@ -7,16 +7,18 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
+from odegan.field.training_field import TrainingField
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game
 from odegan.training.options import Options
+from odegan.training.time_grid import as_time
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import check_pure
 
 _STEP = 1e-2  # relative size of the change of theta after which a loss that has a slope is another number
 
 
-def try_out(game: Game, options: Options, t: float, y: torch.Tensor, batch: Any) -> None:
+def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Any) -> None:
     """Evaluate the field of one member at the start of a run.
 
     Penalties that read noise or replay buffers, which a run draws for them, are left out; so are all samples but those of one
@@ -26,6 +28,7 @@ def try_out(game: Game, options: Options, t: float, y: torch.Tensor, batch: Any)
         ArgumentError: a loss or a penalty draws random numbers, or a loss changes with its player's parameters and has no
             gradient in them.
     """
+    t = as_time(time)  # a tensor, as users' functions of time will get it
     size = options.micro_batch
     if size is not None:
         batch = tree_map(lambda x: x[:size], batch)
@@ -33,7 +36,8 @@ def try_out(game: Game, options: Options, t: float, y: torch.Tensor, batch: Any)
         check_pure("loss", vector_field(game), t, y, batch)
         own = [p for p in options.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]
         if own:
-            check_pure("penalties", vector_field(game, own), t, y, batch)
+            # Weights that are schedules in steps are those of the first step.
+            check_pure("penalties", TrainingField(game, own).at_step(0.0), t, y, batch)
         if game._gradients is None:
             _check_gradients(game, y, batch)
 

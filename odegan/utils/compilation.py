@@ -51,7 +51,18 @@ class Compiler:
             if self.failed:
                 return function(*inputs)
             key = _shapes(inputs)
-            return versions[key](*inputs) if key in versions else first(key, inputs)
+            return again(key, inputs) if key in versions else first(key, inputs)
+
+        def again(key: Any, inputs: Any) -> Any:
+            try:
+                return versions[key](*inputs)
+            except Exception as error:
+                if not _recompiles_for_ever(error):
+                    raise
+                self._give_up(
+                    what, "it reads a Python value that keeps changing; make that a function of time or a tensor"
+                )
+                return function(*inputs)
 
         def first(key: Any, inputs: Any) -> Any:
             compiled = _compiled(function, str(self.backend), inputs)
@@ -81,6 +92,13 @@ class Compiler:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+def _recompiles_for_ever(error: Exception) -> bool:
+    """Whether torch gave up on a graph for each value of something in Python."""
+    from torch._dynamo.exc import FailOnRecompileLimitHit  # as long to import as torch itself
+
+    return isinstance(error, FailOnRecompileLimitHit)
 
 
 def _shapes(inputs: Any) -> tuple[Any, ...]:

@@ -1,0 +1,201 @@
+"""Schedules: step sizes, penalty weights and rates that change along a run, in time or in steps.
+
+A schedule is a function of one number s, the time or the number of the step, and knows which (``unit``). Steps are the refresh
+intervals of a run, counted from 0, so that a resumed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import torch
+
+from odegan.utils.checks import argument_error, check_number, choose
+
+Unit = Literal["time", "steps"]
+UNITS = ("time", "steps")
+Position = float | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A value that changes with s; made by the functions of this module.
+
+    Called with a tensor it computes in torch without a branch, so that torch.compile and vmap go through.
+    """
+
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        choose("unit", self.unit, UNITS)
+
+    @overload
+    def __call__(self, s: float) -> float: ...
+
+    @overload
+    def __call__(self, s: torch.Tensor) -> torch.Tensor: ...
+
+    def __call__(self, s: Position) -> Position:
+        """The value at s."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Between(Schedule):
+    start: float
+    end: float
+    length: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("start", self.start, low=0.0)
+        check_number("end", self.end, low=0.0)
+        check_number("length", self.length, low=0.0, strict=True)
+
+
+class _Linear(_Between):
+    def __call__(self, s: Any) -> Any:
+        return self.start + (self.end - self.start) * _part(s, self.length)
+
+
+class _Cosine(_Between):
+    def __call__(self, s: Any) -> Any:
+        part = _part(s, self.length)
+        wave = torch.cos(math.pi * part) if isinstance(part, torch.Tensor) else math.cos(math.pi * part)
+        return self.end + (self.start - self.end) * (1 + wave) / 2
+
+
+@dataclass(frozen=True)
+class _Piecewise(Schedule):
+    values: tuple[float, ...]
+    boundaries: tuple[float, ...]
+
+    def __call__(self, s: Any) -> Any:
+        if not isinstance(s, torch.Tensor):
+            return self.values[bisect.bisect_right(self.boundaries, s + 1e-9 * max(1.0, abs(s)))]
+        now = s.detach().to(torch.float64)
+        now = now + 1e-9 * now.abs().clamp(min=1.0)
+        value = torch.full_like(now, self.values[0])
+        for edge, after in zip(self.boundaries, self.values[1:], strict=True):
+            value = torch.where(now >= edge, after, value)
+        return value
+
+
+@dataclass(frozen=True)
+class _Warmup(Schedule):
+    start: float
+    then: float | Schedule
+    length: float
+
+    def __call__(self, s: Any) -> Any:
+        after = self.then(s) if isinstance(self.then, Schedule) else self.then
+        return self.start + (after - self.start) * _part(s, self.length)
+
+
+def linear(start: float, end: float, length: float, unit: Unit = "time") -> Schedule:
+    """start + (end - start) min(s / length, 1).
+
+    Args:
+        start: the value at s = 0, >= 0.
+        end: the value from s = length on, >= 0.
+        length: in time, or in steps.
+        unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
+
+    Examples:
+        >>> weight = linear(1.0, 0.0, 4, unit="steps")
+        >>> [weight(k) for k in (0, 1, 4, 9)]
+        [1.0, 0.75, 0.0, 0.0]
+    """
+    return _Linear(unit, start, end, length)
+
+
+def cosine(start: float, end: float, length: float, unit: Unit = "time") -> Schedule:
+    """end + (start - end) (1 + cos(pi min(s / length, 1))) / 2; Loshchilov and Hutter 2017, equation 5, without restarts.
+
+    A step size that falls to 0 *in time* never arrives; give it in steps, and the run's length by ``steps=``.
+
+    Args:
+        start: the value at s = 0, >= 0.
+        end: the value from s = length on, >= 0.
+        length: in time, or in steps.
+        unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
+
+    Examples:
+        >>> step_size = cosine(0.2, 0.0, 100, unit="steps")
+        >>> step_size(0), step_size(50)
+        (0.2, 0.1)
+    """
+    return _Cosine(unit, start, end, length)
+
+
+def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "time") -> Schedule:
+    """start + (then(s) - start) min(s / length, 1): a rise to ``then``, a number or a schedule of the same unit.
+
+    Args:
+        start: the value at s = 0; of a step size > 0.
+        then: what follows from s = length on.
+        length: in time, or in steps.
+        unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
+
+    Examples:
+        >>> step_size = warmup(0.01, cosine(0.1, 0.0, 100, unit="steps"), 10, unit="steps")
+        >>> step_size(0), step_size(50)
+        (0.01, 0.05)
+    """
+    check_number("start", start, low=0.0)
+    check_number("length", length, low=0.0, strict=True)
+    if not isinstance(then, Schedule):
+        check_number("then", then, low=0.0)
+    elif then.unit != unit:
+        argument_error("then", f"a schedule in {then.unit}", f"a number, or a schedule in {unit}, as this one is")
+    return _Warmup(unit, start, then, length)
+
+
+def piecewise(values: Sequence[float], boundaries: Sequence[float], unit: Unit = "time") -> Schedule:
+    """values[i] from boundaries[i - 1] on, up to boundaries[i].
+
+    ODE-GAN's schedule on CIFAR-10, 0.01 for 500 steps and 0.04 from then on:
+
+    Examples:
+        >>> step_size = piecewise([0.01, 0.04], [500], unit="steps")
+        >>> step_size(499), step_size(500)
+        (0.01, 0.04)
+
+    In time its first piece ends at 500 x 0.01: ``piecewise([0.01, 0.04], [5.0])``.
+    """
+    for name, given in {"values": values, "boundaries": boundaries}.items():
+        if not isinstance(given, Sequence) or isinstance(given, str):
+            argument_error(name, given, "a list of numbers")
+    if len(values) != len(boundaries) + 1:
+        argument_error("values", list(values), f"one more than the {len(boundaries)} boundaries")
+    plain = tuple(check_number("values", value) for value in values)
+    edges = tuple(check_number("boundaries", b) for b in boundaries)
+    if tuple(sorted(edges)) != edges:
+        argument_error("boundaries", list(edges), "increasing")
+    return _Piecewise(unit, plain, edges)
+
+
+def in_steps(value: object) -> bool:
+    """Whether a value is a schedule in steps."""
+    return isinstance(value, Schedule) and value.unit == "steps"
+
+
+def at_step(value: Any, number: Position) -> Any:
+    """A schedule in steps at this step's number; whatever else, as it is."""
+    return value(number) if in_steps(value) else value
+
+
+def at_time(value: float | torch.Tensor | Callable[[Any], Any], t: Any) -> Any:
+    """A function of time at t; a number or a tensor as it is."""
+    return value(t) if callable(value) else value
+
+
+def _part(s: Any, length: float) -> Any:
+    """min(s / length, 1), >= 0."""
+    if isinstance(s, torch.Tensor):
+        return (s.detach().to(torch.float64) / length).clamp(0.0, 1.0)
+    return min(max(s / length, 0.0), 1.0)

@@ -1,0 +1,87 @@
+"""Numbers at the edge, and what a run silently depends on."""
+
+import pytest
+import torch
+
+import odegan
+from odegan.penalties import consensus
+from tests.peers import START, smooth_game
+
+NAN = float("nan")
+TOLERANCES = {
+    "both zero": ({"rtol": 0.0, "atol": 0.0}, "rtol, atol: got (0, 0)"),
+    "both zero for one parameter": (
+        {"rtol": 0.0, "atol": torch.tensor([1e-3, 0.0, 1e-3, 1e-3])},
+        "rtol, atol: got (0, 0)",
+    ),
+    "NaN": ({"rtol": NAN}, "rtol: got nan"),
+    "negative": ({"atol": -1e-3}, "atol: got -0.001"),
+    "a NaN among them": (
+        {"atol": torch.tensor([1e-3, NAN, 1e-3, 1e-3])},
+        "atol: got 'a negative or non-finite number in it'",
+    ),
+    "a negative one": (
+        {"rtol": torch.tensor([1e-3, -1.0, 1e-3, 1e-3])},
+        "rtol: got 'a negative or non-finite number in it'",
+    ),
+}
+
+
+@pytest.mark.parametrize("given, message", TOLERANCES.values(), ids=TOLERANCES.keys())
+def test_tolerances(given, message):
+    with pytest.raises(odegan.ArgumentError) as error:
+        odegan.odeint_gan(smooth_game(), START, [0.0, 1.0], solver="dopri5", **given)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun2"])
+def test_gradient_in_the_step_of_an_unrolled_game(solver):
+    """On the bilinear game x y one lookahead step of h is x - h y, so that y' = x - h y, x' = -y: d y / d h by differences."""
+
+    def end(h):
+        game = odegan.unrolled(odegan.games.bilinear(), 1, h)
+        y0 = torch.tensor([1.0, 1.0], dtype=torch.float64)
+        return odegan.odeint_gan(game, y0, [0.0, 1.0], solver=solver, step_size=0.25).y
+
+    h = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    found = torch.autograd.grad(end(h)[1], h)[0]
+    difference = (end(0.3 + 1e-5)[1] - end(0.3 - 1e-5)[1]) / 2e-5
+    torch.testing.assert_close(found, difference, rtol=1e-6, atol=0)
+
+
+def test_gradient_in_a_tensor_that_a_loss_closes_over():
+    """x' = -a x for one step of 0.5: x1 = (1 - 0.5 a) x0."""
+    a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    game = odegan.Game(lambda d, g, batch: a * (d**2).sum() / 2, lambda d, g, batch: (g**2).sum() / 2, 1, 1)
+    y0 = torch.tensor([3.0, 1.0], dtype=torch.float64)
+    for players in ("joint", "frozen"):
+        sol = odegan.odeint_gan(game, y0, [0.0, 0.5], solver="euler", step_size=0.5, players=players)
+        torch.testing.assert_close(torch.autograd.grad(sol.y[0], a)[0], torch.tensor(-1.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"players": "frozen"}, {"solver": "adam"}], ids=["one call", "intervals", "adam"]
+)
+def test_a_graph_behind_y0_is_left_alone_without_gradients(given):
+    y0 = START.clone().requires_grad_() * 2
+    with torch.no_grad():
+        sol = odegan.odeint_gan(smooth_game(), y0, [0.0, 0.3], **{"solver": "euler", "step_size": 0.1} | given)
+    assert sol.y.grad_fn is None
+    assert sol.ys.grad_fn is None
+
+
+def test_a_weight_that_a_callback_changes_is_read_at_every_step_when_compiled():
+    def run(compile):
+        now = {"weight": 0.1}
+        penalty = consensus(lambda t: now["weight"])
+
+        def callback(state, info):
+            now["weight"] = 0.1 + state.t
+
+        given = {"solver": "euler", "step_size": 0.1, "players": "frozen", "callback": callback, "compile": compile}
+        return odegan.odeint_gan(smooth_game(), START, steps=12, penalties=[penalty], **given)
+
+    expected = run(False)
+    with pytest.warns(RuntimeWarning, match="reads a Python value that keeps changing"):
+        found = run("eager")
+    torch.testing.assert_close(found.y, expected.y, rtol=0, atol=1e-12)
