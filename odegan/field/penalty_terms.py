@@ -21,7 +21,7 @@ from torch.func import grad_and_value
 from torch.utils._pytree import tree_leaves, tree_map
 
 from odegan.field.ensemble import Time
-from odegan.field.schedules import at_step, at_time
+from odegan.field.schedules import at_step
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player
 
@@ -72,7 +72,7 @@ class Term:
         """weight(t) * value."""
         if self.weight is None:
             return value
-        return at_time(self.weight, t) * value
+        return (self.weight(t) if callable(self.weight) else self.weight) * value
 
     def __call__(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, t: Time = 0.0
