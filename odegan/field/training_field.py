@@ -188,7 +188,7 @@ class TrainingField:
                 norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
                 gradient = gradient * (self.clip / norm.clamp(min=self.clip)).to(gradient.dtype)
             if isinstance(rate, torch.Tensor):
-                parts.append(-rate.to(gradient).reshape(()) * gradient)
+                parts.append(-rate.to(gradient, non_blocking=True).reshape(()) * gradient)
             else:
                 parts.append(-gradient if rate == 1 else -rate * gradient)
         return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -83,12 +83,14 @@ class Execution(NamedTuple):
         dtype = next(t.dtype for t in state.values() if t.is_floating_point())
         if layout:
             state = {name: _channels_last(t) for name, t in state.items()}
-        if self.autocast is not None:  # cast once per evaluation instead of at each use
+        if self.autocast is not None and dtype != torch.float64:  # which autocast leaves alone
+            # Cast once per evaluation instead of at each use.
             state = state | {name: state[name].to(self.autocast) for name in _products(network.module)}
 
         def forward(*inputs: torch.Tensor) -> torch.Tensor:
             laid = tuple(_channels_last(x) for x in inputs) if layout else inputs
-            with torch.autocast(laid[0].device.type, self.autocast, enabled=self.autocast is not None):
+            halved = self.autocast is not None
+            with torch.autocast(laid[0].device.type, self.autocast) if halved else nullcontext():
                 if self.checkpointing and not needs_transforms():
                     return _segments(network, state, *laid).to(dtype)
                 return network(state, *laid).to(dtype)

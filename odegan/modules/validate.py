@@ -94,8 +94,9 @@ def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
     """Whether max |a - b| <= relative * max |b|, where nan equals nan."""
     if a.shape != b.shape or not a.numel():
         return a.shape == b.shape
+    rounding = 4 * torch.finfo(b.dtype).eps if b.is_floating_point() else 0.0  # of bf16 more than SAME
     a, b = (torch.nan_to_num(tensor.detach().double()) for tensor in (a, b))
-    return bool((a - b).abs().max() <= relative * b.abs().max())
+    return bool((a - b).abs().max() <= max(relative, rounding) * b.abs().max())
 
 
 def reason(error: Exception) -> str:

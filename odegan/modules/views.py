@@ -22,13 +22,7 @@ def pieces(theta: torch.Tensor, sizes: Sequence[int], aligned: bool) -> Sequence
     if not aligned:
         return own
     step = ALIGNMENT // theta.element_size()
-    padded = []
-    starts = []
-    end = 0
-    for piece, size in zip(own, sizes, strict=True):
-        gap = -size % step
-        padded += [piece, theta.new_zeros(gap)] if gap else [piece]
-        starts.append(end)
-        end += size + gap
-    whole = torch.cat(padded)
-    return [whole.narrow(0, start, size) for start, size in zip(starts, sizes, strict=True)]
+    gaps = [-size % step for size in sizes]
+    padded = [part for piece, gap in zip(own, gaps, strict=True) for part in (piece, theta.new_zeros(gap))]
+    # One split, since its backward pass writes the whole once, and that of narrow once a piece.
+    return torch.cat(padded).split([n for pair in zip(sizes, gaps, strict=True) for n in pair])[::2]

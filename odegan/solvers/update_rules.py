@@ -106,7 +106,7 @@ def times(part: torch.Tensor, rate: Rate, t: Scalar) -> torch.Tensor:
     """One player's part times its rate at time t, without a multiplication for the usual rate 1."""
     value = rate(t) if callable(rate) else rate
     if isinstance(value, torch.Tensor):
-        return value.to(part).reshape(()) * part
+        return value.to(part, non_blocking=True).reshape(()) * part
     return part if value == 1 else value * part
 
 

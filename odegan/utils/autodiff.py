@@ -79,6 +79,7 @@ def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torc
     return vjp_fn(torch.ones_like(value)), value
 
 
+@torch.compiler.assume_constant_result  # a compiler enters vmap too while it traces, but cannot trace this
 def under_vmap() -> bool:
     """Whether the present computation runs under ``torch.vmap``."""
     stack = torch._C._functorch.get_interpreter_stack() or []

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 # Two runs of one CUDA kernel may differ in the last bits; random draws differ in the first.
 _TOLERANCE = {"cpu": 1e-6}
-_ON_DEVICES = 1e-2
+_ON_DEVICES = 3e-2  # under autocast these are bf16's
 
 _REMEDY = "draw in data or latent functions, which are seeded, or outside the run"
 

@@ -178,7 +178,7 @@ class Stream:
         """The members' seeds (E,) and the stream's number, on the device."""
         members = torch.tensor(self._members)
         stream = torch.tensor(_stream_key(self.name))
-        return members.to(self.device), stream.to(self.device)
+        return members.to(self.device, non_blocking=True), stream.to(self.device, non_blocking=True)
 
     def _counted(self, start: int, n: int) -> Tensor:
         numbers = random_numbers(*self._key, start, n, self.kind.count(self.shape))

@@ -154,3 +154,11 @@ def test_channels_last_reaches_the_networks():
     conv = Spy(2, 3, 3)
     execution.bind(Network(conv), dict(conv.named_parameters()))(torch.randn(2, 2, 5, 5))
     assert layouts == [(True, False)]
+
+
+def test_autocast_leaves_double_precision_alone():
+    generator, discriminator = nn.Linear(3, 2), nn.Linear(2, 1)
+    batch = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    plain, halved = (odegan.gan(generator, discriminator, autocast=kind) for kind in (None, torch.bfloat16))
+    y = plain.init().double()
+    assert torch.equal(odegan.vector_field(halved)(0.0, y, batch), odegan.vector_field(plain)(0.0, y, batch))

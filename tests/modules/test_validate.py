@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
 import odegan
+from odegan.modules.validate import close
 
 Y, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
 
@@ -268,3 +269,10 @@ def test_spectral_norms_vectors_are_constants_of_differentiation(nested):
     if nested:
         jacobian, expected = (torch.func.jacfwd(lambda own, f=f: f(own).square().sum()) for f in (jacobian, expected))
     torch.testing.assert_close(jacobian(y), expected(y), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_what_rounding_may_change_is_no_difference(dtype):
+    one = torch.ones(3, dtype=dtype)
+    assert close(one * (1 + torch.finfo(dtype).eps), one)
+    assert not close(1.1 * one, one)
