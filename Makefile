@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-versions lint docs reproduce bench campaign clean
+.PHONY: help install demo test test-slow test-cuda test-versions lint docs reproduce bench bench-gpu campaign clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ test: lint docs  ## all checks: ruff, mypy, documentation, tests
 test-slow: $(INSTALLED)  ## the long tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow $(PYTEST_ARGS)
 
+test-cuda: $(INSTALLED)  ## the tests of a CUDA device alone, in under three minutes
+	CUBLAS_WORKSPACE_CONFIG=:4096:8 $(PY) -m pytest tests/cuda -m cuda
+
 lint: $(INSTALLED)  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -50,6 +53,10 @@ test-versions: $(INSTALLED)  ## the tests with the lowest and the newest depende
 
 bench: $(INSTALLED)  ## speed beside JAX, PyTorch and diffrax, into runs/benchmarks; BENCH_ARGS="--docs docs" into the documentation
 	$(PY) -m benchmarks $(BENCH_ARGS)
+
+# On a machine as it is: nothing is installed for it.
+bench-gpu:  ## the tests of a CUDA device, and speed there beside JAX and PyTorch, in under eight minutes, into runs/gpu
+	sh benchmarks/gpu.sh $(BENCH_ARGS)
 
 campaign: $(INSTALLED)  ## the reliability campaign of docs/reliability.md, two hours
 	for part in properties divergence checkpoints wrong_inputs kills soak; do \

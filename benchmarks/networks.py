@@ -27,33 +27,38 @@ EPS_OF_CHECK = (
 )
 
 
-def pair(case: str) -> tuple[nn.Module, nn.Module]:
+def pair(case: str, device: str = "cpu") -> tuple[nn.Module, nn.Module]:
     """(generator, discriminator), the same ones at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return PAIRS[case][0]()
+        generator, discriminator = PAIRS[case][0]()
+    return generator.to(device), discriminator.to(device)
 
 
-def samples(case: str, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def samples(case: str, batch: int, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(data, one minibatch of it, its latents)."""
     _, shape, latent = PAIRS[case]
     source = torch.Generator().manual_seed(0)
-    data = torch.randn(max(256, 4 * batch), *shape, generator=source)
-    return data, data[:batch].clone(), torch.randn(batch, latent, generator=source)
+    data = torch.randn(max(256, 4 * batch), *shape, generator=source).to(device)
+    return data, data[:batch].clone(), torch.randn(batch, latent, generator=source).to(device)
 
 
-def game(case: str, batch: int) -> tuple[odegan.Game, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The game of a pair, data, and one minibatch (real, latent)."""
-    return odegan.gan(*pair(case)), *samples(case, batch)
+def game(
+    case: str, batch: int, device: str = "cpu", half: bool = False, channels_last: bool = False
+) -> tuple[odegan.Game, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The game of a pair, data, and one minibatch (real, latent); half: products and convolutions in bf16."""
+    made = odegan.gan(*pair(case, device), autocast=torch.bfloat16 if half else None, channels_last=channels_last)
+    return made, *samples(case, batch, device)
 
 
-def connected(width: int, batch: int) -> tuple[odegan.Game, torch.Tensor, torch.Tensor]:
+def connected(width: int, batch: int, device: str = "cpu") -> tuple[odegan.Game, torch.Tensor, torch.Tensor]:
     """Networks 16-w-w-2 and 2-w-w-1, and one minibatch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = odegan.gan(MLP((16, width, width, 2)), MLP((2, width, width, 1)))
+        made = odegan.gan(MLP((16, width, width, 2)).to(device), MLP((2, width, width, 1)).to(device))
     source = torch.Generator().manual_seed(0)
-    return made, torch.randn(batch, 2, generator=source), torch.randn(batch, 16, generator=source)
+    real, latent = (torch.randn(batch, n, generator=source).to(device) for n in (2, 16))
+    return made, real, latent
 
 
 def peak_memory(function: Callable[[], Any], arrays: bool = False) -> int:

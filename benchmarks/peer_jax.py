@@ -123,4 +123,4 @@ def mog16(steps: int, scan: bool = True, members: int = 0) -> Task:
         one = jax.jit(jax.vmap(step) if members else step)
         return np.asarray(flat(one(split(jnp.asarray(problem.y0)), problem.real, problem.latent)))
 
-    return Task(work, steps * max(members, 1), outcome)
+    return Task(work, steps * max(members, 1), outcome, lambda: {"backend": jax.default_backend()})

@@ -51,9 +51,11 @@ def step_of(stepper: Stepper, y0: torch.Tensor, real: torch.Tensor, latent: torc
     return step
 
 
-def mog16(steps: int, compile: str = "", members: int = 0, weight: float = problems.WEIGHT) -> Task:
+def mog16(
+    steps: int, compile: str = "", members: int = 0, weight: float = problems.WEIGHT, device: str = "cpu"
+) -> Task:
     """ODE-GAN's RK4 with its penalty after the step; a unit is one step of one member."""
-    problem = problems.Mog16(*map(torch.from_numpy, problems.mog16(members)))
+    problem = problems.Mog16(*(torch.from_numpy(a).to(device) for a in problems.mog16(members)))
     source = {"data": problem.data, "latent": problems.LATENT, "batch_size": problems.BATCH}
     stepper, run = prepared(
         odegan.gan(*nets.mog16()),
@@ -94,11 +96,21 @@ def products(steps: int) -> Task:
     return Task(work, steps, facts=lambda: {"products": len(calls)})
 
 
-def training(case: str, steps: int, solver: str, compile: str = "", penalty: str = "", batch: int = 64) -> Task:
+def training(
+    case: str,
+    steps: int,
+    solver: str,
+    compile: str = "",
+    penalty: str = "",
+    batch: int = 64,
+    device: str = "cpu",
+    half: bool = False,
+    channels_last: bool = False,
+) -> Task:
     """A run on a pair of networks by name; a unit is one step. outcome: a step of the solver; Adam's alternating
     one, with a large eps.
     """
-    game, data, real, latent = networks.game(case, batch)
+    game, data, real, latent = networks.game(case, batch, device, half, channels_last)
     source = {"data": data, "latent": latent.shape[1:], "batch_size": batch}
     h = networks.STEP_SIZES[case]
     penalties = [odegan.penalties.parse(penalty)] if penalty else []
@@ -162,11 +174,11 @@ def field(case: str, penalties: Sequence[str] = (), compile: str = "", batch: in
     return Task(evaluate, 1, evaluate, lambda: {"bytes": networks.peak_memory(evaluate)})
 
 
-def spectrum(width: int, batch: int, k: int = 10, accuracy: float | None = None) -> Task:
+def spectrum(width: int, batch: int, k: int = 10, accuracy: float | None = None, device: str = "cpu") -> Task:
     """The k eigenvalues of largest modulus of fully connected networks of this width. outcome: their moduli; facts: the
     parameters, the products with the Jacobian, the largest residual, and the peak of the memory in bytes.
     """
-    game, real, latent = networks.connected(width, batch)
+    game, real, latent = networks.connected(width, batch, device)
     y = game.init()
 
     def found() -> Spectrum:
@@ -184,9 +196,9 @@ def spectrum(width: int, batch: int, k: int = 10, accuracy: float | None = None)
     return Task(found, 1, lambda: found().eigenvalues.abs(), facts)
 
 
-def connected_field(width: int, batch: int) -> Task:
+def connected_field(width: int, batch: int, device: str = "cpu") -> Task:
     """One evaluation of the field that ``spectrum`` looks at. outcome: the moduli from the dense Jacobian."""
-    game, real, latent = networks.connected(width, batch)
+    game, real, latent = networks.connected(width, batch, device)
     function, y = odegan.vector_field(game), game.init()
 
     @torch.no_grad()

@@ -14,17 +14,17 @@ from benchmarks.worker import Task
 from odegan import nets
 
 
-def mog16(steps: int, compile: str = "", weight: float = problems.WEIGHT) -> Task:
+def mog16(steps: int, compile: str = "", weight: float = problems.WEIGHT, device: str = "cpu") -> Task:
     """The step of ``handwritten.py``; compile: the whole step by torch.compile, with its gradients."""
-    problem = problems.Mog16(*map(torch.from_numpy, problems.mog16()))
-    peer = HandWritten(*nets.mog16(), "rk4_classic", problems.STEP_SIZE, weight)
+    problem = problems.Mog16(*(torch.from_numpy(a).to(device) for a in problems.mog16()))
+    peer = HandWritten(*(module.to(device) for module in nets.mog16()), "rk4_classic", problems.STEP_SIZE, weight)
     if compile:
         torch._dynamo.config.trace_autograd_ops = True  # else torch.autograd.grad breaks the graph
         peer.step = torch.compile(peer.step, dynamic=False, fullgraph=True, backend=compile)  # type: ignore[method-assign]
 
     def draw() -> tuple[torch.Tensor, torch.Tensor]:
-        rows = torch.randint(len(problem.data), (problems.BATCH,))
-        return problem.data[rows], torch.randn(problems.BATCH, problems.LATENT)
+        rows = torch.randint(len(problem.data), (problems.BATCH,), device=device)
+        return problem.data[rows], torch.randn(problems.BATCH, problems.LATENT, device=device)
 
     def outcome() -> torch.Tensor:
         parameters = [*peer.disc, *peer.gen]
@@ -58,32 +58,34 @@ class AlternatingAdam:
         judge.requires_grad_(True)
 
 
-def training(case: str, steps: int, batch: int = 64) -> Task:
+def training(case: str, steps: int, batch: int = 64, device: str = "cpu") -> Task:
     """Alternating Adam on a pair of networks by name; a unit is one step of both players."""
-    data, real, latent = networks.samples(case, batch)
-    adam = AlternatingAdam(*networks.pair(case), rate=2e-4)
+    data, real, latent = networks.samples(case, batch, device)
+    adam = AlternatingAdam(*networks.pair(case, device), rate=2e-4)
 
     def work() -> None:
         for _ in range(steps):
-            adam.step(data[torch.randint(len(data), (batch,))], torch.randn(latent.shape))
+            rows = torch.randint(len(data), (batch,), device=device)
+            adam.step(data[rows], torch.randn(latent.shape, device=device))
 
     def outcome() -> torch.Tensor:
-        pair = networks.pair(case)
+        pair = networks.pair(case, device)
         AlternatingAdam(*pair, networks.STEP_SIZES[case], networks.EPS_OF_CHECK).step(real, latent)
         return torch.nn.utils.parameters_to_vector([*pair[1].parameters(), *pair[0].parameters()]).detach()
 
     return Task(work, steps, outcome)
 
 
-def by_hand(case: str, steps: int, solver: str, penalty: float, batch: int = 64) -> Task:
+def by_hand(case: str, steps: int, solver: str, penalty: float, batch: int = 64, device: str = "cpu") -> Task:
     """The step of ``handwritten.py`` on a pair of networks by name; a unit is one step."""
-    data, real, latent = networks.samples(case, batch)
+    data, real, latent = networks.samples(case, batch, device)
 
     def peer() -> HandWritten:
-        return HandWritten(*networks.pair(case), solver, networks.STEP_SIZES[case], penalty)
+        return HandWritten(*networks.pair(case, device), solver, networks.STEP_SIZES[case], penalty)
 
     def draw() -> tuple[torch.Tensor, torch.Tensor]:
-        return data[torch.randint(len(data), (batch,))], torch.randn(latent.shape)
+        rows = torch.randint(len(data), (batch,), device=device)
+        return data[rows], torch.randn(latent.shape, device=device)
 
     def outcome() -> torch.Tensor:
         one = peer()

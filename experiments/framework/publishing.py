@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.framework.command_line import reproducing
 from experiments.framework.results import Results, Table
 
 MADE_WITH = ("seed", "seeds", "device")  # options that belong to the results
@@ -19,6 +18,8 @@ def publish(folder: Path, docs: Path) -> None:
     Everything is read from the run's folder, so a run can be published again without computing anything. Where there are
     pages, only the figures go that one of them shows.
     """
+    from experiments.framework.command_line import reproducing  # needs tyro, which writing a page does not
+
     config = json.loads((folder / "config.json").read_text())
     name = config["experiment"]
     (docs / "figures").mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from odegan import ExponentialAverage, games, solvers
 from odegan.penalties import generator_gradient
 
 DEVICE = "cuda"
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.cuda
 T = torch.tensor([0.0, 0.25, 0.6], dtype=torch.float64)
 DATA = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 LATENT = torch.randn(20, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -1,0 +1,1 @@
+"""The benchmarks on an accelerator: ``python -m benchmarks.gpu``."""
