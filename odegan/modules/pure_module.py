@@ -115,10 +115,7 @@ class PureModule:
 
     def unflatten(self, theta: torch.Tensor) -> State:
         """theta (n,) -> every trainable parameter under all of its names, as views."""
-        on_cpu = theta.device.type == "cpu"
-        parts = (
-            theta.split(self.sizes) if on_cpu else views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
-        )
+        parts = views.pieces(theta, self.sizes, views.on_accelerator(theta.device))
         # Every evaluation comes through here: map and zip call no Python for each parameter.
         own = dict(zip(self.names, map(torch.Tensor.view, parts, self.shapes), strict=True))
         return own | {alias: own[n] for alias, n in self._ties.items()} if self._ties else own

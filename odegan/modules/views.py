@@ -14,11 +14,11 @@ def on_accelerator(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def pieces(theta: torch.Tensor, sizes: Sequence[int], aligned: bool) -> Sequence[torch.Tensor]:
+def pieces(theta: torch.Tensor, sizes: list[int], aligned: bool) -> Sequence[torch.Tensor]:
     """theta (n,) -> consecutive views of these sizes; ``aligned``: views of a padded copy, each starting at a multiple of 64
     bytes.
     """
-    own = theta.split(list(sizes))
+    own = theta.split(sizes)
     if not aligned:
         return own
     step = ALIGNMENT // theta.element_size()
