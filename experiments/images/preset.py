@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.framework.solver_options import SolverOptions
 from odegan import nets
-from odegan.training import schedules
+from odegan.field import schedules
 from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 AVERAGES = ("exponential", "uniform")

@@ -37,14 +37,19 @@ def identify(
         latent = getattr(game, "latent", None)
     users = callback if isinstance(callback, Sequence) else [callback]
     kept = [one for one in users if hasattr(one, "state_dict")]
-    parts: dict[str, Any] = {"game": game, "loss": game.loss, "solver": options.solver.name}
-    parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
-    parts["options"] = options.solver_options
+    parts = setting(game, options)
     parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
     parts |= {"batch_size": batch_size, "seed": seeds, "fingerprint": stated}
     parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
     found = fingerprint(parts)
     return found if stated is None else found._replace(unread=[])
+
+
+def setting(game: Game, options: Options) -> dict[str, Any]:
+    """The game and the options that decide what a step does, under their arguments' names."""
+    parts: dict[str, Any] = {"game": game, "loss": game.loss, "solver": options.solver.name}
+    parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
+    return parts | {"options": options.solver_options}
 
 
 def check_same(ranks: Ranks, parts: dict[str, Any]) -> None:

@@ -12,12 +12,13 @@ import torch
 from odegan.data.minibatches import Minibatches
 from odegan.games.batch import Batch
 from odegan.training.callbacks import Ending, Hook, around
+from odegan.training.saved_state import plain_aux
 from odegan.training.segment import Batches
 from odegan.training.solution import NonFiniteError, Solution
 from odegan.training.state import Info, IntervalResult, State
 from odegan.training.statistics import Statistics
 from odegan.training.stepper import Stepper
-from odegan.training.time_grid import StepCounter, to_float
+from odegan.training.time_grid import StepCounter
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 
@@ -189,9 +190,7 @@ class Run:
 
     def payload(self) -> dict[str, Any]:
         """The run as plain data, for a checkpoint."""
-        aux = dict(self.state.aux)
-        counter = aux["counter"]
-        aux["counter"] = (counter.anchor, counter.steps, to_float(counter.h))
+        aux = plain_aux(self.state.aux)
         statistics = self.statistics
         return {
             "t": self.state.t,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from odegan.field.training_field import Field, Penalty, Players, Rates, Training
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
+from odegan.training import saved_state
 from odegan.training.adaptive_steps import AdaptiveSteps
 from odegan.training.combinations import check_combination
 from odegan.training.fixed_steps import FixedSteps
@@ -102,12 +104,14 @@ class Stepper:
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
         check_combination(known, has_data=True, members=None)
+        self._given = game
         self._build(game, known, prepared=False)
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
         """A stepper of a game that is prepared, with options that are parsed and checked already."""
         stepper = cls.__new__(cls)
+        stepper._given = game
         stepper._build(game, options, prepared=True)
         return stepper
 
@@ -192,6 +196,51 @@ class Stepper:
         with torch.set_grad_enabled(graph):
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
+
+    def save(self, state: State, path: str | os.PathLike[str]) -> None:
+        """Write a state to a file as plain data, whole or not at all, with a fingerprint of the game and the options.
+
+        Replay buffers, spectral norm's vectors and optimizers' moments are in it; minibatches are the caller's.
+
+        Raises:
+            OSError: the file could not be written; what it held before is as it was.
+        """
+        if not isinstance(state, State):
+            argument_error("state", state, "a State, as init and step return")
+        saved_state.save(path, self._given, self.options, state)
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        changed: Sequence[str] = (),
+        resume: str = "same",
+        device: torch.device | str = "cpu",
+    ) -> State:
+        """The state that ``save`` wrote, from which ``step`` goes on to the bit on the same machine.
+
+        Args:
+            path: of the file; nothing in it is executed.
+            changed: names of arguments that may differ from those of the stepper that saved it, as ["step_size", "rates"].
+            resume: "same": refuse where something of the arguments could not be read; "force": take it to be the same.
+            device: where the state is to be.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ArgumentError: it is damaged or foreign, or belongs to another game or to other options, by name.
+
+        Examples:
+            >>> import tempfile
+            >>> from odegan.games import bilinear
+            >>> stepper = Stepper(bilinear(), solver="heun2", step_size=0.1)
+            >>> state = stepper.init(torch.tensor([1.0, 0.0]))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     stepper.save(state, f"{folder}/state.pt")
+            ...     stepper.load(f"{folder}/state.pt").y
+            tensor([1., 0.])
+        """
+        fresh = functools.partial(self.init, t0=0.0, seed=0)
+        return saved_state.load(path, self._given, self.options, fresh, changed=changed, resume=resume, device=device)
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
         """Refuse in one line a batch or a module that cannot work, at the first step."""

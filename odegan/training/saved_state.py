@@ -1,0 +1,80 @@
+"""The state of a ``Stepper`` in a file: plain data, with what it belongs to."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from odegan.games.game import Game
+from odegan.training.identity import setting
+from odegan.training.options import Options
+from odegan.training.state import State
+from odegan.training.time_grid import StepCounter, to_float
+from odegan.utils import checkpoint
+from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
+from odegan.utils.fingerprint import fingerprint
+
+_OPEN = frozenset({"replay", "proposed", "seeds", "memory"})  # whose form a fresh state does not tell
+RESUME = ("same", "force")
+
+
+def plain_aux(aux: dict[str, Any]) -> dict[str, Any]:
+    """A state's aux as plain data."""
+    counter = aux["counter"]
+    return aux | {"counter": (counter.anchor, counter.steps, to_float(counter.h))}
+
+
+def save(path: str | os.PathLike[str], game: Game, options: Options, state: State) -> None:
+    """Write a state atomically; see ``Stepper.save``."""
+    identity = fingerprint(setting(game, options))
+    if identity.unread:
+        warnings.warn(f"save: {_cannot_tell(identity.unread)}, or load it with resume='force'", stacklevel=3)
+    kept = {"t": state.t, "y": state.y.detach(), "aux": plain_aux(state.aux)}
+    checkpoint.save(path, {"arguments": identity.parts, "unread": identity.unread, "state": kept})
+
+
+def load(
+    path: str | os.PathLike[str],
+    game: Game,
+    options: Options,
+    fresh: Any,
+    *,
+    changed: Sequence[str],
+    resume: str,
+    device: Any,
+) -> State:
+    """Read a state, after comparing what it belongs to; see ``Stepper.load``. fresh: y -> the stepper's state at its start."""
+    choose("resume", resume, RESUME)
+    parts = fingerprint(setting(game, options)).parts
+    if not isinstance(changed, Sequence) or isinstance(changed, str):
+        argument_error("changed", changed, "a list of names of arguments")
+    for name in changed:
+        choose("changed", name, parts)
+    payload = checkpoint.load(path, device)
+    try:
+        stored = payload["arguments"]
+        same = [name for name in parts if name not in changed]
+        checkpoint.refuse_difference(path, {n: stored.get(n) for n in same}, {n: parts[n] for n in same})
+        if payload["unread"] and resume != "force":
+            raise ArgumentError(f"load: {_cannot_tell(payload['unread'])}, or resume='force' where it is")
+        kept = payload["state"]
+        aux = kept["aux"]
+        checkpoint.check_form("aux", aux, plain_aux(fresh(kept["y"]).aux), _OPEN)
+        return State(float(kept["t"]), kept["y"], aux | {"counter": StepCounter(*aux["counter"])})
+    except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(
+            f"load: got {str(path)!r}, in which something is missing or wrong ({one_line(error)}); it must be a file that a "
+            "Stepper saved"
+        ) from error
+
+
+def _cannot_tell(unread: Sequence[str]) -> str:
+    more = " and more" if len(unread) > 3 else ""
+    return (
+        f"cannot tell whether {', '.join(unread[:3])}{more} is the same when the state is loaded: give it a method "
+        "__odegan_fingerprint__"
+    )
