@@ -158,14 +158,6 @@ def test_a_run_that_turned_non_finite_stays_ended(tmp_path):
     assert_same(error.value.solution, first)
 
 
-def test_statistics_are_read_however_late(monkeypatch):
-    """On a device the flags are read in blocks; nothing may be lost where a run ends between two looks."""
-    whole, dead = run(callback=Stop(5)), run(**CASES["one-member-dead"], callback=Stop(5))
-    monkeypatch.setattr(Run, "_time_to_read", lambda self: False)
-    assert_same(run(callback=Stop(5)), whole)
-    assert_same(run(**CASES["one-member-dead"], callback=Stop(5)), dead)
-
-
 # What must be the same to resume, and what else could have been given.
 OTHER = {
     "solver": "heun2",
