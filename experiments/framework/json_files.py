@@ -24,7 +24,7 @@ def write_whole(path: Path, text: str) -> None:
         raise OSError(f"output: {str(path)!r} could not be written ({one_line(error)})") from error
 
 
-def dump(value: Any, indent: int | None = None) -> str:
+def dump(value: object, indent: int | None = None) -> str:
     """JSON; what is not finite becomes null, and tensors become lists.
 
     >>> dump({"values": torch.tensor([1.0, float("nan")]), "path": Path("a")})
@@ -41,7 +41,7 @@ def load(text: str) -> dict[str, Any] | None:
         return None
 
 
-def with_infinities(value: Any) -> Any:
+def with_infinities(value: object) -> Any:
     """Infinite numbers as text: a table must tell them from what is not a number, which becomes null.
 
     >>> with_infinities([1.0, float("inf")])
@@ -54,7 +54,7 @@ def with_infinities(value: Any) -> Any:
     return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """The value as JSON has it."""
     if isinstance(value, torch.Tensor):
         return _plain(value.tolist())

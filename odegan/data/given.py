@@ -101,7 +101,7 @@ def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) 
     return loader.dataset, loader.batch_size, workers or own
 
 
-def _table(data: Any, workers: int) -> Table | None:
+def _table(data: object, workers: int) -> Table | None:
     """Data held as one tensor: a tensor or array, a pair of these (samples, labels), or a ``TensorDataset``."""
     if isinstance(data, LabeledImages):
         return Table(data.levels, data.targets)
@@ -156,7 +156,7 @@ def _checked(data: Any) -> Source:
     return data
 
 
-def _check_no_stream(data: Any) -> None:
+def _check_no_stream(data: object) -> None:
     if isinstance(data, IterableDataset):
         argument_error(
             "data",
@@ -190,7 +190,7 @@ def _batch_size(source: Source, batch_size: int | None) -> int:
     return size
 
 
-def _length(source: Any) -> int | None:
+def _length(source: object) -> int | None:
     if isinstance(source, Table):
         return len(source.samples)
     return len(source) if hasattr(source, "__len__") else None

@@ -233,7 +233,7 @@ def _table(rows: Any, title: str) -> Table:
     """The column of encoded images, left undecoded, and the column of classes if there is one."""
     import datasets
 
-    def holds_images(feature: Any) -> bool:
+    def holds_images(feature: object) -> bool:
         if isinstance(feature, dict):
             return "bytes" in feature
         binary = isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary")

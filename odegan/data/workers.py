@@ -91,7 +91,7 @@ class Prefetched(Generic[Made]):
         """Return self."""
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the workers."""
         self.close()
 

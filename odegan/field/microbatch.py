@@ -105,16 +105,16 @@ class MicrobatchedField:
         if key not in self._wrapped:
             function = getattr(self.field, name)
 
-            def one(t: Time, y: torch.Tensor, batch: Batch | None, *held: Any) -> Any:
+            def one(t: Time, y: torch.Tensor, batch: Batch | None, *held: object) -> Any:
                 return function(players, t, y, batch, *held, parts=parts)
 
-            def mapped(t: Time, y: torch.Tensor, batch: Batch | None, *held: Any) -> Any:
+            def mapped(t: Time, y: torch.Tensor, batch: Batch | None, *held: object) -> Any:
                 return one(t, y, batch, *held) if y.ndim == 1 else over_members(one, t, y, batch, *held)
 
             self._wrapped[key] = self.wrap(mapped)
         return self._wrapped[key]
 
-    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: Any) -> Any:
+    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: object) -> Any:
         total = None
         count = 0
         for part in self._parts(y, batch):

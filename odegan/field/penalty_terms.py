@@ -58,7 +58,7 @@ class Term:
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = (),
+        held: object = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """The weighted term as a function of the parameters, given the quantities held constant."""
@@ -105,7 +105,7 @@ class WithConstants(Term):
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = (),
+        held: object = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """The weighted term with these constants."""
@@ -138,7 +138,7 @@ class BatchMeanTerm(Term):
         theta_g: torch.Tensor,
         batch: Batch | None,
         t: Time,
-        held: Any = (),
+        held: object = (),
         parts: int | None = None,
     ) -> torch.Tensor:
         """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), the mean of which over the parts is weight

@@ -48,7 +48,7 @@ def minimizing_movement(
     order: str = "simultaneous",
     metric: torch.Tensor | Sequence[float] | None = None,
     penalties: Sequence[Any] = (),
-    batch: Any = None,
+    batch: Batch | None = None,
     tolerance: float = 1e-10,
     progress: bool | str = False,
 ) -> Solution:
@@ -131,7 +131,7 @@ def _step(
     y: torch.Tensor,
     scale: torch.Tensor,
     order: str,
-    batch: Any,
+    batch: Batch | None,
     t: float,
     tolerance: float,
 ) -> tuple[torch.Tensor, list[Proximal]]:
@@ -174,7 +174,7 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
     return with_extras(game.disc_loss, extras["disc"]), with_extras(game.gen_loss, extras["gen"])
 
 
-def _check_potential(game: Game, y: torch.Tensor, batch: Any) -> None:
+def _check_potential(game: Game, y: torch.Tensor, batch: Batch | None) -> None:
     """Refuse a game whose field is not that of its losses, or whose states are constrained: proximal steps see only losses."""
     if game.project is not None:
         argument_error("game", game, "one without a projection: a proximal step is free to go anywhere")
@@ -209,7 +209,7 @@ def _checked_metric(metric: Any, y0: torch.Tensor) -> torch.Tensor:
     return weights
 
 
-def _checked_batch(batch: Any) -> Callable[[int], Batch | None]:
+def _checked_batch(batch: Batch | None) -> Callable[[int], Batch | None]:
     """The batch as a function of the step's number."""
     if callable(batch):
         return lambda k: as_batch(batch(k))

@@ -110,7 +110,7 @@ class Game:
         return y[..., : self.n_disc], y[..., self.n_disc :]
 
     @unaffected
-    def losses(self, y: torch.Tensor, batch: Any = None) -> Players:
+    def losses(self, y: torch.Tensor, batch: Batch | None = None) -> Players:
         """(disc_loss, gen_loss) at y (P,), two scalars. batch: ``Batch``, a pair (real, latent), or None."""
         theta_d, theta_g = self.split(y)
         batch = as_batch(batch)
@@ -228,7 +228,7 @@ class Game:
         """Whether the game has generated samples, ``fake``."""
         return self._fake is not None
 
-    def real(self, batch: Any) -> torch.Tensor:
+    def real(self, batch: Batch | None) -> torch.Tensor:
         """The real samples (B, ...) of a batch."""
         if self._real is not None:
             return self._real(batch)
@@ -236,13 +236,13 @@ class Game:
             raise ArgumentError(f"batch: got None; {self.name} reads its real samples from it")
         return batch.real
 
-    def fake(self, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+    def fake(self, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """The generated samples (B, ...) of a batch."""
         if self._fake is None:
             raise ArgumentError(f"fake: {self.name} has no generated samples")
         return self._fake(theta_g, batch)
 
-    def critic_fn(self, theta_d: torch.Tensor, batch: Any = None) -> Callable[[torch.Tensor], torch.Tensor]:
+    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
         """The critic as a function of samples (n, ...) alone, with the module buffers of the batch."""
         if self.critic is None:
             raise ArgumentError(f"critic: {self.name} has none")

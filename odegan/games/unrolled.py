@@ -53,10 +53,10 @@ class Unrolled(Game):
         )
         self.critic_couples_batch = base.critic_couples_batch
 
-    def ahead(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any = None) -> torch.Tensor:
+    def ahead(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """U_k(theta_d; theta_g) (n_disc,)."""
 
-        def descent(t: Any, d: torch.Tensor, perturb: Any = None) -> torch.Tensor:
+        def descent(t: float | torch.Tensor, d: torch.Tensor, perturb: Any = None) -> torch.Tensor:
             return -self.base.player_gradient("disc", d, theta_g, batch)
 
         h: Any = self.step_size
@@ -120,12 +120,12 @@ class Unrolled(Game):
         """The buffers of the base game after a step that ended at y; they are constant during the k steps."""
         return self.base.update_buffers(buffers, y)
 
-    def prepared(self, y: torch.Tensor, batch: Any) -> Unrolled:
+    def prepared(self, y: torch.Tensor, batch: Batch | None) -> Unrolled:
         """The unrolled game of the prepared base game."""
         base = self.base.prepared(y, batch)
         return Unrolled(base, self.steps, self.step_size, self.solver, self._one_step, self.persistent, self.through)
 
-    def check(self, y: torch.Tensor, batch: Any) -> None:
+    def check(self, y: torch.Tensor, batch: Batch | None) -> None:
         """Check the base game, and take over what that finds out about layers that couple the batch."""
         self.base.check(y, batch)
         self.critic_couples_batch = self.base.critic_couples_batch

@@ -89,7 +89,7 @@ class Exact(TorchFunctionMode):
         self.autocast = autocast
 
     def __torch_function__(
-        self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Call ``func`` or its replacement."""
         replacement = REPLACED.get(func)
@@ -111,7 +111,7 @@ class Recorder(TorchFunctionMode):
         self.batch_statistics = False
 
     def __torch_function__(
-        self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Record the call of ``func`` and make it."""
         kwargs = kwargs or {}

@@ -21,15 +21,15 @@ def _old_norm(name: str, part: Any) -> bool:
     return bool({type(hook).__name__ for hook in part._forward_pre_hooks.values()} & _OLD_NORMS)
 
 
-def _compiled(name: str, part: Any) -> bool:
+def _compiled(name: str, part: object) -> bool:
     return hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None
 
 
-def _noisy(name: str, part: Any) -> bool:
+def _noisy(name: str, part: object) -> bool:
     return isinstance(part, _DropoutNd) and part.p > 0 and part.training
 
 
-def _recurrent_noise(name: str, part: Any) -> bool:
+def _recurrent_noise(name: str, part: object) -> bool:
     return isinstance(part, nn.RNNBase) and part.dropout > 0 and part.training
 
 

@@ -43,7 +43,7 @@ def redraw(module: nn.Module, role: str, init: Initialize | None) -> None:
     _take_over(module, plain, role)
 
 
-def _reset(part: Any) -> None:
+def _reset(part: object) -> None:
     reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
     try:
         if reset is not None:

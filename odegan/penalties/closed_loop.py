@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
+from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Function
 from odegan.games.batch import Batch
 from odegan.games.game import Game
@@ -57,7 +57,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     def terms(game: Game) -> tuple[Function, None]:
         need(game, "closed_loop", "critic", "fake", *(["loss"] if kind == "loss" else []))
 
-        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
             critic = game.critic_fn(theta_d, batch)
             real, fake = (game.real(batch), game.fake(theta_g, batch)) if replay is None else _stored(batch, replay)
             return measure(game, critic(real), critic(fake))
@@ -68,7 +68,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     return Penalty("closed_loop", checked_weight(weight), terms, settings, replay=replay)
 
 
-def _stored(batch: Any, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _stored(batch: Batch | None, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
     kept = batch.replay if isinstance(batch, Batch) else None
     if kept is None or f"samples {capacity}" not in kept:
         raise ArgumentError(

@@ -10,6 +10,7 @@ import torch
 
 from odegan.field.penalty_terms import Term, WithConstants
 from odegan.field.training_field import check_constant_rates
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.autodiff import gradient_and_value
@@ -52,10 +53,10 @@ def drift_cancellation(
     rate_d, rate_g = check_constant_rates(rates)
 
     def terms(game: Game) -> tuple[Term, Term]:
-        def disc_in_gen(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        def disc_in_gen(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
             return gradient_and_value(lambda g: game.disc_loss(theta_d, g, batch), theta_g)[0]
 
-        def gen_in_disc(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any) -> torch.Tensor:
+        def gen_in_disc(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
             return gradient_and_value(lambda d: game.gen_loss(d, theta_g, batch), theta_d)[0]
 
         grad_d = partial(game.player_gradient, "disc")

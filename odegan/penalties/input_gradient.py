@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import need
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError
 
 
-def input_gradient(game: Game, theta_d: torch.Tensor, batch: Any, x: torch.Tensor) -> torch.Tensor:
+def input_gradient(game: Game, theta_d: torch.Tensor, batch: Batch | None, x: torch.Tensor) -> torch.Tensor:
     """grad_x D(x) for each sample, flattened: x (n, ...) -> (n, numel of one sample)."""
     if game.critic_couples_batch:
         _refuse_coupled(game, "input_gradient")

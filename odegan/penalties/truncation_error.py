@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from odegan import solvers
+from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Term
 from odegan.field.schedules import at_time
 from odegan.field.training_field import BOTH, check_constant_rates
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.checks import choose
@@ -56,12 +58,12 @@ def truncation_error(
     rates_of = dict(zip(BOTH, check_constant_rates(rates), strict=True))
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
-        def field(y: torch.Tensor, batch: Any) -> torch.Tensor:
+        def field(y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
             d, g = game.split(y)
             # Two separate gradients, because the shared pass of game.gradients is not meant to be differentiated again.
             return torch.cat([-rate * game.player_gradient(p, d, g, batch) for p, rate in rates_of.items()])
 
-        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
             y = torch.cat([theta_d, theta_g])
             h = at_time(step_size, t)
             stages = [field(y, batch)]

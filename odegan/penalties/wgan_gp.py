@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Function
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
@@ -31,7 +31,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "wgan_gp", "fake")
 
-        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any) -> torch.Tensor:
+        def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
             real = game.real(batch)
             fake = game.fake(theta_g, batch)
             u = _mixing(batch, real)
@@ -45,7 +45,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     return Penalty("wgan_gp", checked_weight(weight), terms, {"center": center}, noise=True)
 
 
-def _mixing(batch: Any, real: torch.Tensor) -> torch.Tensor | float:
+def _mixing(batch: Batch | None, real: torch.Tensor) -> torch.Tensor | float:
     if batch is None:
         return 0.5
     u = batch.noise

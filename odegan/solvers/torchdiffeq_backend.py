@@ -66,7 +66,9 @@ class RK4Classic(FixedGridODESolver):
 
     order = 4
 
-    def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
+    def _step_func(
+        self, func: Callable[..., torch.Tensor], t0: torch.Tensor, dt: torch.Tensor, t1: torch.Tensor, y0: torch.Tensor
+    ) -> Any:
         f0 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
         return rk4_step_func(func, t0, dt, t1, y0, f0=f0, perturb=self.perturb), f0
 
@@ -81,7 +83,14 @@ def fixed_step_class(tableau: Tableau) -> type:
     class Explicit(FixedGridODESolver):
         order = tableau.order
 
-        def _step_func(self, func: Any, t0: Any, dt: Any, t1: Any, y0: Any) -> Any:
+        def _step_func(
+            self,
+            func: Callable[..., torch.Tensor],
+            t0: torch.Tensor,
+            dt: torch.Tensor,
+            t1: torch.Tensor,
+            y0: torch.Tensor,
+        ) -> Any:
             # As in torchdiffeq: with perturb, the field is evaluated just inside the ends of the step.
             first, last = (Perturb.NEXT, Perturb.PREV) if self.perturb else (Perturb.NONE, Perturb.NONE)
             slopes = [func(t0, y0, perturb=first)]
@@ -194,6 +203,8 @@ def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbac
     return function
 
 
-def cubic_interpolation(t0: float, y0: Any, f0: Any, t1: float, y1: Any, f1: Any, t: float) -> torch.Tensor:
+def cubic_interpolation(
+    t0: float, y0: torch.Tensor, f0: torch.Tensor, t1: float, y1: torch.Tensor, f1: torch.Tensor, t: float
+) -> torch.Tensor:
     """torchdiffeq's cubic Hermite interpolation between two grid points."""
     return FixedGridODESolver._cubic_hermite_interp(None, t0, y0, f0, t1, y1, f1, t)

@@ -60,7 +60,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(opened)
 
 
-def load(path: str | os.PathLike[str], device: Any = "cpu") -> dict[str, Any]:
+def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint as data: nothing in the file is executed.
 
     Raises ``ArgumentError`` for a file that is damaged, foreign, or of another version.

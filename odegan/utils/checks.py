@@ -16,12 +16,12 @@ class ArgumentError(ValueError):
     """A wrong argument. The message is one line: the argument, what it got, what it may be."""
 
 
-def argument_error(name: str, got: Any, allowed: str) -> NoReturn:
+def argument_error(name: str, got: object, allowed: str) -> NoReturn:
     """Raise ``ArgumentError``: ``name: got <got>; it must be <allowed>``."""
     raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
 
 
-def choose(name: str, value: Any, allowed: Iterable[str]) -> Any:
+def choose(name: str, value: object, allowed: Iterable[str]) -> Any:
     """Return ``value`` if it is one of ``allowed``; else refuse it and suggest the nearest name."""
     names = list(allowed)
     if isinstance(value, str) and value in names:
@@ -61,7 +61,7 @@ def check_int(name: str, value: Any, *, low: int = 0) -> int:
     return found
 
 
-def check_vector(name: str, value: Any, allowed: str) -> torch.Tensor:
+def check_vector(name: str, value: object, allowed: str) -> torch.Tensor:
     """Return ``value`` as a floating-point tensor (n,) if it consists of n > 0 finite real numbers."""
     try:
         found = torch.as_tensor(value)
@@ -72,7 +72,7 @@ def check_vector(name: str, value: Any, allowed: str) -> torch.Tensor:
     return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 
-def check_bool(name: str, value: Any) -> bool:
+def check_bool(name: str, value: object) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):
         argument_error(name, value, "True or False")
@@ -84,7 +84,7 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, torch.Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"a {dtype} tensor of shape {tuple(value.shape)}" if value.numel() != 1 else f"{value.item()}"

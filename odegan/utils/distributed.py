@@ -34,7 +34,7 @@ class Ranks:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
-    def mean(self, tree: Any) -> Any:
+    def mean(self, tree: object) -> Any:
         """The mean over ranks of a tree of floating-point tensors of one dtype, bitwise equal on every rank."""
         leaves, form = tree_flatten(tree)
         if not leaves:
@@ -61,13 +61,13 @@ class Ranks:
         self._collective(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)
 
-    def from_first(self, value: Any) -> Any:
+    def from_first(self, value: object) -> Any:
         """Broadcast rank 0's value, which may be any picklable object."""
         box = [value]
         self._collective(lambda: dist.broadcast_object_list(box, src=0))
         return box[0]
 
-    def gather_values(self, value: Any) -> list[Any]:
+    def gather_values(self, value: object) -> list[Any]:
         """The values of all ranks, in rank order; any picklable objects."""
         found: list[Any] = [None] * self.size
         self._collective(lambda: dist.all_gather_object(found, value))

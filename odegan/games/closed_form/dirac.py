@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from odegan.games import losses
+from odegan.games.batch import Batch
 from odegan.games.closed_form.linear import flow, start
 from odegan.games.game import Game
 from odegan.utils.checks import check_number
@@ -49,15 +48,15 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
     c = check_number("c", c)
     feedback = check_number("feedback", feedback, low=0.0)
 
-    def disc_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Any) -> torch.Tensor:
+    def disc_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         value = pair.disc(phi * c, phi * theta)
         return value + feedback / 2 * (phi**2).sum() if feedback else value
 
-    def gen_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Any) -> torch.Tensor:
+    def gen_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         fake = phi * theta
         return pair.gen(phi * c if pair.gen_sees_real else fake, fake)
 
-    def solution(t: Any, y0: torch.Tensor) -> torch.Tensor:
+    def solution(t: float | torch.Tensor, y0: torch.Tensor) -> torch.Tensor:
         matrix = torch.tensor([[-feedback, -1.0], [1.0, 0.0]], dtype=torch.float64, device=y0.device)
         rest = torch.tensor([0.0, c], dtype=torch.float64, device=y0.device)
         return (rest + flow(matrix, t, y0.double() - rest)).to(y0)

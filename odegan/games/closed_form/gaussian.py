@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from odegan.games import losses
+from odegan.games.batch import Batch
 from odegan.games.closed_form.gaussian_expectation import (
     Projected,
     mean_of_pair,
@@ -91,7 +92,7 @@ def gaussian(
         z = torch.randn(count, n, generator=reseed(torch.Generator(), seed)).to(y)
         return (y[n:] + sigma * z).detach()
 
-    def solution(t: Any, y0: torch.Tensor) -> torch.Tensor:
+    def solution(t: float | torch.Tensor, y0: torch.Tensor) -> torch.Tensor:
         times = torch.as_tensor(t, dtype=torch.float64, device=y0.device)[..., None]
         theta = y0[:n].double()
         gap = y0[n:].double() - mean.to(y0.device)
@@ -130,12 +131,12 @@ def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, An
 def _sampled(pair: losses.Loss, sigma: float) -> tuple[Any, Any]:
     """(disc_loss, gen_loss) as means over a batch."""
 
-    def logits(theta: torch.Tensor, phi: torch.Tensor, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def logits(theta: torch.Tensor, phi: torch.Tensor, batch: Batch | None) -> tuple[torch.Tensor, torch.Tensor]:
         if batch is None:
             raise ArgumentError("batch: got None; expectation='sampling' needs (real (B, n), latent (B, n))")
         return batch.real @ theta, (phi + sigma * batch.latent) @ theta
 
-    def gen_loss(theta: torch.Tensor, phi: torch.Tensor, batch: Any) -> torch.Tensor:
+    def gen_loss(theta: torch.Tensor, phi: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         real, fake = logits(theta, phi, batch)
         return pair.gen(real if pair.gen_sees_real else fake, fake)
 

@@ -33,7 +33,7 @@ class Fingerprint(NamedTuple):
     unread: list[str]
 
 
-def describe(value: Any) -> Plain:
+def describe(value: object) -> Plain:
     """A plain value that depends only on the content, in every process and under every version of Python."""
     return compact(Reader()("value", value))
 

@@ -54,7 +54,7 @@ def of_array(value: np.ndarray) -> Plain:
     return f"{kind} {digest(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)}"
 
 
-def number(value: Any) -> Plain:
+def number(value: object) -> Plain:
     """A number as it is, or as text if JSON lacks it or if it compares equal to another number, as -0.0 and 0.0."""
     if isinstance(value, complex):
         return repr(value)
@@ -63,7 +63,7 @@ def number(value: Any) -> Plain:
     return "-0.0" if isinstance(value, float) and value == 0 and str(value) == "-0.0" else value
 
 
-def is_table(value: Any) -> bool:
+def is_table(value: object) -> bool:
     """Whether this is a data frame or a series, of pandas or a similar library."""
     kind = type(value)
     return hasattr(kind, "to_numpy") and (hasattr(kind, "columns") or hasattr(kind, "name"))
@@ -77,7 +77,7 @@ def of_table(value: Any) -> Plain:
     return [type(value).__name__, columns or whole, index]
 
 
-def is_array_like(value: Any) -> bool:
+def is_array_like(value: object) -> bool:
     """Whether this is an array outside memory, or of another library."""
     return all(hasattr(type(value), name) for name in ("__array__", "shape", "dtype")) and not isinstance(value, type)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from odegan.utils.fingerprint.arrays import Plain, digest
 
@@ -64,7 +64,7 @@ def differing(given: Mapping[str, Plain], stored: Mapping[str, Plain]) -> list[s
     return [name for name in names if given.get(name) != stored.get(name)]
 
 
-def shown(found: Any) -> str:
+def shown(found: object) -> str:
     """A description on one line of a message."""
     if isinstance(found, dict):
         found = _title(found)

@@ -99,7 +99,7 @@ def _globals(function: types.FunctionType, describe: Describe) -> Iterator[tuple
         yield path, describe(path, value)
 
 
-def of_builtin(value: Any, describe: Describe) -> Plain:
+def of_builtin(value: object, describe: Describe) -> Plain:
     """A function not written in Python: its name, and the object that it is bound to."""
     owner = getattr(value, "__self__", None)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", type(value).__name__)
@@ -140,12 +140,12 @@ def of_class(value: type, describe: Describe) -> Plain:
     }
 
 
-def _is_generated(member: Any) -> bool:
+def _is_generated(member: object) -> bool:
     """Whether dataclass or namedtuple generated it from fields that are described anyway."""
     return getattr(getattr(member, "__code__", None), "co_filename", "").startswith("<string>")
 
 
-def of_descriptor(value: Any, describe: Describe) -> Plain:
+def of_descriptor(value: object, describe: Describe) -> Plain:
     """A property, static method or class method, by the functions behind it."""
     names = ("fget", "fset", "fdel", "__func__", "func", "__wrapped__")
     found = {n: getattr(value, n) for n in names if callable(getattr(value, n, None))}

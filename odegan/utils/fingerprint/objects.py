@@ -55,7 +55,7 @@ def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
     return dict(pairs) if type(value) is dict else [type(value).__name__, *map(list, pairs)]
 
 
-def of_object(value: Any, describe: Describe) -> Plain:
+def of_object(value: object, describe: Describe) -> Plain:
     """Class and state, as ``copy`` would read them.
 
     Raises:
@@ -79,7 +79,7 @@ def of_object(value: Any, describe: Describe) -> Plain:
     return {n: part for n, part in parts.items() if part not in ([], {}, None)}
 
 
-def _state(kind: type, state: Any, describe: Describe) -> Plain:
+def _state(kind: type, state: object, describe: Describe) -> Plain:
     """Attributes by name, without cached properties, which follow from the others."""
     if isinstance(state, tuple) and len(state) == 2 and all(isinstance(s, dict | None) for s in state):
         state = (state[0] or {}) | (state[1] or {})
@@ -89,7 +89,7 @@ def _state(kind: type, state: Any, describe: Describe) -> Plain:
     return {str(n): describe(str(n), x) for n, x in sorted(state.items(), key=str) if n not in derived}
 
 
-def is_data_set(value: Any) -> bool:
+def is_data_set(value: object) -> bool:
     """Whether an object is, or looks like, a map-style data set."""
     kind = type(value)
     if isinstance(value, IterableDataset | nn.Module | Mapping) or not hasattr(kind, "__getitem__"):
@@ -97,7 +97,7 @@ def is_data_set(value: Any) -> bool:
     return hasattr(kind, "__len__") and (isinstance(value, Dataset) or not is_library(kind.__module__))
 
 
-def in_memory(value: Any) -> bool:
+def in_memory(value: object) -> bool:
     """Whether a data set's attributes hold one row per item and no file name, so that they determine its items."""
     if not (isinstance(value, Dataset) and isinstance(value, Sized) and hasattr(value, "__dict__")):
         return False
@@ -134,12 +134,12 @@ def of_items(value: Any, reader: Callable[[], Any]) -> Plain:
     return f"{count} items {digest(*found)}"
 
 
-def is_hub_table(value: Any) -> bool:
+def is_hub_table(value: object) -> bool:
     """Whether this is a Hugging Face data set, which has its own fingerprint."""
     return type(value).__module__.startswith("datasets.") and isinstance(getattr(value, "_fingerprint", None), str)
 
 
-def is_picture(value: Any) -> bool:
+def is_picture(value: object) -> bool:
     """Whether this is a Pillow image."""
     return type(value).__module__.startswith("PIL.") and hasattr(value, "tobytes")
 

@@ -80,7 +80,7 @@ class Reader:
         self._path: list[str] = []
         self._inside_data = False
 
-    def __call__(self, name: str, value: Any) -> Plain:
+    def __call__(self, name: str, value: object) -> Plain:
         simple, found = _simple(value)
         if simple:
             return found
@@ -101,7 +101,7 @@ class Reader:
     def _stated(self, value: Any) -> Plain:
         return [type(value).__name__, self("fingerprint", value.__odegan_fingerprint__())]
 
-    def _tried(self, value: Any) -> Plain:
+    def _tried(self, value: object) -> Plain:
         try:
             return self._described(value)
         except Exception:  # a foreign object may raise anything, and must not end the run
@@ -122,7 +122,7 @@ class Reader:
                 return describer(value, self)
         return self._data_set(value) if objects.is_data_set(value) else objects.of_object(value, self)
 
-    def _data_set(self, value: Any) -> Plain:
+    def _data_set(self, value: object) -> Plain:
         """State, and every item unless the state determines them; for a data set within another only the state."""
         if self._inside_data:
             return objects.of_object(value, self)
@@ -145,13 +145,13 @@ class Reader:
         finally:
             self._inside_data = False
 
-    def _leave(self, value: Any) -> Plain:
+    def _leave(self, value: object) -> Plain:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         self.unread.append(f"{'.'.join(self._path)} ({kind})")
         return {"unread": kind}
 
 
-def _simple(value: Any) -> tuple[bool, Plain]:
+def _simple(value: object) -> tuple[bool, Plain]:
     if value is None or type(value) in (bool, int, str):
         return True, value
     if type(value) in (float, complex):
@@ -159,5 +159,5 @@ def _simple(value: Any) -> tuple[bool, Plain]:
     return (True, "...") if value is Ellipsis else (False, None)
 
 
-def _states(value: Any) -> bool:
+def _states(value: object) -> bool:
     return not isinstance(value, type) and callable(getattr(type(value), "__odegan_fingerprint__", None))
