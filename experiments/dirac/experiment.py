@@ -31,7 +31,7 @@ COMPARED = ("euler", "alternating")  # beside the chosen solver
 
 def variants(options: Dirac) -> dict[str, Variant]:
     """The gallery: its own variants, or every loss with the penalties of the command line."""
-    if not options.charged():
+    if not options.chosen_penalties():
         return VARIANTS
     alone = {name: one for name, one in VARIANTS.items() if one.penalty is None and not one.feedback}
     return {f"{name} + {', '.join(options.penalty)}": one._replace(method=None) for name, one in alone.items()}
@@ -40,7 +40,7 @@ def variants(options: Dirac) -> dict[str, Variant]:
 def built(variant: Variant, c: float, options: Dirac) -> tuple[Game, list[Penalty]]:
     """The game and all its penalties."""
     game, made = build(variant, c, options.weight)
-    return game, [*made, *options.charged()]
+    return game, [*made, *options.chosen_penalties()]
 
 
 def path(game: Game, made: list[Penalty], solver: str, options: Dirac) -> torch.Tensor:

@@ -71,4 +71,4 @@ class Dirac(PenaltyOptions, Options):
                 argument_error(name, values, "at least one number, each once")
         for value in self.lambdas:
             check_number("lambdas", value, low=0.0)
-        vector_field(games.dirac("minimax", 1.0), self.charged())(0.0, torch.zeros(2, dtype=torch.float64))
+        vector_field(games.dirac("minimax", 1.0), self.chosen_penalties())(0.0, torch.zeros(2, dtype=torch.float64))

@@ -1,1 +1,1 @@
-"""What all experiments share: options, the runner, output folders, tables, publishing."""
+"""The framework of all experiments: options, runner, output folders, tables, publishing."""

@@ -1,4 +1,4 @@
-"""A run that ends when its field evaluations are spent."""
+"""End a run after a given number of field evaluations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT = ("times", "spent", "seconds", "cpu")
 
 
 class Clock(NamedTuple):
-    """Seconds by the clock, and of the processor."""
+    """Wall-clock seconds and processor seconds."""
 
     wall: float
     cpu: float
@@ -25,8 +25,7 @@ class Clock(NamedTuple):
 class Budget:
     """A callback that ends a run before it spends more than ``limit`` field evaluations.
 
-    It keeps what was spent until when, and the seconds that took (by the clock, and of the processor), over all
-    continuations of the run.
+    It records the evaluations over time, and the wall-clock and processor seconds, summed over all continuations of the run.
     """
 
     def __init__(self, limit: int) -> None:
@@ -38,7 +37,7 @@ class Budget:
         self._clock = Clock.now()
 
     def __call__(self, state: State, info: Info) -> bool:
-        """After a refresh interval."""
+        """Count a refresh interval; True ends the run."""
         self.times.append(state.t)
         self.spent.append(self.spent[-1] + info.nfe)
         now = Clock.now()
@@ -49,15 +48,15 @@ class Budget:
 
     @property
     def over(self) -> bool:
-        """Whether another interval like the last one would spend more than there is; a resumed run asks before it starts."""
+        """Whether another interval like the last one would exceed the budget; a resumed run checks this before it starts."""
         return len(self.spent) > 1 and 2 * self.spent[-1] - self.spent[-2] > self.limit
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The state for a checkpoint."""
         return {name: getattr(self, name) for name in KEPT}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         for name in KEPT:
             setattr(self, name, state[name])
         self._clock = Clock.now()

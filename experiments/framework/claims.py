@@ -1,8 +1,8 @@
-"""The claims of the five publications that can be tested here: what was measured, and whether it agrees.
+"""Claims of the five publications that can be tested here: the measurement, and whether it agrees.
 
-They stand in ``claims.json``. A verdict is computed: each test of a claim compares cells of the results with one another or
-with a number; ~ means equal to two parts in a hundred. Where nothing decides, the remark says why. Cells are quoted as in
-``experiments.framework.references``, in the text of a measurement between braces: ``{mog16: euler -> quality}``.
+They are listed in ``claims.json``. Verdicts are computed: each test of a claim compares cells of the results with each other
+or with a number; ~ means equal to within 2 percent. If nothing decides, the remark says why. Cells are quoted as in
+``experiments.framework.references``, in braces within the text of a measurement: ``{mog16: euler -> quality}``.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ CLAIMS = Path(__file__).with_name("claims.json")
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, what was measured (with quotes), the tests that decide, and what must be added to their verdict."""
+    """A statement, the measurement (with quotes), the tests that decide, and a remark on the verdict."""
 
     claim: str
     measured: str
-    tests: Mapping[str, str] = field(default_factory=dict)  # where -> comparison; "" where there is only one place
+    tests: Mapping[str, str] = field(default_factory=dict)  # experiment -> comparison; "" if there is only one
     remark: str = ""
 
 
 def load() -> list[Claim]:
-    """All claims, in the order of the page."""
+    """All claims, in the order in which the page shows them."""
     return [Claim(**entry) for entry in json.loads(CLAIMS.read_text())]
 
 
 def holds(results: Path, test: str) -> bool:
-    """Whether every comparison of ``A < B > C`` is right; several tests are joined by `` and ``."""
+    """Whether every comparison in ``A < B > C`` holds; several tests are joined by `` and ``."""
     return all(_chain(results, part) for part in test.split(" and "))
 
 
@@ -55,7 +55,7 @@ def _chain(results: Path, test: str) -> bool:
 
 
 def verdict(results: Path, claim: Claim) -> str:
-    """Agrees or not, at each place where it was tested, and the remark."""
+    """The verdict for each test, and the remark."""
     said = []
     for where, test in claim.tests.items():
         agrees = "agrees" if holds(results, test) else "does not agree"
@@ -64,12 +64,12 @@ def verdict(results: Path, claim: Claim) -> str:
 
 
 def measured(results: Path, claim: Claim) -> str:
-    """What was measured, with the numbers of the results."""
+    """The measurement, with numbers from the results."""
     return QUOTE.sub(lambda quote: references.text(results, quote[1]), claim.measured)
 
 
 def table(results: Path, links: str) -> str:
-    """The claims as Markdown; ``links`` is the path of the results, seen from the page."""
+    """The claims as a Markdown table; ``links`` is the path from the page to the results."""
     rows = []
     for claim in load():
         names = sorted({quote.partition(": ")[0] for quote in QUOTE.findall(claim.measured)})

@@ -1,4 +1,4 @@
-"""Command line to typed options, by tyro, with wrong options said in one line."""
+"""Parse a command line to typed options with tyro, and report wrong options in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RULES = ConstructorRegistry()
 
 @RULES.primitive_rule
 def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
-    """An option that may be left out is shown as what it takes, FLOAT rather than {None}|FLOAT."""
+    """Show an optional option by its type only, FLOAT rather than {None}|FLOAT."""
     kinds = get_args(info.type)
     if info.type_origin not in (Union, UnionType) or NoneType not in kinds:
         return None
@@ -46,9 +46,10 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Unsupported
 
 
 def parse(options_type: type[Chosen], program: str, description: str, arguments: Sequence[str]) -> Chosen:
-    """An instance of the dataclass ``options_type``; ``--help`` prints and exits.
+    """Parse the arguments to an instance of the dataclass ``options_type``; ``--help`` prints and exits.
 
-    Raises ``ArgumentError`` with the first line of tyro's explanation.
+    Raises:
+        ArgumentError: with the first line of tyro's explanation.
     """
     complaint = io.StringIO()
     try:
@@ -61,7 +62,7 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
 
 
 def named_options(arguments: Sequence[str]) -> set[str]:
-    """The fields that a command line names.
+    """The fields that a command line sets.
 
     >>> sorted(named_options(["--step-size", "0.1", "--no-progress", "--seed=3", "name"]))
     ['progress', 'seed', 'step_size']
@@ -71,9 +72,9 @@ def named_options(arguments: Sequence[str]) -> set[str]:
 
 
 def _one_line(box: str) -> str:
-    """tyro's box of explanations -> what is wrong, and the nearest option's name."""
+    """Reduce tyro's framed explanation to the error and the nearest option's name."""
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in box.splitlines()]
-    # A title in the frame's first line; where the terminal has no line characters, a title above a rule.
+    # The title is in the first line of the frame, or above a rule if the terminal has no line characters.
     lines = lines[1:-1] if lines[0].startswith("╭") else lines[2:]
     body = "\n".join(line.strip("│ ") for line in lines)
     parts = [part.strip("\n").splitlines() for part in re.split(r"^[─-]{3,}$", body, flags=re.MULTILINE)]
@@ -82,7 +83,7 @@ def _one_line(box: str) -> str:
     return wrong + (f" (did you mean {near[0]}?)" if near else "") + "; see --help"
 
 
-# Options that say where results go and how a run is watched, not what is computed: name -> whether a value follows.
+# Options that affect only output and display, not the results: name -> whether a value follows.
 _INCIDENTAL = {
     "--resume": False,
     "--overwrite": False,
@@ -94,7 +95,7 @@ _INCIDENTAL = {
 
 
 def reproducing(command: str) -> str:
-    """The command without the options that leave the numbers as they are.
+    """The command without the options that do not affect the numbers.
 
     >>> reproducing("python -m experiments.mog16 --full --output here --resume")
     'python -m experiments.mog16 --full'

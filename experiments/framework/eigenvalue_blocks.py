@@ -1,7 +1,8 @@
-"""Eigenvalues at the equilibrium of a GAN with a linear discriminator, in closed form: one 2x2 block after the other.
+"""Eigenvalues at the equilibrium of a GAN with a linear discriminator, in closed form, by 2x2 blocks.
 
-There the unpenalized field is a number of blocks [[-a, -h], [h, 0]] of a direction of D and the same one of G: a is the
-curvature of D's own loss, h the coupling. A penalized block has the roots of x^2 - T x + Delta, with T and Delta below.
+There the Jacobian of the unpenalized field consists of blocks [[-a, -h], [h, 0]], each for a direction of D and the same one of
+G: a is the curvature of D's own loss, h the coupling. The eigenvalues of a penalized block are the roots of x^2 - T x + Delta,
+with T and Delta below.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 
 class Block(NamedTuple):
-    """Curvature a, coupling h, and where the data are (``closed_loop`` alone reads c)."""
+    """Curvature a, coupling h, and the position c of the data, which only ``closed_loop`` reads."""
 
     a: float
     h: float
@@ -27,7 +28,7 @@ TraceAndDeterminant = tuple[float, float]
 
 
 def _damped(damping: float, block: Block) -> TraceAndDeterminant:
-    """D's own direction damped by a term -damping theta, and nothing else."""
+    """Trace and determinant with a damping term -damping theta for D only."""
     return -(block.a + damping), block.h**2
 
 
@@ -35,7 +36,8 @@ def _consensus(b: Block, w: float) -> TraceAndDeterminant:
     return -(b.a + 2 * w * b.h**2 + w * b.a**2), b.h**2 + w * b.a * b.h**2 + w**2 * b.h**4
 
 
-# Penalty -> (block, weight) -> (trace, determinant). The first four are JARE's table; the others follow from their gradients.
+# Penalty -> (block, weight) -> (trace, determinant). The first four are JARE's table; the others are derived from their
+# gradients.
 BLOCKS: dict[str, Callable[[Block, float], TraceAndDeterminant]] = {
     "none": lambda b, w: _damped(0.0, b),
     "reg-G2": lambda b, w: _damped(w * b.h**2, b),
@@ -50,7 +52,7 @@ BLOCKS: dict[str, Callable[[Block, float], TraceAndDeterminant]] = {
 
 
 def eigenvalues(method: str, blocks: Iterable[Block], weight: float) -> list[complex]:
-    """Both roots of every block, the larger in modulus first.
+    """Both roots of every block, the one of larger modulus first.
 
     >>> [value.real for value in eigenvalues("feedback", [Block(a=0.0, h=1.0)], 2.0)]
     [-1.0, -1.0]
@@ -70,7 +72,7 @@ def roots(trace: float, determinant: float) -> tuple[complex, complex]:
 
 
 def relative_difference(found: Iterable[complex], exact: Iterable[complex]) -> float:
-    """The largest |found - exact| / |exact| (absolute where exact is 0) in the pairing of least total distance.
+    """The largest |found - exact| / |exact| (absolute if exact is 0) in the pairing of least total distance.
 
     >>> relative_difference([1.0, 2.0], [2.0, 1.0])
     0.0
@@ -102,7 +104,7 @@ def conditioning_factor(values: Iterable[complex]) -> float:
 
 
 def as_text(values: Iterable[complex]) -> str:
-    """A pair of eigenvalues.
+    """A pair of eigenvalues as text.
 
     >>> as_text([-0.5 + 1j, -0.5 - 1j]), as_text([-2 + 0j, -1 + 0j])
     ('-0.5 ± 1i', '-2, -1')

@@ -1,4 +1,4 @@
-"""Eigenvalues against a penalty's weight: measured points on their closed forms."""
+"""Plot eigenvalues against a penalty's weight: measured points over the closed form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odegan.plots.style import panels
 
 
 class Branches(NamedTuple):
-    """Measured eigenvalues at some weights, and closed forms at more of them."""
+    """Measured eigenvalues at some weights, and closed forms at more weights."""
 
     weights: Sequence[float]
     measured: Sequence[Sequence[complex]]
@@ -28,7 +28,7 @@ COMPONENTS: Mapping[str, Callable[[complex], float]] = {
 
 
 def draw_branches(branches: Mapping[str, Branches], xlabel: str, columns: int = 4) -> Figure:
-    """One panel a penalty: circles are measured, lines the closed form."""
+    """One panel per penalty: circles are measured, lines are the closed form."""
     with plots.style():
         figure, axes = panels(len(branches), columns, share=True, size=2.5)
         for panel, (name, branch) in zip(axes, branches.items(), strict=True):

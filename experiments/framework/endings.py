@@ -9,20 +9,20 @@ from typing import Any
 from odegan import Solution
 
 FINISHED = 0
-FAILED = 1  # the disk, or another process of the run
+FAILED = 1  # an I/O error, or the loss of another process
 WRONG_OPTION = 2
 DIVERGED = 3
-INTERRUPTED = 130  # the shell's exit code of a program ended by Ctrl-C
+INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
 _COUNT = re.compile(r"(\d+)(?: of (\d+))?")
 
 
 class Interrupted(Exception):
-    """Ctrl-C ended a solution; what was reached is in its checkpoint."""
+    """Ctrl-C ended a run; its checkpoint holds what was reached."""
 
 
 class Diverged(Exception):
-    """A run turned non-finite. ``rows`` are its summary all the same, which the runner writes before it says so."""
+    """A run turned non-finite. ``rows`` is its summary, which the runner still writes."""
 
     def __init__(self, message: str, rows: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(message)
@@ -30,17 +30,17 @@ class Diverged(Exception):
 
 
 def finished(solution: Solution) -> Solution:
-    """The solution, unless Ctrl-C ended it: then the experiment ends here, and the runner says how to resume."""
+    """Return the solution, or raise ``Interrupted`` if Ctrl-C ended it; the runner then says how to resume."""
     if solution.status == "interrupted":
         raise Interrupted
     return solution
 
 
 def diverged(rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """What diverged, in one line ("" where nothing did), and whether nothing else is left.
+    """What diverged, in one line ("" if nothing did), and whether everything did.
 
-    A summary says so in the column ``diverged``: how many members of a row ended in numbers that are not finite, as "2 of 8"
-    or as a number of ``seeds`` (1 where there is no such column).
+    The column ``diverged`` of a summary holds the number of members that became non-finite, as "2 of 8" or as a number out of
+    ``seeds`` (1 if there is no such column).
 
     >>> diverged([{"solver": "adam", "diverged": "2 of 2"}])
     ('diverged: adam (2 of 2)', True)
@@ -59,7 +59,7 @@ def diverged(rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
 
 
 def _count(row: Mapping[str, Any]) -> tuple[int, int]:
-    """How many members of how many diverged."""
+    """The number of diverged members, and the number of all members."""
     found = _COUNT.fullmatch(str(row.get("diverged", 0)))
     if found is None:
         return 0, 1

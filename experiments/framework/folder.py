@@ -23,16 +23,16 @@ from odegan.utils.checks import ArgumentError, argument_error
 
 Row = dict[str, Any]
 
-_BETWEEN_REPORTS = 1.0  # seconds, at least
-_FIRST = {"files.txt", "files.part", "config.part"}  # all that there can be before config.json
+_BETWEEN_REPORTS = 1.0  # least seconds between printed reports
+_FIRST = {"files.txt", "files.part", "config.part"}  # all files that can exist before config.json
 
 
 class Folder:
     """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``facts.json``, ``summary.md``, ``summary.json``.
 
-    ``files.txt`` lists what the runner wrote, so that a fresh run removes that and nothing else; it does so when it has
-    something to write itself, so that a run that is refused at its start costs nothing. Of several processes one
-    ``writes``; to the others the folder only says where things are.
+    ``files.txt`` lists the files that the runner wrote, so that a new run removes only these. It removes them when it first
+    writes something itself, so that a run that is refused at its start destroys nothing. Of several processes only one
+    ``writes``; the others use only the paths.
     """
 
     def __init__(self, path: Path, name: str, command: str, writes: bool = True) -> None:
@@ -44,24 +44,25 @@ class Folder:
         self._metrics = path / "metrics.jsonl"
         self._listing = path / "files.txt"
         self._logged: set[tuple[Any, ...]] = set()
-        self._config: str | None = None  # what is still to be written, before anything else
+        self._config: str | None = None  # not yet written; must be the first file
         self._replaces = False
-        self._reports = False  # whether to print what is logged
+        self._reports = False  # whether to print logged rows
         self._reported = -math.inf
-        self.facts: Row = {}  # measurements that belong to no row of the summary: name -> number
+        self.facts: Row = {}  # measurements that do not belong to a row of the summary: name -> number
 
     @classmethod
     def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
-        """The folder of a run of an experiment with these options, which resumes an earlier run in it, or replaces it.
+        """The folder of an experiment with these options, which resumes or replaces an earlier run in it.
 
-        Raises ``ArgumentError`` when the folder holds something else, a run that these options cannot resume, or a run
-        that nobody asked to replace.
+        Raises:
+            ArgumentError: the folder holds something else, a run that these options cannot resume, or a run that the user did
+                not ask to replace.
         """
         path = options.folder(name)
         if path.exists() and not path.is_dir():
             argument_error("output", str(path), "a folder")
         folder = cls(path, options.name(name), command, writes)
-        folder._reports = not (options.progress and sys.stderr.isatty())  # lines would break a bar
+        folder._reports = not (options.progress and sys.stderr.isatty())  # printed lines would break a progress bar
         if not writes:
             return folder
         config = {"experiment": folder.name, "options": json.loads(dump(options.used()))}
@@ -78,7 +79,7 @@ class Folder:
         return folder
 
     def _check_replaceable(self, options: Options) -> None:
-        """Refuse to replace a run without being asked to, except a finished quick one, whose numbers mean nothing."""
+        """Refuse to replace a run unless asked to, except a finished quick run, whose numbers are of no value."""
         finished = (self.path / "summary.json").exists()
         if options.overwrite or (finished and options.quick and options.output is None):
             return
@@ -88,7 +89,7 @@ class Folder:
         )
 
     def _resume(self, stored: Row, config: Row, options: Options) -> None:
-        """Go on with the stored run, if it had the same options."""
+        """Continue the stored run if it had the same options."""
         old, new = ({"experiment": c["experiment"]} | c["options"] for c in (stored, config))
         for key in (key for key in new if key not in options.free):
             if old.get(key) != new[key]:
@@ -99,12 +100,12 @@ class Folder:
         self._read_metrics()
 
     def _begin(self) -> None:
-        """Before the first file: remove an earlier run's, unless that run is resumed, and write down the options."""
+        """Before the first file: remove an earlier run's files, unless it is resumed, and write the options."""
         config = self._config
         self._config = None
         if self._replaces:
             for name in self._files():
-                if name != "config.json":  # the last to go: without it a run killed here could not be replaced again
+                if name != "config.json":  # removed last: without it, a run killed here could not be replaced
                     (self.path / name).unlink(missing_ok=True)
             self._listing.unlink(missing_ok=True)
         if config is not None:
@@ -115,7 +116,7 @@ class Folder:
         return self._listing.read_text().splitlines() if self._listing.exists() else []
 
     def own(self, name: str) -> Path:
-        """The path of a file of ours, NAME below the folder, which a later run may remove."""
+        """The path of a file NAME below the folder, registered so that a later run may remove it."""
         path = self.path / name
         if not self.writes:
             return path
@@ -131,7 +132,7 @@ class Folder:
         write_whole(self.own(name), text)
 
     def _read_metrics(self) -> None:
-        """Take in the lines of the run that is resumed; a last line cut short by a kill is dropped."""
+        """Read the lines of the resumed run; a last line truncated by a kill is dropped."""
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
         rows = [row for row in map(load, lines) if row is not None]
         self._logged = {_identity(row) for row in rows}
@@ -139,9 +140,9 @@ class Folder:
             self._write("metrics.jsonl", "\n".join(map(dump, rows)))
 
     def log(self, row: Row) -> None:
-        """Append one line to metrics.jsonl, unless a line with the same ``run``, ``step`` and ``t`` is there already.
+        """Append one line to metrics.jsonl, unless it has a line with the same ``run``, ``step`` and ``t``.
 
-        Values may be numbers, strings, lists and tensors; what is not finite becomes null.
+        Values may be numbers, strings, lists and tensors; non-finite numbers become null.
         """
         identity = _identity(json.loads(dump(row)))
         if identity in self._logged or not self.writes:
@@ -157,7 +158,7 @@ class Folder:
             print(f"{self.name}: {shown}", file=sys.stderr, flush=True)
 
     def checkpoint(self, name: str) -> Path:
-        """Where the checkpoint of one solution belongs, for ``odeint_gan(checkpoint=...)``."""
+        """The path of the checkpoint of one solution, for ``odeint_gan(checkpoint=...)``."""
         return self.own(f"checkpoints/{name}.pt")
 
     def save(self, figure: Figure, name: str) -> Path:
@@ -165,11 +166,11 @@ class Folder:
         return plots.save(figure, self.own(f"figures/{name}.png"))
 
     def animate(self, frames: Iterable[Figure], name: str) -> Path:
-        """Write figures of one size as the frames of figures/NAME.gif."""
+        """Write figures of equal size as the frames of figures/NAME.gif."""
         return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
 
     def finish(self, rows: Sequence[Row]) -> None:
-        """Write the summary table, and facts beside it: a run with a summary is finished."""
+        """Write the summary table and the facts. A run with a summary counts as finished."""
         if self.facts:
             self._write("facts.json", dump(with_infinities(self.facts), indent=2))
         self._write("summary.md", markdown(rows))

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what JSON has no word for."""
+"""Atomic writing of files, and JSON for non-finite numbers, tensors and paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from odegan.utils.checks import one_line
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write the whole file or nothing of it: a run may be killed, or the disk be full, at any moment."""
+    """Write a file atomically, since a run may be killed, or the disk may be full, at any moment."""
     part = path.with_suffix(".part")
     try:
         part.write_text(text + "\n")
@@ -25,7 +25,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def dump(value: object, indent: int | None = None) -> str:
-    """JSON; what is not finite becomes null, and tensors become lists.
+    """The value as JSON; non-finite numbers become null, and tensors become lists.
 
     >>> dump({"values": torch.tensor([1.0, float("nan")]), "path": Path("a")})
     '{"values": [1.0, null], "path": "a"}'
@@ -34,7 +34,7 @@ def dump(value: object, indent: int | None = None) -> str:
 
 
 def load(text: str) -> dict[str, Any] | None:
-    """The object in a line of JSON; None where the line was cut short."""
+    """The object in a line of JSON; None if the line was truncated."""
     try:
         return json.loads(text)
     except ValueError:
@@ -42,7 +42,7 @@ def load(text: str) -> dict[str, Any] | None:
 
 
 def with_infinities(value: object) -> Any:
-    """Infinite numbers as text: a table must tell them from what is not a number, which becomes null.
+    """Infinite numbers as text, so that a table can distinguish them from nan, which becomes null.
 
     >>> with_infinities([1.0, float("inf")])
     [1.0, 'inf']
@@ -55,7 +55,7 @@ def with_infinities(value: object) -> Any:
 
 
 def _plain(value: object) -> Any:
-    """The value as JSON has it."""
+    """The value in types that JSON has."""
     if isinstance(value, torch.Tensor):
         return _plain(value.tolist())
     if isinstance(value, Mapping):

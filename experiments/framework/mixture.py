@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane: the data, the scores, and one ensemble trained for a number of field evaluations."""
+"""Mixtures of Gaussians in the plane: data, scores, and the training of an ensemble for a number of field evaluations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from odegan.metrics import MixtureScores, mixture_scores
 
 @dataclass(frozen=True)
 class Mixture:
-    """Equal Gaussians N(mode, sigma^2 I) around modes (K, 2)."""
+    """Equally weighted Gaussians N(mode, sigma^2 I) around modes (K, 2)."""
 
     modes: torch.Tensor
     sigma: float
@@ -32,7 +32,7 @@ class Mixture:
         return self._around(repeat(self.modes, "modes xy -> (copies modes) xy", copies=n // len(self.modes)), generator)
 
     def draw_independent(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n independent samples (n, 2), each with a mode of its own."""
+        """n independent samples (n, 2), each with its own random mode."""
         return self._around(self.modes[torch.randint(len(self.modes), (n,), generator=generator)], generator)
 
     def _around(self, centers: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -40,7 +40,7 @@ class Mixture:
 
 
 def ring(radius: float, sigma: float, modes: int = 8) -> Mixture:
-    """Modes evenly on a circle, the first one on the positive first axis.
+    """Modes evenly spaced on a circle, the first one on the positive first axis.
 
     >>> ring(2.0, 0.06).modes[2].round(decimals=3).tolist()
     [-0.0, 2.0]
@@ -58,10 +58,10 @@ draw = MOG16.draw
 
 @dataclass(frozen=True)
 class EnsembleRun:
-    """An ensemble of E members at R reported moments.
+    """An ensemble of E members at R reported times.
 
-    evaluations (R,): field evaluations until then; states (R, E, P), NaN where a member had diverged; scores: tensors
-    (R, E); seconds, cpu: of the training alone, by the clock and of the processor.
+    evaluations (R,): field evaluations so far; states (R, E, P), NaN for diverged members; scores: tensors (R, E); seconds,
+    cpu: wall-clock and processor seconds of the training alone.
     """
 
     solution: Solution
@@ -73,18 +73,18 @@ class EnsembleRun:
 
     @property
     def diverged(self) -> torch.Tensor:
-        """Which members ended in numbers that are not finite, (E,)."""
+        """Whether each member became non-finite, (E,)."""
         return ~self.states[-1].isfinite().all(-1)
 
     def lines(self) -> Iterator[Row]:
-        """The scores at every reported moment, for the log."""
+        """The scores at every reported time, for the log."""
         for step, (evaluations, *scores) in enumerate(zip(self.evaluations, *self.scores, strict=True)):
             named = dict(zip(self.scores._fields, scores, strict=True))
             yield {"step": step, "evaluations": int(evaluations), **named}
 
 
 def starting_points(game: Game, seed: int, members: int) -> torch.Tensor:
-    """y0 (E, P): an initialization for each of the seeds seed, seed + 1, and so on."""
+    """y0 (E, P): initializations for the seeds seed, seed + 1, and so on."""
     return torch.stack([game.init(seed=seed + member) for member in range(members)])
 
 
@@ -104,23 +104,23 @@ def train(
     compile: bool = False,
     progress: str | bool = False,
 ) -> EnsembleRun:
-    """Integrate an ensemble y0 (E, P) for a number of field evaluations, and score it at equal distances.
+    """Integrate an ensemble y0 (E, P) for a number of field evaluations, and score it at equal intervals.
 
     Args:
-        game: of the pair of networks.
-        y0: starting points.
-        keywords: the solver's, for ``odeint_gan``.
-        evaluations: the budget. Fixed steps: as many as it pays for. Adaptive solvers run until it is spent, or to the
-            time they reach with one accepted step per refresh interval, whichever is first.
-        reports: moments scored, besides the start.
-        samples: drawn from each member for a score.
+        game: of the two networks.
+        y0: initial states.
+        keywords: the solver's arguments of ``odeint_gan``.
+        evaluations: the budget. Fixed-step solvers make as many steps as it allows. Adaptive solvers run until it is spent, or
+            to the time that one accepted step per refresh interval would reach, whichever comes first.
+        reports: number of times scored, besides the start.
+        samples: samples per member for each score.
         checkpoint: file to resume from.
-        batch_size: samples a minibatch.
-        seed: of the first member; the others follow.
+        batch_size: samples per minibatch.
+        seed: of the first member; the others have the following seeds.
         target: the data.
-        independent: every sample of a minibatch has a mode of its own, rather than every mode its share of them.
-        compile: compile a step.
-        progress: show a bar, with this name.
+        independent: draw the mode of each sample independently, instead of giving every mode the same number of samples.
+        compile: compile the step.
+        progress: show a progress bar with this label.
     """
     unit = keywords["step_size"] or _interval(keywords)
     steps = max(1, evaluations // evaluations_per_step(keywords))
@@ -155,7 +155,7 @@ def scored(
 def score(
     game: Game, y: torch.Tensor, samples: int, target: Mixture = MOG16, radius: float = 5.0, share: float = 0.01
 ) -> MixtureScores:
-    """Scores (E,) of members y (E, P), each from its own samples; a member that is not finite has covered nothing."""
+    """Scores (E,) of members y (E, P), each from its own samples; a non-finite member covers no mode."""
     drawn = torch.stack([game.sample(member, samples, seed=e) for e, member in enumerate(y)])
     return mixture_scores(drawn, target.modes.to(drawn.device), target.sigma, radius, share)
 
@@ -171,7 +171,7 @@ def _interval(keywords: dict[str, Any]) -> float:
 
 
 def _reported(solution: Solution, budget: Budget) -> tuple[torch.Tensor, NDArray[np.float64]]:
-    """The reported states and the last one, which a budget or a divergence may have put between two reports."""
+    """The reported states and the last one, which may lie between two reports after a divergence or an exhausted budget."""
     states = solution.ys
     times = solution.ts
     if solution.t > float(times[-1]) and solution.status != "interrupted":

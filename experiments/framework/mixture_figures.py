@@ -1,4 +1,4 @@
-"""What figures of ensembles on mixtures of Gaussians share."""
+"""Common parts of figures of ensembles on mixtures of Gaussians."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from odegan import Game, plots
 
-GRID = 100  # points of the discriminator along a side
+GRID = 100  # grid points of the discriminator per side
 SHOWN = 5120  # samples
 
 

@@ -29,11 +29,11 @@ class Options:
     docs: Path | None = None
     """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json."""
 
-    # Options that may differ between a run and its continuation.
+    # Options that may differ when a run is resumed.
     free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "overwrite", "progress", "docs"})
 
     def name(self, experiment: str) -> str:
-        """What the default folder and the pages in the documentation are called."""
+        """The name of the default folder and of the pages in the documentation."""
         return experiment
 
     def folder(self, experiment: str) -> Path:
@@ -45,11 +45,11 @@ class Options:
         return self.output or Path("runs") / (self.name(experiment) + "-quick" * self.quick)
 
     def used(self) -> dict[str, Any]:
-        """Every option by name, as the run uses it; an experiment whose defaults depend on others fills them in here."""
+        """Every option by name, with the values that the run uses; defaults that depend on other options are resolved here."""
         return asdict(self)
 
     def check(self) -> None:
-        """Refuse values that no run can have, with ``ArgumentError``, before anything is written."""
+        """Raise ``ArgumentError`` for invalid values, before anything is written."""
 
     def quick_form(self) -> Options:
         """A copy with settings small enough for a test; every experiment has its own."""

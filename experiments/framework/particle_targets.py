@@ -1,4 +1,4 @@
-"""Laws in the plane for the particle flow: mixtures on a circle, and handwritten digits in two principal components."""
+"""Planar distributions for the particle flow: mixtures on a circle, and handwritten digits in two principal components."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from einops import rearrange
 from odegan import flows
 from odegan.data import load_digits
 
-SPREAD = 0.1  # standard deviation of a mode, and of the cloud that starts inside one
+SPREAD = 0.1  # standard deviation of a mode, and of the initial cloud
 EXTENT = 2.5  # pictures and the landmarks' grid cover [-EXTENT, EXTENT]^2
 RADII = {2: 1.0, 8: 1.5}
 SOFTENING = 0.05  # of the energy distance: half a mode's standard deviation
 
 
 class Target(NamedTuple):
-    """Data (M, 2) float64 with the modes (K, 2), or None where they are not known; clouds start around ``origin`` (2,)."""
+    """Data (M, 2) float64 with modes (K, 2), None if unknown; clouds start around ``origin`` (2,)."""
 
     name: str
     data: torch.Tensor
@@ -27,12 +27,13 @@ class Target(NamedTuple):
     origin: torch.Tensor
 
     def start(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """A normal cloud (n, 2) of a mode's width around the origin: inside one mode."""
+        """A normal cloud (n, 2) around the origin, as wide as a mode and therefore within one."""
         return self.origin + SPREAD * torch.randn(n, 2, generator=generator, dtype=torch.float64)
 
 
 def circle(modes: int, count: int, seed: int) -> Target:
-    """Equal normal modes on a circle, as many points in each: two at distance 2, eight at 1.15 from their neighbors.
+    """Equal normal modes on a circle with equally many points: two at distance 2, or eight at distance 1.15 from their
+    neighbors.
 
     >>> circle(2, 10, 0).modes.round().abs().tolist()
     [[1.0, 0.0], [1.0, 0.0]]
@@ -46,7 +47,7 @@ def circle(modes: int, count: int, seed: int) -> Target:
 
 
 def digits() -> Target:
-    """All 1,797 digits in their first two principal components, over the first one's standard deviation.
+    """All 1,797 digits in their first two principal components, divided by the standard deviation of the first.
 
     Clouds start around the mean of the zeros.
     """
@@ -64,7 +65,7 @@ def gaussian(bandwidth: float, count: int) -> Callable[[Target, int], flows.Feat
 
 
 def energy(target: Target, seed: int) -> flows.Features:
-    """Features of the energy distance; landmarks are at most 128 of the data and a grid of 8 x 8 over the picture."""
+    """Features of the energy distance, with at most 128 data points and an 8 x 8 grid over the picture as landmarks."""
     chosen = torch.randperm(len(target.data), generator=torch.Generator().manual_seed(seed))[:128]
     line = torch.linspace(-EXTENT, EXTENT, 8, dtype=torch.float64)
     return flows.energy_features(torch.cat([target.data[chosen], torch.cartesian_prod(line, line)]), SOFTENING)

@@ -15,23 +15,23 @@ NONE = "none"
 
 @dataclass
 class PenaltyOptions:
-    """The penalties, which every experiment takes."""
+    """The option ``penalty``, which every experiment has."""
 
     penalty: UseAppendAction[tuple[str, ...]] = ()
     """NAME:WEIGHT[,KEY=VALUE...], as jare:10 or closed_loop:0.01,kind=abs; may be repeated. none: no penalty. Left out: the
     experiment's own."""
 
-    # What ``penalty`` is when it is left out.
+    # The default of ``penalty``.
     own_penalty: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        """Put in the experiment's own penalty."""
+        """Fill in the experiment's default penalty."""
         self.penalty = tuple(self.penalty) or self.own_penalty
 
-    def charged(self) -> list[Penalty]:
+    def chosen_penalties(self) -> list[Penalty]:
         """The penalties.
 
-        >>> PenaltyOptions(penalty=("jare:10", "r1:1")).charged()
+        >>> PenaltyOptions(penalty=("jare:10", "r1:1")).chosen_penalties()
         [jare(10.0, chunks=None, unbiased=False), r1(1.0)]
         """
         return [penalties.parse(text) for text in self.penalty if text != NONE]

@@ -28,7 +28,7 @@ def path(
     penalties: Sequence[Penalty] = (),
     players: Players = "joint",
 ) -> torch.Tensor:
-    """States (T, 2) from (1, 0) at the times t (T,), on their device; inf from where they are not finite."""
+    """States (T, 2) at the times t (T,), starting from (1, 0), on the device of t; inf once the run is non-finite."""
     h = None if solvers.get(solver).adaptive else step_size
     start = torch.tensor([1.0, 0.0], dtype=torch.float64, device=t.device)
     solution = odeint_gan(
@@ -39,6 +39,6 @@ def path(
 
 
 def arrows(game: Game, penalties: Sequence[Penalty]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The field as a function of many points (n, 2) at once."""
+    """The field as a function of points (n, 2)."""
     field = vector_field(game, penalties)
     return torch.vmap(lambda y: field(0.0, y.double()))

@@ -22,7 +22,7 @@ class Mean(NamedTuple):
 
 
 class PowerLaw(NamedTuple):
-    """log y = slope log x + constant by least squares, and the slope's standard error from those of y."""
+    """log y = slope log x + constant by least squares, with the slope's standard error from those of y."""
 
     slope: float
     error: float
@@ -50,7 +50,7 @@ def fit_power_law(x: Sequence[float], y: Sequence[float] | Sequence[Mean]) -> Po
 
 
 def mean_ratio(above: Sequence[Mean], below: Sequence[Mean]) -> Mean:
-    """The geometric mean of the ratios, with the standard error of independent numbers.
+    """The geometric mean of the ratios, with its standard error if all numbers are independent.
 
     >>> mean_ratio([Mean(1.0, 0.0), Mean(4.0, 0.0)], [Mean(2.0, 0.0), Mean(2.0, 0.0)])
     Mean(value=1.0, error=0.0)

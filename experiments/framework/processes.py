@@ -1,4 +1,4 @@
-"""Several processes of one program, as torchrun starts them."""
+"""Several processes of one program, started by torchrun."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-PATIENCE = timedelta(hours=2)  # while the first process scores and saves, the others wait for it
+PATIENCE = timedelta(hours=2)  # the others wait while the first process scores and saves
 
 
 @contextlib.contextmanager
 def group() -> Iterator[int]:
-    """Join torch.distributed's group where torchrun has started this process; gives its rank, 0 without torchrun.
+    """Join torch.distributed's default group if torchrun started this process; yield the rank, 0 without torchrun.
 
-    Tensors on the CPU go through gloo, those on GPUs through NCCL; "cuda" then means the GPU of this process.
+    CPU tensors use gloo and GPU tensors NCCL; "cuda" then means the GPU of this process.
     """
     if "RANK" not in os.environ:
         yield 0

@@ -1,4 +1,4 @@
-"""Command lines of programs that are no experiments: options in a dataclass, wrong ones said in one line."""
+"""Command lines of programs that are not experiments: options in a dataclass, errors in one line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def main(
     description: str | None,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse the options, check them where the dataclass has a method ``check``, and run; the exit code, 2 for a wrong option.
+    """Parse the options, check them if the dataclass has a method ``check``, run, and return the exit code, 2 for a wrong
+    option.
 
     Args:
         options_type: a dataclass.
         run: options -> the exit code.
-        program: what the command line begins with.
+        program: the beginning of the command line, for ``--help``.
         description: for ``--help``.
         argv: arguments without the program's name; None: those of this process.
     """

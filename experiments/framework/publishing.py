@@ -1,4 +1,4 @@
-"""A finished run's figures and tables, in the documentation."""
+"""Publish a finished run's figures and tables in the documentation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from experiments.framework.results import Results, Table
 
-MADE_WITH = ("seed", "seeds", "device")  # options that belong to the results
+MADE_WITH = ("seed", "seeds", "device")  # options stored with the results
 
 
 def publish(folder: Path, docs: Path) -> None:
     """Write results/NAME.json and results/NAME.md, with the command that made them, and copy the figures to figures/NAME_*.
 
-    Everything is read from the run's folder, so a run can be published again without computing anything. Where there are
-    pages, only the figures go that one of them shows.
+    Everything is read from the run's folder, so that a run can be published again without computation. If ``docs`` has pages,
+    only figures that some page shows are copied.
     """
     from experiments.framework.command_line import reproducing  # needs tyro, which writing a page does not
 
@@ -35,7 +35,7 @@ def publish(folder: Path, docs: Path) -> None:
 
 
 def tables(folder: Path) -> list[Table]:
-    """The summary of a run, and a second table of its facts where there are any."""
+    """The summary of a run, and a second table with its facts if there are any."""
     found = [Table(json.loads((folder / "summary.json").read_text()))]
     facts = folder / "facts.json"
     if facts.exists():
@@ -45,12 +45,12 @@ def tables(folder: Path) -> list[Table]:
 
 
 def write(docs: Path, results: Results, title: str, parts: Sequence[str | Table]) -> None:
-    """results/NAME.json, and results/NAME.md."""
+    """Write results/NAME.json and results/NAME.md."""
     results.save(docs / "results" / f"{results.name}.json")
     (docs / "results" / f"{results.name}.md").write_text(page(results, title, parts))
 
 
 def page(results: Results, title: str, parts: Sequence[str | Table]) -> str:
-    """A page of results: its title, the command, and then the parts, prose and tables."""
+    """A page of results: the title, the command, and then the parts, which are prose and tables."""
     shown = [part.markdown() if isinstance(part, Table) else part.strip() for part in parts]
     return "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *shown]) + "\n"

@@ -1,10 +1,10 @@
-"""Measured numbers in the pages stand beside a comment that names their cell; this tool checks and rewrites them.
+"""Check and rewrite measured numbers in the pages, each of which is followed by a comment that names its cell.
 
-    python -m experiments.framework.quotes --check     # exit code 1, and a line for each page that is out of date
+    python -m experiments.framework.quotes --check     # exit code 1 and a line for each outdated page
     python -m experiments.framework.quotes --write
 
-A number in a page is followed by its quote (see ``experiments.framework.references``), and a new one is written with ? in
-its place; whole tables, and the table of claims, stand between two comments::
+A number in a page is followed by its quote (see ``experiments.framework.references``); for a new number write ?. Whole tables
+and the table of claims are enclosed by two comments::
 
     15.0 ± 1.0<!-- mog16: alternating -> modes covered as .1f -->
 
@@ -12,7 +12,7 @@ its place; whole tables, and the table of claims, stand between two comments::
     ...
     <!-- end -->
 
-What stands in backticks is left as it is.
+Text in backticks is not changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VALUE = rf"{NUMBER}(?: ± {NUMBER}i?)?(?: %)?"
 
 @dataclass
 class Quotes:
-    """What to do with the pages."""
+    """Whether to check or to rewrite the pages."""
 
     check: bool = True
     """Say which pages are out of date; exit code 1 where one is."""
@@ -46,18 +46,21 @@ class Quotes:
 
 
 def pages(root: Path) -> list[Path]:
-    """The pages that quote: all but the results themselves."""
+    """All pages that may contain quotes, which excludes the results themselves."""
     found = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     return [page for page in found if page.exists() and page.parent != root / "docs" / "results"]
 
 
 def rewritten(text: str, results: Path, links: str = "results") -> str:
-    """A page with the numbers and tables that the results have now; raises ``Missing`` with the quote at fault.
+    """The page with current numbers and tables.
 
     Args:
         text: of the page.
         results: folder of the results.
-        links: path of that folder, seen from the page.
+        links: path from the page to that folder.
+
+    Raises:
+        Missing: a quote has no cell; the message contains the quote.
     """
     parts: list[str] = []
     end = 0
@@ -69,14 +72,14 @@ def rewritten(text: str, results: Path, links: str = "results") -> str:
 
 
 def _block(quote: str, results: Path, links: str) -> str:
-    """What stands between two comments."""
+    """The text between the two comments of a block."""
     if quote == "claims":
         return claims.table(results, links)
     return _looked_up(references.table, results, quote.removeprefix("table "))
 
 
 def _numbers(text: str, results: Path) -> str:
-    """Prose with its numbers as the results have them."""
+    """Prose with current numbers."""
     done = ""
     end = 0
     for found in QUOTE.finditer(text):
@@ -92,12 +95,12 @@ def _numbers(text: str, results: Path) -> str:
 
 
 def _shape(shown: str) -> str:
-    """A pattern of values that differ from this one in their numbers only."""
+    """A pattern that matches values of the same form as this one, with other numbers."""
     return NUMBER.join(re.escape(part) for part in re.split(NUMBER, shown))
 
 
 def _looked_up(look_up: Callable[[Path, str], str], results: Path, quote: str) -> str:
-    """What a quote stands for; what is missing is said with the quote."""
+    """The value of a quote; an error names the quote."""
     try:
         return look_up(results, quote)
     except Missing as error:
@@ -105,7 +108,7 @@ def _looked_up(look_up: Callable[[Path, str], str], results: Path, quote: str) -
 
 
 def run(options: Quotes) -> int:
-    """Check or rewrite all pages; 1 where one is out of date, or quotes what is not there."""
+    """Check or rewrite all pages; return 1 if one is outdated or has a quote without a cell."""
     wrong = 0
     docs = options.root / "docs"
     for page in pages(options.root):
@@ -131,7 +134,7 @@ def run(options: Quotes) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; 0: up to date, 1: not, 2: a wrong option."""
+    """The command line; exit code 0: up to date, 1: outdated, 2: a wrong option."""
     return programs.main(Quotes, run, "python -m experiments.framework.quotes", __doc__, argv)
 
 

@@ -1,8 +1,9 @@
-"""What a quote of a measured number stands for.
+"""Resolve quotes of measured numbers.
 
-A quote is ``RESULTS: ROW -> COLUMN``, optionally ``as FORM``. RESULTS is a file of docs/results; ROW the first cells of one
-row, separated by semicolons, or ``min``, ``max`` or ``sum`` of the column over the rows that begin with the cells that
-follow it. FORM is ``mean`` (without the deviation), ``percent``, a format such as ``.2f``, or several of these.
+A quote is ``RESULTS: ROW -> COLUMN``, optionally ``as FORM``. RESULTS is the name of a file in docs/results. ROW is
+the first cells of a row, separated by semicolons; or ``min``, ``max`` or ``sum``, followed by cells, for that of the column
+over all rows that begin with these cells. FORM is ``mean`` (without the deviation), ``percent``, a format such as ``.2f``, or
+several of these.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WORDS = ("mean", "percent")
 
 
 class Missing(ValueError):
-    """A quote of something that is not there."""
+    """A quote whose cell does not exist."""
 
 
 def tables(folder: Path, name: str) -> list[Table]:
@@ -33,7 +34,7 @@ def tables(folder: Path, name: str) -> list[Table]:
 
 
 def measured(folder: Path, place: str) -> Cell:
-    """The cell ``RESULTS: ROW -> COLUMN``; raises ``Missing``."""
+    """The cell ``RESULTS: ROW -> COLUMN``; raises ``Missing`` if it does not exist."""
     name, colon, rest = place.partition(": ")
     row, arrow, column = rest.rpartition(" -> ")
     if not colon or not arrow:
@@ -55,12 +56,12 @@ def measured(folder: Path, place: str) -> Cell:
 
 
 def rows_of(table: Table, first: list[str]) -> list[results.Row]:
-    """The rows whose first cells read so."""
+    """The rows that begin with these cells."""
     return [row for row in table.rows if [cell(one) for one in list(row.values())[: len(first)]] == first]
 
 
 def number(of: Cell) -> float | None:
-    """A cell's number: the mean where there is a deviation, and the count of "2 of 8"."""
+    """The number in a cell: the mean if there is a deviation, and 2 for "2 of 8"."""
     if results.is_spread(of):
         return of["mean"]
     if isinstance(of, str):
@@ -70,7 +71,7 @@ def number(of: Cell) -> float | None:
 
 
 def value(folder: Path, quote: str) -> float:
-    """The number of a quote, or a number that stands for itself."""
+    """The value of a quote, or of a literal number."""
     if NUMBER.fullmatch(quote):
         return float(quote)
     found = measured(folder, quote)
@@ -81,13 +82,13 @@ def value(folder: Path, quote: str) -> float:
 
 
 def text(folder: Path, quote: str) -> str:
-    """A quote as a page shows it."""
+    """The text that a page shows for a quote."""
     place, _, form = quote.partition(" as ")
     return shaped(measured(folder, place), form)
 
 
 def shaped(of: Cell, form: str) -> str:
-    """A cell in a form.
+    """A cell formatted by FORM.
 
     >>> shaped({"mean": 0.251, "deviation": 0.069}, "mean .2f"), shaped(0.8347, "percent .0f"), shaped(22020.0, ",.0f")
     ('0.25', '83 %', '22,020')
@@ -113,7 +114,7 @@ def shaped(of: Cell, form: str) -> str:
 
 
 def table(folder: Path, quote: str) -> str:
-    """``RESULTS``: its first table; ``RESULTS: ROW -> COLUMN as FORM; COLUMN``: the rows that begin with ROW, some columns."""
+    """``RESULTS``: its first table; ``RESULTS: ROW -> COLUMN as FORM; COLUMN``: some columns of the rows that match."""
     name, _, chosen = quote.partition(": ")
     row, _, named = chosen.rpartition(" -> ")
     found = tables(folder, name)[0]

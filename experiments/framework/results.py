@@ -1,8 +1,8 @@
-"""Results of an experiment as the documentation keeps them: ``docs/results/NAME.json``, with every number as a number.
+"""Results of an experiment in the documentation: ``docs/results/NAME.json``, with numbers stored as numbers.
 
     {"name": ..., "command": ..., "seed": ..., "device": ..., "tables": [{"title", "columns", "units", "rows"}]}
 
-A row maps column to cell: a number, a text, null where there is no number, or {"mean": m, "deviation": s} over the seeds.
+A row maps columns to cells: a number, a text, null if there is no number, or {"mean": m, "deviation": s} over the seeds.
 Infinity is the text "inf".
 """
 
@@ -36,16 +36,16 @@ UNITS: Mapping[str, str] = {
     "steps a second": "1/s",
     "MB": "MB",
 }
-SUFFIXES = ("s", "MB", "MiB", "steps")  # of a column such as "all ended within, s"
+SUFFIXES = ("s", "MB", "MiB", "steps")  # units of columns such as "all ended within, s"
 
 
 def is_spread(cell: object) -> TypeGuard[Spread]:
-    """Whether a cell is a mean with its deviation."""
+    """Whether a cell is a mean with a deviation."""
     return isinstance(cell, Mapping) and cell.keys() == {"mean", "deviation"}
 
 
 def unit(column: str) -> str | None:
-    """The unit of a column that has one.
+    """The unit of a column, None if it has none.
 
     >>> unit("seconds"), unit("peak memory, MiB"), unit("quality")
     ('s', 'MiB', None)
@@ -63,17 +63,17 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """Names, from left to right."""
+        """Column names from left to right."""
         return list(self.rows[0])
 
     def markdown(self) -> str:
-        """As a page shows it, below its title."""
+        """The table in Markdown, below its title."""
         return f"## {self.title}\n\n{markdown(self.rows)}" if self.title else markdown(self.rows)
 
 
 @dataclass(frozen=True)
 class Results:
-    """Tables, and what made them."""
+    """Tables, with the command and settings that made them."""
 
     name: str
     command: str
@@ -104,7 +104,7 @@ def load(path: Path) -> Results:
 
 
 def _stored(cell: object) -> object:
-    """A pair of mean and standard deviation by name; where there is no mean, null."""
+    """The cell as stored: a pair (mean, deviation) becomes a dict, or null without a mean."""
     if not isinstance(cell, list | tuple):
         return cell
     mean, deviation = cell

@@ -1,4 +1,4 @@
-"""What all experiments share: options from the command line, an output folder, a summary table, exit codes.
+"""The runner of all experiments: options from the command line, an output folder, a summary table, exit codes.
 
 An experiment is a dataclass of options and a function from them and a folder to the rows of its summary table::
 
@@ -57,14 +57,14 @@ def main(
     argv: Sequence[str] | None = None,
     writes: bool = True,
 ) -> int:
-    """Run an experiment from the command line; returns the exit code.
+    """Run an experiment from the command line and return the exit code.
 
-    0: done; 1: the disk, or another process of the run, failed; 2: a wrong option; 3: the run diverged; 130: interrupted.
-    Each but the first is said in one line on stderr, with how to resume where there is a checkpoint.
+    0: done; 1: an I/O error, or another process failed; 2: a wrong option; 3: the run diverged; 130: interrupted. All but the
+    first print one line on stderr, which says how to resume if there is a checkpoint.
 
     Args:
-        options_type: the experiment's options, or a union of several, tyro's subcommands.
-        run: (options, folder) -> the summary table, one dict a row, all with the same keys.
+        options_type: the experiment's options, or a union of several for tyro's subcommands.
+        run: (options, folder) -> the summary table, one dict per row, all with the same keys.
         argv: arguments without the program's name; None: those of this process.
         writes: False for all but one of several processes that run the same experiment.
     """
@@ -95,7 +95,7 @@ def main(
 
 
 def chosen(options_type: type[Chosen], program: str, description: str, arguments: Sequence[str]) -> Chosen:
-    """The options of a command line, checked. With --quick those of the quick form, except values given by hand."""
+    """The checked options of a command line; with --quick those of the quick form, except for explicit values."""
     options = parse(options_type, program, description, arguments)
     if options.quick:
         names = (named_options(arguments) & {field.name for field in fields(options)}) - {"full"}
@@ -107,7 +107,7 @@ def chosen(options_type: type[Chosen], program: str, description: str, arguments
 
 
 def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Folder) -> tuple[list[Row], str]:
-    """The rows, and how the run diverged; an empty text where the rows say so themselves."""
+    """The rows, and the message of a diverged run, which is empty if the rows say so themselves."""
     try:
         return run(options, folder), ""
     except Diverged as error:
@@ -115,7 +115,7 @@ def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Fo
 
 
 def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: str) -> int:
-    """Write and show the summary; the exit code."""
+    """Write and print the summary; return the exit code."""
     folder.finish(rows)
     if options.docs is not None:
         publish(folder.path, options.docs)
@@ -129,7 +129,7 @@ def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: 
 
 
 def _check_device(name: str) -> None:
-    """Refuse a device that cannot compute here."""
+    """Refuse a device that is not available."""
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError):

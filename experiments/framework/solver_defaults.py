@@ -1,6 +1,6 @@
-"""What an experiment takes for a solver where the command line says nothing: the step, the penalty, the solver's own options.
+"""An experiment's defaults for each solver: the step, the penalty, the solver's own options.
 
-A step that suits a Runge-Kutta method is no learning rate: Adam with steps of 0.4 turns non-finite within ten of them.
+A step size that suits a Runge-Kutta method is no learning rate: Adam with steps of 0.4 turns non-finite within ten steps.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Solvers that need a default of their own; all others are taken as Runge-Kutta methods.
+# Solvers with their own defaults; all others have those of Runge-Kutta methods.
 FAMILIES = ("euler", "adam", "rmsprop")
 RUNGE_KUTTA = "runge_kutta"
 
 
 @dataclass(frozen=True)
 class SolverDefaults:
-    """Step size or learning rate, penalties NAME:WEIGHT, where they act, and the solver's options NAME=VALUE."""
+    """Step size or learning rate, penalties NAME:WEIGHT, their placement, and the solver's options NAME=VALUE."""
 
     step_size: float
     penalty: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ def by_family(
     adam: float,
     rmsprop: float,
 ) -> ByFamily:
-    """The defaults of an experiment: the penalty belongs to the steps of the field, and the optimizers go without.
+    """The defaults of an experiment; Adam and RMSProp have no penalty.
 
     >>> by_family(0.4, ("r1:1",), euler=0.2, adam=2e-4, rmsprop=1e-4)["adam"].option
     ('betas=0.5,0.999',)
@@ -49,7 +49,7 @@ def by_family(
 
 
 def family(solver: str) -> str:
-    """Which entry of the defaults belongs to a solver.
+    """The entry of the defaults that applies to a solver.
 
     >>> family("adam"), family("heun2"), family("dopri5")
     ('adam', 'runge_kutta', 'runge_kutta')

@@ -1,4 +1,4 @@
-"""The options of ``odeint_gan`` that experiments have on their command lines."""
+"""The arguments of ``odeint_gan`` that are options of experiments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REFRESH = {"step": None, "stage": "stage", "never": math.inf}
 
 @dataclass
 class SolverOptions(PenaltyOptions):
-    """How the field is integrated; meanings are those of ``odegan.odeint_gan``."""
+    """How the field is integrated; the options mean what they do in ``odegan.odeint_gan``."""
 
     solver: str = "rk4_classic"
     """A name of odegan.solvers.names(): euler, heun2, rk4, dopri5, adam, and so on."""
@@ -46,11 +46,11 @@ class SolverOptions(PenaltyOptions):
     option: UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
 
-    # What the four are when they are left out.
+    # The defaults of these four.
     defaults: ClassVar[ByFamily] = by_family(0.1, euler=0.1, adam=2e-4, rmsprop=1e-4)
 
     def __post_init__(self) -> None:
-        """Put in what the experiment takes for this solver."""
+        """Fill in the experiment's defaults for this solver."""
         own = self.defaults[family(self.solver)]
         self.step_size = own.step_size if self.step_size is None else self.step_size
         self.placement = self.placement or own.placement
@@ -81,7 +81,7 @@ class SolverOptions(PenaltyOptions):
             "refresh": self.step_size if adaptive and refresh is None else refresh,
             "placement": self.placement,
             "players": self.players,
-            "penalties": self.charged(),
+            "penalties": self.chosen_penalties(),
             "rates": tuple(self.rates),
             "rtol": self.rtol,
             "atol": self.atol,
@@ -91,8 +91,9 @@ class SolverOptions(PenaltyOptions):
 
 
 def evaluations_per_step(keywords: dict[str, Any]) -> int:
-    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval; keywords as ``SolverOptions``
-    makes them.
+    """Field evaluations of one fixed step, or of an adaptive solver's cheapest refresh interval.
+
+    keywords: from ``SolverOptions.keywords``.
     """
     facts = solvers.get(keywords["solver"])
     if facts.name in solvers.BASELINES:

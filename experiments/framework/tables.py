@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-Value = object  # a number, a text, None, or a mean and a standard deviation, as a pair or by name
+Value = object  # a number, a text, None, or a mean and a standard deviation (a pair or a dict)
 
 
 def cell(value: Value) -> str:
-    """Numbers to four significant digits; a mean and a standard deviation with ±; - where there is no number.
+    """Format a cell: numbers to four significant digits, mean ± standard deviation, or - without a number.
 
     >>> cell(0.123456), cell((6.75, 1.92)), cell({"mean": 15.0, "deviation": 1.0}), cell(None)
     ('0.1235', '6.75 ± 1.9', '15 ± 1', '-')
@@ -24,7 +24,7 @@ def cell(value: Value) -> str:
 
 
 def aligned(rows: Sequence[Mapping[str, Value]]) -> str:
-    """Columns as wide as their widest cell, numbers to the right."""
+    """The rows in aligned columns, with numbers flush right."""
     lines = _cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [all(isinstance(row[key], int | float | tuple | None) for row in rows) for key in rows[0]]
@@ -37,12 +37,12 @@ def aligned(rows: Sequence[Mapping[str, Value]]) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, Value]]) -> str:
-    """A Markdown table."""
+    """The rows as a Markdown table."""
     return of_cells(_cells(rows))
 
 
 def of_cells(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells, the head first."""
+    """Cells as a Markdown table; the first row is the header."""
     marked = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join("| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in marked)
 

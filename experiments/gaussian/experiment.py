@@ -76,7 +76,9 @@ def predicted_steps(values: Sequence[complex], step_size: float, target: float) 
 
 def methods(options: Gaussian) -> dict[str, Callable[[float], list[Penalty]]]:
     """Those of the paper, and the penalties of the command line."""
-    return METHODS | ({", ".join(options.penalty): lambda gamma: options.charged()} if options.charged() else {})
+    return METHODS | (
+        {", ".join(options.penalty): lambda gamma: options.chosen_penalties()} if options.chosen_penalties() else {}
+    )
 
 
 def row(method: str, gamma: float, options: Gaussian) -> tuple[Row, list[complex]]:

@@ -53,7 +53,7 @@ class Gaussian(PenaltyOptions, Options):
     def check(self) -> None:
         """Refuse what is not a Gaussian, a grid and steps."""
         game = games.gaussian(self.v, self.sigma)
-        vector_field(game, self.charged())(0.0, game.init())
+        vector_field(game, self.chosen_penalties())(0.0, game.init())
         for name in ("fraction", "target", "step_size", "gamma"):
             check_number(name, getattr(self, name), low=0.0, strict=True)
         for name in ("per_decade", "limit", "train_steps", "batch_size", "seeds"):

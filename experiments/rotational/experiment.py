@@ -70,7 +70,7 @@ def first_sign_change(excess: Callable[[float], float], h: float) -> float:
 def measured(solver: str, options: Rotational) -> float:
     """The same threshold by bisection on whether |y| grows over some steps of the solver itself."""
     h = options.step_size
-    penalties = options.charged()
+    penalties = options.chosen_penalties()
     t = options.times(options.steps * h, 1)
 
     def grows(b: float) -> bool:
@@ -92,12 +92,12 @@ def row(solver: str, options: Rotational) -> Row:
     """One solver's thresholds, and what a frozen opponent makes of it on the bilinear game."""
     order = solvers.get(solver).order
     assert order is not None
-    exact = closed_form(order, options.damping, options.step_size, options.charged())
+    exact = closed_form(order, options.damping, options.step_size, options.chosen_penalties())
     found = measured(solver, options)
     game = games.bilinear()
     t = options.times(200 * 0.1, 200)
-    frozen = path(game, solver, t, 0.1, options.charged(), players="frozen")
-    euler = path(game, "euler", t, 0.1, options.charged())
+    frozen = path(game, solver, t, 0.1, options.chosen_penalties(), players="frozen")
+    euler = path(game, "euler", t, 0.1, options.chosen_penalties())
     return {
         "solver": solver,
         "order": order,

@@ -19,7 +19,7 @@ SHOWN = ("euler", "heun2", "rk4", "dopri5")
 def spirals(options: Rotational) -> Figure:
     """Trajectories on one field and step."""
     game = games.quadratic(rotation_matrix(options.damping, options.rotation))
-    penalties = options.charged()
+    penalties = options.chosen_penalties()
     steps = math.ceil(options.time / options.step_size)
     t = options.times(steps * options.step_size, steps)
     paths = {name: path(game, name, t, options.step_size, penalties) for name in SHOWN}
@@ -32,7 +32,7 @@ def frozen_opponent(options: Rotational) -> Figure:
     """The bilinear game: joint RK4 stays on its circle; with frozen opponents it is Euler's method."""
     game = games.bilinear()
     t = options.times(12, 120)
-    penalties = options.charged()
+    penalties = options.chosen_penalties()
     paths = {
         "rk4, joint": path(game, "rk4", t, 0.1, penalties),
         "euler, joint": path(game, "euler", t, 0.1, penalties),

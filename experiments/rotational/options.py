@@ -45,4 +45,4 @@ class Rotational(PenaltyOptions, Options):
         check_number("rotation", self.rotation)
         check_int("steps", self.steps, low=1)
         for game in (games.quadratic(rotation_matrix(1.0, 1.0)), games.bilinear()):
-            vector_field(game, self.charged())(0.0, torch.zeros(2, dtype=torch.float64))
+            vector_field(game, self.chosen_penalties())(0.0, torch.zeros(2, dtype=torch.float64))

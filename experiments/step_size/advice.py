@@ -60,7 +60,7 @@ def train_and_advise(game: Game, h: float, options: StepSize, folder: Folder) ->
             batch_size=options.batch_size,
             solver=TRAINER,
             step_size=h,
-            penalties=options.charged(),
+            penalties=options.chosen_penalties(),
             placement="after_step",
             seed=options.seed,
             checkpoint=folder.checkpoint(f"h_{h:g}"),
@@ -74,7 +74,7 @@ def train_and_advise(game: Game, h: float, options: StepSize, folder: Folder) ->
         )
     found = []
     for member, y in members(rearrange(solution.ys, "time seed p -> (time seed) p"), options):
-        penalized = advice_at(game, y, member, options, options.charged())
+        penalized = advice_at(game, y, member, options, options.chosen_penalties())
         free = advice_at(game, y, member, options, [])
         found.append([penalized[TRAINER].step, free[TRAINER].step, penalized.unstable])
     table = torch.tensor(found, dtype=torch.float64)
@@ -98,5 +98,5 @@ def advice_at(game: Game, y: torch.Tensor, member: int, options: StepSize, penal
 
 def advised_steps(game: Game, states: torch.Tensor, options: StepSize) -> dict[str, list[float]]:
     """The advised step of each solver at each state."""
-    found = [advice_at(game, y, e, options, options.charged()) for e, y in members(states, options)]
+    found = [advice_at(game, y, e, options, options.chosen_penalties()) for e, y in members(states, options)]
     return {solver: [one[solver].step for one in found] for solver in options.solvers}

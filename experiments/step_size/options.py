@@ -108,7 +108,7 @@ class StepSize(PenaltyOptions, Options):
                     t,
                     f"moments of the training: 0 to {self.time:g} in steps of {self.time / self.moments:g}",
                 )
-        for made in self.charged():
+        for made in self.chosen_penalties():
             if made.replay is not None or made.noise:
                 argument_error(
                     "penalty", made, "one that the minibatch alone decides: advice is computed outside a run"

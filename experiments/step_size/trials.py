@@ -66,7 +66,7 @@ def attempt(
             solver=solver,
             step_size=h,
             refresh=None if fresh else math.inf,
-            penalties=options.charged(),
+            penalties=options.chosen_penalties(),
             seed=[options.minibatch_seed(e) for e in range(len(states))],
             on_nonfinite="stop",
         )

@@ -1,1 +1,1 @@
-"""Integration of a training field: steps, runs, what they report and what happens around them."""
+"""Integration of a training field: steps, runs, their reports, and the callbacks around them."""

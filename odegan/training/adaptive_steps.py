@@ -1,4 +1,4 @@
-"""An adaptive solver's own steps through one refresh interval."""
+"""The steps of an adaptive solver through one refresh interval."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from odegan.training.time_grid import SNAP, as_time, reports_until
 
 
 class AdaptiveSteps:
-    """Steps of an adaptive solver, the last of which ends on the interval's end.
+    """The steps of an adaptive solver, the last of which ends exactly at the interval's end.
 
     Args:
         game: for its projection.
         options: of the run.
-        events: what happens once an interval.
-        field: for the penalties after the step.
+        events: the discrete events of an interval.
+        field: for penalties after the step.
         slopes: (t, y, batch, start) -> (dy, losses), compiled or not; start is y at the interval's start.
     """
 
@@ -47,7 +47,7 @@ class AdaptiveSteps:
         self.slopes = slopes
 
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
-        """To the end of one interval, or to where the solver gives up."""
+        """Integrate to the end of one interval, or until the solver fails."""
         end = end_of(self.options, state, until)
         (batch,), aux = self.events.begin(draw(state.aux["index"], 1)[0], state.y, state.aux)
         y0 = state.y
@@ -88,7 +88,7 @@ class AdaptiveSteps:
         recording: RecordingField,
         reached: _FiniteUntil,
     ) -> IntervalResult:
-        """The interval up to its last finite step; the step that failed is the last one recorded."""
+        """The interval up to the last finite step; the failed step is the last record."""
         if not reached.ended:
             reached.records.append(recording.failed_step())
         t, y = (reached.t, reached.y) if reached.ended else (result.t, result.y)
@@ -100,7 +100,7 @@ class AdaptiveSteps:
 
 
 class _FiniteUntil:
-    """How far an interval is finite, and the records of its steps. Solvers look at y alone; the losses count too."""
+    """Collects the records of an interval's steps and where it became non-finite, in y or in the losses."""
 
     def __init__(self, t: float, y: torch.Tensor) -> None:
         self.t = t
@@ -110,7 +110,7 @@ class _FiniteUntil:
         self.records: list[StepRecord] = []
 
     def after_step(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
-        """A step has ended in y at t; its record tells of the step's start."""
+        """Take in a step that ended at (t, y); its record describes the step's start."""
         self.records.append(record)
         self.ended = self.ended or not bool(record.finite.all())
         if not self.ended:

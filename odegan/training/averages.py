@@ -1,4 +1,4 @@
-"""Averages of the parameters along a run, as callbacks of ``odeint_gan``."""
+"""Parameter averages along a run, as callbacks of ``odeint_gan``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odegan.utils.checks import argument_error, check_number
 class ExponentialAverage:
     """a <- decay a + (1 - decay) y after every refresh interval, starting from a = the first y seen.
 
-    Pass it as ``callback``; ``average.y`` has y's shape. It is saved in the run's checkpoint and resumes with it.
+    Pass it as ``callback``; ``average.y`` has y's shape. The run's checkpoint includes it.
 
     Examples:
         >>> average = ExponentialAverage(0.5)
@@ -31,27 +31,27 @@ class ExponentialAverage:
         self.y: torch.Tensor | None = None
 
     def __call__(self, state: Any, info: Any) -> None:
-        """Take in the state after an interval."""
+        """Update the average after an interval."""
         y = state.y.detach()
         self.y = y.clone() if self.y is None else torch.lerp(y, self.y, self.decay)
 
     def __odegan_fingerprint__(self) -> dict[str, float]:
-        """What must be the same to resume."""
+        """The settings that must be equal to resume."""
         return {"decay": self.decay}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"y": self.y}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.y = kept["y"]
 
 
 class UniformAverage:
-    """The plain mean of y over all refresh intervals that end after the time ``start``.
+    """The mean of y over all refresh intervals that end after the time ``start``.
 
-    Pass it as ``callback``; ``average.y`` has y's shape, ``average.count`` is how many states are in it.
+    Pass it as ``callback``; ``average.y`` has y's shape, ``average.count`` is the number of averaged states.
     """
 
     def __init__(self, start: float = 0.0) -> None:
@@ -60,20 +60,20 @@ class UniformAverage:
         self.count = 0
 
     def __call__(self, state: Any, info: Any) -> None:
-        """Take in the state after an interval."""
+        """Update the average after an interval."""
         if state.t > self.start:
             self.count += 1
             y = state.y.detach()
             self.y = y.clone() if self.y is None else self.y + (y - self.y) / self.count
 
     def __odegan_fingerprint__(self) -> dict[str, float]:
-        """What must be the same to resume."""
+        """The settings that must be equal to resume."""
         return {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"y": self.y, "count": self.count}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.y, self.count = kept["y"], kept["count"]

@@ -1,7 +1,7 @@
-"""Going on for longer than planned: a checkpoint under other times to come, exactly as the longer run would have gone.
+"""Extend a run beyond its planned end, so that the result equals that of the longer run.
 
-Times do not move a trajectory, except that the last step is shortened to end on the last of them. Before such a step a
-checkpoint keeps the state, from which a longer run takes it whole.
+Report times do not affect a trajectory, except that the last step is shortened to end at the last time. A checkpoint therefore
+keeps the state before such a step, from which a longer run takes the full step.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from odegan.training.time_grid import SNAP, next_step, to_float
 from odegan.utils.checks import ArgumentError
 
-SHOWN = 6  # times that a message lists
+SHOWN = 6  # times listed in a message
 
 
 def whole_intervals(run: Any, most: int) -> int | None:
-    """How many refresh intervals come before one that the last time cuts short; None where none of the next ``most`` is."""
+    """The number of refresh intervals before one that the last time shortens; None if none of the next ``most`` is."""
     state = run.state
     options = run.stepper.options
     last = run.times[-1]
@@ -42,11 +42,11 @@ def whole_intervals(run: Any, most: int) -> int | None:
 
 
 def fitted(payload: dict[str, Any], times: Sequence[float], path: Any) -> dict[str, Any]:
-    """What a checkpoint holds, as a run over these times goes on from it.
+    """The contents of a checkpoint, adapted to a run over these times.
 
     Raises:
-        ArgumentError: they differ from the times before, or end before what was reached.
-        ValueError: the checkpoint's own times are none.
+        ArgumentError: the times differ from the checkpoint's, or end before the time that was reached.
+        ValueError: the checkpoint has no valid times.
     """
     stored, given = payload["times"], list(times)
     if not isinstance(stored, list) or not all(isinstance(t, float) for t in stored):
@@ -57,7 +57,7 @@ def fitted(payload: dict[str, Any], times: Sequence[float], path: Any) -> dict[s
         payload = payload | payload["before_cut"]
     done = len(payload["reported"])
     if done == len(stored) > 1 and given[: done - 1] == stored[:-1] and stored[-1] not in given:
-        # The end was reported as the end, and is none any more.
+        # The old end was reported as such, but is not a report time of the longer run.
         done, payload = done - 1, payload | {"reported": payload["reported"][:-1]}
     if given[:done] != stored[:done] or given[-1] < payload["t"] or given[done : done + 1] < [payload["t"]]:
         raise ArgumentError(

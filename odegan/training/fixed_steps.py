@@ -1,4 +1,4 @@
-"""Fixed steps through some refresh intervals: planned on the host, run as one segment, reported by interpolation."""
+"""Fixed steps through refresh intervals: planned on the host, run as one segment, and interpolated for reports."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 def plan(options: Options, state: State, intervals: int, until: float, reports: Reports) -> Plan:
-    """The fixed steps over the next refresh intervals, so many or as many as there are before ``until``."""
+    """The fixed steps over the next ``intervals`` refresh intervals, or fewer if ``until`` comes first."""
     made = Plan([], [], [], [], [], [], [], [])
     t = state.t
     counter = state.aux["counter"]
@@ -94,7 +94,7 @@ class FixedSteps:
         self.segment = segment
 
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
-        """Through so many refresh intervals, or to ``until``."""
+        """Advance by ``intervals`` refresh intervals, or to ``until``."""
         planned = plan(self.options, state, intervals, until, reports)
         batches = draw(state.aux["index"], planned.intervals[-1] + 1)
         keep = set(map(itemgetter(1), planned.reports))
@@ -126,7 +126,7 @@ class FixedSteps:
     def _at(
         self, t: float, i: int, planned: Plan, kept: tuple[torch.Tensor, torch.Tensor, Batch | None]
     ) -> torch.Tensor:
-        """The state at a reported time within the i-th step, as torchdiffeq interpolates."""
+        """The state at a report time within the i-th step, interpolated as in torchdiffeq."""
         y0, y1, batch = kept
         step = planned.steps[i]
         if step.end - t <= SNAP * (step.end - planned.begin[i]):

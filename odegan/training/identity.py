@@ -1,4 +1,4 @@
-"""What must be the same for a run to resume: everything that decides its numbers."""
+"""The fingerprint of everything that determines a run's numbers, which must be equal to resume it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def identify(
     callback: Any,
     stated: Any,
 ) -> Fingerprint:
-    """The arguments' fingerprint, under their names. Times are compared by themselves: a longer run may go on from a shorter.
+    """The fingerprint of the arguments by name. Times are compared separately, because a longer run may continue a shorter one.
 
-    What only says how the machine is used is left out: micro_batch, workers, progress, and the number of processes. stated:
-    the user's own word for what cannot be read.
+    Arguments that do not affect the numbers are left out: micro_batch, workers, progress, and the number of processes. stated:
+    the user's ``fingerprint`` for what cannot be read.
     """
     if latent is None and data is not None:
         latent = getattr(game, "latent", None)
@@ -53,7 +53,7 @@ def setting(game: Game, options: Options) -> dict[str, Any]:
 
 
 def check_same(ranks: Ranks, parts: dict[str, Any]) -> None:
-    """Refuse, on every rank, arguments that differ between ranks.
+    """Refuse arguments that differ between ranks; every rank raises.
 
     Raises:
         ArgumentError: by the name of the first that differs, with its values, in the same words on all of them.

@@ -1,4 +1,4 @@
-"""What happens once a refresh interval, around the solver's steps: the discrete events of a run."""
+"""The discrete events of a refresh interval, before and after the solver's steps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from odegan.utils.random_streams import UNIFORM, Seeds, Stream
 
 
 class IntervalEvents:
-    """The pure maps at the beginning and at the end of a refresh interval.
+    """Pure functions applied at the beginning and at the end of a refresh interval.
 
     Args:
-        game: whose module buffers move between intervals.
-        options: of the run; its penalties tell which replay buffers and which noise there are.
+        game: its module buffers are updated between intervals.
+        options: of the run; its penalties determine the replay buffers and the noise.
     """
 
     def __init__(self, game: Game, options: Options) -> None:
@@ -37,7 +37,7 @@ class IntervalEvents:
     def begin(
         self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: dict[str, Any]
     ) -> tuple[tuple[Batch | None, ...], dict[str, Any]]:
-        """The interval's minibatches with all that the field reads, and aux with the replay buffers that took them in."""
+        """The interval's minibatches with everything that the field reads, and aux with updated replay buffers."""
         if batches[0] is None or (self.trivial and not aux["buffers"]):
             return batches, aux
         full = tuple(self.completed(batch, y, aux, stage) for stage, batch in enumerate(batches) if batch is not None)
@@ -52,7 +52,7 @@ class IntervalEvents:
         return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
 
     def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], stage: int = 0) -> Batch:
-        """The batch with the game's moving buffers, and with the noise that penalties read unless it has some."""
+        """The batch with the game's buffers, and with the noise that penalties read unless it already has some."""
         if aux["buffers"]:
             batch = replace(batch, buffers=aux["buffers"])
         if self._noise and batch.noise is None:
@@ -66,7 +66,7 @@ class IntervalEvents:
         return batch
 
     def _noise_stream(self, seeds: Seeds, size: int, device: torch.device) -> Stream:
-        """That of the last call where it is the same, since it keeps what it drew ahead."""
+        """The stream of the noise, reused between calls because it caches draws."""
         kept = self._kept_noise
         if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, (size,), device):
             kept = Stream(UNIFORM, seeds, "noise", (size,), device)
@@ -74,7 +74,7 @@ class IntervalEvents:
         return kept
 
     def end(self, y: torch.Tensor, aux: dict[str, Any]) -> dict[str, Any]:
-        """aux after an interval that ended in y: counted, and with the game's buffers moved."""
+        """aux after an interval that ended at y, with the index increased and the game's buffers updated."""
         moved: dict[str, Any] = {"index": aux["index"] + 1}
         if aux["buffers"]:
             moved["buffers"] = each_member(self.game.update_buffers, y.detach(), aux["buffers"])
@@ -82,7 +82,7 @@ class IntervalEvents:
 
 
 def interval_end(options: Options, start: float, index: int, until: float) -> float:
-    """Where the index-th refresh interval of a run from ``start`` ends; ``until`` where that is nearly the same, or earlier."""
+    """The end of the index-th refresh interval of a run from ``start``, or ``until`` if that is earlier or nearly equal."""
     refresh = options.refresh
     if not isinstance(refresh, int | float) or refresh == math.inf:
         return until
@@ -91,5 +91,5 @@ def interval_end(options: Options, start: float, index: int, until: float) -> fl
 
 
 def end_of(options: Options, state: State, until: float) -> float:
-    """Where the interval that begins in a state ends."""
+    """The end of the interval that begins at a state."""
     return interval_end(options, state.aux["start"], state.aux["index"], until)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal and in a notebook, elsewhere a plain line every half minute."""
+"""Progress displays: a bar on a terminal or in a notebook, elsewhere a line of text every half minute."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
 FORM = "{l_bar}{bar}| t {n:.4g}/{total:.4g} [{elapsed}<{remaining}{postfix}]"
-EVERY = 30.0  # seconds between plain lines
+EVERY = 30.0  # seconds between lines
 
 
 class Display(Protocol):
-    """What shows progress; tqdm's bars are such."""
+    """The interface of a progress display, which tqdm's bars have."""
 
     n: float
 
     def update(self, n: float) -> object:
-        """Go on by n."""
+        """Advance by n."""
 
     def set_postfix_str(self, s: str) -> object:
-        """Show s behind the progress from now on."""
+        """Show s after the progress from now on."""
 
     def write(self, s: str, file: TextIO) -> object:
-        """Print a line of its own."""
+        """Print a separate line."""
 
     def close(self) -> object:
-        """End."""
+        """Finish the display."""
 
 
 class Lines:
-    """Plain lines: one at the start, one every ``EVERY`` seconds, one at the end."""
+    """Lines of text: one at the start, one every ``EVERY`` seconds, one at the end."""
 
     def __init__(self, total: float, initial: float, label: str) -> None:
         self.total = total
@@ -44,7 +44,7 @@ class Lines:
         self._say()
 
     def update(self, n: float) -> None:
-        """Go on by n; a line when it is time."""
+        """Advance by n; print a line when it is due."""
         self.n += n
         if time.monotonic() - self.said >= EVERY:
             self._say()
@@ -54,11 +54,11 @@ class Lines:
         self.postfix = f", {s}"
 
     def write(self, s: str, file: TextIO) -> None:
-        """Print a line of its own."""
+        """Print a separate line."""
         print(s, file=file, flush=True)
 
     def close(self) -> None:
-        """The last line."""
+        """Print the last line."""
         self._say()
 
     def _say(self) -> None:
@@ -69,7 +69,7 @@ class Lines:
 
 
 def display(total: float, initial: float, label: str) -> Display:
-    """What shows progress here."""
+    """The progress display that suits the present terminal."""
     if sys.stderr.isatty() or issubclass(tqdm, tqdm_notebook):
         return tqdm(total=total, initial=initial, desc=label, bar_format=FORM)
     return Lines(total, initial, label)

@@ -1,4 +1,6 @@
-"""The function handed to torchdiffeq: it counts evaluations and records every step, since no statistics come back."""
+"""The function passed to torchdiffeq, which counts evaluations and records every step because torchdiffeq returns no
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,16 @@ OnStep = Callable[[float, torch.Tensor, StepRecord], None]
 
 
 class RecordingField:
-    """``recording(t, y)`` is the field; on the side it keeps count.
+    """``recording(t, y)`` evaluates the field and records the steps.
 
-    torchdiffeq looks up callback_step, callback_accept_step and callback_reject_step as attributes of the function, and
-    calls ``norm`` once a step, on the error over the tolerance; between them everything about a step can be told.
+    torchdiffeq looks up callback_step, callback_accept_step and callback_reject_step as attributes of the function, and calls
+    ``norm`` once per step on the ratio of error to tolerance. Together these determine everything about a step.
 
     Args:
         evaluate: (t, y) -> (dy, losses (..., 2)).
         adaptive: whether the solver estimates errors.
-        on_step: called as on_step(t, y, record) when a step has ended in y at t.
-        norm: the norm that the solver shall use; None: root mean square, in ensembles the largest of the members' own.
+        on_step: called as on_step(t, y, record) when a step has ended at (t, y).
+        norm: the norm for the solver to use; None: root mean square, for ensembles the maximum over the members.
     """
 
     def __init__(self, evaluate: Evaluate, adaptive: bool, on_step: OnStep, norm: Any = None) -> None:
@@ -33,11 +35,11 @@ class RecordingField:
         self.nfe = self.rejected = 0
         self.t = self.proposed = math.nan
         self._adaptive = adaptive
-        self._first: Any = None  # losses, |f| and finiteness at the step's first stage
+        self._first: Any = None  # losses, |f| and finiteness at the first stage of the step
         self._last: Any = None
         self._finite: Any = True
-        self._open: tuple[float, float] | None = None  # (t, h) of a fixed step under way
-        self._done: StepRecord | None = None  # an accepted step whose end has not been seen yet
+        self._open: tuple[float, float] | None = None  # (t, h) of the current fixed step
+        self._done: StepRecord | None = None  # an accepted step whose end is not known yet
         self._ratio = math.nan
         if adaptive:
             self.callback_accept_step, self.callback_reject_step = self._accept, self._reject
@@ -54,13 +56,13 @@ class RecordingField:
         return dy
 
     def norm(self, scaled: torch.Tensor) -> torch.Tensor:
-        """The solver's norm; the value it takes in a step is the step's error ratio."""
+        """The solver's norm, whose value in a step is the step's error ratio."""
         value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
         self._ratio = abs(to_float(value))
         return value
 
     def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
-        """torchdiffeq is about to step from (t0, y0)."""
+        """Called by torchdiffeq before a step from (t0, y0)."""
         t, h = to_float(t0), to_float(dt)
         self.finish(t, y0)
         self.t, self.proposed = t, h
@@ -68,7 +70,7 @@ class RecordingField:
             self._open, self._first, self._finite = (t, h), None, True
 
     def finish(self, t: float, y: torch.Tensor) -> None:
-        """The step under way, if any, has ended in y at t."""
+        """End the current step, if any, at (t, y)."""
         if self._open is not None:
             losses, size, _ = self._first
             finite = self._finite & torch.isfinite(y.detach()).all(-1)
@@ -79,7 +81,7 @@ class RecordingField:
             self.on_step(t, y, record)
 
     def failed_step(self) -> StepRecord:
-        """The step that was under way when the solver could take no further one."""
+        """The record of the step at which the solver failed."""
         losses, size, _ = self._last
         finite = torch.zeros_like(size, dtype=torch.bool)
         return StepRecord(self.t, self.proposed, losses, size, self._ratio, finite)
@@ -87,7 +89,7 @@ class RecordingField:
     def _accept(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         losses, size, finite = self._first
         self._done = StepRecord(to_float(t0), to_float(dt), losses, size, self._ratio, finite)
-        self._first = self._last  # first same as last
+        self._first = self._last  # the last stage is the first of the next step
 
     def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         self.rejected += 1

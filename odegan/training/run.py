@@ -1,4 +1,4 @@
-"""A run under way: the loop over refresh intervals that ``odeint_gan`` makes of a ``Stepper``."""
+"""``Run``: the loop of ``odeint_gan`` over refresh intervals, with its state and reports."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from odegan.training.time_grid import StepCounter
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 
-_OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})  # whose form a fresh run does not tell
-_ENDINGS = ("", "stopped", "interrupted")  # the later wins where hooks or ranks differ
-LONGEST = 64  # refresh intervals of a segment
+_OPEN = frozenset(
+    {"reported", "table", "replay", "proposed", "callbacks"}
+)  # entries whose form a new run does not determine
+_ENDINGS = ("", "stopped", "interrupted")  # the later one wins if hooks or ranks differ
+LONGEST = 64  # most refresh intervals per segment
 SHORTEST_TIME, LONGEST_TIME = 0.05, 0.2  # seconds that a segment should take: Ctrl-C is heard between two
 
 
 class Run:
-    """The state of a run, its reports and statistics; ``solve`` brings it to its end."""
+    """The state, reports and statistics of a run; ``solve`` runs it to the end."""
 
     def __init__(
         self,
@@ -77,9 +79,9 @@ class Run:
         return self.solution()
 
     def _intervals_ahead(self) -> int:
-        """How many refresh intervals the next segment has; an adaptive solver goes through one at a time.
+        """The number of refresh intervals in the next segment, which is 1 for adaptive solvers and for several ranks.
 
-        So do ranks, whose clocks differ: they must agree on where a segment ends.
+        Segment lengths are based on measured time, which differs between ranks, but ranks must agree on them.
         """
         if self.stepper.options.solver.adaptive or self.stepper.options.ranks is not None:
             return 1
@@ -95,7 +97,7 @@ class Run:
             self._length = max(self._length // 2, 1)
 
     def asked(self, info: Info) -> Ending | None:
-        """What the hooks say after a segment; Ctrl-C is heard above a callback."""
+        """The ending that the hooks ask for after a segment, if any; Ctrl-C takes precedence over a callback."""
         asked: Ending | None = None
         for hook in self.hooks:
             ending = hook.after(self, info)
@@ -104,7 +106,7 @@ class Run:
         return asked
 
     def agreed(self, ending: Ending | None) -> Ending | None:
-        """An ending that one rank asks for, as Ctrl-C may, is every rank's, and after the same interval."""
+        """The ending on which all ranks agree: if one asks to end, as on Ctrl-C, all end after the same interval."""
         ranks = self.stepper.options.ranks
         if ranks is None:
             return ending
@@ -119,7 +121,7 @@ class Run:
         return free or self.state.aux["index"] % LONGEST == 0 or self.state.t >= self.times[-1]
 
     def batches(self, index: int, n: int) -> list[Batches]:
-        """The minibatches of n refresh intervals from the index-th on, made at once."""
+        """The minibatches of n refresh intervals from the index-th on, made in one block."""
         if self.minibatches is None:
             return [(None,)] * n
         options = self.stepper.options
@@ -133,7 +135,7 @@ class Run:
         return list(zip(*[iter(every)] * stages, strict=True))
 
     def _read(self, result: IntervalResult) -> Ending | None:
-        """Look at the finiteness flags of a segment, and count its steps: up to the one that ended the run, if any did."""
+        """Read the finiteness flags of a segment and count its steps, up to the one that ended the run if any did."""
         steps = result.statistics
         if not bool(steps.finite.all()):
             for i, (t, finite) in enumerate(zip(steps.t, steps.finite, strict=True)):
@@ -146,7 +148,7 @@ class Run:
         return None
 
     def note_finite(self, t: float, finite: torch.Tensor) -> bool:
-        """Take down which members turned non-finite in the step from t; whether that ends the run."""
+        """Record which members turned non-finite in the step from t; return whether this ends the run."""
         if bool(finite.all()):
             return False
         new = ~finite.cpu() & self.stopped_at.isnan()
@@ -154,19 +156,19 @@ class Run:
         return self.ended_by_nonfinite()
 
     def ended_by_nonfinite(self) -> bool:
-        """All members have turned non-finite; one is enough to raise, or where they share an adaptive step."""
+        """Whether non-finite members end the run: all of them, or any if it must raise or if members share an adaptive step."""
         gone = ~self.stopped_at.isnan()
         shared = self.on_nonfinite == "raise" or self.stepper.options.solver.adaptive
         return bool(gone.any() if shared else gone.all())
 
     def nonfinite_message(self) -> str:
-        """When, and who."""
+        """The message that says when the run, or which member, turned non-finite."""
         gone = (~self.stopped_at.isnan()).nonzero().flatten().tolist()
         when = f"the field turned non-finite in the step from t = {self.stopped_at[~self.stopped_at.isnan()].min():g}"
         return when + (f" (members {gone})" if self.stopped_at.ndim else "")
 
     def solution(self) -> Solution:
-        """What was reached, as a Solution; raises NonFiniteError where that was asked for."""
+        """The result so far as a ``Solution``; raises ``NonFiniteError`` if ``on_nonfinite`` says so."""
         ended = self.ended_by_nonfinite()
         last = float(self.stopped_at[~self.stopped_at.isnan()].max()) if ended else self.state.t
         reached = [i for i, t in enumerate(self.times[: len(self.reported)]) if t <= last or not ended]
@@ -205,8 +207,10 @@ class Run:
         }
 
     def restore(self, payload: dict[str, Any]) -> None:
-        """Continue from ``payload``. A run that was finished or had turned non-finite stays ended; one that a callback or
-        Ctrl-C stopped goes on, or starts again where it is one call of torchdiffeq.
+        """Continue from ``payload``.
+
+        A run that was finished or had turned non-finite stays ended. One that a callback or Ctrl-C stopped continues, or starts
+        again if it is a single call of torchdiffeq.
         """
         checkpoint.check_form("it", payload, self.payload(), _OPEN)
         checkpoint.check_form("reported", payload["reported"][:0], torch.stack(self.reported)[:0])
@@ -232,6 +236,6 @@ class Run:
             hook.load_state_dict(kept)
 
     def _users(self) -> list[Any]:
-        """The user's callbacks that have a state of their own."""
+        """The user's callbacks that have a state to save."""
         users = [getattr(hook, "callback", None) for hook in self.hooks]
         return [user for user in users if hasattr(user, "state_dict")]

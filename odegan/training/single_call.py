@@ -1,4 +1,4 @@
-"""A whole run as one call of torchdiffeq: no minibatch changes, so its result is torchdiffeq's own."""
+"""A whole run as a single call of torchdiffeq, possible if the minibatch never changes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from odegan.training.time_grid import SNAP, next_step, to_float
 
 
 class _Ended(Exception):
-    """The run ends in the middle of torchdiffeq's call."""
+    """Raised to end a run in the middle of torchdiffeq's call."""
 
 
 def solve(run: Run) -> Solution:
-    """Integrate the run's field over all its times; statistics, callbacks and progress come through ``RecordingField``."""
+    """Integrate the run's field over all times; ``RecordingField`` provides statistics, callbacks and progress."""
     with around(run):
         if run.status == "running":
             _solve(run)
@@ -80,7 +80,7 @@ def _solve(run: Run) -> None:
 
 
 class _Seen:
-    """What the run learns of each step as torchdiffeq takes it."""
+    """Passes each step that torchdiffeq takes on to the run."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.end = run, run.times[-1]
@@ -88,7 +88,7 @@ class _Seen:
         self.counted = (0, 0)
 
     def after(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
-        """A step has ended in y at t."""
+        """Take in a step that ended at (t, y)."""
         run = self.run
         nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
         self.counted = self.watched.nfe, self.watched.rejected
@@ -107,7 +107,7 @@ class _Seen:
             raise _Ended
 
     def failed(self) -> None:
-        """An adaptive solver could take no further step."""
+        """Take in the failure of an adaptive solver."""
         run, watched = self.run, self.watched
         steps = StepStatistics.of([watched.failed_step()])
         run.statistics.add(steps, watched.nfe - self.counted[0], watched.rejected - self.counted[1])
@@ -116,7 +116,7 @@ class _Seen:
 
 
 class _Counted:
-    """A field that counts its evaluations and knows nothing of callbacks."""
+    """A field that counts its evaluations but has no callbacks."""
 
     def __init__(self, field: Any) -> None:
         self.field, self.nfe = field, 0
@@ -128,7 +128,7 @@ class _Counted:
 
 
 def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: Any) -> torch.Tensor:
-    """The reports before the end of a run that ended early: torchdiffeq returns none, so its steps are taken again."""
+    """The reports of a run that ended early; torchdiffeq then returns nothing, so the run is repeated up to that time."""
     end = seen.run.state.t
     before = times[times <= end]
     fixed = not stepper.options.solver.adaptive
@@ -140,8 +140,10 @@ def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen
 
 
 def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
-    """An opaque solver's states before the first that is not finite. scipy waits for ever where the field is not finite at the
-    start, and its implicit methods return nothing where it turns so: then for how many times they do is found by halving.
+    """An opaque solver's states before the first non-finite one.
+
+    scipy hangs if the field is non-finite at the start, and its implicit methods return nothing if it becomes so; then
+    bisection finds for how many times they succeed.
     """
     if not torch.isfinite(field.field(times[0], y0)).all():
         return y0[None]
@@ -150,7 +152,7 @@ def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any)
         asked = len(times) if fails > len(times) else (works + fails) // 2
         try:
             found, works = _finite(odeint(field, y0, times[:asked], **call)), asked
-            states = found if len(found) else y0[None]  # LSODA gives none where its first step fails
+            states = found if len(found) else y0[None]  # LSODA returns none if its first step fails
         except ValueError as error:
             if "infs or NaNs" not in str(error):
                 raise
@@ -159,12 +161,12 @@ def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any)
 
 
 def _finite(states: torch.Tensor) -> torch.Tensor:
-    """The states before the first that is not finite."""
+    """The states before the first non-finite one."""
     return states[torch.isfinite(states).flatten(1).all(1).long().cumprod(0).bool()]
 
 
 def _short(run: Run, states: torch.Tensor) -> None:
-    """scipy returned fewer times than asked for: the field blew up after the last of them."""
+    """Handle fewer states than requested from scipy, which means that the field diverged after the last of them."""
     run.reported = list(states)
     last = run.times[len(states) - 1]
     run.state = State(last, states[-1], run.state.aux)
@@ -173,8 +175,9 @@ def _short(run: Run, states: torch.Tensor) -> None:
 
 
 def _grid(run: Run) -> torch.Tensor:
-    """t_0 + k h counted by integers, ending on the last time; differentiable in h. torchdiffeq's own grid has an extra
-    step of length zero, or nearly, for one horizon in a dozen.
+    """The grid t_0 + k h, counted by integers, with the last time as its end; differentiable in h.
+
+    For one horizon in a dozen torchdiffeq's own grid has an extra step of (nearly) zero length.
     """
     start, end = run.times[0], run.times[-1]
     device = run.state.y.device

@@ -1,4 +1,4 @@
-"""What a run returns."""
+"""``Solution``: the result of a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import torch
 class Solution:
     """A trajectory at the reported times.
 
-    ts (T,): the times reported, float64; fewer than were asked for when the run ended early. ys (T, P), or (T, E, P):
-    the states there, each member's rows NaN after the time at which it stopped. y (P,) or (E, P): the last finite
-    state. t: its time. status: "finished", "stopped" (a non-finite field with on_nonfinite="stop", or the callback
-    returned True) or "interrupted". message: why it ended. stats: nfe, steps, rejected (ints; see ``Stepper`` for what an
-    evaluation is), and per accepted step the CPU tensors t, step_size, error_ratio (steps,), losses (steps, [E,] 2) and
-    field_norm (steps, [E]); stopped_at: the time at which the run, or each member, turned non-finite, or None;
-    compiled: whether this call ran compiled code.
+    ts (T,): the reported times, float64; fewer than requested if the run ended early. ys (T, P), or (T, E, P): the states at
+    these times; a member's rows are NaN after it stopped. y (P,) or (E, P): the last finite state. t: its time. status:
+    "finished", "stopped" (a non-finite field with on_nonfinite="stop", or the callback returned True) or "interrupted".
+    message: why it ended. stats: nfe, steps, rejected (ints; see ``Stepper`` for what an evaluation is), and per accepted step
+    the CPU tensors t, step_size, error_ratio (steps,), losses (steps, [E,] 2) and field_norm (steps, [E]); stopped_at: the time
+    at which the run, or each member, turned non-finite, or None; compiled: whether this call ran compiled code.
     """
 
     ts: torch.Tensor
@@ -30,13 +29,13 @@ class Solution:
     message: str = ""
 
     def __repr__(self) -> str:
-        """One line."""
+        """A summary in one line."""
         counts = ", ".join(f"{key} {self.stats[key]}" for key in ("steps", "nfe", "rejected") if key in self.stats)
         return f"Solution({self.status} at t = {self.t:g}; ys {tuple(self.ys.shape)}; {counts})"
 
 
 class NonFiniteError(RuntimeError):
-    """The field turned non-finite. ``solution`` holds what was reached before."""
+    """The field turned non-finite. ``solution`` holds the results before."""
 
     def __init__(self, message: str, solution: Solution) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What is measured of every step, and the counts and tables of a run."""
+"""The measurements of every step, and the counts and tables of a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class StepRecord(NamedTuple):
     """One accepted step, measured at its first field evaluation. Tensors stay on the device, (E, ...) in an ensemble.
 
     t: where it starts; step_size: its length; losses (..., 2): unpenalized, discriminator first; field_norm (...): |f|;
-    error_ratio: estimated error over tolerance, nan where the solver estimates none; finite (...): whether the step
-    ended in finite numbers.
+    error_ratio: estimated error over tolerance, nan if the solver has no estimate; finite (...): whether the step ended in
+    finite numbers.
     """
 
     t: float
@@ -25,7 +25,7 @@ class StepRecord(NamedTuple):
 
 
 class StepStatistics(NamedTuple):
-    """n consecutive steps: what ``StepRecord`` says of each, stacked. Tensors are on the device.
+    """The ``StepRecord`` entries of n consecutive steps, stacked. Tensors are on the device.
 
     t, step_size, error_ratio: n numbers each; losses (n, ..., 2); field_norm (n, ...); finite (n, ...).
     """
@@ -57,7 +57,7 @@ class StepStatistics(NamedTuple):
 
 
 class Statistics:
-    """Counts and per-step rows of a run; moved off the device in blocks, so that steps need no synchronization."""
+    """Counts and per-step rows of a run, moved off the device in blocks so that steps need no synchronization."""
 
     BLOCK = 256  # steps
 
@@ -87,7 +87,7 @@ class Statistics:
         self._rows = [table.cpu()] if len(table) else []
 
     def flush(self) -> None:
-        """Move what is pending off the device, into one block of rows."""
+        """Move pending steps off the device, into one block of rows."""
         if self._pending:
             self._rows.append(torch.cat([steps.rows() for steps in self._pending if len(steps.t)]))
             self._pending.clear()

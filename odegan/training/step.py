@@ -78,17 +78,17 @@ def _baseline(options: Options, rates: Rates) -> Step | None:
 
 
 class StepContext:
-    """The field during one fixed step. Each call is the next stage; the first of each player is measured.
+    """The field during one fixed step. Each call is the next stage; each player's first evaluation is measured.
 
     Args:
         field: of one state or of an ensemble.
         n_disc: the discriminator's parameters come first.
         players: "joint" or "frozen", each against the opponent at the step's start.
-        first_weight: b_1, where the penalties act in the first stage with weight 1 / b_1.
-        apart: whether the penalties act apart from the field, so that the first stage takes both from one set of gradients.
+        first_weight: b_1, if the penalties act in the first stage with weight 1 / b_1.
+        apart: whether the penalties act outside the field, so that the first stage computes both from one set of gradients.
         time: the step's start.
         start: y there.
-        batches: one minibatch, or one a stage.
+        batches: one minibatch, or one per stage.
     """
 
     def __init__(
@@ -111,17 +111,17 @@ class StepContext:
         self.start = start
         self.batches = batches
         self._calls = 0
-        self._penalty: torch.Tensor | None = None  # at the step's start, where the first stage found it on its way
+        self._penalty: torch.Tensor | None = None  # at the step's start, if the first stage has computed it
         self._losses: list[torch.Tensor] = []  # of both players, or of D, then of G
         self._sizes: list[torch.Tensor] = []
 
     def joint(self, t: Time, y: torch.Tensor, perturb: Any = None) -> torch.Tensor:
-        """Both players' parts (..., P). ``perturb`` is torchdiffeq's, which no field here needs."""
+        """The whole field (..., P). ``perturb`` is torchdiffeq's argument, unused here."""
         batch = self.batches[min(self._calls, len(self.batches) - 1)]
         self._calls += 1
         first = self._calls == 1
         if first and self.apart and y is self.start and t is self.time:
-            # At the start frozen opponents are where they are, so that this serves both kinds of players.
+            # At the start of a step, frozen and joint players have the same field.
             dy, losses, self._penalty = self.field.field_and_penalty(t, y, batch)
         elif self.players == "joint":
             dy, losses = self.field(t, y, batch)
@@ -147,7 +147,7 @@ class StepContext:
         return dy
 
     def penalty(self) -> torch.Tensor:
-        """What the penalties add to the field at the step's start, (..., P)."""
+        """The penalties' contribution to the field at the step's start, (..., P)."""
         if self._penalty is None:
             self._penalty = self.field.penalty(self.time, self.start, self.batches[0])
         return self._penalty
@@ -169,7 +169,7 @@ class StepContext:
 
 
 def frozen(field: Field, n_disc: int, t: Time, y: torch.Tensor, batch: Batch | None, start: torch.Tensor) -> Players:
-    """(dy (..., P), losses (..., 2)) where each player moves against the opponent at ``start``."""
+    """(dy (..., P), losses (..., 2)) for players that each move against the opponent at ``start``."""
     disc_sees = torch.cat([y[..., :n_disc], start[..., n_disc:]], dim=-1)
     gen_sees = torch.cat([start[..., :n_disc], y[..., n_disc:]], dim=-1)
     parts: list[tuple[Player, torch.Tensor]] = [("disc", disc_sees), ("gen", gen_sees)]
@@ -178,7 +178,7 @@ def frozen(field: Field, n_disc: int, t: Time, y: torch.Tensor, batch: Batch | N
 
 
 def projected(game: Game, y: torch.Tensor) -> torch.Tensor:
-    """y brought back to where the game allows it to be, member by member."""
+    """y after the game's projection, for each member."""
     if game.project is None:
         return y
     return game.project(y) if y.ndim == 1 else torch.vmap(game.project)(y)

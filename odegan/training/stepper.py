@@ -43,10 +43,10 @@ from odegan.utils.random_streams import member_seeds
 
 
 class Stepper:
-    """Training steps of a game, for those who keep their own training loop; ``odeint_gan`` loops over the same thing.
+    """Training steps of a game for your own training loop; ``odeint_gan`` uses the same steps.
 
-    Arguments are those of ``odeint_gan``. A step is one refresh interval: a single solver step, unless refresh is a
-    number. A state that turns non-finite stays at its last finite value, and ``info.finite`` says so.
+    The arguments are those of ``odeint_gan``. A step is one refresh interval, which is a single solver step unless refresh is a
+    number. A state that turns non-finite stays at its last finite value, and ``info.finite`` is False.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -109,7 +109,7 @@ class Stepper:
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
-        """A stepper of a game that is prepared, with options that are parsed and checked already."""
+        """A stepper for a prepared game, with options that are already parsed and checked."""
         stepper = cls.__new__(cls)
         stepper._given = game
         stepper._build(game, options, prepared=True)
@@ -121,7 +121,7 @@ class Stepper:
         self._prepared = prepared
         self.compiler = Compiler(options.compile)
         self.events = IntervalEvents(game, options)
-        # Where other processes have parts of the batch, each part's functions are compiled and the means over ranks stay out.
+        # With several processes only the functions of one part are compiled, without the means over ranks.
         alone = Compiler(False)
         self._whole, part = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
         field = TrainingField(
@@ -149,7 +149,7 @@ class Stepper:
         )
 
     def _slopes(self) -> Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players]:
-        """What an adaptive solver integrates through an interval."""
+        """The function that an adaptive solver integrates over an interval."""
         if self.options.players == "joint":
             return lambda t, y, batch, start: self.evaluate(t, y, batch)
         return self._whole(functools.partial(frozen, self.field, self.game.n_disc))
@@ -158,7 +158,7 @@ class Stepper:
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
         """The state at the start of a run from y0 (P,), or of an ensemble (E, P).
 
-        seed: of what penalties draw (replay slots, interpolation points); member e has seed + e, or seed[e].
+        seed: for the penalties' random draws (replay slots, interpolation points); member e has seed + e, or seed[e].
         """
         check_state(self.game, y0)
         check_number("t0", t0)
@@ -175,15 +175,15 @@ class Stepper:
             "alive": torch.ones(y0.shape[:-1], dtype=torch.bool, device=y0.device),
             "proposed": None,
         }
-        # One step is compiled for one layout in memory, and a step's end is contiguous.
+        # A compiled step is specialized to a memory layout, and steps return contiguous states.
         return State(float(t0), y0.contiguous(), aux)
 
     @unaffected
     def step(self, state: State, batch: Any = None, until: float = math.inf) -> tuple[State, Info]:
-        """One refresh interval, cut short at ``until``.
+        """Advance by one refresh interval, shortened to end at ``until``.
 
-        batch: ``Batch``, or any pair (real, latent), with the member dimension first in an ensemble; a list of them, one a
-        stage, where refresh is "stage"; None for games without data.
+        batch: ``Batch`` or a pair (real, latent), with the member dimension first in an ensemble; with refresh="stage" a list
+        of these, one per stage; None for games without data.
         """
         if not isinstance(state, State):
             argument_error("state", state, "a State, as init and step return")
@@ -243,7 +243,7 @@ class Stepper:
         return saved_state.load(path, self._given, self.options, fresh, changed=changed, resume=resume, device=device)
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
-        """Refuse in one line a batch or a module that cannot work, at the first step."""
+        """At the first step, refuse a batch or a module that cannot work."""
         if batch is not None:
             batch = self.events.completed(batch, state.y, state.aux)
         game = self.game.prepared(state.y.detach(), batch)
@@ -251,13 +251,13 @@ class Stepper:
         self._build(game, self.options, prepared=True)
 
     def check_divisible(self, game: Game) -> None:
-        """Refuse what cannot be divided into micro-batches, or among processes, where that is asked for."""
+        """If micro-batches or several processes are requested, refuse games and penalties that do not allow them."""
         asked = {"micro_batch": self.options.micro_batch, "distributed": self.options.ranks}
         for name in (name for name, value in asked.items() if value is not None):
             check_divisible(game, self.options.penalties, name)
 
     def _batches(self, batch: Any) -> Batches:
-        """What a user gave for one interval, as one minibatch or one a stage."""
+        """The user's batches of one interval: one minibatch, or one per stage."""
         wanted = self.options.stages
         given = list(batch) if self.options.refresh == "stage" and batch is not None else [batch]
         if len(given) != wanted:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 
 StepLength = float | torch.Tensor
-SNAP = 1e-9  # times that differ by less than this part of a step are the same time
+SNAP = 1e-9  # times that differ by less than this fraction of a step count as equal
 
 
 class StepCounter(NamedTuple):
-    """anchor: where the present step size came into force; steps: how many since then; h: that step size (nan: none yet)."""
+    """anchor: the time from which the step size h applies; steps: number of steps since; h is nan before the first step."""
 
     anchor: float
     steps: int
@@ -22,7 +22,7 @@ class StepCounter(NamedTuple):
 
 
 class NextStep(NamedTuple):
-    """One step: its start (differentiable where h is), its length, its end, and the counter after it."""
+    """One step: its start (differentiable if h is), length and end, and the counter after it."""
 
     start: StepLength
     h: StepLength
@@ -31,7 +31,7 @@ class NextStep(NamedTuple):
 
 
 def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> NextStep:
-    """The step from t of size h, shortened to end on ``limit``."""
+    """The step from t of size h, shortened to end at ``limit``."""
     length = to_float(h)
     start = exact_time(counter, t)
     if length != to_float(counter.h):
@@ -39,23 +39,23 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
     end = counter.anchor + (counter.steps + 1) * length
     if end < limit - SNAP * length:
         return NextStep(start, h, end, StepCounter(counter.anchor, counter.steps + 1, h))
-    if end <= limit + SNAP * length:  # ends on the limit: keep counting
+    if end <= limit + SNAP * length:  # a full step that ends at the limit keeps its count
         return NextStep(start, h, limit, StepCounter(counter.anchor, counter.steps + 1, h))
     return NextStep(start, limit - start, limit, StepCounter(limit, 0, math.nan))
 
 
 def exact_time(counter: StepCounter, t: float) -> StepLength:
-    """The counter's time t, as a function of the step size where that is a tensor."""
+    """The counter's time t, as a function of the step size if that is a tensor."""
     return counter.anchor + counter.steps * counter.h if isinstance(counter.h, torch.Tensor) else t
 
 
 def reports_until(times: Sequence[float], position: int, end: float) -> Sequence[float]:
-    """Those of the sorted times[position:] that do not lie beyond ``end``."""
+    """The sorted times[position:] up to ``end``."""
     return times[position : bisect.bisect_right(times, end, lo=position)]
 
 
 def as_time(t: StepLength) -> torch.Tensor:
-    """A float64 scalar tensor, differentiable where t is."""
+    """t as a float64 scalar tensor, differentiable if t is."""
     return torch.as_tensor(t, dtype=torch.float64)
 
 

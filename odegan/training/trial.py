@@ -1,4 +1,4 @@
-"""One trial before a run: losses and penalties must be pure functions, with gradients where they have slopes."""
+"""A trial before a run: losses and penalties must be pure, and must have gradients if they depend on the parameters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from odegan.training.time_grid import as_time
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import check_pure
 
-_STEP = 1e-2  # relative size of the change of theta after which a loss that has a slope is another number
+_STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 
 def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Any) -> None:
     """Evaluate the field of one member at the start of a run.
 
-    Penalties that read noise or replay buffers, which a run draws for them, are left out; so are all samples but those of one
-    micro-batch.
+    Penalties that read noise or replay buffers are left out, since a run draws these; only one micro-batch is used.
 
     Raises:
-        ArgumentError: a loss or a penalty draws random numbers, or a loss changes with its player's parameters and has no
-            gradient in them.
+        ArgumentError: a loss or a penalty draws random numbers, or a loss depends on its player's parameters without having a
+            gradient.
     """
     t = as_time(time)  # a tensor, as users' functions of time will get it
     size = options.micro_batch
@@ -43,7 +42,7 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: A
 
 
 def _check_gradients(game: Game, y: torch.Tensor, batch: Any) -> None:
-    """A graph that is missing as a whole would be a gradient of zero."""
+    """Refuse a loss without a graph, whose gradient would silently be zero."""
     theta_d, theta_g = game.split(y)
     losses = {
         "discriminator": (theta_d, lambda own: game.disc_loss(own, theta_g, batch)),

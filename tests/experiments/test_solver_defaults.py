@@ -26,7 +26,7 @@ RATE = 2e-3  # above which no learning rate of Adam trains a GAN
 def test_optimizers_get_a_learning_rate_and_no_penalty(options: type[SolverOptions], solver: str) -> None:
     found = options(solver=solver)
     assert 0 < found.h <= RATE
-    assert (found.charged(), found.placement) == ([], "field")
+    assert (found.chosen_penalties(), found.placement) == ([], "field")
     found.check()
 
 
@@ -41,8 +41,8 @@ def test_steps_of_the_field_are_no_learning_rates(options: type[SolverOptions], 
 def test_what_is_given_stays(options: type[SolverOptions], solver: str) -> None:
     found = options(solver=solver, step_size=0.3, penalty=("r1:2",), placement="first_stage")
     assert (found.h, found.placement) == (0.3, "first_stage")
-    assert repr(found.charged()) == repr([penalties.r1(2.0)])
-    assert options(solver=solver, penalty=("none",)).charged() == []
+    assert repr(found.chosen_penalties()) == repr([penalties.r1(2.0)])
+    assert options(solver=solver, penalty=("none",)).chosen_penalties() == []
 
 
 @pytest.mark.parametrize("options", OPTIONS)

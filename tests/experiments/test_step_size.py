@@ -165,7 +165,7 @@ def test_penalties_of_the_command_line_are_used(quick, tmp_path):
     old, new = (json.loads((f / "run/summary.json").read_text()) for f in (quick, tmp_path))
     mixture = [i for i, r in enumerate(old) if r["field"] != "rotational"]
     assert all(old[i]["predicted step"] != new[i]["predicted step"] for i in mixture)
-    assert replace(StepSize(), penalty=("none",)).charged() == []
+    assert replace(StepSize(), penalty=("none",)).chosen_penalties() == []
 
 
 def test_a_training_that_diverges_ends_in_one_line(tmp_path, capsys):

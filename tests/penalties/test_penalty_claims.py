@@ -200,9 +200,9 @@ def test_penalty_is_an_option_of_every_experiment():
     from experiments.step_size.options import StepSize
 
     for options in (Digits, Dirac, Gaussian, Mog16, Rotational, StepSize):
-        made = options(penalty=("jare:10", "generator_gradient:0.5")).charged()
+        made = options(penalty=("jare:10", "generator_gradient:0.5")).chosen_penalties()
         assert [str(one) for one in made] == [str(penalties.jare(10.0)), str(penalties.generator_gradient(0.5))]
-        assert options(penalty=("none",)).charged() == []
+        assert options(penalty=("none",)).chosen_penalties() == []
 
 
 COMMANDS = {  # experiment -> a column of its summary that two penalties must change

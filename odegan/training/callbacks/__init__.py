@@ -1,4 +1,4 @@
-"""What happens around a run besides stepping: the user's callbacks, progress, checkpoints, Ctrl-C.
+"""Hooks around a run: the user's callbacks, progress, checkpoints, Ctrl-C.
 
 Each is a ``Hook``, with ``start(run)``, ``after(run, info)`` and ``finish(run)``.
 """
@@ -21,7 +21,7 @@ __all__ = ["Checkpoint", "Ending", "Hook", "Interrupt", "Progress", "User", "aro
 
 @contextlib.contextmanager
 def around(run: Any) -> Iterator[None]:
-    """Start a run's hooks, the last one first, and finish those that have started, each whatever becomes of the others."""
+    """Start a run's hooks in reverse order; on exit finish all that have started, even if some of them raise."""
     with contextlib.ExitStack() as stack:
         for hook in reversed(run.hooks):
             hook.start(run)
@@ -36,9 +36,11 @@ def hooks(
     interruptible: bool,
     ranks: Ranks | None = None,
 ) -> list[Hook]:
-    """The hooks of a run, in the order in which they act: the checkpoint after the user's, so that it holds what they did, and
-    Ctrl-C last, which says what was saved. They start in reverse, so that the others see the state resumed from. Where there
-    are ranks, the first one writes and speaks.
+    """The hooks of a run, in the order in which they act.
+
+    The checkpoint comes after the user's callbacks, so that it contains their effects, and Ctrl-C comes last, since it reports
+    what was saved. Hooks start in reverse order, so that the others see the resumed state. With several ranks, only the first
+    one writes and prints.
     """
     speaks = ranks is None or ranks.rank == 0
     users = list(callback) if isinstance(callback, Sequence) else [callback] if callback is not None else []

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: what is saved, when, and what a run goes on from."""
+"""Checkpoints of a run: when to save, and how to resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOK_AHEAD = 64  # refresh intervals
 class Checkpoint(Hook):
     """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end.
 
-    unread: what of the arguments could not be told, which ``force`` takes to be the same.
+    unread: names of what could not be read of the arguments; ``force`` assumes that it is unchanged.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Checkpoint(Hook):
         self._writer: OneWriter | None = None
 
     def start(self, run: Any) -> None:
-        """Load what is there, after comparing the arguments it was made with. No other run can use the file from here on."""
+        """Lock the file and, if it exists, compare its arguments and resume from it."""
         try:
             payload = self._load(run.state.y.device)
             if payload is not None:
@@ -78,7 +78,7 @@ class Checkpoint(Hook):
         )
 
     def _load(self, device: Any) -> dict[str, Any] | None:
-        """What is in the file, or None; with ranks the first one's, whose machine has it."""
+        """The contents of the file, or None; with several ranks they come from the first, whose machine has the file."""
         if self.ranks is None:
             self._writer = OneWriter(self.path)
             return checkpoint.load(self.path, device) if os.path.exists(self.path) else None
@@ -95,7 +95,7 @@ class Checkpoint(Hook):
         return tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, found)
 
     def due(self, run: Any) -> int:
-        """The next save where these are counted in intervals; and the last whole interval, before one that is cut short."""
+        """The next save if saves are counted in intervals, or the last interval before one that is shortened."""
         index = run.state.aux["index"]
         saves = self.every - index % self.every if isinstance(self.every, int) else LOOK_AHEAD
         one_call = run.stepper.options.one_call(run.minibatches is not None)
@@ -111,28 +111,28 @@ class Checkpoint(Hook):
         return None
 
     def _keep_before_cut(self, run: Any) -> None:
-        """The state before a last interval that is cut short, from which a longer run goes on."""
+        """Save the state before a shortened last interval, from which a longer run continues."""
         one_call = run.stepper.options.one_call(run.minibatches is not None)
         if run.status == "running" and self.writes and not one_call and whole_intervals(run, most=1) == 0:
             payload = run.payload()
             self._before_cut = payload | {"callbacks": copy.deepcopy(payload["callbacks"])}
 
     def save(self, run: Any) -> None:
-        """Write the file, if that is this process's task."""
+        """Write the file if this is the process that does so."""
         if self.writes:
             known = {"arguments": run.fingerprint, "times": run.times, "unread": self.unread}
             checkpoint.save(self.path, known | {"before_cut": self._before_cut} | run.payload())
         self.saved = time.monotonic()
 
     def finish(self, run: Any) -> None:
-        """Write the last state, unless an error ended the run in the middle of an interval."""
+        """Save the last state, unless an error ended the run within an interval."""
         try:
             if run.status != "running":
                 self.save(run)
                 if self.ranks is not None:
                     self.ranks.wait()
         except OSError:
-            run.status = "running"  # so that nobody says it was saved
+            run.status = "running"  # keeps the message from claiming that it was saved
             raise
         finally:
             self._close()

@@ -1,4 +1,4 @@
-"""What a hook is: something that happens around a run besides stepping."""
+"""``Hook``: the interface of everything that acts around the steps of a run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ Ending = tuple[str, str]  # (status, message)
 
 
 class Hook:
-    """Does nothing; the others override what they need. ``run`` is the ``odegan.training.run.Run`` under way."""
+    """A hook that does nothing; subclasses override what they need. ``run`` is the current ``odegan.training.run.Run``."""
 
     def start(self, run: Any) -> None:
-        """Before the first step."""
+        """Called before the first step."""
 
     def due(self, run: Any) -> int:
-        """How many refresh intervals from here ``after`` must be called, at the latest."""
+        """The number of refresh intervals after which ``after`` must be called at the latest."""
         return sys.maxsize
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """After a segment of refresh intervals: None to go on, or how the run ends."""
+        """Called after a segment: return None to continue, or an ending."""
         return None
 
     def finish(self, run: Any) -> None:
-        """After the last step, however the run ended."""
+        """Called after the last step, however the run ended."""

@@ -1,4 +1,4 @@
-"""Ctrl-C."""
+"""End a run on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from odegan.training.callbacks.hook import Ending, Hook
 
 
 class Interrupt(Hook):
-    """The first Ctrl-C ends the run after the interval under way; a second one raises KeyboardInterrupt at once."""
+    """The first Ctrl-C ends the run after the current segment; a second one raises KeyboardInterrupt at once."""
 
     def __init__(self, path: Any, says: bool = True) -> None:
         self.path, self.says, self.asked = path, says, False
 
     def start(self, run: Any) -> None:
-        """Take over SIGINT, in the main thread and where Python's own handler is in place."""
+        """Install a SIGINT handler, if this is the main thread and Python's own handler is in place."""
         ours = threading.current_thread() is threading.main_thread()
         self.previous = signal.getsignal(signal.SIGINT) if ours else None
         if self.previous is signal.default_int_handler:
@@ -31,19 +31,19 @@ class Interrupt(Hook):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """End the run if asked to."""
+        """End the run if Ctrl-C was pressed."""
         return ("interrupted", f"interrupted at t = {run.state.t:g}; {self._kept()}") if self.asked else None
 
     def _kept(self) -> str:
         return f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
 
     def finish(self, run: Any) -> None:
-        """Give SIGINT back; say what was saved, or pass on a Ctrl-C that came too late to end the run."""
+        """Restore the handler; report what was saved, or pass on a Ctrl-C that came too late to end the run."""
         if self.previous is None:
             return
         signal.signal(signal.SIGINT, self.previous)
         if self.asked and run.status == "interrupted" and self.says:
-            with contextlib.suppress(OSError):  # in a pipe, Ctrl-C has ended who reads it
+            with contextlib.suppress(OSError):  # in a pipe, Ctrl-C has also ended the reader
                 print(f"\nodegan: {run.message}")
         elif self.asked and run.status == "finished":
             signal.raise_signal(signal.SIGINT)

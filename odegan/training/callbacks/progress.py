@@ -1,4 +1,4 @@
-"""A bar, while a run is under way."""
+"""The progress display of a run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from odegan.training.progress import display
 
 
 class Progress(Hook):
-    """How far the run is in time, with the losses at intervals that cost nothing; above it, what is compiled."""
+    """Shows the time that a run has reached, the losses now and then, and messages about compilation."""
 
-    EVERY = 0.5  # seconds between readings of the losses, which wait for the device
+    EVERY = 0.5  # seconds between readings of the losses, which synchronize the device
 
     def __init__(self, label: str) -> None:
         self.label, self.read = label, 0.0
 
     def start(self, run: Any) -> None:
-        """Open the bar, at the time where a resumed run stands."""
+        """Open the display at the present time of the run, which may be resumed."""
         span = run.times[-1] - run.times[0]
         self.bar = display(span, run.state.t - run.times[0], self.label)
         run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """Move it; where Ctrl-C has ended who reads it, as in a pipe, the run still ends in good order."""
+        """Update the display; an error of the pipe's reader, which Ctrl-C may have ended, does not end the run."""
         with contextlib.suppress(OSError):
             self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
             if time.monotonic() - self.read > self.EVERY:
@@ -36,6 +36,6 @@ class Progress(Hook):
         return None
 
     def finish(self, run: Any) -> None:
-        """Close it."""
+        """Close the display."""
         with contextlib.suppress(OSError):
             self.bar.close()

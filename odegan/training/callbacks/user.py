@@ -15,10 +15,10 @@ from odegan.utils.checks import argument_error
 
 
 class User(Hook):
-    """The user's callback(state, info), which ends the run by returning True, a tensor or number of numpy's that is true
-    included. It runs under the modes that the program had around the run.
+    """The user's callback(state, info), which ends the run by returning True (or a true tensor or numpy value).
 
-    A run that it had ended goes on when it is resumed, unless its attribute ``over`` is true: one with a state remembers so.
+    It is called under the modes that were in force around the run. A run that it ended continues when resumed, unless the
+    callback's attribute ``over`` is true, which a callback with a saved state can restore.
     """
 
     ENDING = ("stopped", "the callback returned True")
@@ -34,18 +34,18 @@ class User(Hook):
             run.status, run.message = self.ENDING
 
     def due(self, run: Any) -> int:
-        """It sees every interval."""
+        """Return 1, since the callback sees every interval."""
         return 1
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """Call it."""
+        """Call the user's function."""
         with self._modes():
             said = self.callback(run.state, info)
         return self.ENDING if _is_true(said) else None
 
 
 def _is_true(said: Any) -> bool:
-    """Whether a callback asks for the end; what is no truth value, as many calls return, does not."""
+    """Whether a returned value asks to end the run; a value without a truth value does not."""
     if (isinstance(said, torch.Tensor) and said.dtype == torch.bool) or (
         isinstance(said, np.ndarray) and said.dtype == bool
     ):
