@@ -104,7 +104,7 @@ def in_order(values: np.ndarray, measure: Callable[[np.ndarray], np.ndarray]) ->
 
 
 class _Space:
-    """A V = V H + v b^T + (terms dropped by locking), with V (P, size) orthonormal, stored as rows; A is scaled by ``scale``."""
+    """A V = V H + v b^T + (terms dropped by locking); V (P, size) is orthonormal, stored as rows; A is scaled by ``scale``."""
 
     def __init__(self, product: Product, like: torch.Tensor, room: int) -> None:
         self.product = product

@@ -24,7 +24,7 @@ BOTH: tuple[Player, ...] = ("disc", "gen")
 
 
 class Field(Protocol):
-    """The interface of ``TrainingField`` and ``MicrobatchedField``. y is (P,), or (E, P), and then all outputs have E in front."""
+    """The interface of ``TrainingField`` and ``MicrobatchedField``. y is (P,), or (E, P) with E in front of all outputs."""
 
     @property
     def counts_steps(self) -> bool:

@@ -31,7 +31,7 @@ _registered: dict[str, tuple[Tableau, str]] = {}
 
 
 def names() -> list[str]:
-    """The names that ``solver=`` accepts: those of the installed torchdiffeq, ``rk4_classic``, registered ones, and baselines."""
+    """The names that ``solver=`` accepts: torchdiffeq's, ``rk4_classic``, registered solvers, and baselines."""
     theirs = torchdiffeq_backend.torchdiffeq_names()
     known = [name for name in _REMARKS if name in theirs or name in torchdiffeq_backend.OURS]
     return [*dict.fromkeys([*known, *theirs, *torchdiffeq_backend.OURS]), *baselines.FACTS]

@@ -70,10 +70,10 @@ def odeint_gan(
 ) -> Solution:
     """Integrate y' = f(t, y), the training field of ``game``, from y0 and report the states at the times t.
 
-    Without data, or with refresh=math.inf, with joint players and penalties in the field, this is one call of
-    torchdiffeq's solver over all of t and its result is torchdiffeq's own. Otherwise the run goes from one refresh
-    interval to the next, by the solver's own step, with the minibatch frozen in between (adaptive solvers carry their
-    step size over and evaluate nothing outside the interval).
+    Without data, or with refresh=math.inf, and with joint players and penalties in the field, this is a single call of
+    torchdiffeq's solver over all of t, with torchdiffeq's own result. Otherwise the run advances by refresh intervals, with the
+    solver's own steps and a fixed minibatch in each interval (adaptive solvers carry their step size over to the next interval
+    and evaluate nothing outside the present one).
 
     Args:
         game: from ``gan``, ``odegan.games`` or ``Game``.
@@ -94,40 +94,42 @@ def odeint_gan(
             time; each multiplies its player's part of the field, and of adam and rmsprop its player's step: two learning
             rates h r_D and h r_G (TTUR, Heusel et al. 2017).
         penalties: from ``odegan.penalties``.
-        placement: where they act: "field", at every stage; "after_step", theta <- theta - h grad at the step's start;
-            "first_stage", in stage 1 with weight 1 / b_1.
+        placement: where the penalties act: "field", at every stage; "after_step", theta <- theta - h grad, with the gradient at
+            the step's start; "first_stage", in stage 1 with weight 1 / b_1.
         players: "joint", or "frozen": each player alone against the opponent at the step's start.
         rtol: relative tolerance of adaptive solvers.
         atol: absolute tolerance of adaptive solvers.
-        options: the solver's own: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
+        options: the solver's own options: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
         clip: largest norm c of each player's gradient, g <- g min(1, c / |g|), with the penalties' in it where they act in
             the field; others are added as they are, and rates multiply what was clipped.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
         compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field,
             made at the first call; with ``progress`` it says so. What cannot be compiled runs uncompiled, with one warning.
-        micro_batch: samples taken at once: the same field, to rounding, at the memory of so many. Must divide the batch.
-        distributed: the processes of torch.distributed's group (started by torchrun, say) share each minibatch: the same
-            trajectory, to rounding, on all of them, as of one process on the whole batch. All call this with the same
-            arguments; the first writes checkpoints, from which any number of processes resumes.
-        workers: processes that load the items of a Dataset ahead of time; the run is the same to the bit. They end with it.
-        progress: show how far the run is, by a bar on a terminal or in a notebook, elsewhere by a line every half minute; a
-            string is its label.
-        callback: one or several functions (state, info), called after every interval; True from one ends the run.
-        checkpoint: a path. If the file exists the run resumes from it, also where a callback had stopped it, unless that
-            callback's attribute ``over`` is true; it is saved along the way and at the end. Later times than before extend
-            the run. One call of torchdiffeq resumes by starting again. No other run can use the path meanwhile.
+        micro_batch: number of samples evaluated at once, which must divide the batch. The field is the same, to rounding, and
+            needs the memory of this many samples only.
+        distributed: share each minibatch among the processes of torch.distributed's default group (started by torchrun, for
+            example). All get the trajectory of one process on the whole batch, to rounding. All must pass the same arguments;
+            the first one writes checkpoints, from which any number of processes can resume.
+        workers: processes that load the items of a Dataset ahead of time, without any effect on the results.
+        progress: show progress: a bar on a terminal or in a notebook, elsewhere a line every half minute; a string is its
+            label.
+        callback: one or several functions (state, info), called after every interval; a function that returns True ends the
+            run.
+        checkpoint: a path, where the run is saved along the way and at the end. If the file exists, the run resumes from it,
+            even if a callback had stopped it, unless that callback's attribute ``over`` is true. Later times extend the run. A
+            single call of torchdiffeq resumes by starting again. No other run can use the path at the same time.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
-        fingerprint: a name, or any plain value, for what odegan cannot read of the arguments, such as a data set too large to
-            go through: the run resumes where it is the same. What cannot be read is named at the start of the first run.
-        resume: "same": refuse to resume where something cannot be read; "force": take it to be the same.
-        on_nonfinite: "raise" ``NonFiniteError`` (its ``solution`` has what came before), or "stop" and return it; a member of
-            an ensemble stops alone under a fixed-step solver.
+        fingerprint: a name, or any plain value, that identifies what odegan cannot read of the arguments, such as a data set
+            that is too large; it must be equal to resume. A message at the start of the first run lists what cannot be read.
+        resume: "same": refuse to resume if something cannot be read; "force": assume that it is unchanged.
+        on_nonfinite: "raise" ``NonFiniteError``, whose ``solution`` holds the earlier results, or "stop" and return that
+            solution. With a fixed-step solver the members of an ensemble stop separately.
 
     Returns:
         ``Solution``: ts (T,), ys (T, P) or (T, E, P), y, status, stats.
 
     Raises:
-        ArgumentError: a wrong argument, or a combination that makes no sense, in one line.
+        ArgumentError: a wrong argument, or an invalid combination of arguments.
         NonFiniteError: the field turned non-finite.
 
     Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
@@ -209,7 +211,7 @@ def _check_callbacks(callback: Any) -> None:
 
 
 def _check_opaque(name: str, callback: Any, graph: bool) -> None:
-    """Such a solver steps by itself: it calls nothing back, and is not known to carry a gradient (numpy carries none)."""
+    """Refuse callbacks and gradients for a solver that hides its steps, such as scipy's, which compute in numpy."""
     if callback is not None:
         argument_error("callback", callback, f"None with {name}, which calls nothing back between its steps")
     if graph and torch.is_grad_enabled():
@@ -232,7 +234,7 @@ def _prepared(
     options: Options,
     workers: int,
 ) -> tuple[Game, Minibatches | None]:
-    """The run's own copy of the game, tried out with its first minibatch, and its minibatches."""
+    """The run's own copy of the game, checked on the first minibatch, and the minibatches."""
     start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
