@@ -17,7 +17,6 @@ import odegan
 from campaign import checkpoints as campaign
 from odegan import ArgumentError, ExponentialAverage, UniformAverage, games
 from odegan.penalties import generator_gradient
-from odegan.training.run import Run
 from odegan.utils import checkpoint
 
 torch.set_num_threads(1)
