@@ -79,7 +79,7 @@ class RowProcess:
 
 def tested(device: str, seconds: float) -> dict[str, Cell]:
     """How the tests of devices end, as a line of a table."""
-    command = [sys.executable, "-m", "pytest", "tests/cuda", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "tests/cuda", "-p", "no:cacheprovider"]
     # The tests of the CPU are part of ``make test``; a few of them show that this works.
     command += ["-m", "cuda"] if device == "cuda" else ["-k", "draws"]
     start = time.monotonic()
