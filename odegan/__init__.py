@@ -13,6 +13,7 @@ from odegan.games import losses
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.network import gan
+from odegan.games.with_labels import with_labels
 from odegan.solvers.stability import stability_function, stability_region
 from odegan.training.averages import ExponentialAverage, UniformAverage
 from odegan.training.integrate import odeint_gan
@@ -55,4 +56,5 @@ __all__ = [
     "stability_region",
     "unrolled",
     "vector_field",
+    "with_labels",
 ]

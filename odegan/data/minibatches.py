@@ -8,7 +8,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from odegan.data.given import Data, Labels, Latent, checked_latent, opened
+from odegan.data.given import Data, Labels, Latent, Table, checked_latent, opened
 from odegan.data.samplers import Parts, Share, sampler
 from odegan.games.batch import Batch
 from odegan.utils.checks import argument_error, check_bool, choose
@@ -77,12 +77,22 @@ class Minibatches:
         wanted = Labels(labels, labels and fake_labels == "independent")
         given = opened(data, batch_size, workers, wanted)
         share = Share(given.size, _part(given.size, ranks), self.seeds, like.device, torch.is_grad_enabled())
+        table = given.source.labels if isinstance(given.source, Table) else None
+        self._extremes = table.aminmax() if labels and table is not None else None
         self._real = sampler("data", given.source, share, wanted, given.workers)
         self._latent = sampler("latent", checked_latent(latent), share, Labels(), 0)
 
     def __call__(self, index: int) -> Batch:
         """The index-th minibatch."""
         return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
+
+    def trial(self) -> Batch:
+        """The first minibatch, with the least and the greatest label of a table among its own: so will be some in a run."""
+        batch = self(0)
+        for labels in (batch.label, batch.fake_label):
+            if labels is not None and self._extremes is not None:
+                labels[-1], labels[0] = self._extremes
+        return batch
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""

@@ -8,6 +8,7 @@ import torch
 
 from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.games.labels import labels_of
 from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import Ranks
 from odegan.utils.random_streams import PERMUTATION, Seeds, Stream
@@ -17,7 +18,8 @@ Store = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Replay:
-    """Two buffers of ``capacity`` batches each, one of real and one of generated samples.
+    """Two buffers of ``capacity`` batches each, one of real and one of generated samples, with their labels in a
+    class-conditional game.
 
     Interval i of a run fills slots i B, ..., (i + 1) B - 1 while i < capacity, and later overwrites B random slots. Then B
     stored samples are drawn without replacement. The four draws (slots and samples, real and generated) are independent and are
@@ -45,12 +47,13 @@ class Replay:
         seeds: Seeds,
         index: int,
         ranks: Ranks | None = None,
-    ) -> tuple[Store, tuple[torch.Tensor, torch.Tensor]]:
+    ) -> tuple[Store, tuple[torch.Tensor, ...]]:
         """Store the samples of the index-th interval and draw from the buffers.
 
         Args:
             game: makes the generated samples, from the current y and the latents of the batch.
-            store: {"real", "fake"}: (capacity B, ...) each, or the result of ``init``.
+            store: {"real", "fake"}: (capacity B, ...) each, with {"real label", "fake label"} in a class-conditional game; or
+                the result of ``init``.
             y: (P,) or (E, P).
             batch: the interval's (first) minibatch, with the member dimension first in an ensemble.
             seeds: the run's, or one per member.
@@ -58,7 +61,8 @@ class Replay:
             ranks: the processes that share the batch; each keeps the whole buffers and gets its own part of the drawn samples.
 
         Returns:
-            The new store, and (real (B, ...), fake (B, ...)); with a member dimension first in an ensemble.
+            The new store, and (real (B, ...), fake (B, ...)), in a class-conditional game (real, fake, label (B,), fake_label
+            (B,)); with a member dimension first in an ensemble.
         """
         if batch is None:
             raise ArgumentError("batch: got None; replay buffers need data (buffer=0 has none)")
@@ -70,6 +74,9 @@ class Replay:
                 "fake": over_members(lambda point, b: game.fake(game.split(point)[1], b))(y.detach(), batch),
             }
             axis = 1 if mapped else 0
+            if game.conditional:
+                named = zip(("real label", "fake label"), labels_of(batch), strict=True)
+                fresh |= {name: label for name, label in named if label is not None}
             if ranks is not None:
                 fresh = {name: ranks.gather(x, axis) for name, x in fresh.items()}
             size = fresh["real"].shape[axis]
@@ -81,11 +88,11 @@ class Replay:
                     f"batch: got {size} samples; it must have {stored // self.capacity}, as the first one with these replay "
                     "buffers had"
                 )
-            slots = self.slots(seeds, index, size, y.device)
-            draws = dict(zip(("real", "fake"), slots, strict=True))
+            slots = dict(zip(("real", "fake"), self.slots(seeds, index, size, y.device), strict=True))
+            draws = {name: slots[name.partition(" ")[0]] for name in fresh}  # labels go with their samples
             store = {name: over_members(_overwrite)(store[name], x, draws[name][0]) for name, x in fresh.items()}
-            real, fake = (over_members(_take)(store[name], draws[name][1]) for name in ("real", "fake"))
-        return store, (real, fake) if ranks is None else (ranks.share(real, axis), ranks.share(fake, axis))
+            taken = tuple(over_members(_take)(store[name], draws[name][1]) for name in store)
+        return store, taken if ranks is None else tuple(ranks.share(x, axis) for x in taken)
 
     def slots(self, seeds: Seeds, index: int, size: int, device: torch.device | str = "cpu") -> torch.Tensor:
         """The slots that interval ``index`` writes and reads, for real and for generated samples.

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._pytree import tree_map
 
+from odegan.games.batch import Batch
+from odegan.games.labels import check_labels, labels_of
+from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss
 from odegan.modules.coupling import couples
 from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import RAISED, Trial, close, one_line_errors, tried
+from odegan.modules.validate import RAISED, Trial, What, close, one_line_errors, tried
 from odegan.utils.checks import ArgumentError, argument_error, one_line
 
-SIZE = 8  # logits on which a loss is tried
+SIZE = 8  # logits on which a loss is tried, and samples tried on the CPU first
 
 
 class Examined(NamedTuple):
@@ -37,11 +40,13 @@ def examine(
     loss: Loss,
     thetas: tuple[torch.Tensor, torch.Tensor],
     batch: Any,
+    conditional: bool,
 ) -> Examined:
     """Run both modules on one minibatch at (theta_d, theta_g), and refuse what cannot work in one line."""
     real, latent = samples(batch)
+    label, fake_label = labels(batch) if conditional else ((), ())
     theta_d, theta_g = thetas
-    on_latents = tried(generator, theta_g, latent, "latents")
+    on_latents = _tried(generator, theta_g, latent, "latents", *fake_label)
     fake = on_latents.output
     if fake.shape[:1] != latent.shape[:1]:
         raise ArgumentError(
@@ -51,9 +56,9 @@ def examine(
         raise ArgumentError(
             f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
         )
-    on_real = tried(discriminator, theta_d, real, "samples")
-    critic_couples = couples(discriminator, on_real, theta_d, real)
-    couples_fake = couples(generator, on_latents, theta_g, latent)
+    on_real = _tried(discriminator, theta_d, real, "samples", *label)
+    critic_couples = couples(discriminator, on_real, theta_d, real, *label)
+    couples_fake = couples(generator, on_latents, theta_g, latent, *fake_label)
     loss_couples = not divides(loss, theta_d)
     found = (critic_couples, couples_fake, loss_couples)
     return Examined(critic_couples, True if True in found else None if None in found else False, on_latents, on_real)
@@ -84,6 +89,39 @@ def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
             f"batch: got {len(real)} real samples and {len(latent)} latents; it must have as many of both"
         )
     return real, latent
+
+
+def _tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, *label: torch.Tensor) -> Trial:
+    """``tried``; on an accelerator, where a label out of range ends the process, a few samples on the CPU first."""
+    for one in label:
+        if one.device.type != "cpu":
+            few = one[:SIZE].cpu()
+            few[0] = one.max()
+            few[-1] = one.min()
+            tried(module, theta.cpu(), x[:SIZE].cpu(), what, few)
+    return tried(module, theta, x, what, *label)
+
+
+def labels(batch: Batch) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """What the networks of a conditional game take beside real samples and beside latents: their labels, checked."""
+    check_labels(batch)
+    label, fake_label = labels_of(batch)
+    assert label is not None
+    assert fake_label is not None
+    return (label,), (fake_label,)
+
+
+def probe_batch(generator: PureModule, latent: LatentShape, n: int, label: torch.Tensor | None) -> Batch:
+    """n latents, and as real samples what the untrained generator makes of them, spread out as data are.
+
+    Raises:
+        CannotTakeError: the generator takes no such latents, or labels.
+    """
+    label = None if label is None else label.to(generator.values.device)
+    drawn = draw_latents(latent, n, 0, generator.values)
+    fake = tried(generator, generator.values, drawn, "latents", *(() if label is None else (label,))).output
+    noise = torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
+    return Batch(fake + noise, drawn, label)
 
 
 def divides(loss: Loss, like: torch.Tensor) -> bool:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from odegan.games.examine import labels
 from odegan.games.latents import placed
+from odegan.games.network_inputs import read_batch
 from odegan.modules.pure_module import PureModule
-from odegan.modules.running_statistics import estimate_both, use_batch_statistics
+from odegan.modules.running_statistics import Inputs, estimate_both, use_batch_statistics
 from odegan.utils.checks import argument_error
 
 
@@ -20,27 +22,32 @@ def export(
     theta_g: torch.Tensor,
     theta_d: torch.Tensor,
     batches: Iterable[Any] | None,
+    conditional: bool,
 ) -> tuple[nn.Module, nn.Module]:
     """Fresh (generator, discriminator). Norms in eval mode keep their running statistics; those of norms in train mode are
-    averages over the batches, an iterable of (real, latent), or stay those of the batch they see without any.
+    averages over the batches, an iterable of (real, latent) or of ``Batch`` with labels, or stay those of the batch they see
+    without any.
     """
     made_g = generator.module(theta_g)
     made_d = discriminator.module(theta_d)
     if batches is None:
         return use_batch_statistics(made_g), use_batch_statistics(made_d)
     listed = list(batches) if isinstance(batches, Iterable) else []
-    pairs = [_pair(batch, theta_g) for batch in listed]
-    if not pairs or None in pairs:
+    inputs = [_inputs(batch, theta_g, conditional) for batch in listed]
+    if not inputs or None in inputs:
         argument_error("batches", batches, "None, or at least one (real, latent)")
-    estimate_both(made_g, made_d, [pair for pair in pairs if pair is not None])
+    estimate_both(made_g, made_d, [pair for pair in inputs if pair is not None])
     return made_g, made_d
 
 
-def _pair(batch: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, Inputs] | None:
+    """What the discriminator takes of a batch's real samples, and what the generator takes; None of what is no batch."""
     try:
         real, latent = batch
     except (TypeError, IndexError, KeyError):
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
         return None
-    return real.to(like), placed(latent, like)
+    own, of_fakes = labels(read_batch(batch, True)) if conditional else ((), ())
+    on_device = [tuple(label.to(like.device) for label in part) for part in (own, of_fakes)]
+    return (real.to(like), *on_device[0]), (placed(latent, like), *on_device[1])

@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 import torch
 
 from odegan.games.batch import Batch, as_batch
+from odegan.games.labels import Label, LabeledForward
 from odegan.games.losses import Loss
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
@@ -51,6 +52,8 @@ class Game:
         (tensor(6.), tensor(-6.))
     """
 
+    conditional = False  # whether batches bring classes, which ``critic_fn`` takes beside the samples
+
     def __init__(
         self,
         disc_loss: PlayerLoss,
@@ -59,10 +62,10 @@ class Game:
         n_gen: int,
         *,
         gradients: Callable[[torch.Tensor, torch.Tensor, Any], Players] | None = None,
-        critic: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+        critic: Callable[..., torch.Tensor] | None = None,
         real: Callable[[Any], torch.Tensor] | None = None,
         fake: Callable[[torch.Tensor, Any], torch.Tensor] | None = None,
-        sample: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None,
+        sample: Callable[..., torch.Tensor] | None = None,
         init: Callable[[int | None], torch.Tensor] | None = None,
         solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         project: Callable[[torch.Tensor], torch.Tensor] | None = None,
@@ -211,16 +214,28 @@ class Game:
         return self._init(seed if seed is None else check_int("seed", seed))
 
     @unaffected
-    def sample(self, y: torch.Tensor, n: int, seed: int = 0) -> torch.Tensor:
-        """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P)."""
+    def sample(self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None) -> torch.Tensor:
+        """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P).
+
+        label, of class-conditional games: one class, or a tensor (n,) of one per sample; None: all classes in turn, if the
+        networks tell how many there are.
+        """
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
         n = check_int("n", n, low=1)
         seed = check_int("seed", seed)
+        labels = self.labels_to_draw(label, n, y)
+        given = (n, seed) if labels is None else (n, seed, labels)
         if y.ndim == 1:
-            return self._sample(y, n, seed)
-        return torch.stack([self._sample(member, n, seed) for member in y])
+            return self._sample(y, *given)
+        return torch.stack([self._sample(member, *given) for member in y])
+
+    def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
+        """The labels (n,) of n samples to draw, on the device of ``like``; None in a game without labels."""
+        if label is not None:
+            argument_error("label", label, f"None: {self.name} takes no labels")
+        return None
 
     # Samples and critic, for penalties that need more than the losses.
     @property
@@ -242,12 +257,12 @@ class Game:
             raise ArgumentError(f"fake: {self.name} has no generated samples")
         return self._fake(theta_g, batch)
 
-    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The critic as a function of samples (n, ...) alone, with the module buffers of the batch."""
+    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
+        """The critic with the module buffers of the batch: a function of samples (n, ...), in a conditional game and labels."""
         if self.critic is None:
             raise ArgumentError(f"critic: {self.name} has none")
         critic = self.critic
-        return lambda x: critic(theta_d, x)
+        return lambda x, label=None: critic(theta_d, x)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
         """Everything that the field depends on; the loss describes itself."""

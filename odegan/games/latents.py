@@ -28,6 +28,8 @@ def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFun
             return (part.in_features,)
         if isinstance(part, nn.ConvTranspose2d):
             return (part.in_channels, 1, 1)
+        if isinstance(part, nn.Embedding):  # of labels
+            continue
         if next(iter(part.parameters(recurse=False)), None) is not None:
             return None
     return None

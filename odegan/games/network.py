@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from odegan.games import losses
-from odegan.games.batch import Batch, as_batch
-from odegan.games.examine import evaluate, examine
+from odegan.games import labels, losses
+from odegan.games.batch import Batch
+from odegan.games.examine import evaluate, examine, probe_batch
 from odegan.games.export import export
 from odegan.games.game import Game, Player, Players
+from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
 from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
-from odegan.games.shared_backward import serves_both, shared_gradients
+from odegan.games.network_gradients import BothPlayers
+from odegan.games.network_inputs import flat_logits, read_batch
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import CannotTakeError, tried
+from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
-from odegan.utils.autodiff import gradient_and_value, vjp
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.random_streams import check_seed, reseed
 
@@ -37,6 +39,7 @@ def gan(
     *,
     latent: Latent = None,
     init: Callable[[nn.Module], Any] | None = None,
+    conditional: bool | None = None,
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
     checkpointing: bool = False,
@@ -51,6 +54,9 @@ def gan(
             generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
         init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
             a seed draws afresh, so an initialization made by hand before is known to it only this way.
+        conditional: True: the networks are class-conditional, G(z, label) and D(x, label) with labels (B,) of whole numbers,
+            which batches bring (``Batch.label``, ``Batch.fake_label``); None: so are they where the forward passes of both
+            need two inputs. ``odegan.with_labels`` wraps networks with other conventions.
         autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
             the state's.
         channels_last: images and filters in that memory layout.
@@ -68,7 +74,7 @@ def gan(
         (3, 10, torch.Size([3, 2]))
     """
     execution = Execution(autocast, channels_last, checkpointing).check()
-    return NetworkGame(generator, discriminator, losses.get(loss), latent, init, execution)
+    return NetworkGame(generator, discriminator, losses.get(loss), latent, init, execution, conditional)
 
 
 class NetworkGame(Game):
@@ -84,11 +90,14 @@ class NetworkGame(Game):
         latent: Latent,
         init: Callable[[nn.Module], Any] | None,
         execution: Execution,
+        conditional: bool | None,
     ) -> None:
         if init is not None and not callable(init):
             argument_error("init", init, "None, or a function of a module")
         self.generator = PureModule(generator, "generator", execution)
         self.discriminator = PureModule(discriminator, "discriminator", execution)
+        self.conditional = labels.conditioned(conditional, generator, discriminator)
+        self.classes = labels.number_of_classes(generator, discriminator) if self.conditional else None
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
@@ -113,90 +122,70 @@ class NetworkGame(Game):
             loss=loss,
             name="gan",
         )
-        self._try_latents(guessed=latent is None)
+        self._try_latents(given=latent is not None)
 
     # The losses and their gradients.
-    def logits(self, theta_d: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n,) of samples x (n, ...)."""
-        return _flat_logits(self.discriminator(theta_d, x), x)
+    def logits(self, theta_d: torch.Tensor, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits (n,) of samples x (n, ...), and in a class-conditional game of their labels (n,)."""
+        return self.critic_fn(theta_d)(x, label)
 
-    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The discriminator as a function of samples (n, ...) -> logits (n,), with the batch's buffers."""
-        forward = self.discriminator.bind(theta_d, batch.buffers if batch is not None else None)
-        return lambda x: _flat_logits(forward(x), x)
+    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
+        """The discriminator as a function of samples (n, ...) -> logits (n,), with the batch's buffers.
+
+        In a class-conditional game it is called with the labels (n,) of these samples beside them.
+        """
+        bound = self.discriminator.bind(theta_d, batch.buffers if batch is not None else None)
+        forward = on_labels(bound, "discriminator", self.conditional)
+        return lambda x, label=None: flat_logits(forward(x, label), x)
+
+    def _generator_fn(self, theta_g: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None) -> LabeledForward:
+        return on_labels(self.generator.bind(theta_g, buffers), "generator", self.conditional)
 
     def _fakes(self, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        batch = _read(batch)
-        return self.generator(theta_g, batch.latent, batch.buffers)
+        batch = read_batch(batch, self.conditional)
+        return self._generator_fn(theta_g, batch.buffers)(batch.latent, labels_of(batch)[1])
+
+    def _on(self, batch: Batch | None) -> BothPlayers:
+        batch = read_batch(batch, self.conditional)
+        own = labels_of(batch) if self.conditional else (None, None)
+        critic, generate = partial(self.critic_fn, batch=batch), partial(self._fakes, batch=batch)
+        return BothPlayers(self.loss, critic, generate, batch.real, *own)
 
     def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        batch = _read(batch)
-        critic = self.critic_fn(theta_d, batch)
-        return self.loss.disc(critic(batch.real), critic(self._fakes(theta_g, batch)))
+        return self._on(batch).disc_loss(theta_d, theta_g)
 
     def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-        batch = _read(batch)
-        critic = self.critic_fn(theta_d, batch)
-        fake = critic(self._fakes(theta_g, batch))
-        return self.loss.gen(critic(batch.real) if self.loss.gen_sees_real else fake, fake)
+        return self._on(batch).gen_loss(theta_d, theta_g)
 
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
-        """Both gradients from one backward pass through D where that is exact (``shared_gradients``), else one forward pass.
-
-        Then the generator's vjp is nested in the discriminator's, so that each backward pass through D computes only what its
-        player needs: gradients of inputs for G, of weights for D.
-        """
-        batch = _read(batch)
+        """Both gradients from one backward pass through D where that is exact, else one forward pass."""
+        both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
-        if self.critic_couples_batch is False and not halves and serves_both(self.loss, theta_d):
-            shared = shared_gradients(
-                lambda theta: self._fakes(theta, batch),
-                lambda theta: self.critic_fn(theta, batch),
-                self.loss,
-                theta_d,
-                theta_g,
-                batch.real,
-            )
-            if shared is not None:
-                return shared
-
-        def disc_side(theta: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-            critic = self.critic_fn(theta, batch)
-            real = critic(batch.real)
-
-            def gen_side(inner: torch.Tensor) -> Players:
-                fake = critic(self._fakes(inner, batch))
-                return self.loss.gen(real if self.loss.gen_sees_real else fake, fake), fake
-
-            loss_g, vjp_gen, fake = vjp(gen_side, theta_g, aux_only=True)
-            return self.loss.disc(real, fake), (vjp_gen(torch.ones_like(loss_g)), loss_g)
-
-        loss_d, vjp_disc, (grad_g, loss_g) = vjp(disc_side, theta_d)
-        return (vjp_disc(torch.ones_like(loss_d)), grad_g), (loss_d, loss_g)
+        shared = both.shared(theta_d, theta_g) if self.critic_couples_batch is False and not halves else None
+        return both.nested(theta_d, theta_g) if shared is None else shared
 
     def _evaluate_player(
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> Players:
-        """One player's gradient and loss; for D the generated samples are made outside the differentiated part."""
+        """One player's gradient and loss."""
         if player == "gen":
             return super()._evaluate_player(player, theta_d, theta_g, batch)
-        batch = _read(batch)
-        fakes = self._fakes(theta_g, batch)
-
-        def loss(theta: torch.Tensor) -> torch.Tensor:
-            critic = self.critic_fn(theta, batch)
-            return self.loss.disc(critic(batch.real), critic(fakes))
-
-        return gradient_and_value(loss, theta_d)
+        return self._on(batch).disc_gradient(theta_d, theta_g)
 
     # Samples, starting points, modules.
-    def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+    def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
+        """The labels (n,) of n samples to draw; see ``sample``."""
+        if not self.conditional:
+            return super().labels_to_draw(label, n, like)
+        return labels.labels_to_draw(label, n, self.classes, like)
+
+    def _draw(self, y: torch.Tensor, n: int, seed: int, label: torch.Tensor | None = None) -> torch.Tensor:
         if self.latent is None:
             raise ArgumentError(
                 "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
             )
         with torch.no_grad():
-            return self.generator(self.split(y)[1], draw_latents(self.latent, n, seed, y))
+            return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
 
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
@@ -211,12 +200,13 @@ class NetworkGame(Game):
         """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
 
         A norm given in eval mode keeps its running statistics. Those of one in train mode are, with ``batches``, an iterable
-        of (real (B, ...), latent (B, ...)), averages over them; without, it keeps using the statistics of what it sees.
+        of (real (B, ...), latent (B, ...)), or of ``Batch`` with labels, averages over them; without, it keeps using the
+        statistics of what it sees.
         """
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
         theta_d, theta_g = self.split(y.detach())
-        return export(self.generator, self.discriminator, theta_g, theta_d, batches)
+        return export(self.generator, self.discriminator, theta_g, theta_d, batches, self.conditional)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
         """Architectures, constants, precision and layout. Loss and latent are compared by themselves; what is computed twice
@@ -225,7 +215,8 @@ class NetworkGame(Game):
         roles = {"discriminator": self.discriminator, "generator": self.generator}
         parts: dict[str, Any] = {role: [part.template, part.all_constants] for role, part in roles.items()}
         execution = self.discriminator.execution
-        return parts | {"autocast": execution.autocast, "channels_last": execution.channels_last}
+        parts |= {"autocast": execution.autocast, "channels_last": execution.channels_last}
+        return parts | {"conditional": self.conditional}
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""
@@ -271,58 +262,34 @@ class NetworkGame(Game):
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         y = y.detach()
-        batch = _read(batch)
-        self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
+        batch = read_batch(batch, False)
+        first = (y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))
+        self._learn(*first)
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y, batch)
 
     def _learn(self, y: torch.Tensor, batch: Any) -> None:
         theta_d, theta_g = self.split(y)
-        found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch)
-        _flat_logits(found.discriminator.output, batch.real)
+        found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
+        flat_logits(found.discriminator.output, batch.real)
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
 
-    def _try_latents(self, guessed: bool) -> None:
-        """Find out at construction, where the latents' shape is known, what ``check`` does of a run's first batch."""
+    def _try_latents(self, given: bool) -> None:
+        """Find out at construction, where the latents' shape is known, what ``check`` does of a run's first batch.
+
+        A shape that was read off, and labels of a number of classes that was not, may be wrong: the first batch will tell.
+        """
         if self.latent is None:
             return
-        theta_d, theta_g = self.discriminator.values, self.generator.values
-        latent = draw_latents(self.latent, PROBED, 0, theta_g)
+        sure = given and not (self.conditional and self.classes is None)
+        label = torch.arange(PROBED) % (self.classes or 1) if self.conditional else None
         try:
-            fake = tried(self.generator, theta_g, latent, "latents").output
-        except CannotTakeError:
-            if not guessed:
+            probe = probe_batch(self.generator, self.latent, PROBED, label)
+            self._learn(torch.cat([self.discriminator.values, self.generator.values]), probe)
+        except CannotTakeError as error:
+            if sure:
                 raise
-            self.latent = None  # a guess may be wrong: the first batch will tell
-            return
-        # Real data are spread out; an untrained generator's samples need not be.
-        x = fake + torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
-        try:
-            self._learn(torch.cat([theta_d, theta_g]), Batch(x, latent))
-        except CannotTakeError:
-            if not guessed:
-                raise
-
-
-def _read(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch:
-    """The batch, refused unless it has real samples and latents."""
-    if not isinstance(batch, Batch):
-        batch = as_batch(batch)
-    if batch is None or batch.latent is None or batch.real is None:
-        got = "None" if batch is None else "a part that is None"
-        raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
-    return batch
-
-
-def _flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """One logit a sample -> (n,), where x is (n, ...); a network that ends in squeeze() makes () of one sample's."""
-    n = x.shape[0]
-    if not isinstance(logits, torch.Tensor):
-        argument_error(
-            "discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor"
-        )
-    if logits.numel() != n or (n > 1 and logits.shape[0] != n):
-        argument_error("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
-    return logits.reshape(n)
+            if not given and error.what == "latents":
+                self.latent = None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from odegan.games.game import Game, check_game
+from odegan.games.labels import Label
 from odegan.games.latents import draw_latents
 from odegan.games.network import NetworkGame
 from odegan.utils.checks import argument_error, check_int
@@ -18,6 +19,8 @@ from odegan.utils.checks import argument_error, check_int
 class GameSampler:
     """``sampler(n, seed)``: n samples of the generator of ``game`` at y (P,), the same ones whenever seed and y are the same.
 
+    Of a class-conditional game ``sampler(n, seed, label)``, as ``game.sample`` takes it.
+
     Attributes:
         normalization: "batch" or "running" statistics, or "none" where there are no normalization layers; for scores.
         generator: the generator as a module in evaluation mode; None of a game that is not made by ``gan``.
@@ -25,8 +28,8 @@ class GameSampler:
     Args:
         game: made by ``gan``, or any that draws samples.
         y: (P,), which may be an average of states; samples come from its device.
-        batches: an iterable of (real, latent): batch normalization then uses running statistics, estimated at this y over
-            these batches. None: it uses those of the batch that is drawn.
+        batches: an iterable of (real, latent), or of ``Batch`` with labels: batch normalization then uses running
+            statistics, estimated at this y over these batches. None: it uses those of the batch that is drawn.
         piece: samples drawn at once; None: all. Where batch statistics are used, every piece has this size, and what is over
             is cut off.
 
@@ -50,13 +53,17 @@ class GameSampler:
             if any(isinstance(part, _BatchNorm) for part in self.generator.modules()):
                 self.normalization = "batch" if batches is None else "running"
 
-    def __call__(self, n: int, seed: int) -> Tensor:
+    def __call__(self, n: int, seed: int, label: Label = None) -> Tensor:
         """Samples (n, C, H, W)."""
         n = check_int("n", n, low=1)
         if self.generator is None:
-            return self._game.sample(self._y, n, seed)
+            return self._game.sample(self._y, n, seed, label)
+        labels = self._game.labels_to_draw(label, n, self._y)
         piece = self._piece if self._piece and self.normalization == "batch" else n
-        return self.images(self.latents(-(-n // piece) * piece, seed))[:n]
+        total = -(-n // piece) * piece
+        if labels is not None:
+            labels = labels.repeat(-(-total // n))[:total]
+        return self.images(self.latents(total, seed), labels)[:n]
 
     def latents(self, n: int, seed: int) -> Tensor:
         """n latents (n, ...), drawn on the CPU so that they are the same for any device."""
@@ -67,8 +74,11 @@ class GameSampler:
         return draw_latents(latent, n, seed, self._y)
 
     @torch.no_grad()
-    def images(self, latents: Tensor) -> Tensor:
-        """Latents (n, ...) -> samples (n, C, H, W)."""
+    def images(self, latents: Tensor, label: Label = None) -> Tensor:
+        """Latents (n, ...), of a class-conditional game with labels, -> samples (n, C, H, W)."""
         if self.generator is None:
             argument_error("game", self._game.name, "made by gan, to take latents")
-        return torch.cat([self.generator(z) for z in latents.split(self._piece or len(latents))])
+        labels = self._game.labels_to_draw(label, len(latents), self._y)
+        inputs = [latents] if labels is None else [latents, labels]
+        pieces = zip(*(part.split(self._piece or len(latents)) for part in inputs), strict=True)
+        return torch.cat([self.generator(*piece) for piece in pieces])

@@ -10,6 +10,7 @@ from torch import nn
 
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players
+from odegan.games.labels import Label, LabeledForward
 from odegan.utils.autodiff import vjp
 
 # (f, t, h, y) -> y1: one step of size h of y' = f(t, y).
@@ -52,6 +53,7 @@ class Unrolled(Game):
             name=f"unrolled {base.name}",
         )
         self.critic_couples_batch = base.critic_couples_batch
+        self.conditional = base.conditional
 
     def ahead(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """U_k(theta_d; theta_g) (n_disc,)."""
@@ -104,9 +106,13 @@ class Unrolled(Game):
         return vjp_fn(torch.ones_like(value)), value, ahead
 
     # What games of networks have besides their losses.
-    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The critic as a function of samples alone."""
+    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
+        """The critic as a function of samples and, with a class-conditional base, of their labels."""
         return self.base.critic_fn(theta_d, batch)
+
+    def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
+        """The base's labels (n,) of n samples to draw."""
+        return self.base.labels_to_draw(label, n, like)
 
     def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
         """New modules (generator, discriminator) with the parameters y."""

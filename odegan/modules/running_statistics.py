@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+Inputs = tuple[torch.Tensor, ...]
+
 
 def use_batch_statistics(module: nn.Module) -> nn.Module:
     """Make every norm of ``module`` in train mode use batch statistics and track none; return the module.
@@ -30,10 +32,9 @@ def uses_batch_statistics(module: nn.Module) -> bool:
     return any(norm.training or norm.running_mean is None for norm in norms)
 
 
-def estimate_both(
-    generator: nn.Module, discriminator: nn.Module, batches: Sequence[tuple[torch.Tensor, torch.Tensor]]
-) -> None:
-    """Set the running statistics of norms in train mode to averages over batches (real, latent).
+def estimate_both(generator: nn.Module, discriminator: nn.Module, batches: Sequence[tuple[Inputs, Inputs]]) -> None:
+    """Set the running statistics of norms in train mode to averages over batches ((real,), (latent,)), or with labels
+    ((real, label), (latent, fake_label)).
 
     The discriminator's are averages over the real and the generated samples.
     """
@@ -41,14 +42,15 @@ def estimate_both(
     judged = any(_estimated(discriminator))
     fakes = _estimate(generator, [latent for _, latent in batches], keep=judged)
     if judged:
-        seen = [x for (real, _), fake in zip(batches, fakes, strict=True) for x in (real, fake)]
+        pairs = zip(batches, fakes, strict=True)
+        seen = [x for (real, (_, *label)), fake in pairs for x in (real, (fake, *label))]
         _estimate(discriminator, seen)
     for part, mode in modes.items():
         part.training = mode
 
 
 @torch.no_grad()
-def _estimate(module: nn.Module, inputs: Sequence[torch.Tensor], keep: bool = False) -> list[torch.Tensor]:
+def _estimate(module: nn.Module, inputs: Sequence[Inputs], keep: bool = False) -> list[torch.Tensor]:
     """Average the statistics over the inputs with equal weights; return the outputs if ``keep``."""
     norms = list(_estimated(module))
     momenta = [norm.momentum for norm in norms]
@@ -57,7 +59,7 @@ def _estimate(module: nn.Module, inputs: Sequence[torch.Tensor], keep: bool = Fa
         norm.momentum = None  # equal weights
     outputs = []
     for x in inputs:
-        out = module(x)
+        out = module(*x)
         if keep:
             outputs.append(out)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -34,7 +34,11 @@ SAME = 1e-3  # largest relative difference of two passes, since some kernels add
 
 
 class CannotTakeError(ArgumentError):
-    """A module that fails on its input."""
+    """A module that fails on its input, "latents" or "samples"."""
+
+    def __init__(self, what: What, message: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class Trial(NamedTuple):
@@ -53,7 +57,7 @@ class Trial(NamedTuple):
     written: dict[Key, object]
 
 
-def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) -> Trial:
+def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, *label: torch.Tensor) -> Trial:
     """Run the module on x, and refuse it if its output is not a function of theta and x or if it has other side effects.
 
     Args:
@@ -61,6 +65,7 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) 
         theta: (n,).
         x: (B, ...).
         what: the kind of x, "latents" or "samples", for messages.
+        label: (B,), for a class-conditional module.
 
     Raises:
         ArgumentError: the module does not accept x, draws random numbers, writes to a parameter, a buffer, its input or an
@@ -75,11 +80,11 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What) 
     own = Attributes(network.module)
     try:
         with forked(x), torch.enable_grad(), Recorder() as recorder:
-            output = _run(module.role, network, state, x, what)
+            output = _run(module.role, network, state, (x, *label), what)
             _check_output(module.role, output)
             _check_unchanged(module.role, before, state, given, x)
             written = _writable(module.role, own.changed(), network)
-            again = _poisoned(module.role, network, state, x, written)
+            again = _poisoned(module.role, network, state, (x, *label), written)
     finally:
         own.put_back()
     if not close(output, again):
@@ -116,10 +121,11 @@ def one_line_errors(what: str) -> Iterator[None]:
         raise ArgumentError(f"{what} ({reason(error)})") from error
 
 
-def _run(role: str, network: Network, state: State, x: torch.Tensor, what: What) -> torch.Tensor:
+def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], what: What) -> torch.Tensor:
+    x, *label = inputs
     with Watch(network.module, x) as watch:
         try:
-            return network(state, x)
+            return network(state, *inputs)
         except DrawsRandomNumbers:
             raise ArgumentError(
                 f"{role}: its {watch.place} draws random numbers; it must be a function of its input: put randomness into the "
@@ -129,11 +135,13 @@ def _run(role: str, network: Network, state: State, x: torch.Tensor, what: What)
             raise
         except RAISED as error:
             got = f"{tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}"
+            if label:
+                got += f" with labels from {int(label[0].min())} to {int(label[0].max())}"
             known = {
                 "latents": f"latent: got {got}; it must be what the {role} takes",
                 "samples": f"{role}: got samples {got}; it must be a module that takes them",
             }
-            raise CannotTakeError(f"{known[what]}; its {watch.place} does not ({reason(error)})") from error
+            raise CannotTakeError(what, f"{known[what]}; its {watch.place} does not ({reason(error)})") from error
 
 
 def _check_output(role: str, output: object) -> None:
@@ -178,12 +186,14 @@ def _writable(role: str, changed: list[Key], network: Network) -> list[Key]:
     return changed
 
 
-def _poisoned(role: str, network: Network, state: State, x: torch.Tensor, written: list[Key]) -> torch.Tensor:
+def _poisoned(
+    role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], written: list[Key]
+) -> torch.Tensor:
     """The output of a second pass with NaN in the attributes that the first one wrote, to see whether it reads them."""
     for path, name in written:
         part = network.module.get_submodule(path)
         setattr(part, name, tree_map_only(torch.Tensor, lambda t: torch.full_like(t, math.nan), getattr(part, name)))
-    again = network(state, x)
+    again = network(state, *inputs)
     if written and again.isnan().any():
         path, name = written[0]
         raise ArgumentError(

@@ -4,7 +4,7 @@ A network whose initialization is not torch's default has ``reset_parameters()``
 To initialize a network, call ``reset_parameters()`` of the children before that of their parents.
 """
 
-from odegan.nets import clc_resnet, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan
+from odegan.nets import clc_resnet, conditional, conv4, dcgan, dcgan4, digits, odegan_resnet, resnet, sngan
 from odegan.nets.init import glorot_uniform_, truncated_normal_
 from odegan.nets.mlp import MLP, mog16
 from odegan.nets.network import Network
@@ -15,6 +15,7 @@ __all__ = [
     "Network",
     "Pair",
     "clc_resnet",
+    "conditional",
     "conv4",
     "dcgan",
     "dcgan4",

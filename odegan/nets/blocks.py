@@ -61,12 +61,12 @@ def conv4(n_in: int, n_out: int) -> nn.Conv2d:
 
 
 def normalize_spectrally(network: nn.Module) -> nn.Module:
-    """Divide the weight of every linear and convolutional layer by its largest singular value, in place.
+    """Divide the weight of every linear and convolutional layer and embedding by its largest singular value, in place.
 
     A convolution's weight is taken as a matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
     Normalization for Generative Adversarial Networks", eq. 8.
     """
     for layer in list(network.modules()):
-        if isinstance(layer, nn.Linear | nn.Conv2d):
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
             spectral_norm(layer)
     return network

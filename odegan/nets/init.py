@@ -64,8 +64,9 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     come from torch's global generator, in ``module.modules()`` order.
 
     Args:
-        module: of linear, convolutional, transposed convolutional and batch normalization layers, and any layers without
-            parameters. For a spectrally normalized weight, the unnormalized weight is drawn.
+        module: of linear, convolutional, transposed convolutional and batch normalization layers, embeddings (linear maps of
+            one-hot vectors), and any layers without parameters. For a spectrally normalized weight, the unnormalized weight is
+            drawn.
         gain: 1; sqrt(2) in SN-GAN's residual branches.
 
     Returns:
@@ -76,12 +77,12 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     _check_module(module)
     check_number("gain", gain, low=0.0)
     for layer in module.modules():
-        if isinstance(layer, nn.Linear | _ConvNd):
+        if isinstance(layer, nn.Linear | _ConvNd | nn.Embedding):
             normalized = parametrize.is_parametrized(layer, "weight")
             weight = layer.parametrizations.weight.original if normalized else layer.weight  # type: ignore[union-attr]
             nn.init.xavier_uniform_(weight, gain)  # type: ignore[arg-type]
-            if layer.bias is not None:
-                layer.bias.zero_()
+            if getattr(layer, "bias", None) is not None:
+                layer.bias.zero_()  # type: ignore[union-attr, operator]
         elif isinstance(layer, _BatchNorm):
             layer.reset_parameters()
     return module

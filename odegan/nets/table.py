@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import nn
 
 import odegan.nets.clc_resnet as clc_resnet
+import odegan.nets.conditional as conditional
 import odegan.nets.conv4 as conv4
 import odegan.nets.dcgan as dcgan
 import odegan.nets.dcgan4 as dcgan4
@@ -23,13 +24,15 @@ from odegan.utils.checks import choose
 class Pair(NamedTuple):
     """A generator and a discriminator that fit each other.
 
-    generator: latent width -> module; discriminator: () -> module; images are (channels, size, size).
+    generator: latent width -> module; discriminator: () -> module; images are (channels, size, size). classes: of a
+    class-conditional pair, G(z, label) and D(x, label).
     """
 
     generator: Callable[[int], nn.Module]
     discriminator: Callable[[], nn.Module]
     size: int = 32
     channels: int = 3
+    classes: int | None = None
 
 
 def _clc(size: int, width: int, most: int) -> Pair:
@@ -40,6 +43,12 @@ def _clc(size: int, width: int, most: int) -> Pair:
 def _sized(module: ModuleType, size: int, **discriminator: bool) -> Pair:
     generator = partial(module.Generator, size=size)
     return Pair(generator, partial(module.Discriminator, size=size, **discriminator), size)
+
+
+def _conditional(channels: int, width: int, classes: int = 10) -> Pair:
+    generator = partial(conditional.Generator, classes=classes, channels=channels, width=width)
+    discriminator = partial(conditional.Discriminator, classes, channels, width)
+    return Pair(generator, discriminator, channels=channels, classes=classes)
 
 
 _TABLE: dict[str, Pair] = {
@@ -59,6 +68,9 @@ _TABLE: dict[str, Pair] = {
     "sngan128_no_sn": _sized(sngan, 128, spectral_norm=False),
     "odegan_resnet32": _sized(odegan_resnet, 32),
     "odegan_resnet128": _sized(odegan_resnet, 128),
+    "cgan32": _conditional(channels=1, width=64),
+    "cgan32_small": _conditional(channels=1, width=16),
+    "cgan32_color": _conditional(channels=3, width=64),
     "digits": Pair(digits.Generator, digits.Discriminator, size=8, channels=1),
 }
 

@@ -10,9 +10,11 @@ from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Function
 from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight, need
 from odegan.utils.checks import ArgumentError, check_int, choose
 
+Seen = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]  # real, fake, and their labels
 Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
 
 _KINDS: dict[str, Kind] = {
@@ -59,8 +61,9 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
             critic = game.critic_fn(theta_d, batch)
-            real, fake = (game.real(batch), game.fake(theta_g, batch)) if replay is None else _stored(batch, replay)
-            return measure(game, critic(real), critic(fake))
+            seen = _current(game, theta_g, batch) if replay is None else _stored(batch, replay, game.conditional)
+            real, fake, label, fake_label = seen
+            return measure(game, critic(real, label), critic(fake, fake_label))
 
         return term, None
 
@@ -68,11 +71,20 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     return Penalty("closed_loop", checked_weight(weight), terms, settings, replay=replay)
 
 
-def _stored(batch: Batch | None, capacity: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _current(game: Game, theta_g: torch.Tensor, batch: Batch | None) -> Seen:
+    return game.real(batch), game.fake(theta_g, batch), *labels_of(batch)
+
+
+def _stored(batch: Batch | None, capacity: int, conditional: bool) -> Seen:
     kept = batch.replay if isinstance(batch, Batch) else None
     if kept is None or f"samples {capacity}" not in kept:
         raise ArgumentError(
             "batch.replay: got None; closed_loop reads its stored samples there, which odeint_gan and Stepper provide: use "
             "them, or buffer=0"
         )
-    return kept[f"samples {capacity}"]
+    real, fake, *labels = kept[f"samples {capacity}"]
+    if conditional and len(labels) != 2:
+        raise ArgumentError(
+            "batch.replay: got samples alone; it must have (real, fake, label, fake_label) in this game"
+        )
+    return (real, fake, labels[0], labels[1]) if conditional else (real, fake, None, None)

@@ -11,13 +11,15 @@ from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError
 
 
-def input_gradient(game: Game, theta_d: torch.Tensor, batch: Batch | None, x: torch.Tensor) -> torch.Tensor:
-    """grad_x D(x) for each sample, flattened: x (n, ...) -> (n, numel of one sample)."""
+def input_gradient(
+    game: Game, theta_d: torch.Tensor, batch: Batch | None, x: torch.Tensor, label: torch.Tensor | None
+) -> torch.Tensor:
+    """grad_x D(x, label) for each sample, flattened: x (n, ...) -> (n, numel of one sample)."""
     if game.critic_couples_batch:
         _refuse_coupled(game, "input_gradient")
     critic = game.critic_fn(theta_d, batch)
     # The gradient of the sum holds every sample's own gradient, because no layer couples the samples.
-    return gradient_and_value(lambda own: critic(own).sum(), x)[0].flatten(1)
+    return gradient_and_value(lambda own: critic(own, label).sum(), x)[0].flatten(1)
 
 
 def check_critic(game: Game, penalty: str, *parts: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from odegan.field.penalty_terms import Function
+from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
 
@@ -21,7 +25,7 @@ def r1(weight: Weight) -> Penalty:
 
     def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "r1")
-        return lambda d, g, batch, t: (input_gradient(game, d, batch, game.real(batch)) ** 2).sum(1).mean() / 2, None
+        return lambda d, g, batch, t: _half_square(game, d, batch, game.real(batch), labels_of(batch)[0]), None
 
     return Penalty("r1", checked_weight(weight), terms)
 
@@ -38,6 +42,12 @@ def r2(weight: Weight) -> Penalty:
 
     def terms(game: Game) -> tuple[Function, None]:
         check_critic(game, "r2", "fake")
-        return lambda d, g, batch, t: (input_gradient(game, d, batch, game.fake(g, batch)) ** 2).sum(1).mean() / 2, None
+        return lambda d, g, batch, t: _half_square(game, d, batch, game.fake(g, batch), labels_of(batch)[1]), None
 
     return Penalty("r2", checked_weight(weight), terms)
+
+
+def _half_square(
+    game: Game, theta_d: torch.Tensor, batch: Batch | None, x: torch.Tensor, label: torch.Tensor | None
+) -> torch.Tensor:
+    return (input_gradient(game, theta_d, batch, x, label) ** 2).sum(1).mean() / 2

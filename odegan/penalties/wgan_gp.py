@@ -18,7 +18,8 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
 
     u is uniform in [0, 1), one number per pair, read from ``batch.noise`` (B,). ``odeint_gan`` and ``Stepper`` draw it for
     every minibatch as a pure function of (seed, index); games without minibatches (batch None) use u = 1/2. center=0 gives the
-    zero-centered variant. Where |grad_x D| = 0 the subgradient of the norm is 0.
+    zero-centered variant. In a class-conditional game both samples of a pair must be of one class, which is also the class of
+    x: ``fake_labels="same"`` in ``odeint_gan``. Where |grad_x D| = 0 the subgradient of the norm is 0.
 
     Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
 
@@ -35,7 +36,8 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
             real = game.real(batch)
             fake = game.fake(theta_g, batch)
             u = _mixing(batch, real)
-            gradient = input_gradient(game, theta_d, batch, u * real + (1 - u) * fake)
+            label = _common_label(batch) if game.conditional else None
+            gradient = input_gradient(game, theta_d, batch, u * real + (1 - u) * fake, label)
             if center == 0:
                 return (gradient**2).sum(1).mean()
             return ((torch.linalg.vector_norm(gradient, dim=1) - center) ** 2).mean()
@@ -55,3 +57,12 @@ def _mixing(batch: Batch | None, real: torch.Tensor) -> torch.Tensor | float:
             "Batch(real, latent, noise=u)"
         )
     return u.reshape(-1, *([1] * (real.ndim - 1)))
+
+
+def _common_label(batch: Batch) -> torch.Tensor | None:
+    if batch.fake_label is not None:
+        raise ArgumentError(
+            "batch.fake_label: got labels of their own with wgan_gp, which mixes a real and a generated sample of one class; "
+            'it must be None: odeint_gan(fake_labels="same")'
+        )
+    return batch.label

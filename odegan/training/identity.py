@@ -27,6 +27,7 @@ def identify(
     seeds: Any,
     callback: Any,
     stated: Any,
+    fake_labels: str,
 ) -> Fingerprint:
     """The fingerprint of the arguments by name. Times are compared separately, because a longer run may continue a shorter one.
 
@@ -41,6 +42,7 @@ def identify(
     parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
     parts |= {"batch_size": batch_size, "seed": seeds, "fingerprint": stated}
     parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
+    parts |= {"fake_labels": fake_labels} if game.conditional else {}
     found = fingerprint(parts)
     return found if stated is None else found._replace(unread=[])
 

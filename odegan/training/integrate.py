@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
-from odegan.data.minibatches import Minibatches
+from odegan.data.minibatches import FAKE_LABELS, Minibatches
 from odegan.field.training_field import Rates
 from odegan.games.game import Game
 from odegan.training import callbacks as hooks
@@ -60,6 +60,7 @@ def odeint_gan(
     micro_batch: int | None = None,
     distributed: bool = False,
     workers: int = 0,
+    fake_labels: str = "independent",
     progress: bool | str = False,
     callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
     checkpoint: Any = None,
@@ -83,7 +84,8 @@ def odeint_gan(
             interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
         steps: instead of t, the number of refresh intervals, from t = 0: of solver steps, unless refresh is a number.
         report_every: with steps, report after every so many of them, and at the end; default: at the end.
-        data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...).
+        data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...); in class-conditional games
+            pairs (Tensor, labels (N,)), a Dataset of (sample, label), or a callable that returns pairs.
         latent: dimension or shape of N(0, I), or such a callable; default: what the generator's first layer takes.
         batch_size: B; default: all of the data.
         solver: a name of ``odegan.solvers.names()``.
@@ -111,6 +113,8 @@ def odeint_gan(
             example). All get the trajectory of one process on the whole batch, to rounding. All must pass the same arguments;
             the first one writes checkpoints, from which any number of processes can resume.
         workers: processes that load the items of a Dataset ahead of time, without any effect on the results.
+        fake_labels: in class-conditional games, whose data are pairs (sample, label), the labels of generated samples:
+            "independent" draws from the labels of the data, or the "same" as those of the real samples.
         progress: show progress: a bar on a terminal or in a notebook, elsewhere a line every half minute; a string is its
             label.
         callback: one or several functions (state, info), called after every interval; a function that returns True ends the
@@ -177,7 +181,7 @@ def odeint_gan(
     if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
         argument_error("checkpoint", checkpoint, "a path")
     choose("resume", resume, RESUME)
-    game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers)
+    game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers, fake_labels)
     graph = needs_graph(known, game, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
         argument_error("distributed", True, "False where something requires a gradient")
@@ -185,7 +189,7 @@ def odeint_gan(
     stepper.check_divisible(game)
     identity = Fingerprint({}, [])
     if checkpoint is not None or distributed:
-        identity = identify(game, y0, known, data, latent, batch_size, seeds, callback, fingerprint)
+        identity = identify(game, y0, known, data, latent, batch_size, seeds, callback, fingerprint, fake_labels)
     if known.ranks is not None:
         check_same(known.ranks, identity.parts | {"t": times})
     saves = None
@@ -233,8 +237,12 @@ def _prepared(
     seeds: Any,
     options: Options,
     workers: int,
+    fake_labels: str,
 ) -> tuple[Game, Minibatches | None]:
     """The run's own copy of the game, checked on the first minibatch, and the minibatches."""
+    choose("fake_labels", fake_labels, FAKE_LABELS)
+    if fake_labels == "same" and not game.conditional:
+        argument_error("fake_labels", fake_labels, f"left out with the game {game.name!r}, which takes no labels")
     start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
@@ -243,8 +251,10 @@ def _prepared(
         try_out(game, options, 0.0, start, None)
         return game, None
     latent = getattr(game, "latent", None) if latent is None else latent
-    minibatches = Minibatches(data, latent, batch_size, seeds, y0.detach(), options.ranks, workers)
-    first = Minibatches(data, latent, batch_size, seeds if isinstance(seeds, int) else seeds[0], y0.detach())(0)
+    like, labels = y0.detach(), (game.conditional, fake_labels)
+    minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
+    one = seeds if isinstance(seeds, int) else seeds[0]
+    first = Minibatches(data, latent, batch_size, one, like, None, 0, *labels).trial()
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
     game = game.prepared(y0.detach(), seen)
     try_out(game, options, 0.0, start, first)

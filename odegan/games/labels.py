@@ -1,0 +1,139 @@
+"""Classes of samples: whether two networks take them, which ones a batch has, and draws of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from odegan.games.batch import Batch
+from odegan.utils.checks import ArgumentError, argument_error
+
+Label = int | torch.Tensor | None
+Forward = Callable[..., torch.Tensor]
+
+
+class LabeledForward(Protocol):
+    """Samples (n, ...) and their labels (n,), which only conditional networks read, to outputs."""
+
+    def __call__(self, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor: ...
+
+
+def needed_inputs(module: nn.Module) -> int:
+    """How many inputs the forward pass of a module needs by position, as far as its signature tells.
+
+    Examples:
+        >>> needed_inputs(nn.Linear(2, 3)), needed_inputs(nn.Bilinear(2, 2, 3)), needed_inputs(nn.LSTM(2, 3))
+        (1, 2, 1)
+    """
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    return sum(one.kind in positional and one.default is one.empty for one in parameters)
+
+
+def conditioned(conditional: bool | None, generator: nn.Module, discriminator: nn.Module) -> bool:
+    """Whether the networks are called with labels: as told, or where both need two inputs.
+
+    Raises:
+        ArgumentError: one of them cannot be called that way, or one needs two inputs and the other does not.
+    """
+    if conditional not in (True, False, None):
+        argument_error("conditional", conditional, "True, False, or None: as the networks' signatures tell")
+    roles = {"generator": generator, "discriminator": discriminator}
+    needs = {role: needed_inputs(module) == 2 for role, module in roles.items()}
+    if conditional is None and len(set(needs.values())) > 1:
+        one, other = sorted(roles, key=lambda role: not needs[role])
+        raise ArgumentError(
+            f"conditional: got a {one} that needs two inputs and a {other} that does not; both must take (x, label): "
+            f"wrap the {other} in odegan.with_labels"
+        )
+    chosen = all(needs.values()) if conditional is None else conditional
+    for role, module in roles.items() if chosen else ():
+        try:
+            inspect.signature(module.forward).bind(None, None)
+        except TypeError:
+            raise ArgumentError(
+                f"conditional: got True with a {role} that does not take two inputs; it must take (x, label): wrap it in "
+                "odegan.with_labels"
+            ) from None
+    return chosen
+
+
+def labels_of(batch: Batch | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The labels of a batch's real and of its generated samples, None where there are none."""
+    if batch is None:
+        return None, None
+    return batch.label, batch.label if batch.fake_label is None else batch.fake_label
+
+
+def check_labels(batch: Batch) -> None:
+    """Refuse a batch without labels, or whose labels are not whole numbers, one a sample."""
+    label, fake_label = labels_of(batch)
+    if label is None:
+        raise ArgumentError(
+            "batch.label: got None; a class-conditional game needs the samples' classes: odegan.Batch(real, latent, "
+            "label=...), or data as pairs (sample, label)"
+        )
+    for name, part, samples in (("label", label, batch.real), ("fake_label", fake_label, batch.latent)):
+        check_label(f"batch.{name}", part, len(samples))
+
+
+def check_label(name: str, label: object, n: int) -> torch.Tensor:
+    """Return ``label`` where it is a tensor of n whole numbers."""
+    if (
+        not isinstance(label, torch.Tensor)
+        or label.is_floating_point()
+        or label.is_complex()
+        or label.dtype == torch.bool
+        or label.shape != (n,)
+    ):
+        argument_error(name, label, f"a tensor of whole numbers, of shape ({n},)")
+    return label
+
+
+def number_of_classes(*modules: nn.Module) -> int | None:
+    """The rows of the shortest table that the modules look labels up in (``nn.Embedding``); None where there is none."""
+    tables = (part for module in modules for part in module.modules() if isinstance(part, nn.Embedding))
+    return min((table.num_embeddings for table in tables), default=None)
+
+
+def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor) -> torch.Tensor:
+    """The labels (n,) of samples to draw: one class for all, or one for each; None: all classes in turn.
+
+    Raises:
+        ArgumentError: None where the number of classes is not known; what is no class.
+    """
+    if label is None:
+        if classes is None:
+            argument_error(
+                "label", None, "a class, or a tensor of one for each sample: the networks do not tell how many"
+            )
+        return torch.arange(n, device=like.device) % classes
+    if isinstance(label, int) and not isinstance(label, bool):
+        label = torch.full((n,), label)
+    labels = check_label("label", label, n)
+    if classes is not None and not bool(((labels >= 0) & (labels < classes)).all()):
+        argument_error("label", sorted(set(labels.tolist())), f"classes from 0 to {classes - 1}")
+    return labels.to(like.device, torch.int64)
+
+
+def on_labels(forward: Forward, role: str, conditional: bool) -> LabeledForward:
+    """A network's forward pass as a function of (x, label): one that is not conditional does not see the label.
+
+    Raises:
+        ArgumentError: when it is called, by a conditional one without a label.
+    """
+    if not conditional:
+        return lambda x, label=None: forward(x)
+
+    def call(x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+        if label is None:
+            raise ArgumentError(
+                f"label: got None; the {role} of a class-conditional game takes the labels of its samples"
+            )
+        return forward(x, label)
+
+    return call

@@ -1,0 +1,33 @@
+"""What a game of networks is given and what comes out of its discriminator, checked."""
+
+from __future__ import annotations
+
+import torch
+
+from odegan.games.batch import Batch, as_batch
+from odegan.games.labels import check_labels
+from odegan.utils.checks import ArgumentError, argument_error
+
+
+def read_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None, conditional: bool) -> Batch:
+    """The batch, refused unless it has real samples, latents, and labels where the networks take any."""
+    if not isinstance(batch, Batch):
+        batch = as_batch(batch)
+    if batch is None or batch.latent is None or batch.real is None:
+        got = "None" if batch is None else "a part that is None"
+        raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
+    if conditional:
+        check_labels(batch)
+    return batch
+
+
+def flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """One logit a sample -> (n,), where x is (n, ...); a network that ends in squeeze() makes () of one sample's."""
+    n = x.shape[0]
+    if not isinstance(logits, torch.Tensor):
+        argument_error(
+            "discriminator", f"a {type(logits).__name__} from its forward pass", "a module that returns one tensor"
+        )
+    if logits.numel() != n or (n > 1 and logits.shape[0] != n):
+        argument_error("discriminator", tuple(logits.shape), f"a map from ({n}, ...) to ({n},) or ({n}, 1)")
+    return logits.reshape(n)
