@@ -42,6 +42,28 @@ def two_groups(n: int, generator: torch.Generator) -> torch.Tensor:
     return torch.randn(n, 2, generator=generator, dtype=torch.float64) + torch.arange(n)[:, None] % 2
 
 
+class Labeled(nn.Module):
+    """An MLP of x and of a class, as an embedding of width 2 beside it."""
+
+    def __init__(self, widths: list[int], classes: int = 3) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(classes, 2)
+        self.mlp = MLP([widths[0] + 2, *widths[1:]], nn.Tanh)
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.mlp(torch.cat([x, self.embedding(label)], 1))
+        return out
+
+
+def conditional_game(seed: int = 0) -> odegan.Game:
+    torch.manual_seed(seed)
+    return odegan.gan(Labeled([2, 5, 2]).double(), Labeled([2, 6, 1]).double(), latent=2)
+
+
+def labeled_data() -> tuple[torch.Tensor, torch.Tensor]:
+    return data(), torch.arange(50) % 3
+
+
 FIXED = {"solver": "heun2", "step_size": 0.1}
 ADAPTIVE = {"solver": "dopri5", "refresh": 0.25, "rtol": 1e-6, "atol": 1e-8}
 PENALTIES = {
@@ -75,6 +97,22 @@ CASES: dict[str, dict[str, Any]] = {
     "ensemble": FIXED | {"members": 2, "penalties": PENALTIES["r1 wgan_gp"]},
     "ensemble, replay": FIXED | {"members": 2, "penalties": PENALTIES["closed_loop"]},
     "ensemble, clip": FIXED | {"members": 2, "clip": 0.1, "penalties": PENALTIES["jare unbiased"]},
+    "conditional": FIXED
+    | {
+        "game": conditional_game,
+        "data": labeled_data,
+        "fake_labels": "same",
+        "penalties": lambda: [
+            make for name in ("closed_loop", "r1 wgan_gp", "jare biased") for make in PENALTIES[name]()
+        ],
+    },
+    "conditional ensemble": FIXED
+    | {
+        "game": conditional_game,
+        "data": labeled_data,
+        "members": 2,
+        "penalties": lambda: [penalties.closed_loop(0.3, buffer=3), penalties.r2(0.3)],
+    },
     "data set": FIXED | {"data": Flipped, "penalties": PENALTIES["generator_gradient"]},
     "function": FIXED | {"data": lambda: two_groups, "penalties": PENALTIES["generator_gradient"]},
 }
@@ -90,7 +128,7 @@ FOR_FOUR = [
 def run(name: str, **more: Any) -> odegan.Solution:
     """One case, over five steps of 0.1 or two intervals of 0.25."""
     case = dict(CASES[name])
-    g, members, source = game(), case.pop("members", None), case.pop("data", data)
+    g, members, source = case.pop("game", game)(), case.pop("members", None), case.pop("data", data)
     made = case.pop("penalties")()
     y0 = g.init() if members is None else torch.stack([g.init(seed=e) for e in range(members)])
     t = torch.tensor([0.0, 0.3, 0.5], dtype=torch.float64)

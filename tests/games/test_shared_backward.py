@@ -6,7 +6,7 @@ from torch import nn
 
 import odegan
 from odegan import losses
-from odegan.games import network, shared_backward
+from odegan.games import network_gradients, shared_backward
 from odegan.nets import MLP
 
 B, Z = 6, 3
@@ -47,7 +47,7 @@ def passes(monkeypatch):
         given.append(result is not None)
         return result
 
-    monkeypatch.setattr(network, "shared_gradients", counted)
+    monkeypatch.setattr(network_gradients, "shared_gradients", counted)
     return given
 
 

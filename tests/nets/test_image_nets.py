@@ -93,13 +93,23 @@ def test_counts_of_sn_gans_networks_by_hand():
         assert tuple(map(count, on_meta(name))) == (large, large_judge)
 
 
+@pytest.mark.parametrize("name, channels, w", [("cgan32", 1, 64), ("cgan32_small", 1, 16), ("cgan32_color", 3, 64)])
+def test_counts_of_the_conditional_networks_by_hand(name, channels, w):
+    up = [(8 * w, 4 * w), (4 * w, 2 * w), (2 * w, w)]
+    g = conv(128, 8 * w * 16, 1) + sum(conv(*sizes, 4, bias=False) + 2 * 10 * sizes[1] for sizes in up)
+    down = [(channels, w, 3), (w, w, 4), (w, 2 * w, 3), (2 * w, 2 * w, 4), (2 * w, 4 * w, 3), (4 * w, 4 * w, 4)]
+    d = sum(conv(*sizes) for sizes in [*down, (4 * w, 8 * w, 3), (8 * w, 1, 1)]) + 10 * 8 * w
+    assert tuple(map(count, on_meta(name))) == (g + conv(w, channels, 3), d)
+
+
 @pytest.mark.parametrize("name", nets.names())
 def test_pairs_fit_each_other(name):
     pair = nets.get(name)
     generator, discriminator = on_meta(name, 24)
-    images = generator(torch.zeros(2, 24, device="meta"))
+    label = () if pair.classes is None else (torch.zeros(2, dtype=torch.int64, device="meta"),)
+    images = generator(torch.zeros(2, 24, device="meta"), *label)
     assert images.shape == (2, pair.channels, pair.size, pair.size)
-    assert discriminator(images).shape == (2, 1)
+    assert discriminator(images, *label).shape in {(2, 1), (2,)}
 
 
 @pytest.mark.parametrize("name", ["conv4", "dcgan4", "resnet_v1", "clc_resnet32", "sngan32"])
