@@ -216,7 +216,7 @@ class NetworkGame(Game):
         parts: dict[str, Any] = {role: [part.template, part.all_constants] for role, part in roles.items()}
         execution = self.discriminator.execution
         parts |= {"autocast": execution.autocast, "channels_last": execution.channels_last}
-        return parts | {"conditional": self.conditional}
+        return parts | ({"conditional": True} if self.conditional else {})
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""
