@@ -52,7 +52,7 @@ class Game:
         (tensor(6.), tensor(-6.))
     """
 
-    conditional = False  # whether batches bring classes, which ``critic_fn`` takes beside the samples
+    conditional = False  # whether ``critic_fn`` takes the samples' classes, which batches bring
 
     def __init__(
         self,
@@ -217,8 +217,7 @@ class Game:
     def sample(self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None) -> torch.Tensor:
         """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P).
 
-        label, of class-conditional games: one class, or a tensor (n,) of one per sample; None: all classes in turn, if the
-        networks tell how many there are.
+        label, in class-conditional games: a class, or a tensor (n,) of them; None: all in turn, if the networks tell how many.
         """
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
