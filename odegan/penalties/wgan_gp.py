@@ -8,6 +8,7 @@ from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Function
 from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
 from odegan.utils.checks import ArgumentError, check_number
@@ -59,10 +60,10 @@ def _mixing(batch: Batch | None, real: torch.Tensor) -> torch.Tensor | float:
     return u.reshape(-1, *([1] * (real.ndim - 1)))
 
 
-def _common_label(batch: Batch) -> torch.Tensor | None:
-    if batch.fake_label is not None:
+def _common_label(batch: Batch | None) -> torch.Tensor | None:
+    if batch is not None and batch.fake_label is not None:
         raise ArgumentError(
             "batch.fake_label: got labels of their own with wgan_gp, which mixes a real and a generated sample of one class; "
             'it must be None: odeint_gan(fake_labels="same")'
         )
-    return batch.label
+    return labels_of(batch)[0]
