@@ -24,7 +24,6 @@ from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.state import check_state, needs_graph
 from odegan.training.stepper import Stepper
-from odegan.training.trial import try_out
 from odegan.utils.ambient import unaffected_run
 from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
@@ -243,19 +242,14 @@ def _prepared(
     choose("fake_labels", fake_labels, FAKE_LABELS)
     if fake_labels == "same" and not game.conditional:
         argument_error("fake_labels", fake_labels, f"left out with the game {game.name!r}, which takes no labels")
-    start = (y0 if y0.ndim == 1 else y0[0]).detach()
     if data is None:
         if latent is not None or batch_size is not None or workers != 0:
             argument_error("data", None, "given when latent, batch_size or workers is")
-        game = game.prepared(y0.detach(), None)
-        try_out(game, options, 0.0, start, None)
-        return game, None
+        return game.prepared(y0.detach(), None), None
     latent = getattr(game, "latent", None) if latent is None else latent
     like, labels = y0.detach(), (game.conditional, fake_labels)
     minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
     one = seeds if isinstance(seeds, int) else seeds[0]
     first = Minibatches(data, latent, batch_size, one, like, None, 0, *labels).trial()
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
-    game = game.prepared(y0.detach(), seen)
-    try_out(game, options, 0.0, start, first)
-    return game, minibatches
+    return game.prepared(y0.detach(), seen), minibatches

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from odegan.training.state import Info, IntervalResult, State
 from odegan.training.statistics import Statistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import StepCounter
+from odegan.training.trial import watched_first
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 
@@ -55,6 +58,7 @@ class Run:
         self.status, self.message = "running", ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
         self._length = 1  # refresh intervals of a segment
+        self._fresh = True  # nothing has been evaluated yet
         self._asked: Ending | None = None
 
     def solve(self) -> Solution:
@@ -67,7 +71,8 @@ class Run:
                     break
                 started = time.monotonic()
                 reports = (self.times, len(self.reported))
-                result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
+                with self.first_evaluation() if self._fresh else contextlib.nullcontext():
+                    result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
                 self.state = result.state
                 self.reported.extend(result.reported)
                 ending = self._read(result) or self.asked(result.info)
@@ -77,6 +82,15 @@ class Run:
                 if ending is not None:
                     self.status, self.message = ending
         return self.solution()
+
+    def first_evaluation(self) -> contextlib.AbstractContextManager[None]:
+        """Around what may be the first evaluation of this call: what is wrong with a loss or a penalty is said in one line."""
+        if not self._fresh:
+            return contextlib.nullcontext()
+        self._fresh = False
+        state = self.state
+        draw = functools.partial(self.batches, state.aux["index"], 1)
+        return watched_first(self.stepper.game, self.stepper.options, state, lambda: draw()[0][0])
 
     def _intervals_ahead(self) -> int:
         """The number of refresh intervals in the next segment, which is 1 for adaptive solvers and for several ranks.

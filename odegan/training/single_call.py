@@ -9,6 +9,7 @@ import torch
 from torchdiffeq import odeint
 
 from odegan import solvers
+from odegan.games.game import Players
 from odegan.training.callbacks import around
 from odegan.training.recorder import RecordingField
 from odegan.training.run import Run
@@ -39,14 +40,17 @@ def _solve(run: Run) -> None:
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     options = {k: v for k, v in arguments.solver_options.items() if k != "norm"}
     seen = _Seen(run)
+
+    def evaluate(t: Any, y: torch.Tensor) -> Players:
+        with run.first_evaluation():
+            return stepper.evaluate(t, y, batch)
+
     name = arguments.solver.name
     if arguments.solver.opaque:
-        watched: Any = _Counted(lambda t, y: stepper.evaluate(t, y, batch)[0])
+        watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
     else:
         adaptive = arguments.solver.adaptive
-        watched = RecordingField(
-            lambda t, y: stepper.evaluate(t, y, batch), adaptive, seen.after, arguments.solver_options.get("norm")
-        )
+        watched = RecordingField(evaluate, adaptive, seen.after, arguments.solver_options.get("norm"))
         options |= {"norm": watched.norm} if adaptive else {}
     seen.watched = watched
     if not arguments.solver.adaptive and "grid_constructor" not in options:

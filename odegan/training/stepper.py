@@ -6,6 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ from odegan.training.state import (
 )
 from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
+from odegan.training.trial import watched_first
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_number
 from odegan.utils.compilation import Compiler
@@ -190,10 +192,12 @@ class Stepper:
         if not isinstance(until, int | float) or not until > state.t:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
-        if not self._prepared:
+        fresh = not self._prepared
+        if fresh:
             self._prepare(state, batches[0])
         graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
-        with torch.set_grad_enabled(graph):
+        first = watched_first(self.game, self.options, state, lambda: batches[0]) if fresh else nullcontext()
+        with torch.set_grad_enabled(graph), first:
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 

@@ -1,25 +1,48 @@
-"""A trial before a run: losses and penalties must be pure, and must have gradients if they depend on the parameters."""
+"""The first evaluation of a run: losses and penalties must be pure, and have gradients if they depend on the parameters."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.utils._pytree import tree_map
 
 from odegan.field.training_field import TrainingField
 from odegan.field.vector_field import vector_field
+from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.training.options import Options
+from odegan.training.state import State
 from odegan.training.time_grid import as_time
+from odegan.utils import autodiff
 from odegan.utils.checks import ArgumentError
-from odegan.utils.purity import check_pure
+from odegan.utils.purity import check_pure, generator_states
 
 _STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 
-def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Any) -> None:
-    """Evaluate the field of one member at the start of a run.
+@contextlib.contextmanager
+def watched_first(game: Game, options: Options, state: State, draw: Callable[[], Batch | None]) -> Iterator[None]:
+    """Refuse losses and penalties that drew random numbers, or had no graph, in what this context encloses.
+
+    ``draw`` gives the minibatch of the first evaluation. Nothing is evaluated again unless something was wrong.
+    """
+    before = generator_states()
+    autodiff.missing_graph(reset=True)
+    yield
+    if generator_states() == before and not autodiff.missing_graph():
+        return
+    y = state.y.detach()
+    batch = draw()
+    if y.ndim == 2:
+        y = y[0]
+        batch = tree_map(lambda x: x[0], batch)
+    try_out(game, options, state.t, y, batch)
+
+
+def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None) -> None:
+    """Evaluate the field of one member, to say what is wrong with it.
 
     Penalties that read noise or replay buffers are left out, since a run draws these; only one micro-batch is used.
 
@@ -41,7 +64,7 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: A
             _check_gradients(game, y, batch)
 
 
-def _check_gradients(game: Game, y: torch.Tensor, batch: Any) -> None:
+def _check_gradients(game: Game, y: torch.Tensor, batch: Batch | None) -> None:
     """Refuse a loss without a graph, whose gradient would silently be zero."""
     theta_d, theta_g = game.split(y)
     losses = {

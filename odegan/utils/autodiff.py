@@ -21,6 +21,7 @@ _transform_stack = getattr(torch._C._functorch, "peek_interpreter_stack", None)
 
 class _Depth(threading.local):
     value = 0
+    missing = False  # whether something that was to be differentiated had no graph
 
 
 _depth = _Depth()
@@ -59,6 +60,7 @@ def vjp(
 
     def vjp_fn(cotangent: torch.Tensor) -> Any:
         if not value.requires_grad:
+            _depth.missing = True
             gradients = tuple(torch.zeros_like(point) for point in points)
         else:
             gradients = torch.autograd.grad(
@@ -92,6 +94,14 @@ def needs_transforms() -> bool:
         return True
     differentiable = torch.is_grad_enabled() and _depth.value == 0
     return differentiable or forward_ad._current_level >= 0
+
+
+def missing_graph(reset: bool = False) -> bool:
+    """Whether a value without a graph was differentiated since the last reset: its gradient was taken to be zero."""
+    missing = _depth.missing
+    if reset:
+        _depth.missing = False
+    return missing
 
 
 def depth() -> int:

@@ -30,9 +30,9 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
     Raises:
         ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
     """
-    before = _generators()
+    before = generator_states()
     first = function(*args, **kwargs)
-    moved = [kind for kind, state in _generators().items() if state != before[kind]]
+    moved = [kind for kind, state in generator_states().items() if state != before[kind]]
     if moved:
         raise ArgumentError(
             f"{name}: got one that draws from {moved[0]}'s global generator; it must be pure: {_REMEDY}"
@@ -44,7 +44,8 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
     return first
 
 
-def _generators() -> dict[str, object]:
+def generator_states() -> dict[str, object]:
+    """The states of the global generators, of torch, numpy and Python."""
     found: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         found["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()

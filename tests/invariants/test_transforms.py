@@ -10,7 +10,6 @@ from torch.func import jacfwd, jacrev, jvp
 
 import odegan
 from odegan.field.training_field import TrainingField
-from odegan.utils import autodiff
 from tests.peers import ADAMS, ADAPTIVE, BASELINES, FIXED, always, compiles, draw, networks
 
 PENALTY = odegan.penalties.generator_gradient(0.3)
@@ -199,8 +198,8 @@ def test_f_under_compile(which, members, kind):
 @pytest.mark.parametrize("which", FIELDS)
 def test_both_ways_of_differentiating_agree_to_the_bit(which, part, monkeypatch):
     calls = []
-    transform = autodiff.vjp
-    monkeypatch.setattr(autodiff, "vjp", lambda *a, **k: calls.append(1) or transform(*a, **k))
+    transform = torch.func.vjp
+    monkeypatch.setattr(torch.func, "vjp", lambda *a, **k: calls.append(1) or transform(*a, **k))
     own = odegan.gan(*networks())
     field = TrainingField(own, **({"penalties": [PENALTY]} | FIELDS[which]))
     function = {"joint": field, "disc": partial(field.player, "disc"), "gen": partial(field.player, "gen")}.get(

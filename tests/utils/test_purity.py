@@ -11,12 +11,10 @@ import odegan
 from odegan import ArgumentError
 from odegan.utils.purity import check_pure
 
-OWN = torch.Generator().manual_seed(0)
 DRAWS = {
     "torch": lambda: torch.rand(()),
     "numpy": lambda: torch.tensor(np.random.rand()),
     "random": lambda: torch.tensor(random.random()),
-    "a generator of its own": lambda: torch.rand((), generator=OWN),
 }
 X = torch.randn(24, 2, generator=torch.Generator().manual_seed(0))
 
