@@ -112,5 +112,5 @@ def test_what_is_no_saved_state_is_refused(tmp_path):
         of.load(path)
     with pytest.raises(odegan.ArgumentError, match="did you mean 'step_size'"):
         of.load(path, changed=["stepsize"])
-    with pytest.raises(odegan.ArgumentError, match="^state: got"):
+    with pytest.raises(odegan.ArgumentError, match=r"^state: got"):
         of.save(torch.ones(3), path)
