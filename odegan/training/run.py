@@ -144,7 +144,9 @@ class Run:
         stages = options.stages
         parts = self.minibatches.parts(index * stages, n * stages)
         every = []
-        for one in zip(*map(torch.Tensor.unbind, parts.values()), strict=True):
+        # Contiguous, so that a compiled step sees one layout whatever the length of a segment.
+        contiguous = map(torch.Tensor.contiguous, parts.values())
+        for one in zip(*map(torch.Tensor.unbind, contiguous), strict=True):
             every.append(Batch(**dict(zip(parts, one, strict=True))))
         return list(zip(*[iter(every)] * stages, strict=True))
 
