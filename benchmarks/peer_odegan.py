@@ -68,7 +68,8 @@ def mog16(
         placement="after_step",
         compile=compile or False,
     )
-    return Task(run, steps * max(members, 1), step_of(stepper, problem.y0, problem.real, problem.latent))
+    outcome = step_of(stepper, problem.y0, problem.real, problem.latent)
+    return Task(run, steps * max(members, 1), outcome, lambda: {"compiled": stepper.compiler.works})
 
 
 def products(steps: int) -> Task:
@@ -121,11 +122,16 @@ def training(
         "compile": compile or False,
         "placement": "after_step",
     }
-    _, run = prepared(game, game.init(), [0.0, steps * h], source, **keywords)
+    stepper, run = prepared(game, game.init(), [0.0, steps * h], source, **keywords)
     if solver == "adam":
         keywords |= {"options": {"alternating": True, "eps": networks.EPS_OF_CHECK, "betas": networks.BETAS}}
     # Made when it is asked for: a state more would count as the run's memory.
-    return Task(run, steps, lambda: step_of(Stepper(game, **keywords), game.init(), real, latent)())
+    return Task(
+        run,
+        steps,
+        lambda: step_of(Stepper(game, **keywords), game.init(), real, latent)(),
+        lambda: {"compiled": stepper.compiler.works},
+    )
 
 
 def dopri5(tol: float, end: float, compile: str = "") -> Task:

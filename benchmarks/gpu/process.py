@@ -20,8 +20,14 @@ from benchmarks.worker import Handle, Worker
 
 
 def workers(device: str, stack: ExitStack) -> dict[str, Worker]:
-    """A process for each library. Both compute float32 as such, and JAX leaves memory of the device to others."""
-    variables = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+    """A process for each library. Both compute float32 as such, JAX leaves memory of the device to others, and inductor
+    processors.
+    """
+    variables = {
+        "TORCHINDUCTOR_COMPILE_THREADS": "4",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    }
     variables |= {"JAX_PLATFORMS": "cpu" if device == "cpu" else ""}
     return {library: stack.enter_context(Worker(0, **variables)) for library in ("torch", "jax")}
 
@@ -42,6 +48,8 @@ def prepared(row: Row, libraries: dict[str, Worker]) -> tuple[dict[str, Handle],
                 notes[name] = f"differs by {abs(found - wanted).max():.1e} in a step"
             if peer.factory.startswith("peer_jax"):
                 notes[name] += f"; on {handle.facts()['backend']}"
+            if peer.keywords.get("compile") and not handle.facts()["compiled"]:
+                raise RuntimeError("it ran uncompiled")
         except RuntimeError as error:
             notes[name] = "failed: " + str(error).strip().splitlines()[-1][:200]
         else:

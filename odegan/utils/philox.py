@@ -9,11 +9,14 @@ shift, so a mask follows each shift.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 
 import torch
 from einops import rearrange
 from torch import Tensor
+
+from odegan.utils.checks import one_line
 
 ROUNDS = 10
 MASK = 0xFFFFFFFF
@@ -76,5 +79,23 @@ def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Te
 
 @functools.cache
 def _compiled_on_cuda(device: str) -> Callable[..., Tensor]:
-    """Compiled on CUDA: one fused kernel instead of about a hundred, each of which would be limited by memory bandwidth."""
-    return torch.compile(_numbers, dynamic=True) if device == "cuda" else _numbers
+    """Compiled on CUDA: one fused kernel instead of about a hundred, each of which would be limited by memory bandwidth.
+
+    Triton needs a C compiler, which not every machine has: there the numbers are the same, and take longer.
+    """
+    if device != "cuda":
+        return _numbers
+    versions = [torch.compile(_numbers, dynamic=True), _numbers]
+
+    def numbers(*inputs: Tensor) -> Tensor:
+        if len(versions) > 1:
+            try:
+                return versions[0](*inputs)
+            except Exception as error:  # dynamo's, inductor's, Triton's: they share no class
+                warnings.warn(
+                    f"random numbers: not compiled, and slow ({one_line(error)})", RuntimeWarning, stacklevel=2
+                )
+                del versions[0]
+        return versions[0](*inputs)
+
+    return numbers

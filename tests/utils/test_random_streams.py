@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from odegan import ArgumentError
-from odegan.utils.philox import _numbers, philox, random_numbers
+from odegan.utils.philox import _compiled_on_cuda, _numbers, philox, random_numbers
 from odegan.utils.random_streams import NORMAL, PERMUTATION, UNIFORM, Stream, generator, member_seeds, reseed
 
 torch.set_num_threads(1)
@@ -209,3 +209,21 @@ def test_member_seeds_stay_below_the_largest():
     for seed, members in [(2**63, None), (2**63 - 1, 2), ([2**64], 1)]:
         with pytest.raises(ArgumentError, match=r"^seed: got \d+; it must be a whole number below 2\*\*63$"):
             member_seeds(seed, members)
+
+
+def test_numbers_that_cannot_be_compiled_are_the_same(monkeypatch):
+    """Where a CUDA device has no C compiler beside it."""
+
+    def broken(function, **options):
+        def fail(*inputs):
+            raise RuntimeError("no C compiler")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    numbers = _compiled_on_cuda.__wrapped__("cuda")
+    inputs = torch.tensor([3, 4]), torch.tensor(1), torch.arange(2), torch.arange(3)
+    with pytest.warns(RuntimeWarning, match="no C compiler"):
+        first = numbers(*inputs)
+    assert torch.equal(first, _numbers(*inputs))
+    assert torch.equal(numbers(*inputs), first)
