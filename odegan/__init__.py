@@ -1,6 +1,6 @@
 """odegan: train GANs by solving ordinary differential equations."""
 
-from odegan import flows, games, penalties, solvers
+from odegan import callbacks, flows, games, penalties, solvers
 from odegan.analysis.advisor import advise
 from odegan.analysis.path_angle import path_angle
 from odegan.analysis.spectrum import spectra, spectrum
@@ -39,6 +39,7 @@ __all__ = [
     "UniformAverage",
     "__version__",
     "advise",
+    "callbacks",
     "flows",
     "games",
     "gan",

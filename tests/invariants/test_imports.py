@@ -53,7 +53,7 @@ def reached(start: str, edges: dict[str, set[str]]) -> set[str]:
 # From the top down: a package imports those above it in this table alone.
 ORDER = [
     *("utils", "solvers", "modules", "nets", "plots", "games", "data", "field", "penalties"),
-    *("training", "analysis", "flows", "metrics"),
+    *("training", "analysis", "flows", "metrics", "callbacks"),
 ]
 # What a package may not know either, directly or through others.
 MUST_NOT_KNOW = {
@@ -70,6 +70,7 @@ MUST_NOT_KNOW = {
     "analysis": "penalties nets data",
     "flows": "nets",
     "metrics": "nets training",
+    "callbacks": "nets metrics",
 }
 
 

@@ -11,7 +11,7 @@ import torch
 
 from odegan.training.callbacks.hook import Ending, Hook
 from odegan.utils.ambient import as_outside, modes_outside
-from odegan.utils.checks import argument_error
+from odegan.utils.checks import argument_error, check_int
 
 
 class User(Hook):
@@ -25,6 +25,7 @@ class User(Hook):
 
     def __init__(self, callback: Callable[[Any, Any], Any]) -> None:
         self.callback = callback
+        self._every = check_int("callback every", getattr(callback, "every", 1), low=1)
         self._modes: Callable[[], AbstractContextManager[None]] = as_outside
 
     def start(self, run: Any) -> None:
@@ -34,11 +35,13 @@ class User(Hook):
             run.status, run.message = self.ENDING
 
     def due(self, run: Any) -> int:
-        """Return 1, since the callback sees every interval."""
-        return 1
+        """Return how far the next multiple of the callback's attribute ``every`` is; without one it sees every interval."""
+        return self._every - run.state.aux["index"] % self._every
 
     def after(self, run: Any, info: Any) -> Ending | None:
-        """Call the user's function."""
+        """Call the user's function, where it is due."""
+        if run.state.aux["index"] % self._every:
+            return None
         with self._modes():
             said = self.callback(run.state, info)
         return self.ENDING if _is_true(said) else None

@@ -1,0 +1,16 @@
+"""Callbacks ready to use: samples, logs and the best state so far; all resume with the run's checkpoint.
+
+A callback is any function (state, info), given as ``callback=`` to ``odeint_gan``. One with an attribute ``every`` = n is
+called after every n-th refresh interval, so that the run need not come back to Python in between. One with ``state_dict``
+and ``load_state_dict`` is saved in the run's checkpoint.
+"""
+
+from odegan.callbacks.best import Best
+from odegan.callbacks.csv_log import CSVLog
+from odegan.callbacks.periodic import Periodic
+from odegan.callbacks.samples import Samples
+from odegan.callbacks.tensorboard import TensorBoard
+from odegan.callbacks.weights_and_biases import WandB
+from odegan.training.averages import ExponentialAverage, UniformAverage
+
+__all__ = ["Best", "CSVLog", "ExponentialAverage", "Periodic", "Samples", "TensorBoard", "UniformAverage", "WandB"]

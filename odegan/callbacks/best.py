@@ -1,0 +1,70 @@
+"""The best state so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from odegan.callbacks.periodic import Periodic
+from odegan.training.state import Info, State
+from odegan.utils.checks import argument_error, check_bool, check_number
+
+
+class Best(Periodic):
+    """Keeps the state y with the best score so far, as an FID at times of a long run; it resumes with the run's checkpoint.
+
+    Args:
+        score: function of y -> number; nan never counts as best.
+        every: refresh intervals.
+        larger: whether larger scores are better.
+
+    Attributes:
+        y: the best state, of y's shape; None before the first.
+        score: its score.
+        t: its time.
+
+    Examples:
+        >>> import torch, odegan
+        >>> best = Best(lambda y: float(y.norm()), every=1)
+        >>> run = {"solver": "heun2", "step_size": 0.1, "callback": best}
+        >>> sol = odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=4, **run)
+        >>> best.t
+        0.1
+    """
+
+    def __init__(self, score: Callable[[torch.Tensor], Any], every: int = 100, larger: bool = False) -> None:
+        super().__init__(every)
+        if not callable(score):
+            argument_error("score", score, "a function of y")
+        self._function = score
+        self.larger = check_bool("larger", larger)
+        self.y: torch.Tensor | None = None
+        self.score = -math.inf if larger else math.inf
+        self.t = math.nan
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Score the state."""
+        y = state.y.detach()
+        found = self._function(y)
+        value = math.nan if found != found else check_number("score", found)
+        if value > self.score if self.larger else value < self.score:
+            self.y = y.clone()
+            self.score = value
+            self.t = state.t
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"y": self.y, "score": self.score, "t": self.t}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.y = kept["y"]
+        self.score = kept["score"]
+        self.t = kept["t"]
+
+    def __odegan_fingerprint__(self) -> dict[str, object]:
+        """What must be the same to resume."""
+        return {"larger": self.larger}

@@ -1,0 +1,70 @@
+"""A table of comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from odegan.callbacks.periodic import Periodic, measured
+from odegan.training.state import Info, State
+from odegan.utils.checks import ArgumentError, check_bool
+
+
+class CSVLog(Periodic):
+    """A row of a table every so many refresh intervals: interval, t, step_size, error_ratio, losses and field norm.
+
+    A resumed run takes away the rows that were written after its checkpoint and goes on.
+
+    Args:
+        path: of the file.
+        every: refresh intervals.
+        overwrite: replace a file that is there, unless the run is resumed from a checkpoint.
+
+    Raises:
+        ArgumentError: at the first row, of a run that is not resumed: the file exists.
+
+    Examples:
+        >>> import tempfile, torch, odegan
+        >>> path = tempfile.mkdtemp() + "/log.csv"
+        >>> log = CSVLog(path, every=2)
+        >>> run = {"solver": "heun2", "step_size": 0.1, "callback": log}
+        >>> solution = odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=4, **run)
+        >>> open(path).readline().strip()
+        'interval,t,step_size,error_ratio,loss/disc,loss/gen,field_norm'
+        >>> sum(1 for line in open(path))
+        3
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 10, overwrite: bool = False) -> None:
+        super().__init__(every)
+        self.path = Path(path)
+        self.overwrite = check_bool("overwrite", overwrite)
+        self._end: int | None = None  # bytes written by this run
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Write a row."""
+        row = {"interval": state.aux["index"], **measured(state, info)}
+        if self._end is None and self.path.exists() and not self.overwrite:
+            raise ArgumentError(f"path: got {str(self.path)!r}, which exists; choose another, or give overwrite=True")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        goes_on = self._end is not None and self.path.exists()
+        with open(self.path, "r+" if goes_on else "w", newline="") as file:
+            if goes_on:
+                file.seek(self._end or 0)
+                file.truncate()
+            writer = csv.DictWriter(file, list(row))
+            if not goes_on:
+                writer.writeheader()
+            writer.writerow(row)
+            file.flush()
+            self._end = file.tell()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"end": self._end}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._end = kept["end"]

@@ -1,0 +1,65 @@
+"""Samples along a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from odegan.callbacks.periodic import Periodic
+from odegan.games.game import Game, check_game
+from odegan.training.state import Info, State
+from odegan.utils.checks import check_int
+
+
+class Samples(Periodic):
+    """Samples of the generator every so many refresh intervals, always from the same latents, as files.
+
+    samples_00000100.npy holds (n, ...), of an ensemble (E, n, ...), after 100 intervals; ``numpy.load`` reads it. Images
+    (n, 1 or 3, H, W) are drawn beside it as samples_00000100.png where matplotlib is installed.
+
+    Args:
+        game: whose generator draws; with BatchNorm from the batch's own statistics.
+        folder: of the files; made if it is not there. Files of the same name are replaced, as on resuming.
+        every: refresh intervals.
+        n: samples at a time.
+        seed: of their latents.
+
+    Examples:
+        >>> import tempfile, torch, odegan
+        >>> game = odegan.gan(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+        >>> folder = tempfile.mkdtemp()
+        >>> watch = Samples(game, folder, every=2, n=5)
+        >>> run = {"data": torch.randn(9, 2), "solver": "heun2", "step_size": 0.1}
+        >>> solution = odegan.odeint_gan(game, game.init(), steps=4, callback=watch, **run)
+        >>> sorted(os.listdir(folder))
+        ['samples_00000002.npy', 'samples_00000004.npy']
+    """
+
+    def __init__(
+        self, game: Game, folder: str | os.PathLike[str], every: int = 100, n: int = 64, seed: int = 0
+    ) -> None:
+        super().__init__(every)
+        check_game(game)
+        self.game = game
+        self.folder = Path(folder)
+        self.n = check_int("n", n, low=1)
+        self.seed = check_int("seed", seed)
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Draw and write."""
+        found = self.game.sample(state.y.detach(), self.n, self.seed).detach().float().cpu().numpy()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"samples_{state.aux['index']:08d}.npy"
+        np.save(path, found)
+        if found.ndim == 4 and state.y.ndim == 1 and found.shape[1] in (1, 3):
+            _draw(found, path.with_suffix(".png"))
+
+
+def _draw(images: np.ndarray, path: Path) -> None:
+    try:
+        from odegan.plots.images import image_grid
+    except ImportError:
+        return
+    image_grid(images).savefig(path)

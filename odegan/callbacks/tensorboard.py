@@ -1,0 +1,55 @@
+"""TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from odegan.callbacks.periodic import Periodic, measured
+from odegan.training.state import Info, State
+from odegan.utils.checks import ArgumentError
+
+
+class TensorBoard(Periodic):
+    """Losses, field norm and step size as scalars for TensorBoard, over the number of refresh intervals.
+
+    On resuming, what was written after the checkpoint is marked as void (``purge_step``). Needs ``pip install tensorboard``.
+
+    Args:
+        folder: of the event files, ``tensorboard --logdir`` reads it.
+        every: refresh intervals.
+
+    Raises:
+        ArgumentError: tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], every: int = 10) -> None:
+        super().__init__(every)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ArgumentError("TensorBoard: tensorboard is not installed: pip install tensorboard") from error
+        self._make = SummaryWriter
+        self.folder = os.fspath(folder)
+        self._from: int | None = None  # the first step to be written by a resumed run
+        self._writer: Any = None
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Write what was measured."""
+        if self._writer is None:
+            self._writer = self._make(self.folder, purge_step=self._from)
+        step = state.aux["index"]
+        for name, value in measured(state, info).items():
+            if not math.isnan(value):  # as where the solver estimates no error
+                self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+        self._from = step + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"from": self._from}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._from = kept["from"]

@@ -1,0 +1,50 @@
+"""Weights & Biases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odegan.callbacks.periodic import Periodic, measured
+from odegan.training.state import Info, State
+from odegan.utils.checks import ArgumentError
+
+
+class WandB(Periodic):
+    """Losses, field norm and step size for Weights & Biases, over the number of refresh intervals.
+
+    A resumed run goes on with the same W&B run. Needs ``pip install wandb``.
+
+    Args:
+        every: refresh intervals.
+        init: arguments of ``wandb.init``: project, name, config and so on.
+
+    Raises:
+        ArgumentError: wandb is not installed.
+    """
+
+    def __init__(self, every: int = 10, **init: Any) -> None:
+        super().__init__(every)
+        try:
+            import wandb
+        except ImportError as error:
+            raise ArgumentError("WandB: wandb is not installed: pip install wandb") from error
+        self._wandb = wandb
+        self._init = init
+        self._id: str | None = None
+        self._run: Any = None
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Log what was measured."""
+        if self._run is None:
+            known = self._init if self._id is None else self._init | {"id": self._id, "resume": "allow"}
+            self._run = self._wandb.init(**known)
+            self._id = self._run.id
+        self._run.log(measured(state, info), step=state.aux["index"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"id": self._id}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._id = kept["id"]
