@@ -135,13 +135,10 @@ def _own_code(function: Function) -> Function:
 
     torch limits the number of recompilations per code object, but each stepper compiles its own step for each shape.
     """
+    if not hasattr(getattr(function, "__func__", function), "__code__"):  # an object that is called
+        called = function
+        return _own_code(lambda *inputs: called(*inputs))
     bare = getattr(function, "__func__", function)
-    if not hasattr(bare, "__code__"):  # an object that is called
-
-        def bare(*inputs: Any) -> Any:
-            return function(*inputs)
-
-        function = bare
     code = bare.__code__.replace()
     own = types.FunctionType(code, bare.__globals__, bare.__name__, bare.__defaults__, bare.__closure__)
     return own if bare is function else types.MethodType(own, function.__self__)  # type: ignore[attr-defined]
