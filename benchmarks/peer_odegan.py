@@ -171,7 +171,7 @@ def field(case: str, penalties: Sequence[str] = (), compile: str = "", batch: in
     noise = torch.rand(batch, generator=torch.Generator().manual_seed(0))
     function = odegan.vector_field(game, [odegan.penalties.parse(text) for text in penalties])
     function = torch.compile(function, fullgraph=True, dynamic=False, backend=compile) if compile else function
-    y, whole = game.init(), Batch(real, latent, noise)
+    y, whole = game.init(), Batch(real, latent, noise=noise)
 
     @torch.no_grad()
     def evaluate() -> torch.Tensor:

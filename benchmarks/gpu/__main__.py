@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -172,7 +173,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         under_way = Rows(options.rows or list(known), options.device, options.tiny, side_by_side, Path(folder))
         tests = {} if options.no_tests else tested(options.device, TESTS)  # while the first rows compile
         found = under_way.measured()
-    command = f"python -m benchmarks.gpu --device {options.device}" + (" --tiny" if options.tiny else "")
+    chosen = ["--rows", *options.rows] if options.rows else []
+    flags = ["--tiny"] * options.tiny + ["--no-tests"] * options.no_tests
+    command = shlex.join(["python", "-m", "benchmarks.gpu", "--device", options.device, *flags, *chosen])
     publish(options.docs, command, machine, tests, found)
     print(f"{time.monotonic() - start:.0f} s; results: {options.docs / 'results/speed_gpu.md'}")
     failed = [line for line in found["measurements"] if str(line.get("note")).startswith("failed")]

@@ -52,7 +52,12 @@ def test_batch_norm_too(device):
 
 @compiles
 @pytest.mark.parametrize(
-    "made, members", [({}, None), (HALF | LAYOUT, None), (HALF | LAYOUT, 2)], ids=["plain", "half", "half-ensemble"]
+    "made, members",
+    [
+        pytest.param(HALF | LAYOUT, None, id="half"),
+        pytest.param({}, None, id="plain", marks=pytest.mark.slow),
+        pytest.param(HALF | LAYOUT, 2, id="half-ensemble", marks=pytest.mark.slow),
+    ],
 )
 def test_compiled_is_eager(device, made, members):
     game = odegan.gan(*pair(), **made)
