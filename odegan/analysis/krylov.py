@@ -80,7 +80,7 @@ def largest_eigenvalues(
         found = measure(values[:k])
         if locked is None or (np.abs(found - locked) > small).any():
             space.shrink(k, measure)
-            space.start_afresh()
+            space.restart()
             locked = found
             searched = 0
         elif searched >= SEARCH:
@@ -117,9 +117,9 @@ class _Space:
         self.scale = 0.0
         self.eps = torch.finfo(like.dtype).eps
         self.loss = self.eps  # estimate of the largest inner product of two vectors of V
-        self.start_afresh()
+        self.restart()
 
-    def start_afresh(self) -> None:
+    def restart(self) -> None:
         """Continue from a random vector orthogonal to V, and move b^T to the dropped terms."""
         last = self.matrix[self.size]
         if last.any():
@@ -145,7 +145,7 @@ class _Space:
         self.size += 1
         self.matrix[: self.size, self.size - 1] = column
         if left <= 4 * self.eps * size:  # the space is invariant; the remainder is rounding
-            self.start_afresh()
+            self.restart()
             return
         self.matrix[self.size, self.size - 1] = left
         torch.div(image, left, out=self.basis[self.size])

@@ -88,7 +88,6 @@ class Prefetched(Generic[Made]):
         self._last = (None, None)
 
     def __enter__(self) -> Prefetched:
-        """Return self."""
         return self
 
     def __exit__(self, *_: object) -> None:

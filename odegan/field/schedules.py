@@ -14,6 +14,7 @@ from typing import Any, Literal, overload
 
 import torch
 
+from odegan.field.ensemble import Time
 from odegan.utils.checks import argument_error, check_number, choose
 
 Unit = Literal["time", "steps"]
@@ -185,12 +186,12 @@ def in_steps(value: object) -> bool:
 
 
 def at_step(value: Any, number: Position) -> Any:
-    """A schedule in steps at this step's number; whatever else, as it is."""
+    """The value of a schedule in steps at this step; anything else is returned unchanged."""
     return value(number) if in_steps(value) else value
 
 
-def at_time(value: float | torch.Tensor | Callable[[Any], Any], t: Any) -> Any:
-    """A function of time at t; a number or a tensor as it is."""
+def at_time(value: float | torch.Tensor | Callable[[Any], Any], t: Time) -> Any:
+    """The value of a function of time at t; a number or a tensor is constant."""
     return value(t) if callable(value) else value
 
 

@@ -39,9 +39,9 @@ def estimate_both(generator: nn.Module, discriminator: nn.Module, batches: Seque
     The discriminator's are averages over the real and the generated samples.
     """
     modes = {part: part.training for part in chain(generator.modules(), discriminator.modules())}
-    judged = any(_estimated(discriminator))
-    fakes = _estimate(generator, [latent for _, latent in batches], keep=judged)
-    if judged:
+    uses_running = any(_estimated(discriminator))
+    fakes = _estimate(generator, [latent for _, latent in batches], keep=uses_running)
+    if uses_running:
         pairs = zip(batches, fakes, strict=True)
         seen = [x for (real, (_, *label)), fake in pairs for x in (real, (fake, *label))]
         _estimate(discriminator, seen)

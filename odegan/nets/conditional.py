@@ -80,7 +80,7 @@ class Generator(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
+        """Draw all parameters again from torch's global generator."""
         glorot_uniform_(self)
         for norm in self.norms:
             norm.reset_parameters()  # type: ignore[operator]
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
             normalize_spectrally(self)
 
     def reset_parameters(self) -> None:
-        """Draw all parameters afresh from torch's global generator."""
+        """Draw all parameters again from torch's global generator."""
         glorot_uniform_(self)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:

@@ -79,6 +79,6 @@ def need(game: Game, penalty: str, *parts: str) -> None:
             raise ArgumentError(f"penalties: {penalty} needs {words}, which the game {game.name!r} does not have")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     value = float(value.detach()) if isinstance(value, torch.Tensor) else value
     return getattr(value, "__qualname__", value)

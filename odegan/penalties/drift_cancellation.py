@@ -65,7 +65,13 @@ def drift_cancellation(
         gen = _term(grad_g, gen_in_disc, grad_d, rate_g, rate_d)
         return disc, gen
 
-    def _term(own: PlayerFunction, cross: PlayerFunction, opponent: PlayerFunction, rate: Any, other: Any) -> Term:
+    def _term(
+        own: PlayerFunction,
+        cross: PlayerFunction,
+        opponent: PlayerFunction,
+        rate: float | torch.Tensor,
+        other: float | torch.Tensor,
+    ) -> Term:
         def value(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any, held: torch.Tensor) -> torch.Tensor:
             total = held.new_zeros(())
             if self_terms:

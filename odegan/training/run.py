@@ -57,7 +57,7 @@ class Run:
         self.reported = [y0]
         self.status, self.message = "running", ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
-        self._length = 1  # refresh intervals of a segment
+        self._length = 1  # refresh intervals in the next segment
         self._fresh = True  # nothing has been evaluated yet
         self._asked: Ending | None = None
 

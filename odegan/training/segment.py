@@ -1,7 +1,7 @@
 """A segment: consecutive fixed steps over some refresh intervals, as one pure function of tensors.
 
-What happens once an interval (replay buffers, noise, spectral norm's power iteration) is part of it; Python's side of a run
-(callbacks, checkpoints, finiteness checks) happens between segments. A segment of n intervals equals n segments of one.
+It includes the events of each interval (replay buffers, noise, spectral norm's power iteration); callbacks, checkpoints and
+finiteness checks happen between segments. A segment of n intervals equals n segments of one.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Segment:
     """``segment(t, h, y, aux, batches, intervals)``: one step from every t (n,) of length h (n,).
 
     Args:
-        events: what happens once a refresh interval.
-        step: one step, compiled or not.
+        events: the discrete events of a refresh interval.
+        step: the map of one step, compiled or not.
         counts_steps: whether the step reads its refresh interval's number.
     """
 
@@ -55,7 +55,9 @@ class Segment:
         intervals: Sequence[int],
         keep: Set[int] = frozenset(),
     ) -> SegmentResult:
-        """intervals (n,): to which of ``batches`` each step belongs, increasing; keep: steps whose states are wanted."""
+        """Run the steps. intervals (n,): the index in ``batches`` for each step, ascending; keep: steps whose states are
+        needed.
+        """
         losses, sizes, finite = [], [], []
         kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]] = {}
         memory, alive = aux["memory"], aux["alive"]

@@ -1,4 +1,4 @@
-"""The state of a run, what a step says of itself, and what can be asked of a starting point."""
+"""The state of a run, the information about a step, and checks of an initial state."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from odegan.utils.checks import argument_error
 
 
 class State(NamedTuple):
-    """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that moves between steps, as plain data.
+    """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that changes between steps, as plain data.
 
-    aux holds: index, the number of refresh intervals done; start, the time of the first; seeds, the run's or one a member,
-    and replay, the stored samples, for penalties that draw; counter, the step counter (anchor, steps, h) with
-    t = anchor + steps h; memory, the baselines'; buffers, the game's; alive, which members are still finite; proposed, the
-    step that an adaptive solver proposed last.
+    aux holds: index, the number of completed refresh intervals; start, the time of the first; seeds, one or one per member, and
+    replay, the stored samples, both for penalties; counter, the step counter (anchor, steps, h) with t = anchor + steps h;
+    memory, of the baselines; buffers, of the game; alive, which members are still finite; proposed, an adaptive solver's last
+    proposed step.
     """
 
     t: float
@@ -30,9 +30,11 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What one refresh interval did. The last step's losses (..., 2), field_norm (...), step_size and error_ratio; nfe:
-    field evaluations (of both players, or of the one evaluated most often; penalties not counted); accepted and rejected
-    steps; finite (...): whether all of it was.
+    """Information about one refresh interval.
+
+    losses (..., 2), field_norm (...), step_size and error_ratio are those of the last step. nfe: field evaluations, of both
+    players or of the one evaluated more often, without the penalties. accepted, rejected: numbers of steps. finite (...):
+    whether the whole interval was finite.
     """
 
     losses: torch.Tensor
@@ -47,10 +49,10 @@ class Info(NamedTuple):
 
 _EMPTY = types.CellType()  # of a name that has no value yet
 
-Reports = tuple[Sequence[float], int]  # sorted times, and how many of them are behind us
+Reports = tuple[Sequence[float], int]  # sorted times, and the number of those already reported
 
 
-# The minibatches of an interval (one, or one a stage), and of the n intervals from the index-th on.
+# The minibatches of an interval (one, or one per stage), and a function for those of n intervals from the index-th on.
 Batches = tuple[Batch | None, ...]
 Draw = Callable[[int, int], Sequence[Batches]]
 
@@ -67,7 +69,7 @@ class IntervalResult(NamedTuple):
 
 
 def check_state(game: Game, y0: Any) -> None:
-    """Refuse a y0 that is not a floating (P,) or (E, P) tensor of finite numbers."""
+    """Refuse a y0 that is not a floating-point tensor (P,) or (E, P) of finite numbers."""
     check_game(game)
     shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
     if not isinstance(y0, torch.Tensor) or not y0.is_floating_point() or y0.ndim not in (1, 2):
@@ -101,7 +103,7 @@ def held_by(game: Game) -> list[Any]:
 def each_member(
     function: Callable[..., dict[str, torch.Tensor]], y: torch.Tensor, *trees: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """A game's function (..., y (P,)) -> tensors by name, of one state or of every member of an ensemble."""
+    """Apply a game's function (..., y (P,)) -> tensors by name to one state, or to every member of an ensemble."""
     if y.ndim == 1:
         return function(*trees, y)
     return torch.vmap(function)(*trees, y)

@@ -47,7 +47,7 @@ class Compiler:
             return function
         versions: dict[Any, Function] = {}
 
-        def call(*inputs: Any) -> Any:
+        def call(*inputs: object) -> Any:
             if self.failed:
                 return function(*inputs)
             key = _shapes(inputs)
@@ -101,7 +101,7 @@ def _recompiles_for_ever(error: Exception) -> bool:
     return isinstance(error, FailOnRecompileLimitHit)
 
 
-def _shapes(inputs: Any) -> tuple[Any, ...]:
+def _shapes(inputs: object) -> tuple[Any, ...]:
     """What a graph is specialized to: shapes and Python values, but not the values of tensors such as the time or the step."""
     leaves = ((x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else type(x) for x in tree_leaves(inputs))
     return torch.is_grad_enabled(), *leaves
@@ -113,16 +113,16 @@ def _compiled(function: Function, backend: str, inputs: Any) -> Function:
     captures = device is not None and backend in _CAPTURING and not torch.is_grad_enabled()
     options = _CAPTURING[backend] if captures else None
     compiled = torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
-    return _replayed(compiled, device) if captures else compiled
+    return _replayed(compiled, device) if captures and device is not None else compiled
 
 
-def _replayed(compiled: Function, device: Any) -> Function:
+def _replayed(compiled: Function, device: torch.device) -> Function:
     """A function captured as a CUDA graph, with its inputs moved to the device and its outputs cloned.
 
     A single CPU input, such as the time, would prevent the capture, and the next replay overwrites the graph's own outputs.
     """
 
-    def call(*inputs: Any) -> Any:
+    def call(*inputs: object) -> Any:
         torch.compiler.cudagraph_mark_step_begin()
         outputs = compiled(*tree_map_only(torch.Tensor, lambda x: x.to(device, non_blocking=True), inputs))
         return tree_map_only(torch.Tensor, torch.clone, outputs)

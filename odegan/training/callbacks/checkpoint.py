@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._pytree import tree_map
@@ -18,6 +18,9 @@ from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, one_line
 from odegan.utils.distributed import Ranks
 from odegan.utils.one_writer import OneWriter
+
+if TYPE_CHECKING:
+    from odegan.training.state import Info
 
 LOOK_AHEAD = 64  # refresh intervals
 
@@ -102,7 +105,7 @@ class Checkpoint(Hook):
         whole = None if one_call or not self.writes else whole_intervals(run, most=min(saves, LOOK_AHEAD))
         return max(1, min(saves, LOOK_AHEAD) if whole is None else whole)
 
-    def after(self, run: Any, info: Any) -> Ending | None:
+    def after(self, run: Any, info: Info) -> Ending | None:
         """Save when it is time."""
         self._keep_before_cut(run)
         counted = isinstance(self.every, int)

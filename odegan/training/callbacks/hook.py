@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odegan.training.state import Info
 
 Ending = tuple[str, str]  # (status, message)
 
@@ -18,7 +21,7 @@ class Hook:
         """The number of refresh intervals after which ``after`` must be called at the latest."""
         return sys.maxsize
 
-    def after(self, run: Any, info: Any) -> Ending | None:
+    def after(self, run: Any, info: Info) -> Ending | None:
         """Called after a segment: return None to continue, or an ending."""
         return None
 

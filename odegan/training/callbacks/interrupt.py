@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odegan.training.callbacks.hook import Ending, Hook
+
+if TYPE_CHECKING:
+    from odegan.training.state import Info
 
 
 class Interrupt(Hook):
@@ -30,7 +33,7 @@ class Interrupt(Hook):
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def after(self, run: Any, info: Any) -> Ending | None:
+    def after(self, run: Any, info: Info) -> Ending | None:
         """End the run if Ctrl-C was pressed."""
         return ("interrupted", f"interrupted at t = {run.state.t:g}; {self._kept()}") if self.asked else None
 

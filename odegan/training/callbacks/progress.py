@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odegan.training.callbacks.hook import Ending, Hook
 from odegan.training.progress import display
+
+if TYPE_CHECKING:
+    from odegan.training.state import Info
 
 
 class Progress(Hook):
@@ -25,7 +28,7 @@ class Progress(Hook):
         self.bar = display(span, run.state.t - run.times[0], self.label)
         run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
-    def after(self, run: Any, info: Any) -> Ending | None:
+    def after(self, run: Any, info: Info) -> Ending | None:
         """Update the display; an error of the pipe's reader, which Ctrl-C may have ended, does not end the run."""
         with contextlib.suppress(OSError):
             self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ import torch
 from odegan.training.callbacks.hook import Ending, Hook
 from odegan.utils.ambient import as_outside, modes_outside
 from odegan.utils.checks import argument_error, check_int
+
+if TYPE_CHECKING:
+    from odegan.training.state import Info
 
 
 class User(Hook):
@@ -38,7 +41,7 @@ class User(Hook):
         """Return how far the next multiple of the callback's attribute ``every`` is; without one it sees every interval."""
         return self._every - run.state.aux["index"] % self._every
 
-    def after(self, run: Any, info: Any) -> Ending | None:
+    def after(self, run: Any, info: Info) -> Ending | None:
         """Call the user's function, where it is due."""
         if run.state.aux["index"] % self._every:
             return None
