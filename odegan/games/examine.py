@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_map
 
 from odegan.games.batch import Batch
 from odegan.games.labels import check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
-from odegan.games.losses import Loss
+from odegan.games.losses import Loss, has_sigmoid
 from odegan.modules.coupling import couples
 from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
@@ -53,8 +55,10 @@ def examine(
             f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
         )
     if fake.shape != real.shape:
+        swapped = "; are the two networks swapped in gan(generator, discriminator)?" if fake[0].numel() == 1 else ""
         raise ArgumentError(
             f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
+            f"{swapped}"
         )
     on_real = _tried(discriminator, theta_d, real, "samples", *label)
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
@@ -75,6 +79,28 @@ def evaluate(field: Callable[[torch.Tensor, Any], torch.Tensor], y: torch.Tensor
     evaluate(field, *one)
     with one_line_errors("y0: got an ensemble, but the networks cannot be mapped over its members"):
         torch.vmap(field)(*two)
+
+
+def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
+    """Say so where the generator did not take latents and the discriminator does."""
+    try:
+        _tried(discriminator, discriminator.values, draw_latents(latent, 2, 0, discriminator.values), "latents")
+    except ArgumentError:
+        return
+    raise ArgumentError(
+        "generator: got a module that does not take latents, and the discriminator does; it must be "
+        "gan(generator, discriminator)"
+    )
+
+
+def warn_of_sigmoid(discriminator: nn.Module, loss: Loss) -> None:
+    """Warn of a discriminator whose last layer is a sigmoid where the loss takes logits, of which it is the sigmoid itself."""
+    *_, last = discriminator.modules()
+    if isinstance(last, nn.Sigmoid) and has_sigmoid(loss):
+        warnings.warn(
+            "discriminator: got a final Sigmoid with a loss of logits, which has one of its own; leave the layer out",
+            stacklevel=4,
+        )
 
 
 def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 import torch
@@ -205,30 +205,31 @@ class Game:
         return gradient_and_value(lambda own: self.gen_loss(theta_d, own, batch), theta_g)
 
     @unaffected
-    def init(self, seed: int | None = None) -> torch.Tensor:
-        """An initial state y (P,): the game's own, or a random one for a given seed."""
+    def init(self, seed: int | Sequence[int] | None = None) -> torch.Tensor:
+        """An initial state y (P,): the game's own, or a random one for a seed; for E seeds, as range(8), an ensemble (E, P)."""
         if self._init is None:
-            raise ArgumentError(
-                f"init: {self.name} has no starting point of its own; pass a y0 of shape ({self.n_params},)"
-            )
+            raise ArgumentError(f"init: {self.name} has no starting point; pass a y0 of shape ({self.n_params},)")
+        if isinstance(seed, Sequence) and len(seed):
+            return torch.stack([self._init(check_int("seed", one)) for one in seed])
         return self._init(seed if seed is None else check_int("seed", seed))
 
     @unaffected
-    def sample(self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None) -> torch.Tensor:
+    def sample(
+        self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False
+    ) -> torch.Tensor:
         """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P).
 
         label, in class-conditional games: a class, or a tensor (n,) of them; None: all in turn, if the networks tell how many.
+        differentiable: in y, for the same seed; else the samples carry no graph.
         """
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
-        n = check_int("n", n, low=1)
-        seed = check_int("seed", seed)
+        given: tuple[Any, ...] = (check_int("n", n, low=1), check_int("seed", seed))
         labels = self.labels_to_draw(label, n, y)
-        given = (n, seed) if labels is None else (n, seed, labels)
-        if y.ndim == 1:
-            return self._sample(y, *given)
-        return torch.stack([self._sample(member, *given) for member in y])
+        given = given if labels is None else (*given, labels)
+        with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
+            return self._sample(y, *given) if y.ndim == 1 else torch.stack([self._sample(one, *given) for one in y])
 
     def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
         """The labels (n,) of n samples to draw, on the device of ``like``; None in a game without labels."""
@@ -236,7 +237,6 @@ class Game:
             argument_error("label", label, f"None: {self.name} takes no labels")
         return None
 
-    # Samples and critic, for penalties that need more than the losses.
     @property
     def makes_fakes(self) -> bool:
         """Whether the game has generated samples, ``fake``."""

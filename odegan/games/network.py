@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from odegan.games import labels, losses
 from odegan.games.batch import Batch
-from odegan.games.examine import evaluate, examine, probe_batch
+from odegan.games.examine import evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
 from odegan.games.export import export
 from odegan.games.game import Game, Player, Players
 from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
@@ -122,6 +122,7 @@ class NetworkGame(Game):
             loss=loss,
             name="gan",
         )
+        warn_of_sigmoid(discriminator, loss)
         self._try_latents(given=latent is not None)
 
     # The losses and their gradients.
@@ -184,8 +185,7 @@ class NetworkGame(Game):
             raise ArgumentError(
                 "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
             )
-        with torch.no_grad():
-            return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
+        return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
 
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
@@ -289,6 +289,8 @@ class NetworkGame(Game):
             probe = probe_batch(self.generator, self.latent, PROBED, label)
             self._learn(torch.cat([self.discriminator.values, self.generator.values]), probe)
         except CannotTakeError as error:
+            if sure and error.what == "latents":
+                refuse_swapped(self.discriminator, self.latent)
             if sure:
                 raise
             if not given and error.what == "latents":

@@ -69,7 +69,7 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         critic=lambda phi, x: (phi * x.to(phi)).reshape(len(x)),
         real=lambda batch: torch.full((1, 1), c, dtype=torch.float64),
         fake=lambda theta, batch: theta[:, None],
-        sample=lambda y, n, seed: y[1:].detach().expand(n, 1),
+        sample=lambda y, n, seed: y[1:].expand(n, 1).clone(),
         init=lambda seed: start(2, seed),
         solution=solution if pair == losses.get("wasserstein") else None,
         loss=pair,

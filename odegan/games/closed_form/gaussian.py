@@ -90,7 +90,7 @@ def gaussian(
 
     def sample(y: torch.Tensor, count: int, seed: int) -> torch.Tensor:
         z = torch.randn(count, n, generator=reseed(torch.Generator(), seed)).to(y)
-        return (y[n:] + sigma * z).detach()
+        return y[n:] + sigma * z
 
     def solution(t: float | torch.Tensor, y0: torch.Tensor) -> torch.Tensor:
         times = torch.as_tensor(t, dtype=torch.float64, device=y0.device)[..., None]
