@@ -112,6 +112,8 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("seed", "train(torch.stack([Y, Y]), seed=[1, 2, 3])", "[1, 2, 3]", "sequence of 2"),
         ("seed", "train(seed=[1])", "[1]", "whole number"),
         ("workers", "train(workers=-1)", "-1", "a whole number >= 0"),
+        ("fake_labels", 'train(fake_labels="some")', "'some'", "one of independent, same"),
+        ("fake_labels", 'train(fake_labels="same")', "'same'", "left out with the game"),
         ("workers", "train(workers=1)", "1", "0 where data are a Tensor or a function:"),
         ("data", "run(workers=2)", "None", "given when latent, batch_size or workers is"),
         ("t", "run(t=torch.tensor([0.0, 1j]))", "a complex64 tensor of shape (2,)", "real"),
