@@ -213,6 +213,8 @@ def _checked_batch(batch: Batch | None) -> Callable[[int], Batch | None]:
     """The batch as a function of the step's number."""
     if callable(batch):
         return lambda k: as_batch(batch(k))
+    if not (batch is None or isinstance(batch, Batch) or (isinstance(batch, tuple | list) and len(batch) == 2)):
+        argument_error("batch", type(batch).__name__, "None, a (real, latent), or a function of the step's number")
     fixed = as_batch(batch)
     return lambda k: fixed
 

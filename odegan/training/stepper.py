@@ -39,7 +39,7 @@ from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
 from odegan.training.trial import watched_first
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, argument_error, check_number
+from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.compilation import Compiler
 from odegan.utils.random_streams import member_seeds
 
@@ -77,8 +77,11 @@ class Stepper:
         compile: bool | str = False,
         micro_batch: int | None = None,
         distributed: bool = False,
+        **unknown: object,
     ) -> None:
         check_game(game)
+        for name in unknown:
+            choose("Stepper", name, parse.__kwdefaults__ or ())
         known = parse(
             solver=solver,
             step_size=step_size,
