@@ -24,6 +24,7 @@ from odegan.training.time_grid import (
     as_time,
     exact_time,
     next_step,
+    to_float,
 )
 
 
@@ -69,7 +70,7 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
             made.t.append(torch.as_tensor(step.start, dtype=torch.float64))
             made.h.append(torch.as_tensor(step.h, dtype=torch.float64))
             made.begin.append(t)
-            made.sizes.append(float(step.h))
+            made.sizes.append(to_float(step.h))
             made.counters.append(counter)
             made.intervals.append(interval)
             t = step.end
