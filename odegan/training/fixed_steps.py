@@ -70,7 +70,7 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
             made.t.append(torch.as_tensor(step.start, dtype=torch.float64))
             made.h.append(torch.as_tensor(step.h, dtype=torch.float64))
             made.begin.append(t)
-            made.sizes.append(to_float(step.h))
+            made.sizes.append(step.h if isinstance(step.h, float) else to_float(step.h))
             made.counters.append(counter)
             made.intervals.append(interval)
             t = step.end
