@@ -83,8 +83,7 @@ def test_every_argument_of_a_run_is_in_the_table():
 
 
 def test_every_experiment_and_the_benchmarks_are_in_the_table():
-    files = [*(ROOT / "experiments").glob("*.py")]
-    commands = {f"experiments.{file.stem}" for file in files if '\nif __name__ == "__main__"' in file.read_text()}
+    commands = {f"experiments.{path.parent.name}" for path in (ROOT / "experiments").glob("*/__main__.py")}
     assert {case.input.split()[0] for case in CASES if case.is_command} == commands | {"benchmarks"}
 
 
