@@ -22,6 +22,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("name", "odegan.Game(max, max, 1, 1, name=3)", "3", "a string"),
         ("batch", "games.bilinear().real(None)", "None", "bilinear reads its real samples from it"),
         ("fake", "games.bilinear().fake(torch.ones(1))", "", "bilinear has no generated samples"),
+        ("how", "odegan.with_labels(nn.Linear(2, 2), 3)", "3", "a keyword of its forward pass"),
         ("critic", "games.bilinear().critic_fn(torch.ones(1))", "", "bilinear has none"),
         ("batch", "GAME.losses(Y)", "None", "a game of networks needs (real, latent)"),
         ("y", "GAME.modules([1.0])", "[1.0]", "of shape (43,); take one member of an"),

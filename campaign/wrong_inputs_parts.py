@@ -230,7 +230,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "features",
             "metrics.extract_features(nn.Identity(), IMAGES)",
             "a float64 tensor of shape (4, 1, 4, 4)",
-            "a module that returns (n, d), one row an",
+            "a module that returns (n, d), one row for each",
         ),
         (
             "images",

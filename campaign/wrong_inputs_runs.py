@@ -115,6 +115,8 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("fake_labels", 'train(fake_labels="some")', "'some'", "one of independent, same"),
         ("fake_labels", 'train(fake_labels="same")', "'same'", "left out with the game"),
         ("workers", "train(workers=1)", "1", "0 where data are a Tensor or a function:"),
+        ("resume", 'run(resume="maybe", fingerprint="a name")', "'maybe'", "one of same, force"),
+        ("report_every", "run(report_every=0)", "0", "left out where t says when to report"),
         ("data", "run(workers=2)", "None", "given when latent, batch_size or workers is"),
         ("t", "run(t=torch.tensor([0.0, 1j]))", "a complex64 tensor of shape (2,)", "real"),
         ("game", 'run(game="bilinear")', "'bilinear'", "an odegan.Game, as odegan.gan(...) and"),
@@ -193,7 +195,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("distributed", "run(distributed=True)", "True without a process group", "start with torchrun and call"),
         ("checkpoint", "run(checkpoint=3)", "3", "a path"),
         ("checkpoint", 'run(checkpoint="")', "''", "a path"),
-        ("checkpoint", 'run(checkpoint=".")', "'.', which cannot be read ([Errno 21]", "an odegan checkpoint"),
+        ("checkpoint", 'run(checkpoint=".")', "which cannot be read ([Errno 21]", "an odegan checkpoint"),
         ("checkpoint_every", 'run(checkpoint_every="5")', "'5'", "a number > 0"),
         (
             "callback",

@@ -81,7 +81,7 @@ class Stepper:
     ) -> None:
         check_game(game)
         for name in unknown:
-            choose("Stepper", name, parse.__kwdefaults__ or ())
+            choose("Stepper", name, [key for key in parse.__kwdefaults__ or () if key != "projects"])
         known = parse(
             solver=solver,
             step_size=step_size,

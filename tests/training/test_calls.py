@@ -4,7 +4,6 @@ import collections
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 import odegan
@@ -15,7 +14,7 @@ MOST_CALLS = 130  # of an interval; it was 228 when games, fields and runs were 
 MOST_FRAMES = 9  # from odeint_gan to Game.gradients, both included
 
 
-def counted(intervals: int, callback=None):
+def counted(intervals: int):
     """(calls within the library, frames from odeint_gan to Game.gradients at the shallowest) of a run of so many intervals."""
     calls, depths = collections.Counter(), []
 
@@ -34,7 +33,7 @@ def counted(intervals: int, callback=None):
     y0 = game.init(0)
     sys.setprofile(note)
     try:
-        odegan.odeint_gan(game, y0, [0.0, 0.1 * intervals], **run, callback=callback)
+        odegan.odeint_gan(game, y0, [0.0, 0.1 * intervals], **run)
     finally:
         sys.setprofile(None)
     return sum(calls.values()), min(d for d in depths if d)
@@ -54,10 +53,9 @@ def depth(frame) -> int:
     return 0
 
 
-@pytest.mark.parametrize("callback", [None, lambda state, info: None], ids=["alone", "with a callback"])
-def test_an_eager_interval_takes_few_calls(callback):
+def test_an_eager_interval_takes_few_calls():
     counted(2)  # what is made once
-    few, many = counted(20, callback)[0], counted(84, callback)[0]
+    few, many = counted(20)[0], counted(84)[0]
     assert (many - few) / 64 <= MOST_CALLS
 
 
