@@ -26,10 +26,10 @@ from experiments.images.ingredients import make_game
 from experiments.images.monitor import Monitor
 from experiments.images.sampling import sampler
 from odegan import ArgumentError, nets
+from odegan.data.positions import Positions
 from odegan.metrics.features import find_extractor
 from odegan.utils import checkpoint
 from odegan.utils.fingerprint import describe
-from odegan.utils.random_streams import generator
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -303,7 +303,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays
     shutil.copytree(pictures, folder)
     words = ["train", "--preset", "jare-cifar10-3", "--data", folder, "--batch-size", 2, "--steps", 3, "--every", 3]
     words += ["--save-every", 1, "--metrics", "none", "--grid", 1]
-    first = torch.randperm(6, generator=generator(0, "data", 0))[4]  # of the third minibatch
+    first = Positions(6, 2, slice(2), 0, "data", torch.device("cpu")).block(2, 1)[0, 0]  # of the third minibatch
     (folder / f"{int(first)}.png").write_bytes(b"no image")
     assert call(*words, output=tmp_path / "run") == 2
     (said,) = capsys.readouterr().err.strip().splitlines()

@@ -225,8 +225,9 @@ def test_penalties_act_from_the_command_line(name, tmp_path, monkeypatch):
         assert module.main(["--quick", "--no-progress", "--output", str(folder), *switches]) == 0
         return [row[COMMANDS[name]] for row in json.loads((folder / "summary.json").read_text())]
 
-    one = column("--penalty", "jare:5")
-    both = column("--penalty", "jare:5", "--penalty", "consensus:0.5")
+    jare, consensus = ("jare:0.05", "consensus:0.005") if name == "digits" else ("jare:5", "consensus:0.5")
+    one = column("--penalty", jare)
+    both = column("--penalty", jare, "--penalty", consensus)
     assert both != one
     assert column("--penalty", "none") != one
 
