@@ -61,7 +61,7 @@ def sample(seconds: float, steps: int, folder: Path) -> Sample:
         threads=len(os.listdir("/proc/self/task")),
         disk=sum(files.values()),
         metrics=sum(size for path, size in files.items() if path.suffix == ".jsonl"),
-        checkpoints=sum(path.parent.name == "checkpoints" for path in files),
+        checkpoints=sum(path.parent.name == "checkpoints" and path.suffix != ".lock" for path in files),
         figures=sum(path.parent.name == "figures" for path in files),
     )
 

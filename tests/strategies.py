@@ -134,7 +134,7 @@ def networks(draw: Any, dtype: Any = dtypes, norms: tuple[str, ...] = ("none", "
     size = draw(st.sampled_from([4, 6]))
     real, z = (normal(size, n, seed=seed + i, dtype=given) for i, n in enumerate((out, latent)))
     noise = torch.rand(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(given)
-    return Example(game, game.init(), odegan.Batch(real, z, noise), (generator, discriminator), name)
+    return Example(game, game.init(), odegan.Batch(real, z, noise=noise), (generator, discriminator), name)
 
 
 def _mlp(sizes: list[int], activation: Any, norm: Any) -> nn.Sequential:

@@ -136,7 +136,7 @@ def test_a_folder_killed_at_its_start_can_be_used(tmp_path, left):
 
 def test_a_folder_killed_while_it_is_emptied_can_be_used(tmp_path, monkeypatch):
     """A fresh run removes an earlier one's files; killed at any of them, the next must be let in."""
-    options = Mog16(output=tmp_path)
+    options = Mog16(output=tmp_path, overwrite=True)
     Folder.open(options, "mog16", "command").log({"step": 1})
     removed = []
 

@@ -27,10 +27,9 @@ def device(request):
 @pytest.fixture(autouse=True)
 def whole_float32():
     """Convolutions in float32 rather than TF32, so that results can be compared."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
+    # The context manager, since torch's own testing code forbids to set the flag.
+    with torch.backends.cudnn.flags(enabled=None, benchmark=None, deterministic=None, allow_tf32=False):
+        yield
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_undamped_responses_are_sine_and_cosine() -> None:
 
 def test_steps_to_converge_are_counted_one_by_one() -> None:
     options = Gaussian(target=0.1)
-    game, at = games.gaussian(options.v, options.sigma), gaussian.equilibrium(options)
+    game, at = games.gaussian(options.v, options.sigma), options.equilibrium()
     made = METHODS["JARE"](10.0)
     steps = gaussian.steps_to_converge(game, made, 0.05, options)
     assert steps is not None

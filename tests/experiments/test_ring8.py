@@ -23,6 +23,7 @@ from experiments.ring8.options import Ring8
 from experiments.ring8.results import Pair
 from experiments.ring8.rings import RINGS, Method
 from odegan import gan
+from odegan.games.latents import draw_latents
 from odegan.metrics import mixture_scores
 
 torch.set_num_threads(1)
@@ -87,7 +88,7 @@ def test_networks_and_latents_are_the_papers(name, latent, generator, discrimina
     game = RINGS[name].game(shrink=1)
     sizes = [sum(a * b + b for a, b in pairwise(n)) for n in (discriminator, generator)]
     assert [game.n_disc, game.n_gen] == sizes
-    z = game._latents(20_000, 0)
+    z = draw_latents(game.latent, 20_000, 0, game.init())
     assert z.shape == (20_000, latent)
     assert float(z.std()) == pytest.approx({"jare": 2.0, "clc": 1.0}[name], rel=0.01)
 

@@ -523,7 +523,7 @@ def test_command_line(text, expected):
         ("wgan_gp:1,center=one", "center: got 'one'"),
         ("truncation_error:1", "step_size"),
         ("truncation_error:1,step_size=0", "step_size: got 0"),
-        ("truncation_error:1,step_size=0.1,pair=dopri8", "pair: got 'dopri8'"),
+        ("truncation_error:1,step_size=0.1,pair=euler", "pair: got 'euler'"),
         ("drift_cancellation:0.1,self_terms=False,interaction=False", "self_terms, interaction"),
         ("jare:-1", "weight: got -1"),
     ],

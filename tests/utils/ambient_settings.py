@@ -36,6 +36,11 @@ def setting(change, value, back):
         change(back)
 
 
+def cudnn(**flags):
+    """cuDNN's flags for a while; torch's own testing code forbids to set them otherwise."""
+    return torch.backends.cudnn.flags(**{"enabled": None, "benchmark": None, "deterministic": None} | flags)
+
+
 @contextlib.contextmanager
 def environment(name, value):
     before = os.environ.get(name)
@@ -93,8 +98,8 @@ AMBIENT = {
     "within torch.device(cpu)": lambda: torch.device("cpu"),
     **{f"threads {n}": lambda n=n: setting(torch.set_num_threads, n, 1) for n in (1, 2, 3)},
     "deterministic": lambda: setting(torch.use_deterministic_algorithms, True, False),
-    "deterministic, cudnn": lambda: setting(lambda on: setattr(torch.backends.cudnn, "deterministic", on), True, False),
-    "cudnn benchmark": lambda: setting(lambda on: setattr(torch.backends.cudnn, "benchmark", on), True, False),
+    "deterministic, cudnn": lambda: cudnn(deterministic=True),
+    "cudnn benchmark": lambda: cudnn(benchmark=True),
     "cudnn off": lambda: torch.backends.cudnn.flags(enabled=False),
     "mkldnn off": lambda: torch.backends.mkldnn.flags(enabled=False),
     "matmul precision": lambda: setting(torch.set_float32_matmul_precision, "high", "highest"),
