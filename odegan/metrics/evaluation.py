@@ -211,6 +211,8 @@ def _real(
     reads: set[str], data: RealData, extractor: Extractor, cache: str | os.PathLike[str] | None, progress: bool
 ) -> Real:
     """What the scores read of the real data, from the cache if there is one."""
+    # Before the extractor runs: a network may keep something of what it has seen.
+    identity = [] if cache is None else [data.identity(), extractor.fingerprint(), data.n]
 
     @functools.cache
     def features() -> list[Tensor]:
@@ -219,8 +221,7 @@ def _real(
     def statistic(kind: str, compute: Callable[[], list[Tensor]]) -> list[Tensor]:
         if cache is None:
             return compute()
-        key = [data.identity(), extractor.fingerprint(), data.n, kind]
-        return cached(cache, kind, key, compute, extractor.device)
+        return cached(cache, kind, [*identity, kind], compute, extractor.device)
 
     return Real(
         data.n,
