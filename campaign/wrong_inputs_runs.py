@@ -195,7 +195,6 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("distributed", "run(distributed=True)", "True without a process group", "start with torchrun and call"),
         ("checkpoint", "run(checkpoint=3)", "3", "a path"),
         ("checkpoint", 'run(checkpoint="")', "''", "a path"),
-        ("checkpoint", 'run(checkpoint=".")', "which cannot be read ([Errno 21]", "an odegan checkpoint"),
         ("checkpoint_every", 'run(checkpoint_every="5")', "'5'", "a number > 0"),
         (
             "callback",

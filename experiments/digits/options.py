@@ -12,6 +12,7 @@ from experiments.images.options import Cached
 from experiments.images.preset import Preset, changed
 from experiments.images.presets import get
 from experiments.images.solvers import DIGITS
+from odegan import losses
 from odegan.utils.checks import check_int
 
 COUNTS = ("evaluations", "batch_size", "latent", "average", "reports", "save_every", "threads")
@@ -52,6 +53,7 @@ class Digits(SolverOptions, Cached):
             check_int(name, getattr(self, name), low=1)
         super().check()
         self.preset()
+        losses.get(self.loss)
 
     def preset(self) -> Preset:
         """The preset of the digits with these options, as long as its field evaluations pay for.

@@ -306,7 +306,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays
     first = Positions(6, 2, slice(2), 0, "data", torch.device("cpu")).block(2, 1)[0, 0]  # of the third minibatch
     (folder / f"{int(first)}.png").write_bytes(b"no image")
     assert call(*words, output=tmp_path / "run") == 2
-    (said,) = capsys.readouterr().err.strip().splitlines()
+    *_, said = capsys.readouterr().err.strip().splitlines()
     assert f"{int(first)}.png, which is no image that can be used" in said
     kept = (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes()
     assert saved(tmp_path / "run")["aux"]["index"] == 2
