@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import odegan
 from odegan.data.minibatches import Minibatches
-from odegan.penalties import closed_loop
+from odegan.data.replay import Replay
 from tests.strategies import closed_form, double, linear_games, networks, normal, penalty_lists, rates, seeds
 
 STABLE = st.sampled_from(odegan.solvers.stability.names())
@@ -140,7 +140,7 @@ def test_the_processes_parts_are_the_whole_batch(n, size, ranks, seed, index):
 
 @given(st.integers(1, 5), st.integers(1, 6), seeds, st.integers(0, 30))
 def test_replay_slots_are_distinct_and_filled(capacity, size, seed, index):
-    replay = closed_loop(1.0, buffer=capacity).replay
+    replay = Replay(capacity)
     written, read = replay.slots(seed, index, size).transpose(0, 1)
     filled = min(index + 1, capacity) * size
     for slots in (*written, *read):

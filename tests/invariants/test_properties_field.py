@@ -10,6 +10,7 @@ from torch.autograd import grad
 from torch.utils._pytree import tree_map
 
 import odegan
+from odegan.analysis.state import complete_batch
 from tests.strategies import (
     assert_close,
     closed_form,
@@ -236,9 +237,10 @@ def test_a_directional_derivative_is_the_difference_quotients_limit(example, see
     chosen = data.draw(penalty_lists(example, 1))
     field = odegan.vector_field(example.game, chosen)
     u, w = (normal(len(example.y), seed=seed + i) for i in (0, 1))
+    batch = complete_batch(example.game, example.y, example.batch)  # spectral norm's vectors are constants
 
     def at(y):
-        return field(0.0, y, example.batch)
+        return field(0.0, y, batch)
 
     _, forward = torch.func.jvp(at, (example.y,), (u,))
     backward = torch.func.vjp(at, example.y)[1](w)[0]
