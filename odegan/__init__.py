@@ -10,6 +10,7 @@ from odegan.field.schedules import piecewise
 from odegan.field.unrolling import unrolled
 from odegan.field.vector_field import vector_field
 from odegan.games import losses
+from odegan.games.augmented import augmented
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.network import gan
@@ -39,6 +40,7 @@ __all__ = [
     "UniformAverage",
     "__version__",
     "advise",
+    "augmented",
     "callbacks",
     "flows",
     "games",

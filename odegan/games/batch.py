@@ -22,6 +22,8 @@ class Batch:
         label: classes of the real samples (B,), for conditional networks.
         fake_label: classes of the generated samples (B,); None: those of the real ones.
         noise: uniform numbers (B,) in [0, 1) for penalties that interpolate between real and generated samples.
+        augment: random numbers (B, 2, K) of an augmented game, for real and for generated samples; see
+            ``odegan.games.augmentation.Augmentation``.
         replay: samples from replay buffers: name -> (real (B, ...), fake (B, ...)), in class-conditional games (real, fake,
             label (B,), fake_label (B,)).
         buffers: module buffers that change between steps, such as spectral norm's u and v: name -> tensor.
@@ -43,6 +45,7 @@ class Batch:
     label: torch.Tensor | None = None
     fake_label: torch.Tensor | None = None
     noise: torch.Tensor | None = None
+    augment: torch.Tensor | None = None
     replay: Mapping[str, tuple[torch.Tensor, ...]] | None = None
     buffers: dict[str, torch.Tensor] | None = None
 

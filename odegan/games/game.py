@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 import torch
 
+from odegan.games.augmentation import Augmentation
 from odegan.games.batch import Batch, as_batch
 from odegan.games.labels import Label, LabeledForward
 from odegan.games.losses import Loss
@@ -53,6 +54,7 @@ class Game:
     """
 
     conditional = False  # whether ``critic_fn`` takes the samples' classes, which batches bring
+    augmentation: Augmentation | None = None  # of an augmented game, whose numbers batches bring
 
     def __init__(
         self,
@@ -284,6 +286,10 @@ class Game:
     def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """The buffers after a step that ended at y, as a pure function."""
         return buffers
+
+    def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
+        """The batch with the random numbers that the game reads of it, where a run, which draws them itself, is not at hand."""
+        return batch
 
     def check(self, y: torch.Tensor, batch: Batch | None) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""

@@ -54,6 +54,7 @@ class Unrolled(Game):
         )
         self.critic_couples_batch = base.critic_couples_batch
         self.conditional = base.conditional
+        self.augmentation = base.augmentation
 
     def ahead(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """U_k(theta_d; theta_g) (n_disc,)."""
@@ -125,6 +126,10 @@ class Unrolled(Game):
     def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
         """The buffers of the base game after a step that ended at y; they are constant during the k steps."""
         return self.base.update_buffers(buffers, y)
+
+    def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
+        """The batch with the random numbers that the base game reads."""
+        return self.base.with_draws(batch, seed)
 
     def prepared(self, y: torch.Tensor, batch: Batch | None) -> Unrolled:
         """The unrolled game of the prepared base game."""

@@ -49,7 +49,7 @@ class AdaptiveSteps:
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
         """Integrate to the end of one interval, or until the solver fails."""
         end = end_of(self.options, state, until)
-        (batch,), aux = self.events.begin(draw(state.aux["index"], 1)[0], state.y, state.aux)
+        (batch,), aux = self.events.begin(draw(state.aux["index"], 1)[0], state.y, state.aux, state.t)
         y0 = state.y
         slack = SNAP * (end - state.t)
         within = reports_until(*reports, end + slack)

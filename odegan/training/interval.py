@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from odegan.data.replay import Replay
+from odegan.field.ensemble import Time
+from odegan.field.schedules import at_step, at_time
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.training.options import Options
@@ -30,17 +32,25 @@ class IntervalEvents:
         self.options = options
         capacities = {int(capacity) for p in options.penalties if (capacity := getattr(p, "replay", None)) is not None}
         self.replays = {replay.key: replay for replay in (Replay(capacity) for capacity in sorted(capacities))}
-        self._noise = any(getattr(penalty, "noise", False) for penalty in options.penalties)
-        self._kept_noise: Stream | None = None
-        self.trivial = not self.replays and not self._noise
+        self._drawn: dict[
+            str, tuple[int, ...]
+        ] = {}  # the parts of a batch that are drawn here: the shape of one sample's
+        if any(getattr(penalty, "noise", False) for penalty in options.penalties):
+            self._drawn["noise"] = ()
+        if game.augmentation is not None:
+            self._drawn["augment"] = (2, game.augmentation.numbers)
+        self._streams: dict[str, Stream] = {}
+        self.trivial = not self.replays and not self._drawn
 
     def begin(
-        self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: dict[str, Any]
+        self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: dict[str, Any], t: Time
     ) -> tuple[tuple[Batch | None, ...], dict[str, Any]]:
         """The interval's minibatches with everything that the field reads, and aux with updated replay buffers."""
         if batches[0] is None or (self.trivial and not aux["buffers"]):
             return batches, aux
-        full = tuple(self.completed(batch, y, aux, stage) for stage, batch in enumerate(batches) if batch is not None)
+        full = tuple(
+            self.completed(batch, y, aux, t, stage) for stage, batch in enumerate(batches) if batch is not None
+        )
         if not self.replays:
             return full, aux
         stores: dict[str, Any] = {}
@@ -51,26 +61,36 @@ class IntervalEvents:
             )
         return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
 
-    def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], stage: int = 0) -> Batch:
-        """The batch with the game's buffers, and with the noise that penalties read unless it already has some."""
+    def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], t: Time, stage: int = 0) -> Batch:
+        """The batch of an interval from time t, with the game's buffers, and with what is drawn for each sample unless it
+        already has that: the noise that penalties read, the numbers of an augmented game.
+        """
         if aux["buffers"]:
             batch = replace(batch, buffers=aux["buffers"])
-        if self._noise and batch.noise is None:
-            assert batch.real is not None
-            which = 0 if self.options.refresh == math.inf else aux["index"] * self.options.stages + stage
-            axis = y.ndim - 1
-            ranks = self.options.ranks
-            size = batch.real.shape[axis] * (ranks.size if ranks else 1)
-            noise = self._noise_stream(aux["seeds"], size, y.device).block(which, 1)[0].to(y.dtype)
-            batch = replace(batch, noise=ranks.share(noise, axis) if ranks else noise)
-        return batch
+        absent = [name for name in self._drawn if getattr(batch, name) is None]
+        if not absent:
+            return batch
+        which = 0 if self.options.refresh == math.inf else aux["index"] * self.options.stages + stage
+        axis = y.ndim - 1
+        ranks = self.options.ranks
+        size = batch.real.shape[axis] * (ranks.size if ranks else 1)
+        drawn: dict[str, Any] = {}
+        for name in absent:
+            numbers = self._stream(name, aux["seeds"], size, y.device).block(which, 1)[0].to(y.dtype)
+            drawn[name] = ranks.share(numbers, axis) if ranks else numbers
+        if "augment" in drawn:
+            assert self.game.augmentation is not None
+            now = at_time(at_step(self.game.augmentation.probability, aux["index"]), t)
+            drawn["augment"] = self.game.augmentation.decided(drawn["augment"], now)
+        return replace(batch, **drawn)
 
-    def _noise_stream(self, seeds: Seeds, size: int, device: torch.device) -> Stream:
-        """The stream of the noise, reused between calls because it caches draws."""
-        kept = self._kept_noise
-        if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, (size,), device):
-            kept = Stream(UNIFORM, seeds, "noise", (size,), device)
-            self._kept_noise = kept
+    def _stream(self, name: str, seeds: Seeds, size: int, device: torch.device) -> Stream:
+        """The stream of what is drawn for batches of this size, reused between calls because it caches draws."""
+        kept = self._streams.get(name)
+        shape = (size, *self._drawn[name])
+        if kept is None or (kept.seeds, kept.shape, kept.device) != (seeds, shape, device):
+            kept = Stream(UNIFORM, seeds, name, shape, device)
+            self._streams[name] = kept
         return kept
 
     def end(self, y: torch.Tensor, aux: dict[str, Any]) -> dict[str, Any]:

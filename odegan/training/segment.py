@@ -64,7 +64,7 @@ class Segment:
         seen: Batches = ()
         for i, interval in enumerate(intervals):
             if i == 0 or interval != intervals[i - 1]:
-                seen, aux = self.events.begin(batches[interval], y, aux)
+                seen, aux = self.events.begin(batches[interval], y, aux, t[i])
             before = y
             number = as_time(aux["index"]) if self.counts_steps else None
             y, memory, alive, loss, size = self.step(t[i], h[i], y, memory, alive, seen, number)

@@ -36,7 +36,7 @@ def _solve(run: Run) -> None:
     arguments = stepper.options
     ((batch,),) = run.batches(0, 1)
     if batch is not None:
-        batch = stepper.events.completed(batch, y0, run.state.aux)
+        batch = stepper.events.completed(batch, y0, run.state.aux, run.state.t)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     options = {k: v for k, v in arguments.solver_options.items() if k != "norm"}
     seen = _Seen(run)

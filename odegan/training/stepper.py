@@ -252,7 +252,7 @@ class Stepper:
     def _prepare(self, state: State, batch: Batch | None) -> None:
         """At the first step, refuse a batch or a module that cannot work."""
         if batch is not None:
-            batch = self.events.completed(batch, state.y, state.aux)
+            batch = self.events.completed(batch, state.y, state.aux, state.t)
         game = self.game.prepared(state.y.detach(), batch)
         self.check_divisible(game)
         self._build(game, self.options, prepared=True)

@@ -54,6 +54,7 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     size = options.micro_batch
     if size is not None:
         batch = tree_map(lambda x: x[:size], batch)
+    batch = game.with_draws(batch)
     with torch.no_grad():
         check_pure("loss", vector_field(game), t, y, batch)
         own = [p for p in options.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]

@@ -1,0 +1,319 @@
+"""Augmented games: the transforms against loops over pixels, the field against autograd, and runs of every kind."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map
+
+import odegan
+from odegan import penalties, schedules
+from odegan.games.augmentation import TRANSFORMS, Transform, augmentation
+from odegan.games.sampling import GameSampler
+
+D = torch.float64
+B, SIDE, LATENT, CLASSES = 6, 8, 3, 3
+ALL = "flip,color,translation,cutout"
+
+
+def images(seed: int = 0, channels: int = 3, n: int = B) -> torch.Tensor:
+    return torch.rand(n, channels, SIDE, SIDE + 2, generator=torch.Generator().manual_seed(seed), dtype=D) * 2 - 1
+
+
+def uniform(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=D)
+
+
+# Independent implementations: one image (C, H, W) of numpy and its numbers, by loops over pixels.
+def flip(x, u):
+    return x[:, :, ::-1] if u[0] < 0.5 else x
+
+
+def color(x, u):
+    x = x + u[0] - 0.5
+    x = (x - x.mean(0)) * (2 * u[1]) + x.mean(0)
+    return (x - x.mean()) * (u[2] + 0.5) + x.mean()
+
+
+def translation(x, u):
+    moved = np.zeros_like(x)
+    _, height, width = x.shape
+    down, right = (
+        int(np.floor(v * (2 * int(n / 8 + 0.5) + 1))) - int(n / 8 + 0.5)
+        for v, n in zip(u, (height, width), strict=True)
+    )
+    for i in range(height):
+        for j in range(width):
+            if 0 <= i - down < height and 0 <= j - right < width:
+                moved[:, i, j] = x[:, i - down, j - right]
+    return moved
+
+
+def cutout(x, u):
+    cut = x.copy()
+    _, height, width = x.shape
+    tall, wide = int(height / 2 + 0.5), int(width / 2 + 0.5)
+    top = int(np.floor(u[0] * (height + 1 - tall % 2))) - tall // 2
+    left = int(np.floor(u[1] * (width + 1 - wide % 2))) - wide // 2
+    for i in range(max(top, 0), min(top + tall, height)):
+        for j in range(max(left, 0), min(left + wide, width)):
+            cut[:, i, j] = 0
+    return cut
+
+
+BY_LOOPS = {"flip": flip, "color": color, "translation": translation, "cutout": cutout}
+assert BY_LOOPS.keys() == TRANSFORMS.keys()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_are_those_by_loops(name, channels):
+    x, u = images(channels=channels, n=40), uniform(40, TRANSFORMS[name].numbers)
+    found = TRANSFORMS[name].apply(x, u)
+    expected = np.stack([BY_LOOPS[name](one.numpy(), own.tolist()) for one, own in zip(x, u, strict=True)])
+    torch.testing.assert_close(found, torch.from_numpy(expected.copy()), rtol=1e-12, atol=1e-12)
+    assert (found - x).abs().amax((1, 2, 3)).max() > 0.1  # some images change
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_shape_range_and_derivatives(name):
+    transform = TRANSFORMS[name]
+    x, u = images(n=3), uniform(3, transform.numbers)
+    found = transform.apply(x, u)
+    assert found.shape == x.shape
+    if name == "color":
+        assert found.abs().max() <= (1 + 0.5) * 3 * 2  # |1 - s| + s of brightness 1.5, s = 2, then s = 3/2
+    else:
+        assert set(found.flatten().tolist()) <= {0.0, *x.flatten().tolist()}
+    small = x[:, :, :4, :4].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda own: transform.apply(own, u), small)
+    assert torch.autograd.gradgradcheck(lambda own: transform.apply(own, u), small)
+    mapped = torch.vmap(transform.apply)(torch.stack([x, x.flip(0)]), torch.stack([u, u]))
+    torch.testing.assert_close(mapped[1], transform.apply(x.flip(0), u))
+    for edge in (0.0, 1 - 2**-24, 1.0):  # half precision rounds to 1
+        assert torch.isfinite(transform.apply(x, torch.full_like(u, edge))).all()
+
+
+def test_the_numbers_of_the_ends_move_by_an_eighth_and_no_more():
+    x = torch.zeros(2, 1, 16, 16).index_put(
+        (torch.arange(2), *torch.tensor([[0] * 2, [8] * 2, [8] * 2])), torch.ones(2)
+    )
+    moved = TRANSFORMS["translation"].apply(x, torch.tensor([[0.0, 0.0], [0.9999, 0.9999]]))
+    assert [one.nonzero().tolist() for one in moved[:, 0]] == [[[6, 6]], [[10, 10]]]
+
+
+class Labeled(nn.Module):
+    """A small network of images whose class is added as an embedding."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.embedding, self.first = nn.Embedding(CLASSES, 4), nn.Linear(n_in, 4)
+        self.last = nn.Linear(4, n_out)
+
+    def forward(self, x, label):
+        out = self.last(torch.tanh(self.first(x.flatten(1)) + self.embedding(label)))
+        return out.unflatten(1, (1, SIDE, SIDE)) if out.shape[1] > 1 else out
+
+
+class Plain(Labeled):
+    """The same without classes."""
+
+    def forward(self, x):
+        return super().forward(x, torch.zeros(len(x), dtype=torch.long))
+
+
+def base(kind: type[nn.Module] = Plain) -> odegan.Game:
+    torch.manual_seed(0)
+    return odegan.gan(kind(LATENT, SIDE * SIDE).double(), kind(SIDE * SIDE, 1).double(), latent=LATENT)
+
+
+def drawn(n: int = B, labels: bool = False) -> odegan.Batch:
+    real, latent = uniform(n, 1, SIDE, SIDE, seed=3) * 2 - 1, uniform(n, LATENT, seed=4)
+    return odegan.Batch(real, latent, *((torch.arange(n) % CLASSES, torch.arange(n) // 2 % CLASSES) if labels else ()))
+
+
+def by_hand(x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """All transforms of one side's images by their own functions, in turn."""
+    parts = numbers.split([1 + TRANSFORMS[name].numbers for name in ALL.split(",")], 1)
+    for name, part in zip(ALL.split(","), parts, strict=True):
+        moved = TRANSFORMS[name].apply(x, part[:, 1:])
+        x = torch.stack([new if acts else old for new, old, acts in zip(moved, x, part[:, 0] == 1, strict=True)])
+    return x
+
+
+@pytest.mark.parametrize("kind", [Plain, Labeled])
+def test_both_players_see_the_same_transform_and_autograd_agrees(kind):
+    game = odegan.augmented(base(kind), ALL, probability=0.6)
+    batch = game.with_draws(drawn(labels=kind is Labeled), seed=2)
+    y = game.init()
+    generator, discriminator = game.modules(y)
+    labels = ((batch.label,), (batch.fake_label,)) if kind is Labeled else ((), ())
+    real = by_hand(batch.real, batch.augment[:, 0]).requires_grad_()
+    fake = by_hand(generator(batch.latent, *labels[1]), batch.augment[:, 1])
+    on_real, on_fake = discriminator(real, *labels[0]).flatten(), discriminator(fake, *labels[1]).flatten()
+    loss_d = nn.functional.softplus(-on_real).mean() + nn.functional.softplus(on_fake).mean()
+    loss_g = nn.functional.softplus(-on_fake).mean()
+    of_g = torch.autograd.grad(loss_g, list(generator.parameters()), create_graph=True)
+    (of_x,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+    extra = 0.3 * sum((g**2).sum() for g in of_g) + 0.1 * (of_x**2).sum((1, 2, 3)).mean()
+    of_d = torch.autograd.grad(
+        loss_d + extra, list(discriminator.parameters()), materialize_grads=True, allow_unused=True
+    )
+    expected = -torch.cat([g.flatten() for g in (*of_d, *of_g)])
+    kept = [penalties.generator_gradient(0.3), penalties.r1(0.2)]
+    with torch.no_grad():
+        found = odegan.vector_field(game, kept)(0.0, y, batch)
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(torch.stack(game.losses(y, batch)), torch.stack([loss_d, loss_g]).detach())
+    plain = odegan.vector_field(base(kind), kept)(0.0, y, batch)
+    assert (plain - found).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_each_transform_acts_with_its_probability(probability):
+    game = odegan.augmented(base(), ALL, probability)
+    gates = game.with_draws(drawn(4000)).augment[..., [0, 2, 6, 9]]
+    spread = 4 * (probability * (1 - probability) / 4000) ** 0.5
+    assert ((gates.mean(0) - probability).abs() <= spread).all()
+    correlation = torch.corrcoef(gates.flatten(1).T) - torch.eye(8, dtype=D)
+    assert probability in (0, 1) or correlation.abs().max() < 0.08  # real and generated samples, and all transforms
+
+
+def test_probability_zero_is_the_game_itself():
+    game = odegan.augmented(base(), ALL, probability=0.0)
+    arguments = {"data": images(5, 1, 20)[..., :SIDE], "batch_size": B, "solver": "heun2", "step_size": 0.1, "steps": 3}
+    assert torch.equal(
+        odegan.odeint_gan(game, game.init(), **arguments).y, odegan.odeint_gan(base(), game.init(), **arguments).y
+    )
+
+
+RUN = {"data": images(5, 1, 20)[..., :SIDE], "batch_size": B, "solver": "heun2", "step_size": 0.1}
+STATEFUL = {"penalties": [penalties.jare(0.2), penalties.closed_loop(0.2, buffer=2), penalties.wgan_gp(0.1)]}
+
+
+def test_a_steps_stages_see_the_same_numbers_and_the_next_step_others():
+    game = odegan.augmented(base(), ALL, probability=0.5)
+    batch, y = drawn(), game.init()
+    stepper = odegan.Stepper(game, solver="heun2", step_size=0.1)
+    state, _ = stepper.step(stepper.init(y, seed=7), batch)
+    field, own = odegan.vector_field(game), game.with_draws(batch, seed=7)
+    first = field(0.0, y, own)
+    torch.testing.assert_close(state.y, y + 0.05 * (first + field(0.1, y + 0.1 * first, own)), rtol=1e-12, atol=1e-14)
+    again, _ = stepper.step(state, batch)
+    repeated, _ = stepper.step(state, own)
+    assert (again.y - repeated.y).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("refresh", [None, "stage"])
+def test_members_micro_batches_and_resuming_change_nothing(refresh, tmp_path):
+    game = odegan.augmented(base(), ALL, probability=schedules.linear(0.0, 0.9, 4, unit="steps"))
+    starts = torch.stack([game.init(seed=s) for s in range(2)])
+    run = RUN | STATEFUL | {"refresh": refresh, "seed": 3}
+    whole = odegan.odeint_gan(game, starts[0], steps=6, **run)
+    together = odegan.odeint_gan(game, starts, steps=6, **run)
+    torch.testing.assert_close(together.y[0], whole.y, rtol=1e-9, atol=1e-11)
+    parts = odegan.odeint_gan(game, starts[0], steps=6, micro_batch=2, **run)
+    torch.testing.assert_close(parts.y, whole.y, rtol=1e-9, atol=1e-11)
+    odegan.odeint_gan(game, starts[0], steps=3, checkpoint=tmp_path / "run.pt", **run)
+    resumed = odegan.odeint_gan(game, starts[0], steps=6, checkpoint=tmp_path / "run.pt", **run)
+    assert torch.equal(resumed.y, whole.y)
+    other = odegan.augmented(base(), ALL, probability=0.4)
+    with pytest.raises(odegan.ArgumentError, match="game"):
+        odegan.odeint_gan(other, starts[0], steps=6, checkpoint=tmp_path / "run.pt", **run)
+
+
+@pytest.mark.parametrize(
+    "more", [{"solver": "dopri5", "step_size": None, "refresh": 0.2}, {"refresh": float("inf")}, {"solver": "adam"}]
+)
+def test_probability_is_that_of_the_intervals_start(more):
+    """With p = 1 from t = 0.2 on, a run is that of the plain game until then and that of p = 1 after."""
+    seen = []
+
+    def probability(t):
+        seen.append(float(t))
+        return 0.0 if float(t) < 0.2 - 1e-9 else 1.0
+
+    def solved(game):
+        return odegan.odeint_gan(game, game.init(), torch.tensor([0.0, 0.2, 0.4]), **(RUN | more)).ys
+
+    found = solved(odegan.augmented(base(), "color", probability))
+    plain = solved(base())
+    assert torch.equal(found[1], plain[1])
+    assert torch.equal(found[2], plain[2]) == (more.get("refresh") == float("inf"))
+    assert sorted(set(seen)) == pytest.approx(
+        {"adam": [0.0, 0.1, 0.2, 0.3], "dopri5": [0.0, 0.2]}.get(more.get("solver"), [0.0])
+    )
+
+
+def test_conditional_unrolled_and_own_transforms():
+    shifted = Transform("shift", 1, lambda x, u: x + u[:, :, None, None])
+    game = odegan.augmented(base(Labeled), ["flip", shifted], probability=0.7)
+    labeled = RUN | {"data": (RUN["data"], torch.arange(20) % CLASSES)}
+    solution = odegan.odeint_gan(odegan.unrolled(game, 2, 0.1), game.init(), steps=3, **labeled)
+    assert solution.status == "finished"
+    assert game.sample(solution.y, 4, label=1).shape == (4, 1, SIDE, SIDE)
+    torch.testing.assert_close(GameSampler(game, solution.y)(5, 0), base(Labeled).sample(solution.y, 5))
+
+
+def test_the_given_game_stays_as_it_is():
+    game, batch = base(), drawn()
+    before = copy.copy(vars(game))
+    field = odegan.vector_field(game)
+    expected = field(0.0, game.init(), batch)
+    made = odegan.augmented(game)
+    assert vars(game) == before
+    assert torch.equal(field(0.0, game.init(), batch), expected)
+    assert made.augmentation == augmentation("color, translation,cutout", 1.0)
+
+
+def flat_data():
+    game = odegan.augmented(odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1)))
+    odegan.odeint_gan(game, game.init(), steps=1, data=torch.zeros(9, 2), solver="euler", step_size=0.1)
+
+
+def without_numbers():
+    game = odegan.augmented(base())
+    odegan.vector_field(game)(0.0, game.init(), drawn())
+
+
+def of_another_game():
+    game = odegan.augmented(base())
+    batch = game.with_draws(drawn())
+    odegan.vector_field(game)(0.0, game.init(), replace(batch, augment=batch.augment[..., :2]))
+
+
+def late():
+    game = odegan.augmented(base(), probability=lambda t: 2.0)
+    odegan.odeint_gan(game, game.init(), steps=1, **RUN)
+
+
+WRONG = {
+    "game: got 'bilinear'; it must be made by odegan.gan": lambda: odegan.augmented(odegan.games.bilinear()),
+    "game: got 'augmented already'": lambda: odegan.augmented(odegan.augmented(base())),
+    "transforms: got 'colour'; it must be one of flip, color": lambda: odegan.augmented(base(), "colour"),
+    "transforms: got []": lambda: odegan.augmented(base(), []),
+    "probability: got 1.5; it must be a number from 0 to 1": lambda: odegan.augmented(base(), probability=1.5),
+    "probability: got 2.0": late,
+    "data: got 'samples of shape (2,)'; it must be images": flat_data,
+    "batch.augment: got None; an augmented game reads": without_numbers,
+    "batch.augment: got (6, 2, 2); it must be of shape (6, 2, 10)": of_another_game,
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_arguments_are_told_in_one_line(message):
+    with pytest.raises(odegan.ArgumentError) as told:
+        WRONG[message]()
+    assert str(told.value).startswith(message)
+    assert "\n" not in str(told.value)
+
+
+def test_numbers_have_a_member_dimension():
+    game = odegan.augmented(base())
+    batch = game.with_draws(tree_map(lambda x: torch.stack([x, x]), drawn()), seed=4, members=2)
+    assert torch.equal(batch.augment[1], game.with_draws(drawn(), seed=5).augment)
