@@ -81,11 +81,15 @@ def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torc
     return vjp_fn(torch.ones_like(value)), value
 
 
-@torch.compiler.assume_constant_result  # a compiler enters vmap too while it traces, but cannot trace this
 def under_vmap() -> bool:
     """Whether the present computation runs under ``torch.vmap``."""
     stack = torch._C._functorch.get_interpreter_stack() or []
     return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
+
+
+# A compiler enters vmap too while it traces, but cannot trace this. It is all that torch.compiler.assume_constant_result does,
+# which imports torch's compiler, as long again as torch itself.
+under_vmap._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def needs_transforms() -> bool:
