@@ -24,6 +24,7 @@ linux = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc"
 
 
 @linux
+@pytest.mark.slow
 def test_a_run_killed_in_a_save_and_in_a_step_ends_as_if_nothing_had_happened(tmp_path):
     name = "closed loop"
     CASES[name].run(tmp_path / "whole", lambda checkpoint: lambda state, info: None)

@@ -48,6 +48,7 @@ def test_too_few_samples_are_refused():
 
 
 @linux
+@pytest.mark.slow
 def test_a_short_soak_writes_what_it_counts(tmp_path):
     soaked = soak.soak(replace(QUICK, figure=0.5), Folder(tmp_path, "soak", "command"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -64,6 +65,7 @@ def test_a_short_soak_writes_what_it_counts(tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_a_leak_in_a_run_is_told(tmp_path):
     kept: list = []
 

@@ -79,6 +79,7 @@ def test_scores_say_what_they_depend_on(quick):
         assert row["fid"]["extractor"] == row["coverage"]["extractor"] == "digit classifier, seed 0"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(quick, program, tmp_path):
     command = [*program, tmp_path / "run"]
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
@@ -95,7 +96,9 @@ def test_killed_and_resumed_equals_uninterrupted(quick, program, tmp_path):
     assert metrics(tmp_path / "run") == metrics(quick[0])
 
 
-SOLVERS = [["dopri5"], ["adam"], ["rmsprop"], ["euler"], ["alternating"], ["rk4", "--placement", "field"]]
+FEW = [["dopri5"], ["adam"]]
+MORE = [["rmsprop"], ["euler"], ["alternating"], ["rk4", "--placement", "field"]]
+SOLVERS = FEW + [pytest.param(switches, marks=pytest.mark.slow) for switches in MORE]
 
 
 @pytest.mark.parametrize("switches", SOLVERS, ids=" ".join)

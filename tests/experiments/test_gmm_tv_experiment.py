@@ -96,6 +96,7 @@ def test_starts_are_the_grid_with_sorted_ends() -> None:
     assert int((~off).sum()) == 12
 
 
+@pytest.mark.slow
 def test_optimal_succeeds_off_the_diagonal_and_first_order_does_not() -> None:
     options = GmmTv(
         grid=4, per_cell=3, steps=1000, optimal_steps=1000, step_sizes=(0.3,), compile=False, progress=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -78,8 +79,14 @@ def linear(monkeypatch):
     return blind, torch.tensor([[1.0, 1.0], [-0.5, 2.0]], dtype=D)
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("solver", ["euler", "extragradient", "heun2", "heun3", "rk4_classic"])
+# (solver, fresh minibatches); one of each in the default tests
+TRIALS = list(itertools.product(["euler", "extragradient", "heun2", "heun3", "rk4_classic"], [False, True]))
+SAMPLE = [("extragradient", True), ("rk4_classic", False)]
+
+
+@pytest.mark.parametrize(
+    "solver, fresh", [pytest.param(*case, marks=[pytest.mark.slow] * (case not in SAMPLE)) for case in TRIALS]
+)
 def test_trials_find_the_step_of_a_linear_field(linear, solver, fresh):
     game, states = linear
     options = StepSize(

@@ -153,6 +153,7 @@ def test_quick_form_writes_figures_and_table(quick: tuple[Path, list[dict]]) -> 
             assert row["measured"] == pytest.approx(row["theory"], abs=0.25)
 
 
+@pytest.mark.slow
 def test_resumed_run_has_the_same_table(quick: tuple[Path, list[dict]]) -> None:
     root, rows = quick
     (root / "run/checkpoints/Gaussian_euler_8_8_step.pt").unlink()

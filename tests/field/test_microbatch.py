@@ -34,6 +34,7 @@ def test_a_whole_batch_is_one_micro_batch():
 
 
 @compiles
+@pytest.mark.slow
 def test_compiled():
     name = "heun2, generator_gradient"
     assert torch.allclose(run(name).y, run(name, micro_batch=4, compile="aot_eager").y, rtol=0, atol=1e-12)

@@ -374,6 +374,7 @@ def test_checkpoints_tell_games_apart_and_resume(tmp_path: Any) -> None:
             run(5.0, tmp_path / "whole.pt", **changed)
 
 
+@pytest.mark.slow
 def test_the_optimal_game_descends_the_total_variation() -> None:
     game = games.gmm_tv(double(-0.5, 0.5))
     mu = draw(200, 2, low=-1, high=1)

@@ -116,7 +116,10 @@ def test_a_long_lookahead_meets_the_optimal_discriminator() -> None:
 
 # Everything a run does.
 @compiles
-@pytest.mark.parametrize("persistent, through", VARIANTS)
+@pytest.mark.parametrize(
+    "persistent, through",
+    [pytest.param(*variant, marks=[pytest.mark.slow] * (variant != (True, True))) for variant in VARIANTS],
+)
 def test_members_and_compiled_steps(persistent: bool, through: bool) -> None:
     game = unrolled(networks_game(), 2, 0.1, persistent=persistent, through=through)
     y0 = torch.stack([game.init(seed=s) for s in range(3)])

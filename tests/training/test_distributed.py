@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -40,27 +41,31 @@ def succeeded(task: str, size: int, folder: Path) -> list:
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """Number of ranks -> what each of them found."""
-    return {size: succeeded("trajectories", size, tmp_path_factory.mktemp("ranks")) for size in (2, 4)}
+    """Number of ranks -> what each of them found, run when it is first asked for."""
+    return functools.cache(lambda size: succeeded("trajectories", size, tmp_path_factory.mktemp("ranks")))
 
 
-@pytest.mark.parametrize("size, name", [(2, name) for name in CASES] + [(4, name) for name in FOR_FOUR])
+WITH_FOUR = [pytest.param(4, name, marks=pytest.mark.slow) for name in FOR_FOUR]
+
+
+@pytest.mark.parametrize("size, name", [(2, name) for name in CASES] + WITH_FOUR)
 def test_ranks_give_one_processs_trajectory(ranks, size, name):
     alone = run(name)
-    for found in ranks[size]:
+    for found in ranks(size):
         ys, nfe = found[name]
         assert torch.allclose(ys, alone.ys, rtol=0, atol=1e-10)
         assert nfe == alone.stats["nfe"]
-        assert torch.equal(ys, ranks[size][0][name][0])  # the same bits, so the same decisions
+        assert torch.equal(ys, ranks(size)[0][name][0])  # the same bits, so the same decisions
 
 
 @pytest.mark.parametrize("name", ["micro_batch", pytest.param("compiled", marks=compiles)])
 def test_ranks_with(ranks, name):
-    ys, compiled = ranks[2][0][name]
+    ys, compiled = ranks(2)[0][name]
     assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
     assert compiled == (name == "compiled")
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_others_and_the_run_resumes_on_another_number(tmp_path):
     ended = start("killed", 2, tmp_path)
     assert ended[1][0] == 9

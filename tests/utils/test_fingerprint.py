@@ -26,7 +26,7 @@ def test_sets_are_the_same_in_every_process():
             text=True,
             check=True,
         ).stdout
-        for seed in range(1, 5)
+        for seed in (1, 2)
     }
     assert len(said) == 1
 
