@@ -21,7 +21,8 @@ from experiments.framework import runner
 from experiments.framework.endings import Diverged
 from experiments.framework.folder import Folder, Row
 from experiments.images.ingredients import open_data
-from experiments.images.scores import Scorer, digit_classifier
+from experiments.images.monitor import Limits
+from experiments.images.scores import Scorer
 from experiments.images.training import Equipment, TrainingRun, refuse, train
 
 GRID = 36  # images of each grid over time
@@ -42,11 +43,12 @@ def run(options: Digits, folder: Folder) -> list[Row]:
         name=f"seed{options.seed}",
         seed=options.seed,
         save_every=options.save_every,
-        budget=options.evaluations,
+        limits=Limits(evaluations=options.evaluations),
     )
     for name, figure in figures.of_run(found, scorer, folder).items():
         folder.save(figure, name)
-    folder.facts["classifier, right on held-out digits"] = digit_classifier(options.cache, progress=False)[1]
+    assert scorer.classifier is not None
+    folder.facts["classifier, right on held-out digits"] = scorer.classifier.accuracy
     rows = [row(found, scorer)]
     if found.diverged:
         raise Diverged(found.ending, rows)

@@ -1,10 +1,12 @@
-"""TensorBoard's event files in a run's folder."""
+"""Where a run's reports go besides its folder: TensorBoard's event files, Weights & Biases."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -12,36 +14,61 @@ from PIL import Image
 from experiments.framework.folder import Folder, Row
 
 
-class Board:
-    """Reports as scalars and images."""
-
-    def __init__(self, path: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(str(path))
+class Board(Protocol):
+    """Takes reports."""
 
     def add(self, name: str, row: Row, picture: Path) -> None:
         """One report: its numbers, and its grid where there is one."""
-        for key, value in row.items():
-            if isinstance(value, int | float):
-                self.writer.add_scalar(f"{name}/{key}", value, row["step"])
+
+
+class TensorBoard:
+    """Reports as scalars and images of event files."""
+
+    def __init__(self, folder: Folder) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = folder.path / "tensorboard"
+        self.writer = SummaryWriter(str(path))
+        for file in path.iterdir():
+            folder.own(f"tensorboard/{file.name}")
+
+    def add(self, name: str, row: Row, picture: Path) -> None:
+        for key, value in numbers(row).items():
+            self.writer.add_scalar(f"{name}/{key}", value, row["step"])
         if picture.exists():
             pixels = np.atleast_3d(np.asarray(Image.open(picture)))
             self.writer.add_image(name, pixels, row["step"], dataformats="HWC")
         self.writer.flush()
 
 
-def make_board(folder: Folder, wanted: bool) -> Board | None:
-    """A board, or None with a line that says why."""
-    if wanted and importlib.util.find_spec("tensorboard") is None:
-        print(
-            "tensorboard: not installed, so nothing is written for it (pip install 'odegan[tensorboard]')",
-            file=sys.stderr,
+class WeightsAndBiases:
+    """Reports of one run of Weights & Biases, which a resumed run goes on with."""
+
+    def __init__(self, folder: Folder) -> None:
+        import wandb
+
+        self.wandb = wandb
+        self.run = wandb.init(
+            project="odegan", name=folder.path.name, id=folder.path.name, dir=folder.path, resume="allow"
         )
-        return None
-    if not wanted:
-        return None
-    found = Board(folder.path / "tensorboard")
-    for file in (folder.path / "tensorboard").iterdir():
-        folder.own(f"tensorboard/{file.name}")
-    return found
+
+    def add(self, name: str, row: Row, picture: Path) -> None:
+        shown = {name: self.wandb.Image(str(picture))} if picture.exists() else {}
+        self.run.log({f"{name}/{key}": value for key, value in numbers(row).items()} | shown, step=row["step"])
+
+
+BOARDS: dict[str, Callable[[Folder], Board]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+
+
+def numbers(row: Row) -> dict[str, float]:
+    """The cells of a report that are numbers."""
+    return {key: value for key, value in row.items() if isinstance(value, int | float)}
+
+
+def make_boards(folder: Folder, wanted: Mapping[str, bool]) -> list[Board]:
+    """Those that are wanted and installed; one line for each that is not installed."""
+    chosen = [name for name, on in wanted.items() if on]
+    missing = [name for name in chosen if importlib.util.find_spec(name) is None]
+    for name in missing:
+        print(f"{name}: not installed, so nothing is written for it (pip install 'odegan[{name}]')", file=sys.stderr)
+    return [BOARDS[name](folder) for name in chosen if name not in missing]

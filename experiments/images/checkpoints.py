@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -11,7 +12,7 @@ from experiments.images.ingredients import make_game
 from experiments.images.preset import RAW, Preset
 from odegan import ArgumentError
 from odegan.games.network import NetworkGame
-from odegan.training.state import check_state
+from odegan.training.state import State, check_state
 from odegan.utils import checkpoint
 from odegan.utils.checks import argument_error, choose, one_line
 
@@ -33,6 +34,17 @@ class TrainingCheckpoint(NamedTuple):
         if name not in self.states:
             argument_error("average", name, f"one of {', '.join(self.states)}: it had not begun at step {self.step}")
         return self.states[name]
+
+
+class Stateful(Protocol):
+    """A callback whose state a checkpoint holds."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+def keep_best(path: Path, state: State, callbacks: Sequence[Stateful]) -> None:
+    """Write what ``load`` reads of a run at this moment; a run cannot go on from it."""
+    checkpoint.save(path, {"y": state.y, "t": state.t, "callbacks": [one.state_dict() for one in callbacks]})
 
 
 def load(path: Path, device: str) -> TrainingCheckpoint:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from experiments.framework.folder import Folder
 from experiments.images.board import Board
 from experiments.images.ingredients import open_data
@@ -11,12 +13,13 @@ from experiments.images.scores import Scorer
 from experiments.images.training import Equipment
 
 
-def equip(options: Train | Compare, preset: Preset, folder: Folder, board: Board | None = None) -> Equipment:
+def equip(options: Train | Compare, preset: Preset, folder: Folder, boards: Sequence[Board] = ()) -> Equipment:
     """Data, scorer and machine; where another process writes and scores, without a scorer."""
     data = open_data(preset)
     scorer = None
     if folder.writes:
-        scorer = Scorer(preset, data, options.cache, options.device, options.progress, options.workers)
+        real = data if preset.reference == "train" else open_data(preset, preset.reference)
+        scorer = Scorer(preset, real, options.cache, options.device, options.progress, options.workers)
     return Equipment(
         data,
         scorer,
@@ -25,5 +28,5 @@ def equip(options: Train | Compare, preset: Preset, folder: Folder, board: Board
         options.progress,
         options.for_game(),
         options.for_run(),
-        board,
+        boards,
     )

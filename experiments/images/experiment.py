@@ -20,15 +20,16 @@ from experiments.framework.endings import Diverged
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
 from experiments.images import figures, pictures, training
-from experiments.images.board import make_board
+from experiments.images.board import make_boards
 from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.compare import compare
 from experiments.images.equipment import equip
-from experiments.images.ingredients import open_data, split_of
+from experiments.images.ingredients import names_of_classes, open_data, split_of
+from experiments.images.monitor import Limits
 from experiments.images.options import Compare, Evaluate, Interpolate, Machine, OfCheckpoint, Sample, Train
 from experiments.images.preset import changed
-from experiments.images.sampling import interpolations, sampler
-from experiments.images.scores import Scorer, values
+from experiments.images.sampling import grid, interpolations, sampler
+from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
 from experiments.images.training import TrainingRun, refuse
 from odegan.games.sampling import GameSampler
 
@@ -38,19 +39,26 @@ def train(options: Train, folder: Folder) -> list[Row]:
     preset = options.resolved()
     equipment = equip(options, preset, folder)
     refuse(preset, equipment)
-    equipment = replace(equipment, board=make_board(folder, options.tensorboard and folder.writes))
+    wanted = {"tensorboard": options.tensorboard, "wandb": options.wandb} if folder.writes else {}
+    equipment = replace(equipment, boards=make_boards(folder, wanted))
     run = training.train(
-        preset, equipment, folder, name=f"seed{options.seed}", seed=options.seed, save_every=options.save_every
+        preset,
+        equipment,
+        folder,
+        name=f"seed{options.seed}",
+        seed=options.seed,
+        save_every=options.save_every,
+        limits=Limits(minutes=options.minutes, patience=options.patience),
     )
     if equipment.scorer is None:
         return []
     pictures.animate(list(training.frames(folder, run).values()), folder.own("figures/over_time.gif"))
-    grid = sampler(run.game, run.y, preset)(options.grid, training.GRID_SEED)
-    pictures.save(grid, folder.own("figures/samples.png"))
+    training.save_grid(sampler(run.game, run.y, preset), preset, options.grid, folder.own("figures/samples.png"))
     for name, figure in figures.of_run(run, equipment.scorer).items():
         folder.save(figure, name)
     training.export(folder, run)
     rows = [row(run, equipment.scorer, options)]
+    folder.facts |= facts(run, equipment.scorer)
     if run.diverged:
         raise Diverged(run.ending, rows)
     return rows
@@ -71,12 +79,36 @@ def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
     }
 
 
+def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
+    """What the table of one row has no room for: the classifier's accuracy, what real halves score, other parameters' scores,
+    and recognition by class.
+    """
+    found = {} if scorer.classifier is None else {"classifier, right on held-out images": scorer.classifier.accuracy}
+    found |= {
+        f"{label(name)} of real halves": floor for name in scorer.names if (floor := scorer.floor(name)) is not None
+    }
+    if run.diverged or not run.reports:
+        return found
+    last = run.reports[-1]
+    for weights, scores in last.others.items():
+        found |= {f"{label(metric)} of {weights} parameters": value for metric, value in values(scores).items()}
+    if scorer.names:
+        name = scorer.names[0]
+        best = min(run.reports, key=lambda report: loss(name, report.scores[name]["value"]))
+        found |= {f"best {label(name)}": best.scores[name]["value"], "evaluations of the best": best.evaluations}
+    if RECOGNITION in last.scores:
+        shares = zip(names_of_classes(run.preset), last.scores[RECOGNITION]["per_class"], strict=True)
+        found |= {f"recognized, {name}": share for name, share in shares}
+    return found
+
+
 def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     """Scores of a checkpoint's generator."""
     trained, draw = sampler_of(options)
     names = ("data", "metrics", "extractor", "samples")
-    preset = changed(trained.preset, {name: getattr(options, name) for name in names})
-    data = open_data(preset, options.split)
+    given = {name: getattr(options, name) for name in names}
+    preset = changed(trained.preset, given | {"reference": options.split})
+    data = open_data(preset, preset.reference)
     scorer = Scorer(preset, data, options.cache, options.device, options.progress)
     scores = scorer(draw, options.seed)
     weights = options.average or preset.scored
@@ -90,12 +122,13 @@ def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
 def sample(options: Sample, folder: Folder) -> list[Row]:
     """Images of a checkpoint's generator."""
     trained, draw = sampler_of(options)
-    images = draw(options.n, options.seed)
+    shown = grid(draw, trained.preset, options.n, options.seed)
+    images = shown.images if options.label is None else draw(options.n, options.seed, options.label)
     if options.separate:
         for i, image in enumerate(images):
             pictures.save(image[None], folder.own(f"figures/sample_{i:05d}.png"))
     else:
-        pictures.save(images, folder.own("figures/samples.png"))
+        pictures.save(images, folder.own("figures/samples.png"), shown.columns if options.label is None else None)
     weights = options.average or trained.preset.scored
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "images": len(images)}]
 
@@ -105,7 +138,11 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
     trained, draw = sampler_of(options)
     ends = draw.latents(2 * options.rows, options.seed)
     latents = interpolations(ends[: options.rows], ends[options.rows :], options.columns)
-    images = draw.images(rearrange(latents, "row column d -> (row column) d"))
+    labels = None if trained.preset.classes is None else torch.arange(options.rows) % trained.preset.classes
+    images = draw.images(
+        rearrange(latents, "row column d -> (row column) d"),
+        None if labels is None else labels.repeat_interleave(options.columns),
+    )
     pictures.save(images, folder.own("figures/interpolation.png"), columns=options.columns)
     weights = options.average or trained.preset.scored
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "rows": options.rows}]

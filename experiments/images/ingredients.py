@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from experiments.images.preset import Preset
 from odegan import gan, nets
-from odegan.data import ImageDataset, images, load_digits
+from odegan.data import ImageDataset, LabeledImages, idx, images, load_digits
+from odegan.data.labeled_images import holds_idx
 from odegan.games.network import NetworkGame
 from odegan.utils.checks import argument_error
 
 DIGITS = "digits"  # the data that are one tensor
-Images = torch.Tensor | ImageDataset
+HELD_OUT_DIGITS = 397  # of the 1,797; 1,400 remain for the classifier to train on
+CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+Images = torch.Tensor | LabeledImages | ImageDataset
+
+
+class Classes(NamedTuple):
+    """Images (N, C, H, W), floating point in [-1, 1] or 8-bit levels, and their classes (N,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def rows(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some of the images, in [-1, 1], and their classes."""
+        found = self.images[rows]
+        return found if found.is_floating_point() else found.float() / 127.5 - 1, self.labels[rows]
 
 
 def make_game(preset: Preset, **extras: Any) -> NetworkGame:
@@ -23,7 +38,8 @@ def make_game(preset: Preset, **extras: Any) -> NetworkGame:
         torch.manual_seed(0)  # spectral norm draws vectors that a resumed run must find as they were
         generator = pair.generator(preset.latent)
         discriminator = pair.discriminator()
-    return gan(generator, discriminator, preset.loss, latent=preset.latent, **extras)
+    conditional = {} if pair.classes is None else {"conditional": True}
+    return gan(generator, discriminator, preset.loss, latent=preset.latent, **conditional, **extras)
 
 
 def open_data(preset: Preset, split: str = "train") -> Images:
@@ -35,6 +51,8 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         if split != "train":
             argument_error("split", split, "train: scikit-learn's digits are one set")
         return load_digits()[0]
+    if holds_idx(preset.data):
+        return _gray(preset, split)
     crop = {"none": None, "center": "center"}.get(preset.crop) if not preset.crop.isdecimal() else int(preset.crop)
     return images(
         preset.data,
@@ -44,7 +62,43 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         crop=crop,
         dequantize=preset.dequantize,
         channels=preset.channels,
+        labels=preset.classes is not None,
     )
+
+
+def _gray(preset: Preset, split: str) -> LabeledImages:
+    """A set of idx files, padded to the size of the networks."""
+    if preset.channels != 1:
+        argument_error("networks", preset.networks, f"networks for images of one channel, as those of {preset.data!r}")
+    for name in ("flip", "dequantize"):
+        if getattr(preset, name):
+            argument_error(name, True, f"False with {preset.data!r}, whose images are held as levels on the device")
+    found = idx(preset.data, split=split, size=preset.size)
+    highest = int(found.targets.max())
+    if preset.classes is not None and highest >= preset.classes:
+        argument_error(
+            "data", preset.data, f"of at most {preset.classes} classes, as the networks; it has {highest + 1}"
+        )
+    return found
+
+
+def classes_of(preset: Preset) -> tuple[Classes, Classes] | None:
+    """The images with classes that a classifier is trained on, and held-out ones; None where the data are of another kind."""
+    if preset.data == DIGITS:
+        found = Classes(*load_digits())
+        order = torch.randperm(len(found.images), generator=torch.Generator().manual_seed(0))
+        held_out, train = order.split([HELD_OUT_DIGITS, len(order) - HELD_OUT_DIGITS])
+        return Classes(*found.rows(train)), Classes(*found.rows(held_out))
+    if not holds_idx(preset.data):
+        return None
+    train, test = (_gray(preset, split) for split in ("train", "test"))
+    return Classes(train.levels, train.targets), Classes(test.levels, test.targets)
+
+
+def names_of_classes(preset: Preset) -> list[str]:
+    """What the classes of a class-conditional preset are called; numbers where no name is known."""
+    assert preset.classes is not None
+    return list(CLOTHES) if "fashion" in preset.data else list(map(str, range(preset.classes)))
 
 
 def split_of(data: Images) -> str:

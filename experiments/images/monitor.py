@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
 from experiments.images.preset import Preset
-from experiments.images.scores import Score
+from experiments.images.scores import Score, loss
 from odegan import solvers
 from odegan.training.state import Info, State
 
-KEPT = ("step", "evaluations", "seconds", "over")
+KEPT = ("step", "evaluations", "seconds", "over", "best", "without_gain")
+
+Scores = dict[str, Score]  # by metric
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is known at one moment of a run."""
+    """What is known at one moment of a run; ``others``: scores of parameters that the preset does not name."""
 
     step: int
     t: float
     evaluations: int
+    seconds: float
     losses: tuple[float, float]
-    scores: dict[str, Score]
+    scores: Scores
+    others: dict[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ends a run before its last step; None: nothing does.
+
+    evaluations: field evaluations, which it does not exceed; minutes: of training, scores left out; patience: scores in a row
+    without a new best one.
+    """
+
+    evaluations: int | None = None
+    minutes: float | None = None
+    patience: int | None = None
 
 
 class Monitor:
@@ -33,31 +51,36 @@ class Monitor:
 
     Args:
         preset: of the run.
-        parameters: state -> the parameters to score.
-        score: parameters (P,), step -> scores; draws the sample grid, too.
+        parameters: state -> the parameters to score by name; the first ones are those the preset names.
+        score: parameters (P,), their name, step -> scores; draws the sample grid of the first ones, too.
         tell: called with every report.
-        budget: field evaluations that end the run before its last step, if it would spend more; None: no such end.
+        keep: called with the state whose first score is the best so far.
+        limits: what ends the run before its last step.
     """
 
     def __init__(
         self,
         preset: Preset,
-        parameters: Callable[[State], torch.Tensor],
-        score: Callable[[torch.Tensor, int], dict[str, Score]],
+        parameters: Callable[[State], dict[str, torch.Tensor]],
+        score: Callable[[torch.Tensor, str, int], Scores],
         tell: Callable[[Report], None],
-        budget: int | None = None,
+        keep: Callable[[State], None],
+        limits: Limits,
     ) -> None:
         self.preset = preset
         self.parameters = parameters
         self.score = score
         self.tell = tell
-        self.budget = budget
+        self.keep = keep
+        self.limits = limits
         self.counts_intervals = solvers.get(preset.solver).adaptive
         self.end = preset.time(preset.steps)
         self.step = 0
         self.evaluations = 0
         self.seconds = 0.0
         self.over = False  # a resumed run asks before it starts
+        self.best = math.inf
+        self.without_gain = 0
         self.reports: list[Report] = []
         self._clock = time.perf_counter()
 
@@ -66,19 +89,44 @@ class Monitor:
         before = self.step
         self.step += 1 if self.counts_intervals else info.accepted
         self.evaluations += info.nfe
-        self.over = self.budget is not None and self.evaluations + info.nfe > self.budget
+        self.over = self._spent(info.nfe)
         due = self.step // self.preset.every > before // self.preset.every
         if due or self.over or state.t >= self.end:
             self._report(state, info)
         return self.over
 
+    def _spent(self, nfe: int) -> bool:
+        """Whether another interval like the last one would exceed a limit."""
+        evaluations, minutes = self.limits.evaluations, self.limits.minutes
+        if evaluations is not None and self.evaluations + nfe > evaluations:
+            return True
+        return minutes is not None and self.seconds + time.perf_counter() - self._clock > 60 * minutes
+
     def _report(self, state: State, info: Info) -> None:
         disc, gen = info.losses.tolist()
         self.seconds += time.perf_counter() - self._clock
-        scores = self.score(self.parameters(state), self.step)
-        self.reports.append(Report(self.step, state.t, self.evaluations, (disc, gen), scores))
+        scores, *others = ((name, self.score(y, name, self.step)) for name, y in self.parameters(state).items())
+        self.reports.append(
+            Report(self.step, state.t, self.evaluations, self.seconds, (disc, gen), scores[1], dict(others))
+        )
         self.tell(self.reports[-1])
+        self._compare(state)
         self._clock = time.perf_counter()  # the time that scores take is not the training's
+
+    def _compare(self, state: State) -> None:
+        """Keep the state if its first score is the best so far; count the scores since the best one."""
+        metric = next(iter(self.reports[-1].scores), None)
+        if metric is None:
+            return
+        found = loss(metric, self.reports[-1].scores[metric]["value"])
+        if found < self.best:
+            self.best = found
+            self.without_gain = 0
+            self.keep(state)
+        else:
+            self.without_gain += 1
+        patience = self.limits.patience
+        self.over = self.over or (patience is not None and self.without_gain >= patience)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""

@@ -16,7 +16,7 @@ from experiments.images.preset import Preset, changed
 from experiments.images.solvers import with_solver
 from odegan.training.combinations import check_combination
 from odegan.training.options import parse
-from odegan.utils.checks import argument_error, check_int
+from odegan.utils.checks import argument_error, check_int, check_number
 
 QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
 
@@ -28,7 +28,8 @@ class Overrides:
     preset: str
     """A name of the table in docs/images.md."""
     data: str | None = None
-    """cifar10, celeba, imagenet (from the hub), digits, or the path of a local copy, a folder of images, a parquet file."""
+    """cifar10, celeba, imagenet (from the hub), digits, fashion_mnist and others of idx files, or the path of a local copy,
+    a folder of images or of idx files, a parquet file."""
     flip: bool | None = None
     """Mirror images at random."""
     crop: str | None = None
@@ -77,9 +78,13 @@ class Overrides:
     uniform_from: int | None = None
     """Steps before the uniform average begins."""
     metrics: tuple[str, ...] | None = None
-    """fid, kid, inception_score, precision, recall, coverage (of digits); none: sample grids only."""
+    """fid, kid, inception_score, precision, recall, coverage (of digits and idx files), recognition (of class-conditional
+    networks); none: sample grids only. The first one chooses the best checkpoint."""
     extractor: str | None = None
-    """What sees features for the metrics: inception, digits, or the path of Inception's weights."""
+    """What sees features for the metrics: inception, classifier (of digits and idx files), or the path of Inception's
+    weights."""
+    reference: str | None = None
+    """Split of the real images that scores compare with."""
     samples: int | None = None
     """Generated images a score is made of."""
     every: int | None = None
@@ -154,11 +159,17 @@ class Train(Overrides, Machine, Cached):
     """Steps between checkpoints; by default as between scores."""
     grid: int = 64
     """Images of the sample grids."""
+    minutes: float | None = None
+    """Of training, after which the run ends before its last step; by default none do."""
+    patience: int | None = None
+    """Scores in a row without a new best one that end the run; by default no number does."""
     tensorboard: bool = False
     """Also write scores and sample grids for TensorBoard."""
+    wandb: bool = False
+    """Also send them to Weights & Biases (WANDB_MODE=offline: into the folder)."""
 
     free: ClassVar[frozenset[str]] = Cached.free | {
-        *("workers", "threads", "tensorboard", "save_every"),
+        *("workers", "threads", "tensorboard", "wandb", "save_every", "patience", "minutes"),
         *("micro_batch", "checkpointing", "data", "device"),  # a checkpoint knows its data by their content
     }
 
@@ -174,9 +185,11 @@ class Train(Overrides, Machine, Cached):
         """Refuse what the run would refuse, before anything is written."""
         preset = self.resolved()
         check_int("grid", self.grid, low=1)
-        for name in ("save_every", "micro_batch", "threads"):
+        for name in ("save_every", "micro_batch", "threads", "patience"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=1)
+        if self.minutes is not None:
+            check_number("minutes", self.minutes, low=0.0, strict=True)
         check_int("workers", self.workers)
         check_combination(parse(**preset.keywords()), has_data=True, members=None)
 
@@ -231,7 +244,7 @@ class OfCheckpoint(Options):
     """What a finished or running training left behind."""
 
     checkpoint: Positional[Path] = field()
-    """A file in the checkpoints folder of a run of train."""
+    """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
     average: Literal["raw", "exponential", "uniform"] | None = None
     """Which parameters: those of the run, or an average; by default what the run scored."""
 
@@ -246,12 +259,12 @@ class Evaluate(OfCheckpoint, Cached):
 
     data: str | None = None
     """Real images to compare with; by default the run's."""
-    split: str = "train"
-    """Of the real images."""
+    split: str | None = None
+    """Of the real images; by default the one that the run took."""
     metrics: tuple[str, ...] | None = None
-    """fid, kid, inception_score, precision, recall; by default the run's."""
+    """fid, kid, inception_score, precision, recall, coverage, recognition; by default the run's."""
     extractor: str | None = None
-    """inception, digits, or the path of Inception's weights; by default the run's."""
+    """inception, classifier, or the path of Inception's weights; by default the run's."""
     samples: int | None = None
     """Generated images; by default as many as the run took."""
 
@@ -266,6 +279,8 @@ class Sample(OfCheckpoint):
 
     n: int = 64
     """How many."""
+    label: int | None = None
+    """Class of all images, of class-conditional networks; by default a row for each class."""
     separate: bool = False
     """One PNG file an image."""
 

@@ -27,7 +27,7 @@ class Preset:
     """One experiment: data, networks, loss, how the field is integrated, what is averaged and measured, how long."""
 
     data: str = "cifar10"
-    """cifar10, celeba, imagenet, digits, or a path."""
+    """cifar10, celeba, imagenet, digits, fashion_mnist, mnist, kmnist, emnist_letters, emnist_mnist, or a path."""
     flip: bool = False
     """Mirror images at random."""
     crop: str = "center"
@@ -65,9 +65,11 @@ class Preset:
     uniform_from: int = 0
     """Steps before the uniform average begins."""
     metrics: tuple[str, ...] = ("fid",)
-    """fid, kid, inception_score, precision, recall; coverage on the digits; none."""
+    """fid, kid, inception_score, precision, recall; coverage on the digits; recognition of class-conditional samples; none."""
     extractor: str = "inception"
-    """What sees features for the metrics: inception, or digits, a small classifier."""
+    """What sees features for the metrics: inception, or classifier, a small one that is trained on the data's classes."""
+    reference: str = "train"
+    """Split of the real images that scores compare with."""
     samples: int = 10_000
     """Generated images a score is made of."""
     every: int
@@ -85,6 +87,11 @@ class Preset:
     def channels(self) -> int:
         """1 or 3."""
         return nets.get(self.networks).channels
+
+    @property
+    def classes(self) -> int | None:
+        """Classes of class-conditional networks; None of others."""
+        return nets.get(self.networks).classes
 
     @property
     def scored(self) -> str:

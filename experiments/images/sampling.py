@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.images.preset import Preset
+from odegan import Batch
 from odegan.games.network import NetworkGame
 from odegan.games.sampling import GameSampler
 
@@ -26,7 +29,25 @@ def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
         return GameSampler(game, y, piece=preset.batch_size)
     draw = torch.Generator().manual_seed(STATISTICS_SEED)
     latents = torch.randn(ESTIMATED, preset.batch_size, preset.latent, generator=draw).to(y)
-    return GameSampler(game, y, [(z.new_empty(0), z) for z in latents], piece=PIECE)
+    label = None if preset.classes is None else torch.arange(preset.batch_size, device=y.device) % preset.classes
+    batches = [Batch(z.new_empty(0), z, label=label, fake_label=label) for z in latents]
+    return GameSampler(game, y, batches, piece=PIECE)
+
+
+class Grid(NamedTuple):
+    """Images (n, C, H, W) and the columns of their grid; None: as nearly square as it can be."""
+
+    images: torch.Tensor
+    columns: int | None
+
+
+def grid(draw: GameSampler, preset: Preset, count: int, seed: int) -> Grid:
+    """At most so many images of a generator, or at least one of each class: a row a class where it is class-conditional."""
+    if preset.classes is None:
+        return Grid(draw(count, seed), None)
+    columns = max(1, count // preset.classes)
+    labels = torch.arange(preset.classes).repeat_interleave(columns)
+    return Grid(draw(len(labels), seed, labels), columns)
 
 
 def interpolations(starts: torch.Tensor, ends: torch.Tensor, count: int) -> torch.Tensor:

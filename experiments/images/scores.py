@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 
-from experiments.images.classifier import DigitClassifier, train_classifier
-from experiments.images.ingredients import DIGITS, Images
+from experiments.images.classifier import Trained, train_classifier
+from experiments.images.ingredients import DIGITS, Classes, Images, classes_of, split_of
 from experiments.images.preset import Preset
 from experiments.images.sampling import PIECE
-from odegan.data import load_digits
+from odegan.data import LabeledImages, load_digits
 from odegan.games.sampling import GameSampler
 from odegan.metrics import coverage, evaluation
 from odegan.metrics.features import Extractor, find_extractor
@@ -22,17 +24,15 @@ from odegan.metrics.real_data import RealData
 from odegan.metrics.statistics_cache import short_digest
 from odegan.utils.checks import argument_error, choose
 
+CLASSIFIER = "classifier"  # the extractor that is trained on the data's classes
 CLASSIFIER_SEED = 0
 COVERAGE = "coverage"  # by class: of data with labels
+RECOGNITION = "recognition"  # by class: of class-conditional generators
 NEIGHBOR = 5  # whose distance is the radius of a ball in coverage
-METRICS = (*evaluation.SCORES, COVERAGE)
+METRICS = (*evaluation.SCORES, COVERAGE, RECOGNITION)
+LOWER = ("fid", "kid")  # of which lower is better
 
 Score = dict[str, Any]  # a metric's value, and all that it depends on
-
-
-def digit_classifier(cache: Path, progress: bool) -> tuple[DigitClassifier, float]:
-    """The classifier of the digits, from the cache if it is there, and its accuracy on held-out digits."""
-    return train_classifier(CLASSIFIER_SEED, cache / "digit_classifier.pt", progress)
 
 
 class Scorer:
@@ -40,8 +40,8 @@ class Scorer:
 
     Args:
         preset: names the metrics, the extractor and the number of samples.
-        data: the real images.
-        cache: folder for the real images' statistics and the digits' classifier.
+        data: the real images to compare with.
+        cache: folder for the real images' statistics and the classifiers.
         device: where features are computed.
         progress: show bars.
         workers: processes that read the real images.
@@ -54,27 +54,45 @@ class Scorer:
         self, preset: Preset, data: Images, cache: Path, device: str, progress: bool = False, workers: int = 0
     ) -> None:
         self.names = () if preset.metrics == ("none",) else preset.metrics
+        self.classes = labeled(preset, data)
         for name in self.names:
             choose("metrics", name, METRICS)
-        if COVERAGE in self.names and preset.data != DIGITS:
-            argument_error("metrics", COVERAGE, f"left out unless data are {DIGITS}, which have labels")
+        if COVERAGE in self.names and self.classes is None:
+            argument_error("metrics", COVERAGE, f"left out unless data are {DIGITS} or idx files, which have classes")
+        if RECOGNITION in self.names and (preset.extractor != CLASSIFIER or preset.classes is None):
+            argument_error(
+                "metrics",
+                RECOGNITION,
+                f"left out unless networks are class-conditional and the extractor is {CLASSIFIER}",
+            )
         self.preset = preset
         self.data = data
         self.cache = cache
         self.device = device
         self.progress = progress
         self.workers = workers
-        self.extractor = self._extractor(preset.extractor) if self.names else None
+        self.classifier = self._classifier() if self.names and preset.extractor == CLASSIFIER else None
+        self.extractor = self._extractor() if self.names else None
 
-    def _extractor(self, name: str) -> Extractor:
-        if name != "digits":
-            return find_extractor(name, self.device)
-        classifier = digit_classifier(self.cache, self.progress)[0].to(self.device)
+    def _classifier(self) -> Trained:
+        sets = classes_of(self.preset)
+        if sets is None:
+            argument_error(
+                "extractor", CLASSIFIER, f"inception, unless data are {DIGITS} or idx files, which have classes"
+            )
+        return train_classifier(*sets, CLASSIFIER_SEED, self.cache, self.progress)
+
+    def _extractor(self) -> Extractor:
+        if self.classifier is None:
+            return find_extractor(self.preset.extractor, self.device)
+        trained = self.classifier.network.to(self.device)
 
         def network(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return classifier.features(images), classifier(images)
+            features = trained.features(images)
+            return features, trained.head(features)
 
-        return Extractor(f"digit classifier, seed {CLASSIFIER_SEED}", "none", network, torch.device(self.device))
+        name = f"classifier of {Path(self.preset.data).name}, seed {CLASSIFIER_SEED}"
+        return Extractor(name, "none", network, torch.device(self.device))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,7 +101,7 @@ class Scorer:
 
     def __call__(self, sampler: GameSampler, seed: int) -> dict[str, Score]:
         """Scores of the sampler's images."""
-        names = [name for name in self.names if name != COVERAGE]
+        names = [name for name in self.names if name in evaluation.SCORES]
         found: dict[str, Score] = {}
         if names and self.extractor is not None:
             found = evaluation.scores(
@@ -92,44 +110,95 @@ class Scorer:
                 names,
                 extractor=self.extractor,
                 n=self.preset.samples,
+                split=split_of(self.data),
                 seed=seed,
                 cache=self.cache,
                 fingerprint=self.fingerprint,
-                batch_size=self.preset.batch_size if self.preset.batch_statistics else PIECE,
+                batch_size=self.preset.batch_size if self.preset.batch_statistics else piece_of(self.preset),
                 workers=self.workers,
                 progress=self.progress,
             )
-        if COVERAGE in self.names:
-            found |= {COVERAGE: self._coverage(sampler, seed)}
-        return found
+        found |= {name: OWN[name](self, sampler, seed) for name in self.names if name in OWN}
+        if self.classifier is None:
+            return found
+        return {name: score | {"extractor_accuracy": self.classifier.accuracy} for name, score in found.items()}
 
-    def _coverage(self, sampler: GameSampler, seed: int) -> Score:
+    def coverage(self, sampler: GameSampler, seed: int) -> Score:
         """Share of the real images that have a generated one near, in all and by class."""
         assert self.extractor is not None
-        real, labels = load_digits()
-        generated = sampler(self.preset.samples, seed)
-        covered = coverage(self.extractor(real)[0], self.extractor(generated)[0], labels.to(self.device), NEIGHBOR)
+        assert self.classes is not None
+        real = self._features(
+            self.classes.rows(rows)[0] for rows in torch.arange(len(self.classes.images)).split(PIECE)
+        )
+        generated = self._features(sampler(self.preset.samples, seed).split(PIECE))
+        covered = coverage(real, generated, self.classes.labels.to(self.device), NEIGHBOR)
         settings = {"extractor": self.extractor.name, "n": len(generated), "n_real": len(real), "k": NEIGHBOR}
         return {"value": covered.overall, "per_class": covered.per_class.tolist()} | settings | {"seed": seed}
+
+    def _features(self, pieces: Iterable[torch.Tensor]) -> torch.Tensor:
+        assert self.extractor is not None
+        return torch.cat([self.extractor(piece)[0] for piece in pieces])
+
+    def recognition(self, sampler: GameSampler, seed: int) -> Score:
+        """Share of the samples that the classifier takes for the class they were drawn for, in all and by class."""
+        assert self.extractor is not None
+        assert self.preset.classes is not None
+        each = max(1, self.preset.samples // self.preset.classes)
+        labels = torch.arange(self.preset.classes).repeat_interleave(each)
+        logits = [self.extractor(piece)[1] for piece in sampler(len(labels), seed, labels).split(PIECE)]
+        answers = torch.cat([part.argmax(1).cpu() for part in logits if part is not None])
+        per_class = rearrange((answers == labels).double(), "(label each) -> label each", each=each).mean(1)
+        settings = {"extractor": self.extractor.name, "n": len(labels), "seed": seed}
+        return {"value": per_class.mean().item(), "per_class": per_class.tolist()} | settings
 
     def nothing(self) -> dict[str, Score]:
         """The scores of a generator that is not finite."""
         return {name: {"value": math.nan} for name in self.names}
 
     def floor(self, name: str) -> float | None:
-        """FID of one random half of the real images against the other, where they are one tensor: what chance alone makes of
-        a perfect match, from fewer images than a score has.
+        """FID of one random half of the real images against the other, where they are held in memory: what chance alone makes
+        of a perfect match, from fewer images than a score has.
         """
-        if name != "fid" or self.extractor is None or not isinstance(self.data, torch.Tensor):
+        if name != "fid" or self.extractor is None or self.classes is None:
             return None
-        order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(0))
-        one, other = (moments(self.extractor(self.data[rows])[0]) for rows in order.chunk(2))
+        order = torch.randperm(len(self.classes.images), generator=torch.Generator().manual_seed(0))
+        halves = (self._features(self.classes.rows(rows)[0] for rows in half.split(PIECE)) for half in order.chunk(2))
+        one, other = (moments(features) for features in halves)
         return frechet_distance(one, other)
+
+
+OWN: dict[str, Callable[[Scorer, GameSampler, int], Score]] = {
+    COVERAGE: Scorer.coverage,
+    RECOGNITION: Scorer.recognition,
+}
+
+
+def labeled(preset: Preset, data: Images) -> Classes | None:
+    """The images with their classes, where they are held in memory."""
+    if isinstance(data, LabeledImages):
+        return Classes(data.levels, data.targets)
+    return Classes(*load_digits()) if preset.data == DIGITS else None
+
+
+def piece_of(preset: Preset) -> int:
+    """Images drawn at once for scores: as many of each class."""
+    return PIECE if preset.classes is None else max(1, PIECE // preset.classes) * preset.classes
 
 
 def values(scores: dict[str, Score]) -> dict[str, float]:
     """The numbers alone."""
     return {name: float(score["value"]) for name, score in scores.items()}
+
+
+def loss(metric: str, value: float) -> float:
+    """What is lower for a better value of a metric; infinite where it is not finite.
+
+    >>> loss("fid", 3.0), loss("coverage", 0.9), loss("fid", math.nan)
+    (3.0, -0.9, inf)
+    """
+    if not math.isfinite(value):
+        return math.inf
+    return value if metric in LOWER else -value
 
 
 def label(metric: str) -> str:

@@ -13,19 +13,22 @@ from experiments.framework.endings import finished
 from experiments.framework.folder import Folder
 from experiments.images import pictures
 from experiments.images.board import Board
+from experiments.images.checkpoints import keep_best
 from experiments.images.ingredients import Images, make_game
-from experiments.images.monitor import Monitor, Report
-from experiments.images.preset import Preset
-from experiments.images.sampling import sampler
+from experiments.images.monitor import Limits, Monitor, Report
+from experiments.images.preset import RAW, Preset
+from experiments.images.sampling import grid, sampler
 from experiments.images.scores import Score, Scorer, values
 from odegan import ExponentialAverage, Solution, Stepper, UniformAverage, odeint_gan
 from odegan.data.minibatches import Minibatches
 from odegan.games.network import NetworkGame
+from odegan.games.sampling import GameSampler
 from odegan.training.combinations import check_combination
 from odegan.training.options import parse
 from odegan.training.state import State
 from odegan.utils import checkpoint
 
+NO_LIMITS = Limits()
 GRID_SEED = 0  # of the latents shown over time
 Average = ExponentialAverage | UniformAverage
 
@@ -42,7 +45,7 @@ class Equipment:
         progress: show a bar.
         for_game: further keyword arguments of ``gan``.
         for_run: further keyword arguments of ``odeint_gan``.
-        board: takes every report and its grid, too.
+        boards: take every report and its grid, too.
     """
 
     data: Images
@@ -52,7 +55,7 @@ class Equipment:
     progress: bool = False
     for_game: dict[str, Any] = field(default_factory=dict)
     for_run: dict[str, Any] = field(default_factory=dict)
-    board: Board | None = None
+    boards: Sequence[Board] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ def refuse(preset: Preset, equipment: Equipment) -> None:
     )
     check_combination(known, has_data=True, members=None)
     drawn = (equipment.data, preset.latent, preset.batch_size, 0, start)
-    Minibatches(*drawn, known.ranks, workers)
-    prepared = game.prepared(start, Minibatches(*drawn)(0))
+    labels = game.conditional
+    Minibatches(*drawn, known.ranks, workers, labels)
+    prepared = game.prepared(start, Minibatches(*drawn, labels=labels)(0))
     Stepper.from_options(prepared, known).check_divisible(prepared)
 
 
@@ -114,7 +118,7 @@ def train(
     name: str,
     seed: int,
     save_every: int | None = None,
-    budget: int | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> TrainingRun:
     """Train, or go on from the checkpoint of that name in the folder.
 
@@ -125,26 +129,32 @@ def train(
         name: of this run in the folder.
         seed: of everything random.
         save_every: steps between checkpoints; None: as between scores.
-        budget: field evaluations at which the run ends, if it has not yet.
+        limits: what ends it before its last step.
     """
     game = make_game(preset, **equipment.for_game)
     start = game.init(seed=seed).to(equipment.device)
     averages = make_averages(preset)
     scored = averages.get(preset.scored)
 
-    def parameters(state: State | Solution) -> torch.Tensor:
-        return state.y if scored is None or scored.y is None else scored.y
+    def parameters(state: State | Solution) -> dict[str, torch.Tensor]:
+        raw = {RAW: state.y}
+        return raw if scored is None or scored.y is None else {preset.scored: scored.y} | raw
 
-    def score(y: torch.Tensor, step: int) -> dict[str, Score]:
-        return draw_and_score(preset, game, y, equipment, frame_path(folder, name, step), seed)
+    def score(y: torch.Tensor, weights: str, step: int) -> dict[str, Score]:
+        frame = frame_path(folder, name, step) if weights == preset.scored else None
+        return draw_and_score(preset, game, y, equipment, frame, seed)
 
     def tell(report: Report) -> None:
         log(report, preset, equipment, folder, name, seed)
 
-    monitor = Monitor(preset, parameters, score, tell, budget)
+    def keep(state: State) -> None:
+        if folder.writes:
+            keep_best(folder.checkpoint(f"{name}_best"), state, [*averages.values(), monitor])
+
+    monitor = Monitor(preset, parameters, score, tell, keep, limits)
     path = folder.checkpoint(name)
     if folder.writes and not path.exists():
-        pictures.save(sampler(game, start, preset)(equipment.grid, GRID_SEED), frame_path(folder, name, 0))
+        save_grid(sampler(game, start, preset), preset, equipment.grid, frame_path(folder, name, 0))
     solution = odeint_gan(
         game,
         start,
@@ -161,24 +171,31 @@ def train(
         **preset.keywords(),
         **equipment.for_run,
     )
-    return TrainingRun(name, preset, game, finished(solution), parameters(solution), monitor)
+    return TrainingRun(name, preset, game, finished(solution), next(iter(parameters(solution).values())), monitor)
+
+
+def save_grid(draw: GameSampler, preset: Preset, count: int, path: Path) -> None:
+    """Write the images of a generator that are shown over time."""
+    shown = grid(draw, preset, count, GRID_SEED)
+    pictures.save(shown.images, path, shown.columns)
 
 
 def draw_and_score(
-    preset: Preset, game: NetworkGame, y: torch.Tensor, equipment: Equipment, frame: Path, seed: int
+    preset: Preset, game: NetworkGame, y: torch.Tensor, equipment: Equipment, frame: Path | None, seed: int
 ) -> dict[str, Score]:
-    """Write the sample grid of the generator in y (P,), and score it; nothing where another process does."""
+    """Score the generator in y (P,), and write its sample grid if there is a path; nothing where another process does."""
     if equipment.scorer is None:
         return {}
     if not y.isfinite().all():
         return equipment.scorer.nothing()
     draw = sampler(game, y, preset)
-    pictures.save(draw(equipment.grid, GRID_SEED), frame)
+    if frame is not None:
+        save_grid(draw, preset, equipment.grid, frame)
     return equipment.scorer(draw, seed)
 
 
 def log(report: Report, preset: Preset, equipment: Equipment, folder: Folder, name: str, seed: int) -> None:
-    """Write a report to the folder, and to the board if there is one."""
+    """Write a report to the folder, and to the boards."""
     disc, gen = report.losses
     numbers = {
         "step": report.step,
@@ -187,9 +204,14 @@ def log(report: Report, preset: Preset, equipment: Equipment, folder: Folder, na
         "loss_disc": disc,
         "loss_gen": gen,
     }
-    folder.log({"run": name, "seed": seed, "weights": preset.scored} | numbers | report.scores)
-    if equipment.board is not None:
-        equipment.board.add(name, numbers | values(report.scores), frame_path(folder, name, report.step))
+    folder.log({"run": name, "seed": seed, "weights": preset.scored} | numbers | report.scores | report.others)
+    others = {
+        f"{metric} of {weights}": value
+        for weights, scores in report.others.items()
+        for metric, value in values(scores).items()
+    }
+    for board in equipment.boards:
+        board.add(name, numbers | values(report.scores) | others, frame_path(folder, name, report.step))
 
 
 def frame_path(folder: Folder, name: str, step: int) -> Path:

@@ -95,6 +95,23 @@ def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | Non
     return LabeledImages(_padded(levels, size), targets, str(source), split)
 
 
+def holds_idx(source: str | os.PathLike[str]) -> bool:
+    """Whether ``idx`` is the function for a source: one of its names, or idx files in a folder.
+
+    Examples:
+        >>> holds_idx("fashion_mnist"), holds_idx("cifar10")
+        (True, False)
+    """
+    path = Path(source).expanduser()
+    if str(source) in HUB and not path.exists():
+        return True
+    folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
+    if not folder.is_dir():
+        return False
+    found = [match["set"] for file in folder.iterdir() if (match := NAME.fullmatch(file.name))]
+    return prefix in found if prefix else bool(found)
+
+
 def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
     """Images (N, H, W) uint8 and labels (N,) int64."""
     path = Path(source).expanduser()

@@ -45,15 +45,22 @@ def _sized(module: ModuleType, size: int, **discriminator: bool) -> Pair:
     return Pair(generator, partial(module.Discriminator, size=size, **discriminator), size)
 
 
+def _gray_dcgan(width: int) -> Pair:
+    generator = partial(dcgan.Generator, channels=1, width=width)
+    return Pair(generator, partial(dcgan.Discriminator, channels=1, width=width), channels=1)
+
+
 def _conditional(channels: int, width: int, classes: int = 10) -> Pair:
     generator = partial(conditional.Generator, classes=classes, channels=channels, width=width)
-    discriminator = partial(conditional.Discriminator, classes, channels, width)
+    discriminator = partial(conditional.Discriminator, classes, channels, width, pooling="mean")
     return Pair(generator, discriminator, channels=channels, classes=classes)
 
 
 _TABLE: dict[str, Pair] = {
     "dcgan": Pair(dcgan.Generator, dcgan.Discriminator),
     "dcgan_no_bn": Pair(partial(dcgan.Generator, batch_norm=False), dcgan.Discriminator),
+    "dcgan_gray": _gray_dcgan(64),
+    "dcgan_gray_small": _gray_dcgan(16),
     "conv4": Pair(conv4.Generator, conv4.Discriminator),
     "conv4_no_bn": Pair(partial(conv4.Generator, batch_norm=False), conv4.Discriminator),
     "dcgan4": Pair(dcgan4.Generator, dcgan4.Discriminator),
