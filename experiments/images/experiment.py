@@ -1,7 +1,7 @@
 """Image GANs trained by ODE solvers: the published networks and settings as presets, scores, samples.
 
 train trains a preset, compare trains it under several solvers at equal cost; evaluate, sample and interpolate read a
-checkpoint.
+checkpoint; presets lists the presets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from experiments.framework import processes, runner
 from experiments.framework.endings import Diverged
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
-from experiments.images import figures, pictures, training
+from experiments.images import figures, listing, pictures, training
 from experiments.images.board import make_boards
 from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.compare import compare
@@ -179,8 +179,11 @@ def run(options: Options, folder: Folder) -> list[Row]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["presets"]:
+        return listing.main(arguments[1:])
     with processes.group() as rank:
-        return runner.main(Command, run, argv, writes=rank == 0)  # type: ignore[arg-type]
+        return runner.main(Command, run, arguments, writes=rank == 0)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -10,22 +10,24 @@ from experiments.images.presets import PRESETS
 
 def table() -> str:
     """All presets as a Markdown table, and their remarks."""
-    rows = {name: _cells(preset) for name, preset in PRESETS.items()}
+    rows = {name: cells(preset) for name, preset in PRESETS.items()}
     head = ["preset", *next(iter(rows.values()))]
-    lines = [head, *([f"`{name}`", *cells.values()] for name, cells in rows.items())]
+    lines = [head, *([f"`{name}`", *row.values()] for name, row in rows.items())]
     remarks = [f"- `{name}`: {preset.remarks}" for name, preset in PRESETS.items()]
     return "\n".join([of_cells(lines), "", *remarks])
 
 
-def _cells(p: Preset) -> dict[str, str]:
+def cells(p: Preset) -> dict[str, str]:
+    """A preset's row, without its name."""
     extras = [word for word, on in {"flips": p.flip, "dequantized": p.dequantize}.items() if on]
+    labels = [] if p.classes is None else ["labels"]
     until = [f" to {step:,}" for step in p.change] + [""]
     sizes = ", ".join(f"{h:g}{end}" for h, end in zip(p.step_size, until, strict=True))
     penalty = [text for text in p.penalty if text != NONE]
     options = f" ({', '.join(p.option)})" if p.option else ""
     decay = {"exponential": f" {p.decay:g}", "uniform": f" from {p.uniform_from:,}"}
     return {
-        "data": ", ".join([p.data, f"{p.size} px", *extras]),
+        "data": ", ".join([p.data, f"{p.size} px", *extras, *labels]),
         "networks": p.networks,
         "loss": p.loss,
         "solver": p.solver + options,

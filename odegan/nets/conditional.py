@@ -9,17 +9,13 @@ Kudlur 2017, "A Learned Representation for Artistic Style", eq. 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from odegan.nets.blocks import conv3, conv4, deconv4, normalize_spectrally
 from odegan.nets.init import glorot_uniform_
-from odegan.utils.checks import check_bool, check_int, choose
-
-POOLINGS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"sum": torch.sum, "mean": torch.mean}
+from odegan.utils.checks import check_bool, check_int
 
 
 class ConditionalBatchNorm2d(nn.Module):
@@ -101,16 +97,14 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (B, channels, 32, 32) and labels (B,) -> logits (B,), positive for real: psi(h) + <embedding[label], h>.
 
-    h (B, 8w) is the sum or the mean over the image of the features of seven convolutions, 3x3 stride 1 and 4x4 stride 2 in
-    turn, to w, w, 2w, 2w, 4w, 4w and 8w channels, each with LeakyReLU 0.1; psi is linear. 2,932,161 parameters with the
-    defaults.
+    h (B, 8w) is the sum over the image of the features of seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, to w, w,
+    2w, 2w, 4w, 4w and 8w channels, each with LeakyReLU 0.1; psi is linear. 2,932,161 parameters with the defaults.
 
     Args:
         classes: how many.
         channels: of the images.
         width: w; 64 is DCGAN's.
         spectral_norm: divide the weights by their largest singular values, the embedding's too, as in the paper.
-        pooling: "sum", the paper's, or "mean", with which steps of ODE solvers may be longer.
 
     Examples:
         >>> import torch
@@ -118,11 +112,8 @@ class Discriminator(nn.Module):
         torch.Size([2])
     """
 
-    def __init__(
-        self, classes: int = 10, channels: int = 1, width: int = 64, spectral_norm: bool = False, pooling: str = "sum"
-    ) -> None:
+    def __init__(self, classes: int = 10, channels: int = 1, width: int = 64, spectral_norm: bool = False) -> None:
         super().__init__()
-        self.pool = POOLINGS[choose("pooling", pooling, POOLINGS)]
         for name, size in {"classes": classes, "channels": channels, "width": width}.items():
             check_int(name, size, low=1)
         widths = (channels, width, width, 2 * width, 2 * width, 4 * width, 4 * width, 8 * width)
@@ -143,6 +134,6 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """(B, channels, 32, 32), (B,) -> (B,)."""
-        h = self.pool(self.features(x), (2, 3))
+        h: Tensor = self.features(x).sum((2, 3))
         out: Tensor = self.psi(h)[:, 0] + (self.embedding(label) * h).sum(1)
         return out

@@ -52,7 +52,7 @@ def _gray_dcgan(width: int) -> Pair:
 
 def _conditional(channels: int, width: int, classes: int = 10) -> Pair:
     generator = partial(conditional.Generator, classes=classes, channels=channels, width=width)
-    discriminator = partial(conditional.Discriminator, classes, channels, width, pooling="mean")
+    discriminator = partial(conditional.Discriminator, classes, channels, width, spectral_norm=True)
     return Pair(generator, discriminator, channels=channels, classes=classes)
 
 

@@ -1,51 +1,87 @@
-"""The classifier of the digits, and what FID and coverage make of its features."""
+"""The classifier of a set with classes, and what FID and coverage make of its features."""
 
 import math
 
 import pytest
 import torch
 
-from experiments.images.classifier import DigitClassifier, train_classifier
+from experiments.images.classifier import Classifier, Trained, accuracy, train_classifier
+from experiments.images.ingredients import Classes, classes_of
+from experiments.images.presets import get
 from odegan import ArgumentError
 from odegan.data import load_digits
 from odegan.metrics import coverage, extract_features, fid
 
+DIGITS = classes_of(get("digits"))
+
 
 @pytest.fixture(scope="module")
-def classifier() -> DigitClassifier:
-    return train_classifier(seed=0)[0]
+def trained() -> Trained:
+    return train_classifier(*DIGITS, seed=0)
 
 
-def test_classifier_is_accurate_deterministic_and_leaves_the_generator(classifier):
+@pytest.fixture(scope="module")
+def classifier(trained) -> Classifier:
+    return trained.network
+
+
+def few(levels=False):
+    """Few images, so that a training takes no time."""
+    images, labels = load_digits()
+    images = ((images[:60] + 1) * 127.5).to(torch.uint8) if levels else images[:60]
+    return Classes(images, labels[:60]), Classes(images[:20], labels[:20])
+
+
+def test_classifier_is_accurate_deterministic_and_leaves_the_generator(trained):
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    again, accuracy = train_classifier(seed=0)
+    again = train_classifier(*DIGITS, seed=0)
     assert torch.equal(torch.get_rng_state(), state)
-    assert accuracy >= 0.97
-    assert not again.training
-    expected = classifier.state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
+    assert again.accuracy >= 0.97
+    assert not again.network.training
+    expected = trained.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in again.network.state_dict().items())
 
 
-def test_classifier_is_kept_on_disk(classifier, tmp_path, monkeypatch):
-    path = tmp_path / "new" / "classifier.pt"
-    _, accuracy = train_classifier(seed=0, path=path)
+def test_accuracy_is_the_share_of_right_answers(trained):
+    images, labels = DIGITS[1]
+    right = trained.network(images).argmax(1) == labels
+    assert trained.accuracy == pytest.approx(right.double().mean().item())
+    for digit, share in enumerate(trained.per_class):
+        assert share == pytest.approx(right[labels == digit].double().mean().item())
+    assert accuracy(trained.network, DIGITS[1], 10) == (trained.accuracy, trained.per_class)
+
+
+@pytest.mark.parametrize("levels", [False, True], ids=["floating point", "levels"])
+def test_classifier_is_kept_for_its_images_and_seed(levels, tmp_path, monkeypatch):
+    sets = few(levels)
+    first = train_classifier(*sets, seed=0, cache=tmp_path / "new")
+    other = train_classifier(*sets, seed=1, cache=tmp_path / "new")
+    assert len(list((tmp_path / "new").iterdir())) == 2
     monkeypatch.setattr("experiments.images.classifier._fit", None)  # a second training would fail
-    loaded, loaded_accuracy = train_classifier(seed=0, path=path)
-    images = load_digits()[0][:20]
-    assert torch.equal(loaded(images), classifier(images))
-    assert loaded_accuracy == accuracy
-    assert [p.name for p in path.parent.iterdir()] == ["classifier.pt"]
-    with pytest.raises(ValueError, match=r"^path: got .* a new file or one of seed 1; this one has seed 0"):
-        train_classifier(seed=1, path=path)
+    for made in (first, other):
+        loaded = train_classifier(*sets, seed=made.seed, cache=tmp_path / "new")
+        shown = sets[0].rows(torch.arange(5))[0]
+        assert torch.equal(loaded.network(shown), made.network(shown))
+        assert (loaded.accuracy, loaded.per_class) == (made.accuracy, made.per_class)
+    with pytest.raises(TypeError):  # other images
+        train_classifier(Classes(sets[0].images.flip(0), sets[0].labels), sets[1], seed=0, cache=tmp_path / "new")
 
 
 @pytest.mark.parametrize("content", [b"torn", b""], ids=str)
 def test_a_damaged_classifier_is_refused(content, tmp_path):
-    (tmp_path / "classifier.pt").write_bytes(content)
-    with pytest.raises(ArgumentError, match=r"^path: got .*classifier\.pt'; .* cannot be read") as caught:
-        train_classifier(seed=0, path=tmp_path / "classifier.pt")
+    train_classifier(*few(), cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(content)
+    with pytest.raises(ArgumentError, match=r"^cache: got .*classifier_.*\.pt'; .* cannot be read") as caught:
+        train_classifier(*few(), cache=tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_larger_images_have_a_deeper_classifier():
+    network = Classifier(32, 3, 7)
+    assert network.features(torch.zeros(2, 3, 32, 32)).shape == (2, 64)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
 
 
 def test_fid_orders_digits(classifier):
@@ -82,11 +118,13 @@ def test_coverage_of_digits(classifier):
     "change, words",
     [
         ({"seed": "x"}, r"^seed: got 'x'; it must be a whole number >= 0"),
-        ({"path": 3}, r"^path: got 3; it must be None, or a path"),
-        ({"path": "."}, r"^path: got '.'; it must be a new file, or a digit classifier's"),
+        ({"cache": 3}, r"^cache: got 3; it must be None, or a folder"),
+        ({"cache": __file__}, r"^cache: got '.*'; it must be None, or a folder"),
+        ({"train": Classes(torch.zeros(4, 1, 28, 28), torch.arange(4))}, r"^train: got .* a power of two"),
     ],
-    ids=str,
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_wrong_arguments_are_refused(change, words):
+    train, held_out = few()
     with pytest.raises(ArgumentError, match=words):
-        train_classifier(**change)
+        train_classifier(**{"train": train, "held_out": held_out} | change)

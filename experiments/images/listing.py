@@ -1,0 +1,55 @@
+"""``python -m experiments.images presets``: the presets by name, or all that some of them say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from textwrap import fill
+
+from tyro.conf import Positional
+
+from experiments.framework.command_line import parse
+from experiments.framework.endings import FINISHED, WRONG_OPTION
+from experiments.framework.tables import aligned
+from experiments.images import preset_table, presets
+from odegan import ArgumentError
+
+PROGRAM = "python -m experiments.images presets"
+COLUMNS = ("data", "networks", "loss", "solver", "step size", "penalty", "batch", "steps")
+
+
+@dataclass
+class Listing:
+    """Which presets to show in full."""
+
+    names: Positional[tuple[str, ...]] = ()
+    """Presets of which to show everything; none: a table of all."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print, and return the exit code."""
+    try:
+        chosen = parse(Listing, PROGRAM, __doc__ or "", arguments)
+        print("\n\n".join(map(in_full, chosen.names)) if chosen.names else overview())
+    except ArgumentError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return WRONG_OPTION
+    return FINISHED
+
+
+def overview() -> str:
+    """All presets, one a line."""
+    cells = {name: preset_table.cells(preset) for name, preset in presets.PRESETS.items()}
+    return aligned([{"preset": name} | {column: row[column] for column in COLUMNS} for name, row in cells.items()])
+
+
+def in_full(name: str) -> str:
+    """Everything that a preset says.
+
+    >>> print(in_full("digits").splitlines()[0])
+    digits
+    """
+    said = asdict(presets.get(name))
+    remarks = fill(said.pop("remarks"), 100, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([name, *(f"  {key} = {value!r}" for key, value in said.items()), remarks])
