@@ -57,6 +57,7 @@ class WeightsAndBiases:
         self.run.log({f"{name}/{key}": value for key, value in numbers(row).items()} | shown, step=row["step"])
 
 
+INSTALLED_BY = {"tensorboard": "pip install 'odegan[tensorboard]'", "wandb": "pip install wandb"}
 BOARDS: dict[str, Callable[[Folder], Board]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 
 
@@ -70,5 +71,5 @@ def make_boards(folder: Folder, wanted: Mapping[str, bool]) -> list[Board]:
     chosen = [name for name, on in wanted.items() if on]
     missing = [name for name in chosen if importlib.util.find_spec(name) is None]
     for name in missing:
-        print(f"{name}: not installed, so nothing is written for it (pip install 'odegan[{name}]')", file=sys.stderr)
+        print(f"{name}: not installed, so nothing is written for it ({INSTALLED_BY[name]})", file=sys.stderr)
     return [BOARDS[name](folder) for name in chosen if name not in missing]

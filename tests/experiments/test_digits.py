@@ -76,7 +76,7 @@ def test_scores_say_what_they_depend_on(quick):
         assert row["weights"] == "exponential"
         assert len(row["coverage"]["per_class"]) == 10
         assert row["fid"]["value"] > 0
-        assert row["fid"]["extractor"] == row["coverage"]["extractor"] == "digit classifier, seed 0"
+        assert row["fid"]["extractor"] == row["coverage"]["extractor"] == "classifier of digits, seed 0"
 
 
 @pytest.mark.slow

@@ -100,7 +100,8 @@ def test_every_artefact_is_there(quick):
 def test_scores_say_what_they_depend_on(quick):
     score = rows(quick)[-1]["fid"]
     assert score["value"] > 0
-    assert score["extractor"] == "digit classifier, seed 0"
+    assert score["extractor"] == "classifier of digits, seed 0"
+    assert score["extractor_accuracy"] > 0.97
     assert (score["n"], score["n_real"], score["normalization"], score["seed"]) == (64, 1797, "none", 0)
 
 
@@ -304,7 +305,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays
     words = ["train", "--preset", "jare-cifar10-3", "--data", folder, "--batch-size", 2, "--steps", 3, "--every", 3]
     words += ["--save-every", 1, "--metrics", "none", "--grid", 1]
     first = Positions(6, 2, slice(2), 0, "data", torch.device("cpu")).block(2, 1)[0, 0]  # of the third minibatch
-    (folder / f"{int(first)}.png").write_bytes(b"no image")
+    next(folder.rglob(f"{int(first)}.png")).write_bytes(b"no image")
     assert call(*words, output=tmp_path / "run") == 2
     *_, said = capsys.readouterr().err.strip().splitlines()
     assert f"{int(first)}.png, which is no image that can be used" in said
@@ -374,7 +375,7 @@ def test_pictures_are_the_tiles_enlarged(tmp_path):
     assert sheet[6, 1].tolist() == sheet[6, 6].tolist() == sheet[0, 0].tolist() == [255, 255, 255]
 
 
-def test_coverage_is_that_of_digits_alone(call, tmp_path, capsys, pictures):
+def test_coverage_is_that_of_sets_with_classes_alone(call, tmp_path, capsys, pictures):
     words = ("train", "--preset", "digits", "--data", pictures, "--metrics", "coverage")
     assert call(*words, output=tmp_path / "run") == 2
     assert "metrics: got 'coverage'" in capsys.readouterr().err
@@ -404,17 +405,19 @@ SLOW = {
     "clc-celeba64",
     "sngan-cifar10",
 }
+SLOW |= {"odegan-fashion", "cgan-fashion", "cgan-cifar10"}
 SLOW |= {"jare-cifar10-1", "jare-cifar10-2", "jare-cifar10-6", "r3gan-small"}
 EACH = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in presets.PRESETS]
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A folder of random images."""
+    """A folder of random images, of two classes for networks that take them."""
     folder = tmp_path_factory.mktemp("pictures")
     for i in range(6):
         pixels = np.random.default_rng(i).integers(0, 256, (150, 170, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
+        (folder / str(i // 3)).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / str(i // 3) / f"{i}.png")
     return folder
 
 
@@ -434,7 +437,8 @@ def small_features(monkeypatch):
 
 @pytest.mark.parametrize("name", EACH)
 def test_every_preset_takes_two_steps_and_resumes(call, pictures, small_features, tmp_path, monkeypatch, name):
-    words = ["train", "--preset", name, "--data", pictures, "--batch-size", 2, "--steps", 2, "--every", 2]
+    words = ["train", "--preset", name, "--data", pictures, "--reference", "train"]
+    words += ["--batch-size", 2, "--steps", 2, "--every", 2]
     words += ["--save-every", 1, "--samples", 4, "--grid", 4, "--metrics", "fid", "--extractor", "inception"]
     words += ["--uniform-from", 0]
     assert call(*words, output=tmp_path / "whole") == 0

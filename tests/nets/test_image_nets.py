@@ -102,6 +102,22 @@ def test_counts_of_the_conditional_networks_by_hand(name, channels, w):
     assert tuple(map(count, on_meta(name))) == (g + conv(w, channels, 3), d)
 
 
+@pytest.mark.parametrize("name, w", [("dcgan_gray", 64), ("dcgan_gray_small", 16)])
+def test_counts_of_odegans_pair_with_one_channel_by_hand(name, w):
+    up = [(8 * w, 4 * w), (4 * w, 2 * w), (2 * w, w)]
+    g = conv(128, 8 * w * 16, 1) + sum(conv(*sizes, 4) + 2 * sizes[1] for sizes in up) + conv(w, 1, 3)
+    down = [
+        (1, w, 3),
+        (w, w, 4),
+        (w, 2 * w, 3),
+        (2 * w, 2 * w, 4),
+        (2 * w, 4 * w, 3),
+        (4 * w, 4 * w, 4),
+        (4 * w, 8 * w, 3),
+    ]
+    assert tuple(map(count, on_meta(name))) == (g, sum(conv(*sizes) for sizes in down) + conv(8 * w * 16, 1, 1))
+
+
 @pytest.mark.parametrize("name", nets.names())
 def test_pairs_fit_each_other(name):
     pair = nets.get(name)
