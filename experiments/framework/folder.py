@@ -28,7 +28,8 @@ _FIRST = {"files.txt", "files.part", "config.part"}  # all files that can exist 
 
 
 class Folder:
-    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``facts.json``, ``summary.md``, ``summary.json``.
+    """``config.json``, ``metrics.jsonl``, ``figures/``, ``checkpoints/``, ``facts.json``, ``tables.json``, ``summary.md``,
+    ``summary.json``.
 
     ``files.txt`` lists the files that the runner wrote, so that a new run removes only these. It removes them when it first
     writes something itself, so that a run that is refused at its start destroys nothing. Of several processes only one
@@ -49,6 +50,7 @@ class Folder:
         self._reports = False  # whether to print logged rows
         self._reported = -math.inf
         self.facts: Row = {}  # measurements that do not belong to a row of the summary: name -> number
+        self.tables: dict[str, Sequence[Row]] = {}  # further tables by title
 
     @classmethod
     def open(cls, options: Options, name: str, command: str, writes: bool = True) -> Folder:
@@ -170,9 +172,12 @@ class Folder:
         return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
 
     def finish(self, rows: Sequence[Row]) -> None:
-        """Write the summary table and the facts. A run with a summary counts as finished."""
+        """Write the summary table, further tables and the facts. A run with a summary counts as finished."""
         if self.facts:
             self._write("facts.json", dump(with_infinities(self.facts), indent=2))
+        if self.tables:
+            named = [{"title": title, "rows": part} for title, part in self.tables.items()]
+            self._write("tables.json", dump(with_infinities(named), indent=2))
         self._write("summary.md", markdown(rows))
         self._write("summary.json", dump(with_infinities(rows), indent=2))
 

@@ -35,8 +35,11 @@ def publish(folder: Path, docs: Path) -> None:
 
 
 def tables(folder: Path) -> list[Table]:
-    """The summary of a run, and a second table with its facts if there are any."""
+    """The summary of a run, its further tables, and one with its facts if there are any."""
     found = [Table(json.loads((folder / "summary.json").read_text()))]
+    more = folder / "tables.json"
+    if more.exists():
+        found += [Table(table["rows"], table["title"]) for table in json.loads(more.read_text())]
     facts = folder / "facts.json"
     if facts.exists():
         measured: Mapping[str, float] = json.loads(facts.read_text())

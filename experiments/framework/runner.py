@@ -121,7 +121,8 @@ def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: 
         publish(folder.path, options.docs)
     places = [path for path in (folder.path / "summary.md", folder.figures) if path.exists()]
     quick = "\nquick form: these numbers mean nothing\n" if options.quick else ""
-    print(f"\n{aligned(rows)}\n{quick}\n" + "\n".join(f"{path.stem}: {path}" for path in places))
+    more = "".join(f"\n{title}\n\n{aligned(part)}\n" for title, part in folder.tables.items())
+    print(f"\n{aligned(rows)}\n{more}{quick}\n" + "\n".join(f"{path.stem}: {path}" for path in places))
     lost, nothing_left = diverged(rows)
     if said or lost:
         print(f"{program}: {said or lost}", file=sys.stderr)

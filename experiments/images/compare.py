@@ -1,87 +1,156 @@
-"""One preset under several solvers, each with the same number of field evaluations."""
+"""One preset under several solvers, step sizes and penalties, each with the same number of field evaluations."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 
 from experiments.framework.folder import Folder, Row
-from experiments.framework.solver_options import evaluations_per_step
-from experiments.images import figures
+from experiments.images import comparison_figures as figures
 from experiments.images.equipment import equip
+from experiments.images.ingredients import make_game
 from experiments.images.options import Compare
-from experiments.images.preset import Preset, changed
-from experiments.images.solvers import with_solver
-from experiments.images.training import TrainingRun, refuse, train
-from odegan import solvers
-from odegan.utils.checks import argument_error
+from experiments.images.preset import Preset
+from experiments.images.sampling import sampler
+from experiments.images.scores import Scorer, label, loss
+from experiments.images.settings import file_name
+from experiments.images.solvers import OPTIMIZERS
+from experiments.images.training import Equipment, TrainingRun, refuse, train
 
-
-def variant(preset: Preset, text: str, evaluations: int | None, reports: int) -> Preset:
-    """The preset with the solver NAME or NAME@STEP_SIZE, as long as its field evaluations pay for.
-
-    The exponential average spans as many evaluations as the preset's own. ``evaluations`` None: those of the preset.
-
-    >>> from experiments.images.presets import get
-    >>> variant(get("digits"), "rk4_classic", None, 10).steps
-    1500
-    """
-    name, _, size = text.partition("@")
-    if solvers.get(name).adaptive:
-        argument_error("solvers", name, "fixed-step solvers, whose evaluations can be counted beforehand")
-    own = evaluations_per_step(preset.keywords())
-    new = with_solver(preset, name)
-    if size:
-        try:
-            new = changed(new, {"step_size": (float(size),)})
-        except ValueError:
-            argument_error("solvers", text, "NAME or NAME@STEP_SIZE")
-    each = evaluations_per_step(new.keywords())
-    steps = max(1, (evaluations or preset.steps * own) // each)
-    decay = max(0.0, 1 - (1 - preset.decay) * each / own)
-    return replace(new, steps=steps, every=math.ceil(steps / reports), decay=decay, averages=preset.averages[:1])
+Runs = Mapping[str, Sequence[TrainingRun]]  # by setting, of each seed
+TRAINED = 0.1  # of the untrained generator's FID, below which a run has trained, unless said otherwise
+Cell = float | tuple[float, float]
 
 
 def compare(options: Compare, folder: Folder) -> list[Row]:
-    """Train them all, and return a row for each."""
-    base = options.resolved()
-    presets = {text: variant(base, text, options.evaluations, options.reports) for text in options.solvers}
-    equipment = equip(options, base, folder)
+    """Train them all, and return a row for each; a run that is finished is not trained again with --resume."""
+    presets = options.variants()
+    equipment = equip(options, options.resolved(), folder)
     for preset in presets.values():
         refuse(preset, equipment)
-    runs: dict[str, list[TrainingRun]] = {}
-    for text, preset in presets.items():
-        seeds = range(options.seed, options.seed + options.seeds)
-        names = {seed: f"{text.replace('@', '_')}_seed{seed}" for seed in seeds}
-        runs[text] = [train(preset, equipment, folder, name=name, seed=seed) for seed, name in names.items()]
+    seeds = range(options.seed, options.seed + options.seeds)
+    runs = {
+        title: [train(preset, equipment, folder, name=f"{file_name(title)}_seed{seed}", seed=seed) for seed in seeds]
+        for title, preset in presets.items()
+    }
     if equipment.scorer is None:
         return []
-    for metric in equipment.scorer.names:
-        figure = figures.compared(runs, metric, equipment.scorer.floor(metric))
-        folder.save(figure, f"{metric}_over_evaluations")
-    folder.save(figures.samples(runs, options.grid), "samples")
-    return [row(seeds, equipment.scorer.names) for seeds in runs.values()]
+    scorer = equipment.scorer
+    floors = {metric: scorer.floor(metric) for metric in scorer.names}
+    folder.facts |= {f"{label(metric)} of real halves": floor for metric, floor in floors.items() if floor is not None}
+    for metric in scorer.names:
+        for axis, figure in figures.over(runs, metric, floors[metric]).items():
+            folder.save(figure, f"{metric}_over_{axis}")
+        if len(options.step_sizes) > 1:
+            folder.save(figures.over_step_size(runs, metric), f"{metric}_over_step_size")
+    if len(runs) <= figures.MANY:
+        folder.save(figures.samples(runs, options.grid), "samples")
+    times = options.times or shortest(list(presets.values()))
+    if "fid" in scorer.names:
+        below = trained_below(options, equipment, folder)
+        folder.tables["The largest step that trains"] = largest_steps(runs, below)
+    return [row(of_seeds, scorer, times) for of_seeds in runs.values()]
 
 
-def row(runs: Sequence[TrainingRun], metrics: Sequence[str]) -> Row:
-    """Scores at the end, mean and standard deviation over the seeds; nan where one of them diverged."""
+def shortest(presets: Sequence[Preset]) -> tuple[float, ...]:
+    """The end of the shortest run of those whose steps are times; optimizers' are learning rates."""
+    ends = [preset.time(preset.steps) for preset in presets if preset.solver not in OPTIMIZERS]
+    return (min(ends),) if ends else ()
+
+
+def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> Row:
+    """Scores at the end, the best, and at equal times, mean and standard deviation over the seeds; nan where one diverged."""
     preset = runs[0].preset
-    ends: Row = {}
-    for metric in metrics:
-        last = [math.nan if run.diverged else run.reports[-1].scores[metric]["value"] for run in runs]
-        values = torch.tensor(last, dtype=torch.float64)
-        ends[metric] = (values.mean().item(), values.std().item()) if len(runs) > 1 else values.item()
+    found: Row = {}
+    for metric in scorer.names:
+        found[metric] = over_seeds([end(run, metric) for run in runs])
+        found[f"best {metric}"] = over_seeds([best(run, metric) for run in runs])
+        timed = runs if preset.solver not in OPTIMIZERS else []
+        found |= {f"{metric} at t = {t:g}": over_seeds([at_time(run, metric, t) for run in timed]) for t in times}
     return {
         "solver": preset.solver,
-        "step size": ", ".join(f"{h:g}" for h in preset.step_size),
-        "penalty": " ".join(preset.penalty),
+        "step size": steps_of(preset),
+        "penalty": " ".join(preset.penalty) or "none",
         "steps": preset.steps,
         "field evaluations": max(run.solution.stats["nfe"] for run in runs),
         "seeds": len(runs),
-        **ends,
+        **found,
+        "t": preset.time(preset.steps),
         "seconds": sum(run.monitor.seconds for run in runs) / len(runs),
         "diverged": sum(run.diverged for run in runs),
+    }
+
+
+def steps_of(preset: Preset) -> str:
+    """The step sizes in turn."""
+    return ", ".join(f"{h:g}" for h in preset.step_size)
+
+
+def over_seeds(values: Sequence[float]) -> Cell:
+    """Mean and standard deviation; of one seed its value, of none nan."""
+    if not values:
+        return math.nan
+    found = torch.tensor(values, dtype=torch.float64)
+    return (found.mean().item(), found.std().item()) if len(values) > 1 else found.item()
+
+
+def end(run: TrainingRun, metric: str) -> float:
+    """The last score; nan of a run that diverged."""
+    return math.nan if run.diverged else float(run.reports[-1].scores[metric]["value"])
+
+
+def best(run: TrainingRun, metric: str) -> float:
+    """The best of all scores, also of a run that diverged later; nan where there is none."""
+    values = [report.scores[metric]["value"] for report in run.reports]
+    return min(values, key=lambda value: loss(metric, value), default=math.nan)
+
+
+def at_time(run: TrainingRun, metric: str, t: float) -> float:
+    """The score at time t, on the straight line between the two reports around it; nan where there are none.
+
+    A horizon that rounding has shortened counts as reached.
+    """
+    points = [(report.t, report.scores[metric]["value"]) for report in run.reports]
+    for (before, low), (after, high) in pairwise(points):
+        if before <= t <= after + 1e-9 * t:
+            return float(low + (high - low) * min(1.0, (t - before) / (after - before)))
+    return math.nan
+
+
+def trained_below(options: Compare, equipment: Equipment, folder: Folder) -> float:
+    """The FID below which a run counts as trained; a fact of the run."""
+    assert equipment.scorer is not None
+    preset = options.resolved()
+    game = make_game(preset)
+    start = game.init(seed=options.seed).to(equipment.device)
+    untrained = equipment.scorer(sampler(game, start, preset), options.seed)["fid"]["value"]
+    below = TRAINED * untrained if options.trained_below is None else options.trained_below
+    folder.facts |= {"FID of the untrained generator": untrained, "FID below which a run has trained": below}
+    return below
+
+
+def largest_steps(runs: Runs, below: float) -> list[Row]:
+    """For each solver and penalty the longest step with which every seed trains, and the step of the lowest FID at the end."""
+    kinds: dict[tuple[str, str], list[Sequence[TrainingRun]]] = {}
+    for of_seeds in runs.values():
+        preset = of_seeds[0].preset
+        kinds.setdefault((preset.solver, " ".join(preset.penalty) or "none"), []).append(of_seeds)
+    return [{"solver": solver, "penalty": penalty} | _steps(found, below) for (solver, penalty), found in kinds.items()]
+
+
+def _steps(settings: Sequence[Sequence[TrainingRun]], below: float) -> Row:
+    """The cells of one solver with one penalty."""
+    worst = {max(runs[0].preset.step_size): [end(run, "fid") for run in runs] for runs in settings}
+    trains = [h for h, values in worst.items() if all(value < below for value in values)]
+    means = {h: sum(values) / len(values) for h, values in worst.items()}
+    finite = {h: mean for h, mean in means.items() if math.isfinite(mean)}
+    lowest = min(finite, key=lambda h: finite[h]) if finite else None
+    return {
+        "longest step that trains": max(trains, default=None),
+        "longest step tried": max(worst),
+        "step of the lowest FID": lowest,
+        "FID at the end": None if lowest is None else over_seeds(worst[lowest]),
     }

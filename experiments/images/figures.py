@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from matplotlib.figure import Figure
 
-from experiments.images.sampling import sampler
 from experiments.images.scores import Scorer, label
-from experiments.images.training import GRID_SEED, TrainingRun
+from experiments.images.training import TrainingRun
 from odegan import plots
 
 BINS = 100  # points of the loss curves
@@ -56,31 +55,6 @@ def losses(values: torch.Tensor, evaluations: int) -> Figure:
         low, high = torch.stack([column.quantile(levels.to(column)) for column in columns], dim=1)
         bands[name] = (low, high)
     return plots.curves(lines, EVALUATIONS, "loss (band: middle 80 % of the minibatches)", band=bands)
-
-
-def compared(runs: Mapping[str, Sequence[TrainingRun]], metric: str, floor: float | None) -> Figure:
-    """A score of each solver over field evaluations: the mean over the seeds, and their range."""
-    lines: dict[str, Line] = {}
-    bands = {}
-    for text, seeds in runs.items():
-        length = min(len(run.reports) for run in seeds)
-        values = torch.tensor([[report.scores[metric]["value"] for report in run.reports[:length]] for run in seeds])
-        lines[text] = ([report.evaluations for report in seeds[0].reports[:length]], values.mean(0))
-        if len(seeds) > 1:
-            bands[text] = (values.amin(0), values.amax(0))
-    end = max((max(x, default=0) for x, _ in lines.values()), default=1)
-    figure = plots.curves(lines | _floor(floor, end), EVALUATIONS, label(metric), log=metric == "fid", band=bands)
-    figure.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return figure
-
-
-def samples(runs: Mapping[str, Sequence[TrainingRun]], count: int) -> Figure:
-    """Images of the first seed of each solver, from the same latents."""
-    shown = []
-    for text, (first, *_) in runs.items():
-        title = f"{text} (diverged)" if first.diverged else text
-        shown.append((title, sampler(first.game, first.y, first.preset)(count, GRID_SEED).cpu()))
-    return plots.image_grid_over_time(shown)
 
 
 def _floor(floor: float | None, end: float) -> dict[str, Line]:

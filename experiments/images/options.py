@@ -13,6 +13,7 @@ from experiments.framework import processes
 from experiments.framework.options import Options
 from experiments.images import presets
 from experiments.images.preset import Preset, changed
+from experiments.images.settings import Cost, variants
 from experiments.images.solvers import with_solver
 from odegan.training.combinations import check_combination
 from odegan.training.options import parse
@@ -196,17 +197,25 @@ class Train(Overrides, Machine, Cached):
 
 @dataclass(kw_only=True)
 class Compare(Overrides, Machine, Cached):
-    """Train one preset with several solvers at equal field evaluations, and compare the scores over time."""
+    """Train one preset with several solvers, step sizes and penalties at equal field evaluations, and compare the scores."""
 
     solvers: tuple[str, ...] = ("euler", "heun2", "rk4_classic", "alternating", "adam")
     """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get a learning rate and no penalty, Euler's method shorter
-    steps, the others what the preset has."""
+    steps, the others what the preset has, unless the next two options say it."""
+    step_sizes: tuple[float, ...] = ()
+    """Try each of these with each solver; with Adam and RMSProp the same multiples of their learning rate."""
+    penalties: tuple[str, ...] = ()
+    """Try each of these with each solver: NAME:WEIGHT, or none."""
     seeds: int = 3
     """Runs of each, with seeds --seed, --seed + 1, and so on."""
     evaluations: int | None = None
     """Field evaluations of each run; by default those of the preset."""
     reports: int = 10
     """Scores of each run."""
+    times: tuple[float, ...] = ()
+    """Times at which scores are compared, too, optimizers left out; by default the shortest run's end."""
+    trained_below: float | None = None
+    """FID at the end below which a run counts as trained; by default a tenth of the untrained generator's."""
     grid: int = 64
     """Images of the sample grids."""
 
@@ -221,7 +230,7 @@ class Compare(Overrides, Machine, Cached):
 
     def name(self, experiment: str) -> str:
         """One folder a preset."""
-        return f"{experiment}_{self.preset}_compared"
+        return f"{experiment}_{self.preset}_{'steps' if self.step_sizes else 'compared'}"
 
     def quick_form(self) -> Compare:
         """A few steps."""
@@ -230,13 +239,21 @@ class Compare(Overrides, Machine, Cached):
 
     def check(self) -> None:
         """Refuse what the runs would refuse."""
-        self.resolved()
         for name in ("seeds", "reports", "grid"):
             check_int(name, getattr(self, name), low=1)
         if self.evaluations is not None:
             check_int("evaluations", self.evaluations, low=1)
         if not self.solvers:
             argument_error("solvers", "none", "at least one")
+        for t in self.times:
+            check_number("times", t, low=0.0, strict=True)
+        for preset in self.variants().values():
+            check_combination(parse(**preset.keywords()), has_data=True, members=None)
+
+    def variants(self) -> dict[str, Preset]:
+        """The presets to train, by name."""
+        cost = Cost(self.evaluations, self.reports)
+        return variants(self.resolved(), self.solvers, self.step_sizes, self.penalties, cost)
 
 
 @dataclass(kw_only=True)

@@ -21,10 +21,10 @@ from experiments.images import pictures as images_pictures
 from experiments.images import preset, presets
 from experiments.images import sampling as images_sampling
 from experiments.images import scores as images_scores
-from experiments.images.compare import variant
 from experiments.images.ingredients import make_game
 from experiments.images.monitor import Monitor
 from experiments.images.sampling import sampler
+from experiments.images.settings import Cost, variants
 from odegan import ArgumentError, nets
 from odegan.data.positions import Positions
 from odegan.metrics.features import find_extractor
@@ -206,12 +206,16 @@ def test_compare(call, tmp_path):
         (f"{name}_seed{seed}", seed) for name in ("euler_0.2", "heun2", "adam") for seed in (0, 1)
     }
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    assert figures == {"fid_over_evaluations.png", "coverage_over_evaluations.png", "samples.png"}
+    over = {
+        f"{metric}_over_{axis}.png" for metric in ("fid", "coverage") for axis in ("evaluations", "time", "seconds")
+    }
+    assert figures == {*over, "samples.png"}
 
 
 def test_variants_cost_and_average_the_same():
     base = presets.get("digits")
-    found = {name: variant(base, name, 6000, 10) for name in ("euler", "heun2", "rk4_classic", "alternating", "adam")}
+    cost = Cost(6000, 10)
+    found = variants(base, ("euler", "heun2", "rk4_classic", "alternating", "adam"), (), (), cost)
     assert {name: one.steps for name, one in found.items()} == {
         "euler": 6000,
         "heun2": 3000,
@@ -225,7 +229,7 @@ def test_variants_cost_and_average_the_same():
     assert found["heun2"].penalty == base.penalty
     assert found["adam"].keywords()["penalties"] == []
     with pytest.raises(ArgumentError, match="fixed-step"):
-        variant(base, "dopri5", None, 10)
+        variants(base, ("dopri5",), (), (), cost)
 
 
 @pytest.mark.parametrize(

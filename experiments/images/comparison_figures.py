@@ -1,0 +1,94 @@
+"""Figures of a comparison: scores against evaluations, time and seconds, against the step size, and samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+
+from experiments.images.figures import EVALUATIONS
+from experiments.images.monitor import Report
+from experiments.images.sampling import grid, sampler
+from experiments.images.scores import label, loss
+from experiments.images.training import GRID_SEED, TrainingRun
+from odegan import plots
+from odegan.plots.style import PALETTE, panels
+
+Runs = Mapping[str, Sequence[TrainingRun]]
+MANY = 10  # settings from which on each solver and penalty is shown with its best step size only
+# Axes: name of the figure -> name of the axis, and its value in a report.
+AXES: dict[str, tuple[str, Callable[[Report], float]]] = {
+    "evaluations": (EVALUATIONS, lambda report: report.evaluations),
+    "time": ("time t", lambda report: report.t),
+    "seconds": ("seconds of training", lambda report: report.seconds),
+}
+
+
+def over(runs: Runs, metric: str, floor: float | None) -> dict[str, Figure]:
+    """A score of each setting over each axis: the mean over the seeds, and their range."""
+    shown = runs if len(runs) <= MANY else best_steps(runs, metric)
+    return {name: _curves(shown, metric, floor, name) for name in AXES}
+
+
+def best_steps(runs: Runs, metric: str) -> Runs:
+    """Of the settings with one solver and one penalty the one with the best mean score at the end."""
+    chosen: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = {}
+    for title, seeds in runs.items():
+        ends = [math.inf if run.diverged else loss(metric, run.reports[-1].scores[metric]["value"]) for run in seeds]
+        kind = (seeds[0].preset.solver, seeds[0].preset.penalty)
+        chosen[kind] = min(chosen.get(kind, (math.inf, title)), (sum(ends) / len(ends), title))
+    return {title: runs[title] for _, title in chosen.values()}
+
+
+def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
+    name, value = AXES[axis]
+    lines: dict[str, tuple[Sequence[float], Sequence[float] | torch.Tensor]] = {}
+    bands = {}
+    for title, seeds in runs.items():
+        length = min(len(run.reports) for run in seeds)
+        values = torch.tensor([[report.scores[metric]["value"] for report in run.reports[:length]] for run in seeds])
+        lines[title] = ([value(report) for report in seeds[0].reports[:length]], values.mean(0))
+        if len(seeds) > 1:
+            bands[title] = (values.amin(0), values.amax(0))
+    end = max((max(x, default=0) for x, _ in lines.values()), default=1)
+    floors = {} if floor is None else {"real halves": ([0, end], [floor, floor])}
+    figure = plots.curves(lines | floors, name, label(metric), log=metric == "fid", band=bands)
+    (axes,) = figure.axes
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
+    figure.set_size_inches(8.4, 3.8 + 0.12 * max(0, len(lines) - 12))
+    return figure
+
+
+def over_step_size(runs: Runs, metric: str) -> Figure:
+    """A score at the end against the step size: a panel a penalty, a line a solver; gaps where a seed diverged."""
+    penalties = list(dict.fromkeys(seeds[0].preset.penalty for seeds in runs.values()))
+    solvers = list(dict.fromkeys(seeds[0].preset.solver for seeds in runs.values()))
+    with plots.style():
+        figure, axes = panels(len(penalties), None, share=True, size=3.2)
+        for panel, penalty in zip(axes, penalties, strict=True):
+            for i, solver in enumerate(solvers):
+                here = [s for s in runs.values() if s[0].preset.penalty == penalty and s[0].preset.solver == solver]
+                ends = {max(s[0].preset.step_size): _mean_end(s, metric) for s in here}
+                panel.plot(list(ends), list(ends.values()), "o-", color=PALETTE[i % len(PALETTE)], label=solver, ms=4)
+            panel.set(xscale="log", yscale="log" if metric == "fid" else "linear", xlabel="step size")
+            panel.set_title(" ".join(penalty) or "none")
+            panel.grid(axis="y")
+        axes[0].set_ylabel(f"{label(metric)} at the end")
+        axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _mean_end(runs: Sequence[TrainingRun], metric: str) -> float:
+    ends = [math.nan if run.diverged else float(run.reports[-1].scores[metric]["value"]) for run in runs]
+    return sum(ends) / len(ends)
+
+
+def samples(runs: Runs, count: int) -> Figure:
+    """Images of the first seed of each setting, from the same latents."""
+    shown = []
+    for title, (first, *_) in runs.items():
+        images = grid(sampler(first.game, first.y, first.preset), first.preset, count, GRID_SEED).images
+        shown.append((f"{title} (diverged)" if first.diverged else title, images.cpu()))
+    return plots.image_grid_over_time(shown)
