@@ -91,6 +91,7 @@ _INCIDENTAL = {
     "--no-progress": False,
     "--output": True,
     "--docs": True,
+    "--cache": True,
 }
 
 
