@@ -53,8 +53,9 @@ def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
         if len(seeds) > 1:
             bands[title] = (values.amin(0), values.amax(0))
     end = max((max(x, default=0) for x, _ in lines.values()), default=1)
-    floors = {} if floor is None else {"real halves": ([0, end], [floor, floor])}
-    figure = plots.curves(lines | floors, name, label(metric), log=metric == "fid", band=bands)
+    if floor is not None:
+        lines["real halves"] = ([0, end], [floor, floor])
+    figure = plots.curves(lines, name, label(metric), log=metric == "fid", band=bands)
     (axes,) = figure.axes
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
     figure.set_size_inches(8.4, 3.8 + 0.12 * max(0, len(lines) - 12))

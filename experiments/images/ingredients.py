@@ -38,8 +38,8 @@ def make_game(preset: Preset, **extras: Any) -> NetworkGame:
         torch.manual_seed(0)  # spectral norm draws vectors that a resumed run must find as they were
         generator = pair.generator(preset.latent)
         discriminator = pair.discriminator()
-    conditional = {} if pair.classes is None else {"conditional": True}
-    return gan(generator, discriminator, preset.loss, latent=preset.latent, **conditional, **extras)
+    conditional = None if pair.classes is None else True
+    return gan(generator, discriminator, preset.loss, latent=preset.latent, conditional=conditional, **extras)
 
 
 def open_data(preset: Preset, split: str = "train") -> Images:

@@ -97,10 +97,14 @@ class Monitor:
 
     def _spent(self, nfe: int) -> bool:
         """Whether another interval like the last one would exceed a limit."""
-        evaluations, minutes = self.limits.evaluations, self.limits.minutes
-        if evaluations is not None and self.evaluations + nfe > evaluations:
-            return True
-        return minutes is not None and self.seconds + time.perf_counter() - self._clock > 60 * minutes
+        evaluations = self.limits.evaluations
+        return self._exhausted() or (evaluations is not None and self.evaluations + nfe > evaluations)
+
+    def _exhausted(self) -> bool:
+        """Whether the minutes or the patience have run out."""
+        minutes, patience = self.limits.minutes, self.limits.patience
+        late = minutes is not None and self.seconds + time.perf_counter() - self._clock > 60 * minutes
+        return late or (patience is not None and self.without_gain >= patience)
 
     def _report(self, state: State, info: Info) -> None:
         disc, gen = info.losses.tolist()
@@ -125,8 +129,7 @@ class Monitor:
             self.keep(state)
         else:
             self.without_gain += 1
-        patience = self.limits.patience
-        self.over = self.over or (patience is not None and self.without_gain >= patience)
+        self.over = self.over or self._exhausted()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
@@ -142,3 +145,5 @@ class Monitor:
             setattr(self, name, kept[name])
         self.reports = [Report(**report) for report in kept["reports"]]
         self._clock = time.perf_counter()
+        # A run that minutes or patience ended goes on where it is resumed with more of them.
+        self.over = self._exhausted() or (self.over and self.limits.evaluations is not None)

@@ -29,15 +29,10 @@ def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
         return GameSampler(game, y, piece=preset.batch_size)
     draw = torch.Generator().manual_seed(STATISTICS_SEED)
     latents = torch.randn(ESTIMATED, preset.batch_size, preset.latent, generator=draw).to(y)
-    labels = {} if preset.classes is None else _labels(preset.classes, preset.batch_size, y.device)
-    batches = [Batch(z.new_empty(0), z, **labels) for z in latents]
+    label = None if preset.classes is None else torch.arange(preset.batch_size, device=y.device) % preset.classes
+    none = None if label is None else label[:0]  # of no real samples
+    batches = [Batch(z.new_empty(0), z, label=none, fake_label=label) for z in latents]
     return GameSampler(game, y, batches, piece=PIECE)
-
-
-def _labels(classes: int, n: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """The labels of a batch of n generated samples and no real ones."""
-    turns = torch.arange(n, device=device) % classes
-    return {"label": turns[:0], "fake_label": turns}
 
 
 class Grid(NamedTuple):

@@ -36,8 +36,10 @@ def variants(
     ['euler@0.2, none', 'heun2@0.2, none', 'heun2@0.4, none']
     """
     found = {}
-    for text, penalty in product(names, penalties or [None]):
-        for size in [None] if "@" in text else step_sizes or [None]:
+    tried: Sequence[str | None] = penalties or [None]
+    sizes: Sequence[float | None] = step_sizes or [None]
+    for text, penalty in product(names, tried):
+        for size in [None] if "@" in text else sizes:
             named = text if size is None else f"{text}@{size:g}"
             title = named if penalty is None else f"{named}, {penalty}"
             found[title] = at_equal_cost(preset, variant(preset, text, size, penalty), cost)

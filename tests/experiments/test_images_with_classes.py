@@ -200,6 +200,15 @@ def test_patience_from_the_command_line(call, tmp_path):
     assert summary["steps"] < 90
 
 
+def test_a_run_that_its_minutes_ended_goes_on_with_more(call, tmp_path):
+    words = ["train", "--preset", "digits", "--quick", "--metrics", "none", "--steps", 6]
+    assert call(*words, "--minutes", 1e-6, output=tmp_path / "run") == 0
+    assert call(*words, "--resume", output=tmp_path / "run") == 0
+    assert call(*words, output=tmp_path / "whole") == 0
+    ended, whole = (checkpoint.load(tmp_path / name / "checkpoints" / "seed0.pt") for name in ("run", "whole"))
+    assert torch.equal(ended["y"], whole["y"])
+
+
 def test_weights_and_biases_gets_every_report(sets, call, tmp_path, monkeypatch, capsys):
     logged = []
     run = types.SimpleNamespace(log=lambda row, step: logged.append((step, row)))
