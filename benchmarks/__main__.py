@@ -31,7 +31,7 @@ class Benchmarks:
     rows: Positional[tuple[str, ...]] = ()
     """The rows to measure; all by default."""
     repetitions: int | None = None
-    """Turns of each peer; 7 by default, 2 with --quick."""
+    """Turns of each peer; 5 by default, 2 with --quick."""
     turn: float | None = None
     """Seconds that a turn lasts about; 0.5 by default, a single call with --quick."""
     quick: bool = False
@@ -51,7 +51,7 @@ class Benchmarks:
     def settings(self) -> Settings:
         """What the rows take."""
         turn = 0.0 if self.quick else 0.5
-        repetitions = 2 if self.quick else 7
+        repetitions = 2 if self.quick else 5
         return Settings(self.repetitions or repetitions, turn if self.turn is None else self.turn, self.quick)
 
     def command(self) -> str:

@@ -52,9 +52,16 @@ def step_of(stepper: Stepper, y0: torch.Tensor, real: torch.Tensor, latent: torc
 
 
 def mog16(
-    steps: int, compile: str = "", members: int = 0, weight: float = problems.WEIGHT, device: str = "cpu"
+    steps: int,
+    compile: str = "",
+    members: int = 0,
+    weight: float = problems.WEIGHT,
+    device: str = "cpu",
+    grouped: bool = False,
 ) -> Task:
-    """ODE-GAN's RK4 with its penalty after the step; a unit is one step of one member."""
+    """ODE-GAN's RK4 with its penalty after the step; a unit is one step of one member. grouped: several compiled steps a call,
+    as in a long run.
+    """
     problem = problems.Mog16(*(torch.from_numpy(a).to(device) for a in problems.mog16(members)))
     source = {"data": problem.data, "latent": problems.LATENT, "batch_size": problems.BATCH}
     stepper, run = prepared(
@@ -68,6 +75,7 @@ def mog16(
         placement="after_step",
         compile=compile or False,
     )
+    stepper.through.grouped = grouped
     outcome = step_of(stepper, problem.y0, problem.real, problem.latent)
     return Task(run, steps * max(members, 1), outcome, lambda: {"compiled": stepper.compiler.works})
 

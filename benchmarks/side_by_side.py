@@ -15,7 +15,7 @@ from benchmarks.worker import Handle
 class Settings(NamedTuple):
     """repetitions: of each peer; turn: seconds that one turn lasts about; quick: a form in which the numbers mean nothing."""
 
-    repetitions: int = 7
+    repetitions: int = 5
     turn: float = 0.5
     quick: bool = False
 

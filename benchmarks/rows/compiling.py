@@ -13,13 +13,14 @@ from benchmarks.worker import Worker
 
 CACHES = ("empty", "full")
 STEPS = 50  # of a run
+MOST = 3  # repetitions, which take half a minute each
 
 
 def measure(settings: Settings) -> Result:
     """mog16's step in a new process each time, one thread: its first run less a later one."""
     spent = {cache: Times([], []) for cache in CACHES}
     later = {name: Times([], []) for name in ("odegan compiled", "odegan eager")}
-    for _ in trange(settings.repetitions, desc="compiling", leave=False):
+    for _ in trange(min(settings.repetitions, MOST), desc="compiling", leave=False):
         with TemporaryDirectory() as folder:
             for cache in CACHES:
                 with Worker(1, TORCHINDUCTOR_CACHE_DIR=folder) as worker:

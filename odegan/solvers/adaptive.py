@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from odegan.solvers.torchdiffeq_backend import as_function, solver_class
+from odegan.solvers.torchdiffeq_backend import OneAttempt, as_function, attempting_class, solver_class
 
 
 class AdaptiveResult(NamedTuple):
@@ -27,15 +27,23 @@ class AdaptiveResult(NamedTuple):
 
 
 def adaptive_solve(
-    name: str, func: Any, y0: torch.Tensor, times: torch.Tensor, rtol: Any, atol: Any, options: dict[str, Any]
+    name: str,
+    func: Any,
+    y0: torch.Tensor,
+    times: torch.Tensor,
+    rtol: Any,
+    atol: Any,
+    options: dict[str, Any],
+    attempt: OneAttempt | None = None,
 ) -> AdaptiveResult:
     """Integrate over times (T,) float64, ending exactly at times[-1] without an evaluation beyond it.
 
-    ``func`` carries torchdiffeq's callbacks; func.proposed holds the last proposed step, before any truncation.
+    ``func`` carries torchdiffeq's callbacks; func.proposed holds the last proposed step, before any truncation. attempt:
+    computes a whole attempted step, in place of evaluations of ``func``.
     """
     # torchdiffeq's guess of the first step evaluates the field at a time that may lie beyond the end.
     within = as_function(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y), func)
-    solver: Any = solver_class(name)(func=within, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
+    solver: Any = _class(name, attempt)(func=within, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
     states = [y0]
     failure = None
     try:
@@ -48,6 +56,25 @@ def adaptive_solve(
     was_cut = func.proposed > float(state.t1 - state.t0) * (1 + 1e-9)
     proposed = func.proposed if was_cut else float(state.dt.detach())
     return AdaptiveResult(states, float(state.t1), state.y1, proposed, failure)
+
+
+def adaptive_integrate(
+    name: str,
+    func: Any,
+    y0: torch.Tensor,
+    times: torch.Tensor,
+    rtol: Any,
+    atol: Any,
+    options: dict[str, Any],
+    attempt: OneAttempt,
+) -> torch.Tensor:
+    """The states (T, ...) at times (T,) float64 as from ``torchdiffeq.odeint``, each attempted step computed as a whole."""
+    solver: Any = _class(name, attempt)(func=as_function(func, func), y0=y0, rtol=rtol, atol=atol, **options)
+    return solver.integrate(times)
+
+
+def _class(name: str, attempt: OneAttempt | None) -> type:
+    return solver_class(name) if attempt is None else attempting_class(solver_class(name), attempt)
 
 
 def explain_failure(error: AssertionError) -> str:

@@ -8,19 +8,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import torch
+from torchdiffeq._impl import rk_common
 from torchdiffeq._impl.misc import Perturb, _PerturbFunc
 from torchdiffeq._impl.odeint import SOLVERS
-from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver, _ButcherTableau, rk4_step_func
+from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver, _ButcherTableau
 from torchdiffeq._impl.solvers import FixedGridODESolver
 
 from odegan.solvers.tableau import Tableau, with_last_stage
 
 Scalar: TypeAlias = "torch.Tensor | float"
 Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
+# (y1, last slope, error ratio, interpolation polynomial) of an attempted step of an embedded pair.
+AttemptResult = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]
+# (t, h, t + h, y, first slope) -> the attempted step, or None.
+OneAttempt = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], "AttemptResult | None"]
 OneStep = Callable[[Rhs, Scalar, Scalar, torch.Tensor], torch.Tensor]
 
 # Solvers that torchdiffeq lacks: the classical tableau, and registered ones.
@@ -69,8 +75,16 @@ class RK4Classic(FixedGridODESolver):
     def _step_func(
         self, func: Callable[..., torch.Tensor], t0: torch.Tensor, dt: torch.Tensor, t1: torch.Tensor, y0: torch.Tensor
     ) -> Any:
-        f0 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
-        return rk4_step_func(func, t0, dt, t1, y0, f0=f0, perturb=self.perturb), f0
+        k1 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
+        half = dt * 0.5
+        k2 = func(t0 + half, y0 + half * k1)
+        k3 = func(t0 + half, y0 + half * k2)
+        y4 = y0 + dt * k3
+        total = k1 + 2 * (k2 + k3)
+        f0 = k1 if self.interp == "cubic" else None  # of which torchdiffeq makes no other use
+        del k1, k2, k3  # before the last evaluation, which needs the most memory
+        k4 = func(t1, y4, perturb=Perturb.PREV if self.perturb else Perturb.NONE)
+        return (total + k4) * dt * (1 / 6), f0
 
 
 OURS["rk4_classic"] = RK4Classic
@@ -154,6 +168,42 @@ def tableau_of(cls: type) -> Tableau:
     found = cls.tableau  # type: ignore[attr-defined]
     rows = ((), *(tuple(row.tolist()) for row in found.beta))
     return Tableau(rows, tuple(found.c_sol.tolist()), (0.0, *found.alpha.tolist()), tuple(found.c_error.tolist()))
+
+
+def interpolation_of(cls: type) -> Callable[..., list[torch.Tensor]]:
+    """(y0, y1, slopes, h) -> the coefficients with which an embedded pair interpolates within a step."""
+    midpoint = tuple(cls.mid.tolist())  # type: ignore[attr-defined]
+
+    def polynomial(
+        y0: torch.Tensor, y1: torch.Tensor, slopes: list[torch.Tensor], h: torch.Tensor
+    ) -> list[torch.Tensor]:
+        return rk_common._interp_fit(y0, y1, y0 + h * combined(midpoint, slopes), slopes[0], slopes[-1], h)
+
+    return polynomial
+
+
+def attempting_class(cls: type, attempt: OneAttempt) -> type:
+    """An embedded pair's class that decides on steps as torchdiffeq does, but computes each attempt by one function.
+
+    The rules (prescribed times, what is accepted, the next step size) are torchdiffeq's code itself, in which the three
+    functions that compute something of the state's size are replaced. Where ``attempt`` gives None, torchdiffeq's are called.
+    """
+
+    def whole_step(func: Any, y0: Any, f0: Any, t0: Any, dt: Any, t1: Any, tableau: Any) -> tuple[Any, Any, Any, Any]:
+        found = attempt(t0, dt, t1, y0, f0)
+        return rk_common._runge_kutta_step(func, y0, f0, t0, dt, t1, tableau) if found is None else found
+
+    def error_ratio(error: torch.Tensor, *others: Any) -> torch.Tensor:
+        return error if error.ndim == 0 else rk_common._compute_error_ratio(error, *others)
+
+    class Attempting(cls):  # type: ignore[misc, valid-type]
+        def _interp_fit(self, y0: Any, y1: Any, slopes: Any, dt: Any) -> Any:
+            return slopes if isinstance(slopes, list) else super()._interp_fit(y0, y1, slopes, dt)
+
+    rules: Any = RKAdaptiveStepsizeODESolver._adaptive_step
+    replaced = {"_runge_kutta_step": whole_step, "_compute_error_ratio": error_ratio}
+    Attempting._adaptive_step = types.FunctionType(rules.__code__, {**vars(rk_common), **replaced})
+    return Attempting
 
 
 def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | None = None) -> OneStep:

@@ -30,6 +30,7 @@ class AdaptiveSteps:
         events: the discrete events of an interval.
         field: for penalties after the step.
         slopes: (t, y, batch, start) -> (dy, losses), compiled or not; start is y at the interval's start.
+        attempts: (recording, batch, start) -> the compiled function of an attempted step, or None.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class AdaptiveSteps:
         events: IntervalEvents,
         field: Field,
         slopes: Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players],
+        attempts: Callable[[RecordingField, Batch | None, torch.Tensor], solvers.OneAttempt | None],
     ) -> None:
         self.game = game
         self.options = options
         self.events = events
         self.field = field
         self.slopes = slopes
+        self.attempts = attempts
 
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
         """Integrate to the end of one interval, or until the solver fails."""
@@ -57,7 +60,7 @@ class AdaptiveSteps:
         grid = torch.tensor([state.t, *inner, end], dtype=torch.float64, device=y0.device)
         reached = _FiniteUntil(state.t, y0)
         recording = RecordingField(lambda t, y: self.slopes(t, y, batch, y0), True, reached.after_step)
-        result = self._solve(recording, y0, grid, aux["proposed"])
+        result = self._solve(recording, y0, grid, aux["proposed"], self.attempts(recording, batch, y0))
         recording.finish(result.t, result.y)
         aux = aux | {"proposed": result.proposed}
         if result.failure is not None or reached.ended:
@@ -72,12 +75,19 @@ class AdaptiveSteps:
         return IntervalResult(State(end, y1, aux), info, reported, StepStatistics.of(reached.records))
 
     def _solve(
-        self, recording: RecordingField, y0: torch.Tensor, grid: torch.Tensor, proposed: float | None
+        self,
+        recording: RecordingField,
+        y0: torch.Tensor,
+        grid: torch.Tensor,
+        proposed: float | None,
+        attempt: solvers.OneAttempt | None,
     ) -> solvers.AdaptiveResult:
         options = self.options
         first = proposed or options.solver_options.get("first_step")
         own = options.solver_options | {"norm": recording.norm, "first_step": first}
-        return solvers.adaptive_solve(options.solver.name, recording, y0, grid, options.rtol, options.atol, own)
+        return solvers.adaptive_solve(
+            options.solver.name, recording, y0, grid, options.rtol, options.atol, own, attempt
+        )
 
     def _given_up(
         self,

@@ -27,22 +27,22 @@ from odegan.training.time_grid import (
     to_float,
 )
 
+# Runs of at least so many steps group compiled ones: what that saves of each pays for minutes of compiling only then.
+GROUPED_FROM = 1_000_000
+
 
 class Plan(NamedTuple):
     """The steps of a segment, n of them.
 
     Attributes:
         steps: each with its start, length and end.
-        t, h: starts and lengths as float64 scalars, differentiable in the step size.
-        begin, sizes: the same as numbers.
+        begin, sizes: starts and lengths as numbers.
         counters: the step counter before each step.
         intervals: to which of the segment's refresh intervals each belongs.
         reports: (time, number of the step in which it lies).
     """
 
     steps: list[NextStep]
-    t: list[torch.Tensor]
-    h: list[torch.Tensor]
     begin: list[float]
     sizes: list[float]
     counters: list[StepCounter]
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
 def plan(options: Options, state: State, intervals: int, until: float, reports: Reports) -> Plan:
     """The fixed steps over the next ``intervals`` refresh intervals, or fewer if ``until`` comes first."""
-    made = Plan([], [], [], [], [], [], [], [])
+    made = Plan([], [], [], [], [], [])
     t = state.t
     counter = state.aux["counter"]
     times, behind = reports
@@ -67,8 +67,6 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
                 made.reports.append((times[behind], len(made.steps)))
                 behind += 1
             made.steps.append(step)
-            made.t.append(torch.as_tensor(step.start, dtype=torch.float64))
-            made.h.append(torch.as_tensor(step.h, dtype=torch.float64))
             made.begin.append(t)
             made.sizes.append(step.h if isinstance(step.h, float) else to_float(step.h))
             made.counters.append(counter)
@@ -78,6 +76,14 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
             if not options.several_steps or t >= end:
                 break
     return made
+
+
+def stacked(numbers: list[StepLength]) -> torch.Tensor:
+    """Times or lengths as one float64 tensor (n,), differentiable in the step size."""
+    device = next((number.device for number in numbers if isinstance(number, torch.Tensor)), None)
+    if device is None:
+        return torch.tensor(numbers, dtype=torch.float64)
+    return torch.stack([as_time(number).to(device) for number in numbers])
 
 
 class FixedSteps:
@@ -93,13 +99,17 @@ class FixedSteps:
         self.options = options
         self.field = field
         self.segment = segment
+        self.grouped = False  # once a run was long enough
 
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
         """Advance by ``intervals`` refresh intervals, or to ``until``."""
         planned = plan(self.options, state, intervals, until, reports)
         batches = draw(state.aux["index"], planned.intervals[-1] + 1)
         keep = set(map(itemgetter(1), planned.reports))
-        result = self.segment(planned.t, planned.h, state.y, state.aux, batches, planned.intervals, keep)
+        t = stacked([step.start for step in planned.steps])
+        h = stacked([step.h for step in planned.steps])
+        self.grouped = self.grouped or (until - state.t >= GROUPED_FROM * planned.sizes[0] and until < math.inf)
+        result = self.segment(t, h, state.y, state.aux, batches, planned.intervals, keep, self.grouped)
         last = planned.steps[-1]
         reported = [self._at(time, i, planned, result.kept[i]) for time, i in planned.reports]
         steps = len(planned.steps)

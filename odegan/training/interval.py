@@ -93,9 +93,11 @@ class IntervalEvents:
             self._streams[name] = kept
         return kept
 
-    def end(self, y: torch.Tensor, aux: dict[str, Any]) -> dict[str, Any]:
-        """aux after an interval that ended at y, with the index increased and the game's buffers updated."""
-        moved: dict[str, Any] = {"index": aux["index"] + 1}
+    def end(self, y: torch.Tensor, aux: dict[str, Any], intervals: int = 1) -> dict[str, Any]:
+        """aux after so many intervals, the last of which ended at y: the index increased, and the game's buffers updated."""
+        if not intervals:
+            return aux
+        moved: dict[str, Any] = {"index": aux["index"] + intervals}
         if aux["buffers"]:
             moved["buffers"] = each_member(self.game.update_buffers, y.detach(), aux["buffers"])
         return aux | moved

@@ -14,6 +14,8 @@ from odegan.training.statistics import StepRecord
 from odegan.training.time_grid import to_float
 
 Evaluate = Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+# losses (..., 2), |f| (...), and whether both are finite (...).
+Measured = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 OnStep = Callable[[float, torch.Tensor, StepRecord], None]
 
 
@@ -48,8 +50,8 @@ class RecordingField:
         """f(t, y)."""
         dy, losses = self.evaluate(t, y)
         self.nfe += 1
-        finite = torch.isfinite(dy).all(-1) & torch.isfinite(losses).all(-1)
-        self._last = (losses.detach(), torch.linalg.vector_norm(dy.detach(), dim=-1), finite)
+        self._last = measurements(dy, losses)
+        finite = self._last[2]
         self._finite = finite if self._finite is True else self._finite & finite
         if self._first is None:
             self._first = self._last
@@ -60,6 +62,12 @@ class RecordingField:
         value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
         self._ratio = abs(to_float(value))
         return value
+
+    def attempted(self, evaluations: int, ratio: torch.Tensor, last: Measured) -> None:
+        """Take in an attempted step that was computed as a whole: its error ratio, and what its last stage measured."""
+        self.nfe += evaluations
+        self._ratio = to_float(ratio)
+        self._last = last
 
     def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         """Called by torchdiffeq before a step from (t0, y0)."""
@@ -93,6 +101,12 @@ class RecordingField:
 
     def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
         self.rejected += 1
+
+
+def measurements(dy: torch.Tensor, losses: torch.Tensor) -> Measured:
+    """What is recorded of an evaluation."""
+    finite = torch.isfinite(dy).all(-1) & torch.isfinite(losses).all(-1)
+    return losses.detach(), torch.linalg.vector_norm(dy.detach(), dim=-1), finite
 
 
 def rms_norm(scaled: torch.Tensor) -> torch.Tensor:

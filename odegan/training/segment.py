@@ -6,7 +6,7 @@ finiteness checks happen between segments. A segment of n intervals equals n seg
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,11 @@ import torch
 from odegan.games.batch import Batch
 from odegan.training.interval import IntervalEvents
 from odegan.training.state import Batches
-from odegan.training.step import StepMap
-from odegan.training.time_grid import as_time
+from odegan.training.step import StepMap, in_turn
+from odegan.utils.compilation import Compiler
+
+# Steps in one compiled function. A longer one takes longer to compile than it saves: see docs/speed.md.
+GROUP = 4
 
 
 class SegmentResult(NamedTuple):
@@ -36,44 +39,89 @@ class Segment:
 
     Args:
         events: the discrete events of a refresh interval.
-        step: the map of one step, compiled or not.
+        step: the map of one step.
+        compiler: compiles a step, and ``GROUP`` steps as one function.
         counts_steps: whether the step reads its refresh interval's number.
     """
 
-    def __init__(self, events: IntervalEvents, step: StepMap, counts_steps: bool = False) -> None:
+    def __init__(self, events: IntervalEvents, step: StepMap, compiler: Compiler, counts_steps: bool = False) -> None:
         self.events = events
-        self.step = step
+        self.compiler = compiler
         self.counts_steps = counts_steps
+        steps = in_turn(step)
+        self.one = compiler(steps, "one step")
+        self.several = compiler(steps, f"{GROUP} steps")
 
     def __call__(
         self,
-        t: Sequence[torch.Tensor],
-        h: Sequence[torch.Tensor],
+        t: torch.Tensor,
+        h: torch.Tensor,
         y: torch.Tensor,
         aux: dict[str, Any],
         batches: Sequence[Batches],
         intervals: Sequence[int],
         keep: Set[int] = frozenset(),
+        grouped: bool = False,
     ) -> SegmentResult:
-        """Run the steps. intervals (n,): the index in ``batches`` for each step, ascending; keep: steps whose states are
-        needed.
+        """Run the steps.
+
+        intervals (n,): the index in ``batches`` for each step, ascending; keep: steps whose states are needed; grouped: whether
+        compiled steps go ``GROUP`` at a time.
         """
-        losses, sizes, finite = [], [], []
+        measured = []
         kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]] = {}
         memory, alive = aux["memory"], aux["alive"]
+        idle = self.events.trivial and not aux["buffers"]
         seen: Batches = ()
-        for i, interval in enumerate(intervals):
-            if i == 0 or interval != intervals[i - 1]:
-                seen, aux = self.events.begin(batches[interval], y, aux, t[i])
-            before = y
-            number = as_time(aux["index"]) if self.counts_steps else None
-            y, memory, alive, loss, size = self.step(t[i], h[i], y, memory, alive, seen, number)
-            losses.append(loss)
-            sizes.append(size)
-            finite.append(alive)
-            if i in keep:
-                kept[i] = (before, y, seen[0])
-            if i + 1 == len(intervals) or intervals[i + 1] != interval:
-                aux = self.events.end(y, aux)
+        with self.compiler.unchanging():
+            for first, stop in self._groups(intervals, keep, grouped, idle):
+                own = intervals[first:stop]
+                if first == 0 or own[0] != intervals[first - 1]:
+                    seen, aux = self.events.begin(batches[own[0]], y, aux, t[first])
+                # A group over several intervals has no events between them.
+                shown = (seen,) if own[0] == own[-1] else tuple(batches[i] for i in own)
+                numbers = self._numbers(aux["index"], own) if self.counts_steps else None
+                before = y
+                run = self.several if stop - first == GROUP else self.one
+                y, memory, alive, *found = run(t[first:stop], h[first:stop], y, memory, alive, shown, numbers)
+                measured.append(found)
+                seen = shown[-1]
+                if first in keep:
+                    kept[first] = (before, y, seen[0])
+                ended = own[-1] - own[0] + (stop == len(intervals) or intervals[stop] != own[-1])
+                aux = self.events.end(y, aux, ended)
         aux = aux | {"memory": memory, "alive": alive}
-        return SegmentResult(y, aux, torch.stack(losses), torch.stack(sizes), torch.stack(finite), kept)
+        losses, sizes, finite = map(torch.cat, zip(*measured, strict=True))
+        return SegmentResult(y, aux, losses, sizes, finite, kept)
+
+    def _groups(self, intervals: Sequence[int], keep: Set[int], grouped: bool, idle: bool) -> Iterator[tuple[int, int]]:
+        """The steps [first, stop) of each call: all that may go together, or of compiled ones ``GROUP`` or one."""
+        compiled = bool(self.compiler.backend)
+        longest = len(intervals) if not compiled else GROUP if grouped else 1
+        stop = 0
+        while stop < len(intervals):
+            first = stop
+            stop = _together(intervals, keep, first, longest, idle)
+            if compiled and stop - first != GROUP:
+                stop = first + 1
+            yield first, stop
+
+    @staticmethod
+    def _numbers(index: int, own: Sequence[int]) -> torch.Tensor:
+        """The numbers of the steps' refresh intervals, the first of which is the index-th."""
+        return torch.tensor([index + i - own[0] for i in own], dtype=torch.float64)
+
+
+def _together(intervals: Sequence[int], keep: Set[int], first: int, longest: int, idle: bool) -> int:
+    """The end of the longest row of steps from ``first`` that one call can take: of one interval, or, if nothing happens
+    between intervals, of one interval each; a step whose states are needed stands alone.
+    """
+    stop = first + 1
+    allowed = {0, 1} if idle else {0}
+    while stop < min(first + longest, len(intervals)) and not keep & {first, stop}:
+        further = intervals[stop] - intervals[stop - 1]
+        if further not in allowed:
+            break
+        allowed = {further}
+        stop += 1
+    return stop

@@ -9,6 +9,7 @@ import torch
 from torchdiffeq import odeint
 
 from odegan import solvers
+from odegan.games.batch import Batch
 from odegan.games.game import Players
 from odegan.training.callbacks import around
 from odegan.training.recorder import RecordingField
@@ -16,6 +17,7 @@ from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.state import Info, State
 from odegan.training.statistics import StepRecord, StepStatistics
+from odegan.training.stepper import Stepper
 from odegan.training.time_grid import SNAP, next_step, to_float
 
 
@@ -59,7 +61,7 @@ def _solve(run: Run) -> None:
     call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
     with solvers.registered():
         try:
-            states = (_opaque if arguments.solver.opaque else odeint)(watched, y0, times, **call)
+            states = _integrate(stepper, batch, watched, y0, times, call)
             if len(states) < len(times):
                 raise _Ended
             if isinstance(watched, RecordingField):
@@ -81,6 +83,18 @@ def _solve(run: Run) -> None:
         )
     if not isinstance(watched, RecordingField):
         run.statistics.nfe = watched.nfe
+
+
+def _integrate(
+    stepper: Stepper, batch: Batch | None, watched: Any, y0: torch.Tensor, times: torch.Tensor, call: dict[str, Any]
+) -> torch.Tensor:
+    if stepper.options.solver.opaque:
+        return _opaque(watched, y0, times, **call)
+    attempt = stepper.attempts(watched, batch, y0) if stepper.options.solver.adaptive else None
+    if attempt is None:
+        return odeint(watched, y0, times, **call)
+    own = {key: value for key, value in call.items() if key != "method"}
+    return solvers.adaptive_integrate(call["method"], watched, y0, times, **own, attempt=attempt)
 
 
 class _Seen:

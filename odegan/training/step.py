@@ -21,10 +21,12 @@ Memory = dict[str, torch.Tensor]
 # (y1, memory, alive, losses (..., 2), |f| (...)) of one step.
 StepResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor]
 StepMap = Callable[[Time, Time, torch.Tensor, Memory, torch.Tensor, tuple[Batch | None, ...], Time | None], StepResult]
+# (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite (n, ...)) of n steps.
+StepsResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def make_step(game: Game, field: Field, options: Options) -> StepMap:
-    """One step of a fixed-step solver as a pure function of tensors, which is what ``compile`` compiles:
+    """One step of a fixed-step solver as a pure function of tensors:
 
     (t, h, y, memory, alive, batches, number) -> (y1, memory, alive, losses, |f|); ``batches`` are one, or one a stage, and
     ``number`` is the refresh interval's, where there are schedules in steps. A member that has turned non-finite stays at its
@@ -69,6 +71,37 @@ def make_step(game: Game, field: Field, options: Options) -> StepMap:
         return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
 
     return step
+
+
+def in_turn(step: StepMap) -> Callable[..., StepsResult]:
+    """Several steps as a pure function of tensors, of which ``compile`` makes one graph:
+
+    (t (n,), h (n,), y, memory, alive, batches, numbers) -> (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite
+    (n, ...)); ``batches`` has an entry for each step or one for all, and ``numbers`` (n,) is None without schedules in steps.
+    """
+
+    def steps(
+        t: torch.Tensor,
+        h: torch.Tensor,
+        y: torch.Tensor,
+        memory: Memory,
+        alive: torch.Tensor,
+        batches: tuple[tuple[Batch | None, ...], ...],
+        numbers: torch.Tensor | None = None,
+    ) -> StepsResult:
+        losses = []
+        sizes = []
+        finite = []
+        for i, (start, length) in enumerate(zip(t.unbind(), h.unbind(), strict=True)):
+            number = None if numbers is None else numbers[i]
+            shown = batches[min(i, len(batches) - 1)]
+            y, memory, alive, loss, size = step(start, length, y, memory, alive, shown, number)
+            losses.append(loss)
+            sizes.append(size)
+            finite.append(alive)
+        return y, memory, alive, torch.stack(losses), torch.stack(sizes), torch.stack(finite)
+
+    return steps
 
 
 def _baseline(options: Options, rates: Rates) -> Step | None:

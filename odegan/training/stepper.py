@@ -38,6 +38,7 @@ from odegan.training.state import (
 from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
 from odegan.training.trial import watched_first
+from odegan.training.whole_attempts import WholeAttempts
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.compilation import Compiler
@@ -137,7 +138,8 @@ class Stepper:
         if field.counts_steps and not options.counts_steps:
             raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
         self.evaluate: Callable[..., Players] = self._whole(self.field)
-        self.__dict__.pop("through", None)
+        for made in ("through", "attempts"):
+            self.__dict__.pop(made, None)
 
     @functools.cached_property
     def through(self) -> Callable[[State, Draw, int, float, Reports], IntervalResult]:
@@ -146,18 +148,22 @@ class Stepper:
         Solvers with a history have no such map: they run as one call only.
         """
         if self.options.solver.adaptive:
-            return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes())
+            return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes(), self.attempts)
         options = self.options
-        step = self._whole(make_step(self.game, self.field, options), "one step")
-        return FixedSteps(
-            options, self.field, Segment(self.events, step, self.field.counts_steps or options.counts_steps)
-        )
+        step = make_step(self.game, self.field, options)
+        counts = self.field.counts_steps or options.counts_steps
+        return FixedSteps(options, self.field, Segment(self.events, step, self._whole, counts))
 
     def _slopes(self) -> Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players]:
         """The function that an adaptive solver integrates over an interval."""
         if self.options.players == "joint":
             return lambda t, y, batch, start: self.evaluate(t, y, batch)
         return self._whole(functools.partial(frozen, self.field, self.game.n_disc))
+
+    @functools.cached_property
+    def attempts(self) -> WholeAttempts:
+        """An adaptive solver's attempted steps as compiled functions, where there are such."""
+        return WholeAttempts(self.game, self.options, self.field, self._whole)
 
     @unaffected
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:

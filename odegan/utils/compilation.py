@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import time
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +19,14 @@ Function = Callable[..., Any]
 
 # Backends that replay CUDA graphs, with the options that make them do so.
 _CAPTURING: dict[str, dict[str, Any] | None] = {"inductor": {"triton.cudagraphs": True}, "cudagraphs": None}
+
+# torch.compile's check that what a graph was made from has not changed takes longer than an input's shapes do; since torch 2.7
+# it can be left out.
+_UNCHECKED: dict[str, Any] = (
+    {"skip_guard_eval_unsafe": True}
+    if "skip_guard_eval_unsafe" in inspect.signature(torch.compiler.set_stance).parameters
+    else {}
+)
 
 
 class Compiler:
@@ -35,11 +45,23 @@ class Compiler:
         self.interrupted: Callable[[], bool] = lambda: False  # Ctrl-C reaches the C++ compiler too
         self.count = 0  # compilations so far
         self.failed = False
+        self._checked: set[Function] | None = None
 
     @property
     def works(self) -> bool:
         """Whether all calls so far ran compiled."""
         return self.count > 0 and not self.failed
+
+    @contextlib.contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Within this context, nothing changes that the functions read besides their inputs: each graph checks at its first
+        call only whether it still stands for its function.
+        """
+        self._checked = set()
+        try:
+            yield
+        finally:
+            self._checked = None
 
     def __call__(self, function: Function, what: str = "the field") -> Function:
         """The function, compiled at its first call. what: its description in messages."""
@@ -54,8 +76,14 @@ class Compiler:
             return again(key, inputs) if key in versions else first(key, inputs)
 
         def again(key: Any, inputs: Any) -> Any:
+            compiled = versions[key]
+            if self._checked is not None and compiled in self._checked:
+                with torch.compiler.set_stance("default", **_UNCHECKED):
+                    return compiled(*inputs)
+            if self._checked is not None:
+                self._checked.add(compiled)
             try:
-                return versions[key](*inputs)
+                return compiled(*inputs)
             except Exception as error:
                 if not _recompiles_for_ever(error):
                     raise
@@ -65,18 +93,19 @@ class Compiler:
                 return function(*inputs)
 
         def first(key: Any, inputs: Any) -> Any:
-            compiled = _compiled(function, str(self.backend), inputs)
             start = time.monotonic()
             self.tell(f"compiling {what} ...")
-            try:
-                value = compiled(*inputs)
-            except Exception as error:  # dynamo's, the backend's, the C++ compiler's: they share no class
-                reason = one_line(error) or type(error).__name__
-            else:
-                versions[key] = compiled
-                self.count += 1
-                self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
-                return value
+            reason = ""
+            for compiled in _attempts(function, str(self.backend), inputs):
+                try:
+                    value = compiled(*inputs)
+                except Exception as error:  # dynamo's, the backend's, the C++ compiler's: they share no class
+                    reason = one_line(error) or type(error).__name__
+                else:
+                    versions[key] = compiled
+                    self.count += 1
+                    self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
+                    return value
             value = function(*inputs)
             if not self.interrupted():
                 self._give_up(what, reason)
@@ -103,17 +132,29 @@ def _recompiles_for_ever(error: Exception) -> bool:
 
 def _shapes(inputs: object) -> tuple[Any, ...]:
     """What a graph is specialized to: shapes and Python values, but not the values of tensors such as the time or the step."""
-    leaves = ((x.shape, x.dtype, x.device) if isinstance(x, torch.Tensor) else type(x) for x in tree_leaves(inputs))
-    return torch.is_grad_enabled(), *leaves
+    return torch.is_grad_enabled(), *map(_shape, tree_leaves(inputs))
 
 
-def _compiled(function: Function, backend: str, inputs: Any) -> Function:
-    device = next((x.device for x in tree_leaves(inputs) if isinstance(x, torch.Tensor) and x.is_cuda), None)
+def _shape(x: object) -> Any:
+    return (x.shape, x.stride(), x.dtype, x.device, x.requires_grad) if isinstance(x, torch.Tensor) else type(x)
+
+
+def _attempts(function: Function, backend: str, inputs: Any) -> Iterator[Function]:
+    """The function under torch.compile, with the fastest options first."""
+    tensors = [x for x in tree_leaves(inputs) if isinstance(x, torch.Tensor)]
+    device = next((x.device for x in tensors if x.is_cuda), None)
     # A backward pass reads what the forward pass left in the graph's memory, which the next replay overwrites.
-    captures = device is not None and backend in _CAPTURING and not torch.is_grad_enabled()
-    options = _CAPTURING[backend] if captures else None
-    compiled = torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
-    return _replayed(compiled, device) if captures and device is not None else compiled
+    if device is not None and backend in _CAPTURING and not torch.is_grad_enabled():
+        yield _replayed(_compiled(function, backend, _CAPTURING[backend]), device)
+        return
+    if backend == "inductor" and all(x.device.type == "cpu" for x in tensors):
+        # Small kernels cost less than Python's calls of them; not every operation can be called from C++.
+        yield _compiled(function, backend, {"cpp_wrapper": True})
+    yield _compiled(function, backend, None)
+
+
+def _compiled(function: Function, backend: str, options: dict[str, Any] | None) -> Function:
+    return torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
 
 
 def _replayed(compiled: Function, device: torch.device) -> Function:

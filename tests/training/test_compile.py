@@ -17,6 +17,8 @@ from torch.nn.utils import parametrizations
 
 import odegan
 from odegan import penalties
+from odegan.field import schedules
+from odegan.training import fixed_steps, run, segment
 from odegan.utils import compilation
 from tests.peers import ADAPTIVE, BASELINES, FIXED, START, compiles, smooth_game
 
@@ -55,12 +57,12 @@ def starts(game, members):
     return y0 if members else y0[0]
 
 
-def both(game, members, backend, **arguments):
+def both(game, members, backend, span=SPAN, **arguments):
     """An eager run and a compiled one, equal to rounding and not for a fall-back's sake."""
     if hasattr(game, "latent"):
         arguments = {"data": POOL, "batch_size": 4} | arguments
     runs = [
-        odegan.odeint_gan(game, starts(game, members), SPAN, compile=c, **{"step_size": H} | arguments)
+        odegan.odeint_gan(game, starts(game, members), span, compile=c, **{"step_size": H} | arguments)
         for c in (False, backend)
     ]
     eager, compiled = runs
@@ -74,6 +76,16 @@ def both(game, members, backend, **arguments):
 
 def test_every_penalty_is_here():
     assert list(MAKERS) == penalties.names()
+
+
+@pytest.fixture
+def grouped(monkeypatch):
+    """Compiled steps go in groups, however short the run."""
+    monkeypatch.setattr(fixed_steps, "GROUPED_FROM", 1)
+    monkeypatch.setattr(run, "SHORTEST_TIME", math.inf)
+
+
+LONG = [0.0, 0.1, 0.13, 1.65]  # segments of 1, 2, 4 and 8 steps, of which the last two hold groups
 
 
 def dirac_run(backend, solver, which, members, given):
@@ -117,6 +129,47 @@ def test_every_solver(i):
     dirac_run("aot_eager", solver, [penalty], i % 2, given)
 
 
+def grouped_run(capsys, game, members, **given):
+    both(game, members, "aot_eager", LONG, progress="run", **given)
+    assert "compiled 4 steps" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("grouped")
+@pytest.mark.parametrize("i", range(len(COVER)), ids=[solver for solver, _, _ in COVER])
+def test_groups_of_steps(i, capsys):
+    solver, penalty, given = COVER[i]
+    game = odegan.games.dirac("non_saturating", 1.0)
+    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": H} | given
+    grouped_run(capsys, game, (i + 1) % 2, **given)
+
+
+WITHIN = {
+    "minibatches": {"solver": "heun2"},
+    "a minibatch for several steps": {"solver": "euler", "refresh": 0.8},
+    "a minibatch a stage": {"solver": "heun2", "refresh": "stage"},
+    "schedule in steps": {"solver": "euler", "rates": (1.0, schedules.linear(1.0, 0.5, 9, unit="steps"))},
+}
+
+
+@pytest.mark.usefixtures("grouped")
+@pytest.mark.parametrize("case", WITHIN)
+def test_groups_of_steps_of_networks(case, capsys):
+    grouped_run(capsys, network(), 1, **WITHIN[case])
+
+
+@pytest.mark.parametrize(
+    "intervals, keep, idle, expected",
+    [
+        ([0, 1, 2, 3, 4], {3}, True, [3, 3, 3, 4, 5]),
+        ([0, 0, 1, 1, 1], set(), True, [2, 3, 5, 5, 5]),
+        ([0, 1, 2, 2, 2], set(), False, [1, 2, 5, 5, 5]),
+        ([0, 0, 0, 0, 0], {0}, False, [1, 4, 5, 5, 5]),
+    ],
+)
+def test_what_goes_together(intervals, keep, idle, expected):
+    assert [segment._together(intervals, keep, first, 3, idle) for first in range(5)] == expected
+
+
 def test_the_cover_covers():
     assert {solver for solver, _, _ in COVER} == {*FIXED, *BASELINES}
     assert {penalty for _, penalty, _ in COVER} == set(MAKERS)
@@ -130,11 +183,12 @@ def test_inductor_on_networks(solver, given, members):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("grouped")
 @pytest.mark.parametrize("members", [0, 1])
 @pytest.mark.parametrize("penalty", MAKERS)
 @pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
-def test_every_solver_with_every_penalty(solver, penalty, members):
-    both(network(), members, "aot_eager", solver=solver, penalties=[MAKERS[penalty]()])
+def test_every_solver_with_every_penalty(solver, penalty, members, capsys):
+    grouped_run(capsys, network(), members, solver=solver, penalties=[MAKERS[penalty]()])
 
 
 def allowed(solver, placement, players):
@@ -191,10 +245,14 @@ def test_parts_of_a_run(case):
     "solver, given",
     [
         pytest.param("dopri5", {"refresh": 0.2, "players": "frozen"}),
+        pytest.param("bosh3", {"refresh": math.inf, "options": {"jump_t": torch.tensor([0.2], dtype=D)}}),
+        pytest.param(
+            "fehlberg2", {"refresh": math.inf, "penalties": [penalties.generator_gradient(lambda t: 0.1 * t)]}
+        ),
         *[pytest.param(solver, {"refresh": math.inf}, marks=pytest.mark.slow) for solver in ADAPTIVE],
     ],
 )
-def test_adaptive_solvers_compile_the_field(solver, given):
+def test_adaptive_solvers_compile_attempts(solver, given):
     both(network(), 1, "aot_eager", solver=solver, step_size=None, rtol=1e-3, **given)
 
 
@@ -252,7 +310,8 @@ def test_compiled_once(case):
     solution = counted(simple(), y0, **given)
     assert solution.stats["steps"] > 3
     assert solution.stats["compiled"]
-    assert len(MADE) == 1
+    # Of an adaptive solver the field, for the start, and an attempted step.
+    assert len(MADE) == (2 if given.get("solver") in ADAPTIVE else 1)
 
 
 def test_once_for_each_of_more_shapes_than_torch_recompiles():
