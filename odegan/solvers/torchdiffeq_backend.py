@@ -196,7 +196,7 @@ def attempting_class(cls: type, attempt: OneAttempt) -> type:
     def error_ratio(error: torch.Tensor, *others: Any) -> torch.Tensor:
         return error if error.ndim == 0 else rk_common._compute_error_ratio(error, *others)
 
-    class Attempting(cls):  # type: ignore[misc, valid-type]
+    class Attempting(cls):
         def _interp_fit(self, y0: Any, y1: Any, slopes: Any, dt: Any) -> Any:
             return slopes if isinstance(slopes, list) else super()._interp_fit(y0, y1, slopes, dt)
 

@@ -129,17 +129,22 @@ def test_every_solver(i):
     dirac_run("aot_eager", solver, [penalty], i % 2, given)
 
 
+def together(penalty):
+    """A refresh interval with which steps can go in groups; what draws noise at each one's start has groups only within it."""
+    return 8 * H if penalty == "wgan_gp" else H
+
+
 def grouped_run(capsys, game, members, **given):
     both(game, members, "aot_eager", LONG, progress="run", **given)
     assert "compiled 4 steps" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("grouped")
-@pytest.mark.parametrize("i", range(len(COVER)), ids=[solver for solver, _, _ in COVER])
+@pytest.mark.parametrize("i", [2, 6, 10], ids=lambda i: COVER[i][0])
 def test_groups_of_steps(i, capsys):
     solver, penalty, given = COVER[i]
     game = odegan.games.dirac("non_saturating", 1.0)
-    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": H} | given
+    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": together(penalty)} | given
     grouped_run(capsys, game, (i + 1) % 2, **given)
 
 
@@ -188,7 +193,8 @@ def test_inductor_on_networks(solver, given, members):
 @pytest.mark.parametrize("penalty", MAKERS)
 @pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
 def test_every_solver_with_every_penalty(solver, penalty, members, capsys):
-    grouped_run(capsys, network(), members, solver=solver, penalties=[MAKERS[penalty]()])
+    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": together(penalty)}
+    grouped_run(capsys, network(), members, **given)
 
 
 def allowed(solver, placement, players):
