@@ -15,7 +15,7 @@ from odegan.field.training_field import BOTH, Penalty, TrainingField
 from odegan.games.batch import Batch
 from odegan.games.game import Game, Player, Players
 from odegan.utils.checks import ArgumentError, argument_error
-from odegan.utils.distributed import Ranks
+from odegan.utils.distributed import Ranks, sharing
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,8 +24,8 @@ class MicrobatchedField:
     """The field of a whole batch, computed by a ``TrainingField`` on its equal parts; exact for every divisible penalty.
 
     First the batch means that the penalties depend on are averaged over the parts. Then each part contributes its gradient with
-    these means held constant, and the contributions are averaged. So no collective operation is ever differentiated, and memory
-    is needed for one part only. The interface is that of ``Field``.
+    these means held constant, and the contributions are averaged. So no collective operation is ever differentiated but the
+    means of batch norms that ranks share, and memory is needed for one part only. The interface is that of ``Field``.
 
     Args:
         field: the field of one part.
@@ -117,10 +117,11 @@ class MicrobatchedField:
     def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: object) -> Any:
         total = None
         count = 0
-        for part in self._parts(y, batch):
-            value = function(t, y, part, *held)
-            total = value if total is None else tree_map(torch.add, total, value)
-            count += 1
+        with sharing(self.ranks if self.game.couples_batch else None):
+            for part in self._parts(y, batch):
+                value = function(t, y, part, *held)
+                total = value if total is None else tree_map(torch.add, total, value)
+                count += 1
         mean = total if count == 1 else tree_map(lambda x: x / count, total)
         return mean if self.ranks is None else self.ranks.mean(mean)
 
@@ -151,12 +152,21 @@ def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
 
 
 def check_divisible(game: Game, penalties: Sequence[Penalty], what: str) -> None:
-    """Refuse a game or a penalty whose field on a batch cannot be computed from the parts of the batch."""
-    if game.couples_batch is not False:
+    """Refuse a game or a penalty whose field on a batch cannot be computed from the parts of the batch.
+
+    what: "micro_batch", or "distributed": processes evaluate their parts at once, and so can share batch norms' statistics.
+    """
+    if what == "distributed" and game.couples_beyond_norms is not False:
+        raise ArgumentError(
+            f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other otherwise than by "
+            "batch normalization (a loss that is no mean over samples? Unrolling?); use layers and losses that see one sample "
+            "at a time"
+        )
+    if what == "micro_batch" and game.couples_batch is not False:
         raise ArgumentError(
             f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm? "
             "A loss that is no mean over samples?): its field is not made of the parts'; use layers and losses that "
-            "see one sample at a time"
+            "see one sample at a time, or with BatchNorm several processes"
         )
     for penalty in penalties:
         if not getattr(penalty, "divisible", True):

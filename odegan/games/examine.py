@@ -14,7 +14,7 @@ from odegan.games.batch import Batch
 from odegan.games.labels import check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss, has_sigmoid
-from odegan.modules.coupling import couples
+from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import RAISED, Trial, What, close, one_line_errors, tried
@@ -27,11 +27,13 @@ class Examined(NamedTuple):
     """Verdicts for batches such as the one that was looked at.
 
     critic_couples, couples: whether a sample's logit, or its loss, depends on the others of its batch; None: unknown.
+    beyond_norms: whether its loss does even where batch norms share their statistics.
     generator, discriminator: what their trials found.
     """
 
     critic_couples: bool | None
     couples: bool | None
+    beyond_norms: bool | None
     generator: Trial
     discriminator: Trial
 
@@ -64,8 +66,16 @@ def examine(
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
     couples_fake = couples(generator, on_latents, theta_g, latent, *fake_label)
     loss_couples = not divides(loss, theta_d)
-    found = (critic_couples, couples_fake, loss_couples)
-    return Examined(critic_couples, True if True in found else None if None in found else False, on_latents, on_real)
+    whole = _any(critic_couples, couples_fake, loss_couples)
+    beyond = whole
+    if whole:
+        of_critic = couples_beyond_norms(discriminator, theta_d, real, *label)
+        beyond = _any(of_critic, couples_beyond_norms(generator, theta_g, latent, *fake_label), loss_couples)
+    return Examined(critic_couples, whole, beyond, on_latents, on_real)
+
+
+def _any(*verdicts: bool | None) -> bool | None:
+    return True if True in verdicts else None if None in verdicts else False
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from odegan.games.labels import Label, LabeledForward
 from odegan.games.losses import Loss
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
-from odegan.utils.checks import ArgumentError, argument_error, check_int
+from odegan.utils.checks import ArgumentError, argument_error, check_functions, check_int
 
 Players = tuple[torch.Tensor, torch.Tensor]
 Player = Literal["disc", "gen"]
@@ -40,9 +40,8 @@ class Game:
         sample: optional function (y, n, seed) -> samples (n, ...).
         init: optional function (seed or None) -> y (P,).
         solution: optional function (t, y0) -> y(t), if the flow is known in closed form.
-        project: optional function y (P,) -> y (P,) that maps a state to the feasible set, for example a cone. It acts on y
-            after every fixed step, or after every refresh interval of an adaptive solver, never within one. It must be
-            idempotent and support vmap.
+        project: optional idempotent function y (P,) -> y (P,), which supports vmap, onto a feasible set, for example a cone. It
+            acts after every fixed step, or after every refresh interval of an adaptive solver, never within one.
         couples_batch: whether a sample's loss depends on the other samples of its batch (None: unknown).
         loss: the objective as functions of logits, if there is one, for penalties that read it.
         name: for messages and checkpoints.
@@ -75,14 +74,10 @@ class Game:
         loss: Loss | None = None,
         name: str = "game",
     ) -> None:
-        for label, value in {"disc_loss": disc_loss, "gen_loss": gen_loss}.items():
-            if not callable(value):
-                argument_error(label, value, "a function of (theta_d, theta_g, batch)")
-        optional: dict[str, Any] = {"gradients": gradients, "critic": critic, "real": real, "fake": fake}
+        check_functions("a function of (theta_d, theta_g, batch)", disc_loss=disc_loss, gen_loss=gen_loss)
+        optional: dict[str, object] = {"gradients": gradients, "critic": critic, "real": real, "fake": fake}
         optional |= {"sample": sample, "init": init, "solution": solution, "project": project}
-        for label, value in optional.items():
-            if value is not None and not callable(value):
-                argument_error(label, value, "a function or None")
+        check_functions("a function or None", **{name: part for name, part in optional.items() if part is not None})
         if couples_batch not in (True, False, None):
             argument_error("couples_batch", couples_batch, "True, False, or None: unknown")
         if not isinstance(name, str):
@@ -102,7 +97,7 @@ class Game:
         self.critic = critic
         self.solution = solution
         self.project = project
-        self.couples_batch = self.critic_couples_batch = couples_batch
+        self.couples_batch = self.critic_couples_batch = self.couples_beyond_norms = couples_batch
         self.loss = loss
         self.name = name
 
@@ -198,12 +193,11 @@ class Game:
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> Players:
         """One player's gradient and loss at one point."""
-        if player == "disc":
-            if self._gradients is not None:
-                return self._gradients(theta_d, theta_g, batch)[0], self.disc_loss(theta_d, theta_g, batch)
-            return gradient_and_value(lambda own: self.disc_loss(own, theta_g, batch), theta_d)
         if self._gradients is not None:
-            return self._gradients(theta_d, theta_g, batch)[1], self.gen_loss(theta_d, theta_g, batch)
+            which, loss = (0, self.disc_loss) if player == "disc" else (1, self.gen_loss)
+            return self._gradients(theta_d, theta_g, batch)[which], loss(theta_d, theta_g, batch)
+        if player == "disc":
+            return gradient_and_value(lambda own: self.disc_loss(own, theta_g, batch), theta_d)
         return gradient_and_value(lambda own: self.gen_loss(theta_d, own, batch), theta_g)
 
     @unaffected
@@ -227,9 +221,9 @@ class Game:
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
-        given: tuple[Any, ...] = (check_int("n", n, low=1), check_int("seed", seed))
+        sizes = (check_int("n", n, low=1), check_int("seed", seed))
         labels = self.labels_to_draw(label, n, y)
-        given = given if labels is None else (*given, labels)
+        given: tuple[Any, ...] = sizes if labels is None else (*sizes, labels)
         with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
             return self._sample(y, *given) if y.ndim == 1 else torch.stack([self._sample(one, *given) for one in y])
 
@@ -267,7 +261,7 @@ class Game:
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
         """Everything that the field depends on; the loss describes itself."""
-        others = {"loss", "critic_couples_batch", "solution", "_sample", "_init"}
+        others = {"loss", "critic_couples_batch", "couples_beyond_norms", "solution", "_sample", "_init"}
         return {name: part for name, part in vars(self).items() if name not in others}
 
     def __repr__(self) -> str:
@@ -288,7 +282,7 @@ class Game:
         return buffers
 
     def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
-        """The batch with the random numbers that the game reads of it, where a run, which draws them itself, is not at hand."""
+        """The batch with the random numbers that this game reads of it, as a run draws them; most games read none."""
         return batch
 
     def check(self, y: torch.Tensor, batch: Batch | None) -> None:

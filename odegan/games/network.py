@@ -25,6 +25,7 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.distributed import sharing_ranks
 from odegan.utils.random_streams import check_seed, reseed
 
 Latent = int | tuple[int, ...] | LatentFunction | None
@@ -161,8 +162,11 @@ class NetworkGame(Game):
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
         """Both gradients from one backward pass through D where that is exact, else one forward pass."""
         both = self._on(batch)
-        halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
-        shared = both.shared(theta_d, theta_g) if self.critic_couples_batch is False and not halves else None
+        # In float16 slopes vanish early; ranks that share a batch's statistics must not decide by their own logits.
+        apart = self.critic_couples_batch is False and self.discriminator.execution.autocast is not torch.float16
+        shared = (
+            both.shared(theta_d, theta_g) if apart and (not self.couples_batch or sharing_ranks() is None) else None
+        )
         return both.nested(theta_d, theta_g) if shared is None else shared
 
     def _evaluate_player(
@@ -273,6 +277,7 @@ class NetworkGame(Game):
         flat_logits(found.discriminator.output, batch.real)
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
+        self.couples_beyond_norms = found.beyond_norms
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
 

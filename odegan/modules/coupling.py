@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
+from odegan.modules.forward import Network
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import RAISED, Trial, close
+from odegan.utils.distributed import sharing
 
 POINTS = 3  # probed pairs of parameters and inputs
 PERTURBATION = (
@@ -31,31 +34,44 @@ def couples(
     """
     if trial.batch_statistics or uses_batch_statistics(module.skeleton):
         return True
+    return _probed(module, theta, (x, *label), module.plain_network, _differs)
+
+
+def couples_beyond_norms(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor) -> bool | None:
+    """Whether a half of a batch has another output than within the whole, although its batch norms use means over both halves,
+    as those of processes that share a batch do. True also of a norm over anything but the whole batch.
+    """
+    return _probed(module, theta, (x, *label), module.network, _differs_in_halves)
+
+
+def _probed(
+    module: PureModule,
+    theta: torch.Tensor,
+    inputs: tuple[torch.Tensor, ...],
+    network_at: Callable[[torch.Tensor], Network],
+    differs: Callable[[Forward, Sequence[torch.Tensor], Sequence[torch.Tensor], float], bool | None],
+) -> bool | None:
+    """The verdict of ``differs`` on two batches of other inputs, at several points."""
     theta = theta.detach()
-    x = x.detach()
-    dtype = torch.float64 if _runs(module, theta.double(), _cast(x, torch.float64), *label) else theta.dtype
+    inputs = tuple(x.detach() for x in inputs)
+    wide = [_cast(x, torch.float64) for x in inputs]
+    dtype = torch.float64 if _runs(module, theta.double(), *wide) else theta.dtype
     if dtype not in ROUNDING:
         return None
-    verdicts = list(_verdicts(module, theta.to(dtype), (_cast(x, dtype), *label), ROUNDING[dtype]))
-    known = [verdict for verdict in verdicts if verdict is not None]
-    return any(known) if known else None
-
-
-def _verdicts(
-    module: PureModule, theta: torch.Tensor, inputs: tuple[torch.Tensor, ...], rounding: float
-) -> Iterator[bool | None]:
     draw = torch.Generator().manual_seed(0)
 
     def noise(like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=draw, dtype=torch.float64).to(like)
 
     size = theta.square().mean().sqrt() + 1e-3
+    verdicts = []
     for k in range(POINTS):
-        point = theta + k * PERTURBATION * size * noise(theta)
-        network = module.plain_network(point)
-        state = module.state(point)
-        one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
-        yield _differs(lambda *given: network(state, *given), one, two, rounding)  # noqa: B023
+        point = theta.to(dtype) + k * PERTURBATION * size * noise(theta.to(dtype))
+        forward = partial(network_at(point), module.state(point))
+        one, two = ([_other(_cast(x, dtype), noise) for x in inputs] for _ in range(2))
+        verdicts.append(differs(forward, one, two, ROUNDING[dtype]))
+    known = [verdict for verdict in verdicts if verdict is not None]
+    return any(known) if known else None
 
 
 def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -86,3 +102,40 @@ def _differs(forward: Forward, a: Sequence[torch.Tensor], b: Sequence[torch.Tens
     except RAISED:
         return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)
+
+
+class _Rehearsal:
+    """In the place of ``Ranks``, one of two halves of a batch: its own means are kept, and those of the whole are returned."""
+
+    def __init__(self, whole: Sequence[torch.Tensor] | None = None) -> None:
+        self.whole = whole
+        self.own: list[torch.Tensor] = []
+
+    def differentiable_mean(self, x: torch.Tensor) -> torch.Tensor:
+        self.own.append(x)
+        return x if self.whole is None else self.whole[len(self.own) - 1]
+
+
+@torch.no_grad()
+def _differs_in_halves(
+    forward: Forward, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], rounding: float
+) -> bool | None:
+    """Whether the outputs on a and on b differ from those on [a; b] with the statistics of the latter, or these statistics from
+    the means of both halves'; None if an output is not finite.
+    """
+    whole = _Rehearsal()
+    try:
+        with sharing(whole):
+            both = forward(*(torch.cat(pair) for pair in zip(a, b, strict=True)))
+        if not both.isfinite().all():
+            return None
+        halves = _Rehearsal(whole.own), _Rehearsal(whole.own)
+        found = []
+        for half, given in zip(halves, (a, b), strict=True):
+            with sharing(half):
+                found.append(forward(*given))
+        means = [(one + two) / 2 for one, two in zip(*(half.own for half in halves), strict=True)]
+        same = all(close(mean, of_whole, rounding) for mean, of_whole in zip(means, whole.own, strict=True))
+    except RAISED:
+        return True
+    return not (same and close(torch.cat(found), both, rounding))

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from odegan.modules import normalization, recurrent
 from odegan.utils.autodiff import depth, needs_transforms
+from odegan.utils.distributed import sharing_ranks
 
 Function = Callable[..., Any]
 EVERY_ORDER = 1_000
@@ -81,7 +82,9 @@ def order_of_derivatives() -> int:
 
 
 class Exact(TorchFunctionMode):
-    """Within it, calls of functions in ``REPLACED`` go to replacements that can be differentiated ``order`` times."""
+    """Within it, calls of functions in ``REPLACED`` go to replacements that can be differentiated ``order`` times, or that take
+    the statistics of a batch over the ranks that share it.
+    """
 
     def __init__(self, order: int, autocast: bool) -> None:
         super().__init__()
@@ -93,7 +96,8 @@ class Exact(TorchFunctionMode):
     ) -> Any:
         """Call ``func`` or its replacement."""
         replacement = REPLACED.get(func)
-        if replacement is None or self.order < replacement.order:
+        over_ranks = func in BATCH_NORMS and sharing_ranks() is not None
+        if replacement is None or (self.order < replacement.order and not over_ranks):
             return func(*args, **(kwargs or {}))
         if not (self.autocast and replacement.widened):
             return replacement.function(*args, **(kwargs or {}))

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from odegan.modules.exact import Exact, order_of_derivatives
 from odegan.utils.autodiff import needs_transforms, under_vmap
 from odegan.utils.checks import argument_error, check_bool
+from odegan.utils.distributed import sharing_ranks
 
 State = dict[str, torch.Tensor]
 Forward = Callable[..., torch.Tensor]
@@ -103,7 +104,8 @@ _PLAIN = Execution()
 
 def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
     """The output of ``module``, which is the network or one of its children."""
-    with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if order else nullcontext():
+    exact = order > 0 or (network.exact and sharing_ranks() is not None)
+    with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if exact else nullcontext():
         out = functional_call(module, state, inputs, tie_weights=False) if state else module(*inputs)
     for attribute in network.written:
         setattr(attribute.part, attribute.name, attribute.value)

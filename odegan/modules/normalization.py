@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from odegan.utils.distributed import SharesMeans, sharing_ranks
+
 Tensor = torch.Tensor
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -62,9 +64,12 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize x (B, C, ...) with batch statistics if ``training``, else with the running ones, which are never updated."""
+    """Normalize x (B, C, ...) with batch statistics if ``training``, else with the running ones, which are never updated.
+
+    Where x is one rank's share of a batch, the statistics are those of the whole batch.
+    """
     if training or running_mean is None or running_var is None:
-        out = _standardized(input, (0, *range(2, input.ndim)), eps)
+        out = _standardized(input, (0, *range(2, input.ndim)), eps, sharing_ranks())
     else:
         out = _with_statistics(input, running_mean, running_var, eps)
     return _affine(out, *_by_channel(input, weight, bias)).to(input.dtype)
@@ -88,10 +93,15 @@ def instance_norm(
     return _affine(out, *_by_channel(input, weight, bias)).to(input.dtype)
 
 
-def _standardized(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+def _standardized(x: Tensor, axes: tuple[int, ...], eps: float, ranks: SharesMeans | None = None) -> Tensor:
     wide = _wide(x)
-    centered = wide - wide.mean(axes, keepdim=True)
-    return centered * torch.rsqrt((centered**2).mean(axes, keepdim=True) + eps)
+    centered = wide - _mean(wide, axes, ranks)
+    return centered * torch.rsqrt(_mean(centered**2, axes, ranks) + eps)
+
+
+def _mean(x: Tensor, axes: tuple[int, ...], ranks: SharesMeans | None) -> Tensor:
+    mean = x.mean(axes, keepdim=True)
+    return mean if ranks is None else ranks.differentiable_mean(mean)
 
 
 def _with_statistics(x: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:

@@ -16,6 +16,7 @@ from odegan.games.game import Game
 from odegan.training.options import Options
 from odegan.training.state import State, each_member
 from odegan.training.time_grid import SNAP
+from odegan.utils.distributed import sharing
 from odegan.utils.random_streams import UNIFORM, Seeds, Stream
 
 
@@ -55,10 +56,12 @@ class IntervalEvents:
             return full, aux
         stores: dict[str, Any] = {}
         samples: dict[str, Any] = {}
-        for key, replay in self.replays.items():
-            stores[key], samples[key] = replay.update(
-                self.game, aux["replay"][key], y, full[0], aux["seeds"], aux["index"], self.options.ranks
-            )
+        ranks = self.options.ranks
+        with sharing(ranks if self.game.couples_batch else None):
+            for key, replay in self.replays.items():
+                stores[key], samples[key] = replay.update(
+                    self.game, aux["replay"][key], y, full[0], aux["seeds"], aux["index"], ranks
+                )
         return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
 
     def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], t: Time, stage: int = 0) -> Batch:

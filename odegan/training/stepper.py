@@ -268,6 +268,11 @@ class Stepper:
         asked = {"micro_batch": self.options.micro_batch, "distributed": self.options.ranks}
         for name in (name for name, value in asked.items() if value is not None):
             check_divisible(game, self.options.penalties, name)
+        if self.options.ranks is not None and self.options.compile is not False and game.couples_batch:
+            raise ArgumentError(
+                "compile: got it with distributed and batch normalization, whose statistics all processes share within the "
+                "field; it must be False"
+            )
 
     def _batches(self, batch: Any) -> Batches:
         """The user's batches of one interval: one minibatch, or one per stage."""

@@ -72,6 +72,13 @@ def check_vector(name: str, value: object, allowed: str) -> torch.Tensor:
     return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 
+def check_functions(allowed: str, **functions: object) -> None:
+    """Refuse the first of the named arguments that cannot be called."""
+    for name, function in functions.items():
+        if not callable(function):
+            argument_error(name, function, allowed)
+
+
 def check_bool(name: str, value: object) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool):

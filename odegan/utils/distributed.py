@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -43,6 +44,15 @@ class Ranks:
         self._collective(lambda: dist.all_reduce(flat))
         pieces = (flat / self.size).split([leaf.numel() for leaf in leaves])
         return tree_unflatten([piece.view(leaf.shape) for piece, leaf in zip(pieces, leaves, strict=True)], form)
+
+    def differentiable_mean(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean of x over ranks, with derivatives of every order and under every transform of torch.func.
+
+        Each derivative is a mean over ranks too, so that all ranks must differentiate, in the same order. The gradient that a
+        rank gets is that of the sum of all ranks' values in its own x.
+        """
+        mean: torch.Tensor = _Mean.apply(x, self)
+        return mean
 
     def gather(self, x: torch.Tensor, axis: int) -> torch.Tensor:
         """The x of all ranks, concatenated along an axis."""
@@ -87,6 +97,62 @@ class Ranks:
                 f"distributed: rank {self.rank} of {self.size} has lost another rank ({reason}); the run resumes "
                 "from its last checkpoint"
             ) from error
+
+
+class _Mean(torch.autograd.Function):
+    """``Ranks.differentiable_mean``. torch's own differentiable all-reduce (torch.distributed.nn) cannot be seen through by
+    torch.func, and its functional collectives have no derivative of an all-reduce.
+    """
+
+    @staticmethod
+    def forward(x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+        mean: torch.Tensor = ranks.mean(x)
+        return mean
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, Ranks], output: torch.Tensor) -> None:
+        ctx.ranks = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return ctx.ranks.differentiable_mean(cotangent), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, _: None) -> torch.Tensor:
+        mean: torch.Tensor = ctx.ranks.differentiable_mean(tangent)
+        return mean
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], x: torch.Tensor, ranks: Ranks) -> tuple[torch.Tensor, int]:
+        return ranks.differentiable_mean(x), in_dims[0]
+
+
+class SharesMeans(Protocol):
+    """The part of ``Ranks`` that a batch norm needs."""
+
+    def differentiable_mean(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
+# A backward pass may run in another thread of the process, which must see it too.
+_sharing: list[SharesMeans] = []
+
+
+@contextmanager
+def sharing(ranks: SharesMeans | None) -> Iterator[None]:
+    """Within it, a batch is this rank's share of one whose statistics are taken over all ranks; None: it is whole."""
+    if ranks is None:
+        yield
+        return
+    _sharing.append(ranks)
+    try:
+        yield
+    finally:
+        _sharing.pop()
+
+
+def sharing_ranks() -> SharesMeans | None:
+    """The ranks over which statistics of the present batch are taken."""
+    return _sharing[-1] if _sharing else None
 
 
 def ranks() -> Ranks:

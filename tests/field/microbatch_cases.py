@@ -116,18 +116,71 @@ CASES: dict[str, dict[str, Any]] = {
     "data set": FIXED | {"data": Flipped, "penalties": PENALTIES["generator_gradient"]},
     "function": FIXED | {"data": lambda: two_groups, "penalties": PENALTIES["generator_gradient"]},
 }
+
+
+class Normed(nn.Module):
+    """Images 1 x 4 x 4 from latents (B, 3), and of the others logits, by convolutions and BatchNorm2d."""
+
+    def __init__(self, generates: bool, norm: bool = True) -> None:
+        super().__init__()
+        first, second = ((3, 4), (4, 1)) if generates else ((1, 4), (4, 1))
+        self.generates = generates
+        layer = nn.ConvTranspose2d if generates else nn.Conv2d
+        self.first, self.second = layer(*first, 2), layer(*second, 3)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.tanh(self.norm(self.first(x[..., None, None] if self.generates else x)))
+        out: torch.Tensor = self.second(hidden)
+        return out if self.generates else out.mean((1, 2, 3))
+
+
+def normed_game(both: bool = True) -> odegan.Game:
+    """A pair of convolutional networks with BatchNorm in the generator, and in the discriminator or not."""
+    torch.manual_seed(0)
+    return odegan.gan(Normed(True).double(), Normed(False, both).double(), latent=3)
+
+
+def norm_in_generator() -> odegan.Game:
+    return normed_game(both=False)
+
+
+def augmented_game() -> odegan.Game:
+    return odegan.augmented(normed_game(), "flip,color", probability=0.5)
+
+
+def pictures() -> torch.Tensor:
+    return torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+
+
+NORMED = {"game": normed_game, "data": pictures}
+# Batch normalization, which processes can share and micro-batches cannot.
+NORMS: dict[str, dict[str, Any]] = {
+    **{
+        f"norms, {solver['solver']}, {name}": NORMED | solver | {"penalties": PENALTIES[name]}
+        for solver in (FIXED, ADAPTIVE)
+        for name in ("none", "generator_gradient", "jare", "closed_loop")
+    },
+    "norms, r1": NORMED | FIXED | {"game": norm_in_generator, "penalties": PENALTIES["r1 wgan_gp"]},
+    "norms, after_step": NORMED | FIXED | {"penalties": PENALTIES["jare"], "placement": "after_step"},
+    "norms, alternating": NORMED | {"solver": "alternating", "step_size": 0.1, "penalties": PENALTIES["jare"]},
+    "norms, ensemble": NORMED | FIXED | {"members": 2, "penalties": PENALTIES["generator_gradient"]},
+    "norms, augmented": NORMED | FIXED | {"game": augmented_game, "penalties": PENALTIES["closed_loop"]},
+}
+DIVIDED = CASES | NORMS
 # Two processes take all of them; four these.
 FOR_FOUR = [
     *(f"{s}, {p}" for s in ("heun2", "dopri5") for p in ("generator_gradient", "jare", "closed_loop")),
     "heun2, jare unbiased",
     "ensemble, replay",
     "data set",
+    *(name for name in NORMS if "dopri5" not in name),
 ]
 
 
 def run(name: str, **more: Any) -> odegan.Solution:
     """One case, over five steps of 0.1 or two intervals of 0.25."""
-    case = dict(CASES[name])
+    case = dict(DIVIDED[name])
     g, members, source = case.pop("game", game)(), case.pop("members", None), case.pop("data", data)
     made = case.pop("penalties")()
     y0 = g.init() if members is None else torch.stack([g.init(seed=e) for e in range(members)])

@@ -123,3 +123,52 @@ def test_a_loss_that_is_no_mean_over_samples_couples(loss, couples):
 def test_a_layer_of_the_generator_alone_leaves_the_critic():
     game = odegan.gan(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), nn.Linear(2, 1))
     assert (game.couples_batch, game.critic_couples_batch) == (True, False)
+
+
+def in_blocks(x, shape):
+    """Batch norm over blocks of consecutive samples, "ghost batches"."""
+    blocks = x.reshape(2, -1, *shape).transpose(0, 1).flatten(1)
+    out = F.batch_norm(blocks, None, None, training=True)
+    return out.unflatten(1, (2, *shape)).transpose(0, 1).reshape(x.shape)
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(0, keepdim=True).expand_as(x)
+
+
+class Images(nn.Module):
+    """A critic of (B, 2) by way of images (B, 2, 2, 2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(2, 8), nn.BatchNorm2d(2), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.last(self.norm(self.first(x).unflatten(1, (2, 2, 2))).flatten(1))
+
+
+# Whether processes that share a batch give another result than one, although they share batch norms' statistics.
+BEYOND = {
+    **{name: (make, False) for name, make in APART.items()},
+    **{name: (COUPLES[name], True) for name in list(COUPLES)[7:]},
+    **{name: (COUPLES[name], False) for name in list(COUPLES)[:7]},
+    "images": (Images, False),
+    "over the channels": (lambda: Fn(lambda x: F.batch_norm(x.T, None, None, training=True).T), True),
+    "in blocks": (lambda: Fn(lambda x: in_blocks(x, (4,))), True),
+    "another batch norm": (
+        lambda: Fn(lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)[0]),
+        True,
+    ),
+    "two norms": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4))), False),
+    "norm and mean": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Mean())), True),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_processes_cannot_share(name):
+    make, beyond = BEYOND[name]
+    torch.manual_seed(0)
+    game = odegan.gan(nn.Linear(3, 2), make(), latent=3)
+    prepared = game.prepared(game.init(), odegan.Batch(torch.randn(16, 2), Z))
+    assert prepared.couples_beyond_norms == beyond

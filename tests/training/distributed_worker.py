@@ -12,7 +12,8 @@ import torch.distributed as dist
 
 import odegan
 from odegan import penalties
-from tests.field.microbatch_cases import BATCH, CASES, FOR_FOUR, data, game, run
+from odegan.utils.distributed import Ranks
+from tests.field.microbatch_cases import BATCH, DIVIDED, FOR_FOUR, data, game, normed_game, pictures, run
 
 LONG = torch.tensor([0.0, 10.0, 20.0], dtype=torch.float64)
 
@@ -20,7 +21,7 @@ LONG = torch.tensor([0.0, 10.0, 20.0], dtype=torch.float64)
 def trajectories(folder: Path, rank: int) -> None:
     """Every case, saved by every rank."""
     found = {}
-    for name in CASES if dist.get_world_size() == 2 else FOR_FOUR:
+    for name in DIVIDED if dist.get_world_size() == 2 else FOR_FOUR:
         solution = run(name, distributed=True)
         found[name] = (solution.ys, solution.stats["nfe"])
     if dist.get_world_size() == 2:
@@ -28,6 +29,24 @@ def trajectories(folder: Path, rank: int) -> None:
         compiled = run("heun2, jare", distributed=True, compile="aot_eager")
         found["compiled"] = (compiled.ys, compiled.stats["compiled"])
     torch.save(found, folder / f"trajectories{rank}.pt")
+
+
+def derivatives(folder: Path, rank: int) -> None:
+    """Derivatives of one function of all ranks' numbers through the mean over ranks, saved by every rank."""
+    shared = Ranks()
+    x = torch.arange(6.0, dtype=torch.float64).reshape(2, 3) / 7 + rank
+
+    def value(own):
+        mean = shared.differentiable_mean(own**2)
+        return (torch.sin(mean) * own).sum()
+
+    one = x[0].clone().requires_grad_()
+    (first,) = torch.autograd.grad(value(one), one, create_graph=True)
+    (second,) = torch.autograd.grad((first**3).sum(), one)
+    of_func = torch.func.grad(lambda own: (torch.func.grad(value)(own) ** 3).sum())
+    found = [first.detach(), second, of_func(x[0]), torch.vmap(of_func)(x)]
+    found.append(torch.func.jvp(shared.differentiable_mean, (x[0],), (x[1],))[1])
+    torch.save(found, folder / f"derivatives{rank}.pt")
 
 
 def long_run(folder: Path, **more) -> odegan.Solution:
@@ -73,7 +92,7 @@ def interrupted(folder: Path, rank: int) -> None:
 
 def refused(folder: Path, rank: int) -> None:
     """Arguments that only ranks can get wrong, each refused on every rank."""
-    g = game()
+    g, normed = game(), normed_game()
     common = {"data": data(), "solver": "euler", "step_size": 0.1, "distributed": True}
     found = []
     for y0, more in [
@@ -83,9 +102,12 @@ def refused(folder: Path, rank: int) -> None:
         (g.init(), {"batch_size": 8, "penalties": [penalties.jare(1.0, chunks=2)], "micro_batch": 2}),
         (g.init(), {"batch_size": 8, "solver": "scipy_solver", "step_size": None, "refresh": float("inf")}),
         (g.init(), {"batch_size": 8, "checkpoint": folder / "foreign.pt"}),
+        (normed.init(), {"batch_size": 8, "micro_batch": 2}),
+        (normed.init(), {"batch_size": 8, "compile": True}),
     ]:
+        own = {"data": pictures()} if len(y0) == normed.n_params else {}
         try:
-            odegan.odeint_gan(g, y0, torch.tensor([0.0, 0.2]), **common | more)
+            odegan.odeint_gan(normed if own else g, y0, torch.tensor([0.0, 0.2]), **common | more | own)
             found.append("nothing")
         except odegan.ArgumentError as error:
             found.append(str(error))

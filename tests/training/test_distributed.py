@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.field.microbatch_cases import CASES, FOR_FOUR, run
+from tests.field.microbatch_cases import DIVIDED, FOR_FOUR, run
 from tests.peers import compiles
 from tests.training.distributed_worker import long_run
 
@@ -48,7 +48,7 @@ def ranks(tmp_path_factory):
 WITH_FOUR = [pytest.param(4, name, marks=pytest.mark.slow) for name in FOR_FOUR]
 
 
-@pytest.mark.parametrize("size, name", [(2, name) for name in CASES] + WITH_FOUR)
+@pytest.mark.parametrize("size, name", [(2, name) for name in DIVIDED] + WITH_FOUR)
 def test_ranks_give_one_processs_trajectory(ranks, size, name):
     alone = run(name)
     for found in ranks(size):
@@ -63,6 +63,26 @@ def test_ranks_with(ranks, name):
     ys, compiled = ranks(2)[0][name]
     assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
     assert compiled == (name == "compiled")
+
+
+def test_the_mean_over_ranks_has_derivatives_of_every_order(tmp_path):
+    """Against autograd on both ranks' numbers in one process, where each rank gets the gradient of the sum of all values."""
+    found = succeeded("derivatives", 2, tmp_path)
+    rows = torch.stack([torch.arange(6.0, dtype=torch.float64).reshape(2, 3) / 7 + rank for rank in range(2)])
+
+    def summed(both):
+        return (torch.sin((both**2).mean(0)) * both).sum()
+
+    def second(both):
+        return torch.func.grad(lambda own: (torch.func.grad(summed)(own) ** 3).sum())(both)
+
+    for rank in range(2):
+        first, *others, tangent = found[rank]
+        torch.testing.assert_close(first, torch.func.grad(summed)(rows[:, 0])[rank])
+        of_each = torch.stack([second(rows[:, row])[rank] for row in range(2)])
+        for one, expected in zip(others, (of_each[0], of_each[0], of_each), strict=True):
+            torch.testing.assert_close(one, expected)
+        torch.testing.assert_close(tangent, rows[:, 1].mean(0))
 
 
 @pytest.mark.slow
@@ -100,6 +120,8 @@ def test_refusals(tmp_path):
         "chunks: got 2; it must be a multiple of the 4 parts",
         "distributed: got True with scipy_solver",
         "foreign.pt', which cannot be read",
+        "micro_batch: got it with the game 'gan', in which the samples of a batch see each other (BatchNorm?",
+        "compile: got it with distributed and batch normalization",
     ]
     for said, expected in zip(first, sentences, strict=True):
         assert expected in said
