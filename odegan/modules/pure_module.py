@@ -159,6 +159,11 @@ class PureModule:
             moved |= {self._key(f"{name}._u"): u, self._key(f"{name}._v"): v}
         return moved
 
+    @property
+    def moving(self) -> dict[str, str]:
+        """The module's own names of spectral norm's u and v -> their keys in ``buffers``."""
+        return {name: self._key(name) for name in self._moving()}
+
     def _moving(self) -> list[str]:
         return [f"{n}.{part}" for n in self.spectral for part in ("_u", "_v")]
 

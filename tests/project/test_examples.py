@@ -15,6 +15,8 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LAST = {
+    "dcgan": "samples: (64, 1, 8, 8)",
+    "dcgan_ode": "samples: (64, 1, 8, 8)",
     "odeint_gan_script": "t = 150.0: radius of the samples",
     "quick_start": "samples: (5, 2)",
     "replace_optimizers": "samples: (100, 1, 8, 8)",
@@ -85,7 +87,16 @@ def code(path):
     return source.splitlines()[docstring.end_lineno :]
 
 
+def changes(name):
+    """The lines by which NAME_ode.py differs from NAME.py."""
+    optimizers, solver = (code(EXAMPLES[0].with_name(f"{name}{end}.py")) for end in ("", "_ode"))
+    return [line for line in difflib.ndiff(optimizers, solver) if line[0] in "+-"]
+
+
 def test_an_ode_solver_takes_the_optimizers_place_in_under_ten_lines():
-    optimizers, solver = (code(EXAMPLES[0].with_name(f"replace_optimizers{end}.py")) for end in ("", "_ode"))
-    changes = [line for line in difflib.ndiff(optimizers, solver) if line[0] in "+-"]
-    assert 0 < len(changes) < 10, "\n".join(changes)
+    assert 0 < len(changes("replace_optimizers")) < 10
+
+
+def test_a_dcgan_script_needs_three_new_lines_in_place_of_its_optimizers_and_their_steps():
+    new = [line for line in changes("dcgan") if line[0] == "+"]
+    assert [line.split()[1] for line in new] == ["penalty", "stepper", "errD,"]

@@ -1,0 +1,171 @@
+"""``ModuleStepper``: the steps of a ``Stepper``, written back into the user's own modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from odegan.games import losses
+from odegan.games.batch import Batch, as_batch
+from odegan.games.game import Game, check_game
+from odegan.games.labels import labels_of
+from odegan.games.network import gan
+from odegan.modules.in_place import only_tracking, read, read_buffers, tracking_norms, write
+from odegan.modules.pure_module import PureModule
+from odegan.training.state import Info, State
+from odegan.training.stepper import Stepper
+from odegan.utils.checks import ArgumentError, argument_error
+
+_OF_GAN = ("conditional", "autocast", "channels_last", "checkpointing")
+Given = Batch | torch.Tensor | Sequence[Any]
+
+
+class ModuleStepper:
+    """Training steps for a script that keeps its modules: ``step`` moves the parameters of the two modules themselves.
+
+    Everything else that a script does with its modules (saving, loading, sampling, averaging, logging) stays as it is:
+
+    - parameters are overwritten in place after every step, as an optimizer does;
+    - spectral norm's u and v are advanced by one power iteration a step and written too;
+    - running statistics of batch norms in train mode are updated as by the forward passes of a script, once a step: G on the
+      latents, D on the real, then on the generated samples, without gradients and with the new parameters. Training itself
+      uses the statistics of the batch;
+    - parameters that were changed from outside since the last step (``load_state_dict``, clipping) are noticed by their values,
+      and the next step starts from them, with the solver's own memory and time as they were.
+
+    What is trained, and whether a layer is in train mode, is decided when the stepper is made: calls of ``eval()`` or
+    ``requires_grad_()`` between steps do not matter.
+
+    Args:
+        generator: latent (B, ...) -> samples (B, ...).
+        discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
+        loss: as in ``gan``.
+        transform: a function of the game, as ``odegan.augmented``; running statistics are those of samples as they are given.
+        seed: of the random numbers of penalties and augmentation.
+        options: those of ``gan`` (conditional, autocast, channels_last, checkpointing) and of ``Stepper``.
+
+    Attributes:
+        game: of the two modules.
+        state: after the last step; before the first one at the modules' values.
+
+    Raises:
+        ArgumentError: as ``gan`` and ``Stepper`` do.
+
+    Examples:
+        >>> G, D = nn.Linear(4, 2), nn.Linear(2, 1)
+        >>> stepper = ModuleStepper(G, D, "non_saturating", solver="heun2", step_size=0.1)
+        >>> before = G.weight.clone()
+        >>> info = stepper.step(torch.randn(8, 2), torch.randn(8, 4))
+        >>> bool((G.weight != before).any()), stepper.state.t
+        (True, 0.1)
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
+        *,
+        transform: Callable[[Game], Game] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        networks = gan(
+            generator, discriminator, loss, **{name: options.pop(name) for name in _OF_GAN if name in options}
+        )
+        self._players: list[tuple[PureModule, nn.Module]] = [
+            (networks.discriminator, discriminator),
+            (networks.generator, generator),
+        ]
+        self._norms = {module: tracking_norms(module) for _, module in self._players}
+        self.game: Game = networks if transform is None else transform(networks)
+        check_game(self.game)
+        if self.game.n_params != networks.n_params:
+            argument_error("transform", self.game.name, "a function that returns a game of the same networks")
+        self._stepper = Stepper(self.game, **options)
+        self._seed = seed
+        self._state: State | None = None
+
+    @property
+    def state(self) -> State:
+        """The state from which the next step starts, with the modules' present parameters."""
+        y = self._present()
+        if self._state is None:
+            return self._stepper.init(y, seed=self._seed)
+        last = self._state
+        if (y.device, y.dtype) != (last.y.device, last.y.dtype):
+            raise ArgumentError(
+                f"generator, discriminator: got parameters in {y.dtype} on {y.device}; they must stay in {last.y.dtype} on "
+                f"{last.y.device}, where the first step was"
+            )
+        return last if torch.equal(y, last.y) else self._changed(last, y)
+
+    def step(
+        self,
+        real: Given,
+        latent: torch.Tensor | None = None,
+        label: torch.Tensor | None = None,
+        fake_label: torch.Tensor | None = None,
+    ) -> Info:
+        """One step on a minibatch, after which both modules have the new parameters.
+
+        Args:
+            real: (B, ...); or a ``Batch`` with everything in it, or with refresh="stage" a list of one a stage.
+            latent: (B, ...).
+            label: (B,) of real samples, in class-conditional games.
+            fake_label: (B,) of generated samples; None: those of the real ones.
+
+        Returns:
+            The step's ``Info``: losses, norm of the field, evaluations, whether it was finite. Modules keep their last finite
+            parameters where it was not.
+        """
+        batch = Batch(real, latent, label, fake_label) if isinstance(real, torch.Tensor) else real  # type: ignore[arg-type]
+        self._state, info = self._stepper.step(self.state, batch)
+        self._write(self._state)
+        first: Any = batch[0] if self._stepper.options.refresh == "stage" else batch
+        self._track(as_batch(first))
+        return info
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what a resumed script needs beside its modules' own checkpoints; see ``Stepper.save``."""
+        self._stepper.save(self.state, path)
+
+    def load(self, path: str | os.PathLike[str], **how: Any) -> None:
+        """Go on from ``save``'s file, whose parameters the modules get; see ``Stepper.load`` for the arguments."""
+        self._state = self._stepper.load(path, **({"device": self._present().device} | how))
+        self._write(self._state)
+
+    def _present(self) -> torch.Tensor:
+        """y (P,) of the modules' present values."""
+        return torch.cat([read(pure, module) for pure, module in self._players])
+
+    def _changed(self, last: State, y: torch.Tensor) -> State:
+        """The last state, with parameters that were changed from outside and the modules' present u and v of spectral norm."""
+        if not torch.isfinite(y).all():
+            argument_error("generator, discriminator", "a parameter that is not finite", "finite everywhere")
+        buffers: dict[str, torch.Tensor] = {}
+        for pure, module in self._players:
+            buffers |= read_buffers(pure, module)
+        return State(last.t, y, last.aux | {"buffers": buffers, "alive": torch.ones_like(last.aux["alive"])})
+
+    def _write(self, state: State) -> None:
+        for (pure, module), theta in zip(self._players, self.game.split(state.y.detach()), strict=True):
+            write(pure, module, theta, state.aux["buffers"])
+
+    def _track(self, batch: Batch | None) -> None:
+        """Update the running statistics of both modules by a forward pass each; none where there are none."""
+        (_, discriminator), (_, generator) = self._players
+        assert batch is not None
+        if not (self._norms[generator] or self._norms[discriminator]):
+            return
+        labels = [() if label is None else (label,) for label in labels_of(batch)]
+        with only_tracking(generator, self._norms[generator]):
+            fake = generator(batch.latent, *labels[1])
+        if self._norms[discriminator]:
+            with only_tracking(discriminator, self._norms[discriminator]):
+                discriminator(batch.real, *labels[0])
+                discriminator(fake, *labels[1])
