@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from odegan import callbacks, data, flows, games, metrics, nets, penalties, solvers
+    from odegan import callbacks, data, export, flows, games, metrics, nets, penalties, solvers
     from odegan import plots as plots
     from odegan.analysis.advisor import advise
     from odegan.analysis.path_angle import path_angle
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from odegan.solvers.stability import stability_function, stability_region
     from odegan.training.averages import ExponentialAverage, UniformAverage
     from odegan.training.integrate import odeint_gan
+    from odegan.training.module_stepper import ModuleStepper
     from odegan.training.solution import NonFiniteError, Solution
     from odegan.training.state import Info, State
     from odegan.training.stepper import Stepper
@@ -41,6 +42,7 @@ __all__ = [
     "Game",
     "Info",
     "LostRankError",
+    "ModuleStepper",
     "NonFiniteError",
     "Solution",
     "State",
@@ -51,6 +53,7 @@ __all__ = [
     "augmented",
     "callbacks",
     "data",
+    "export",
     "flows",
     "games",
     "gan",
@@ -90,6 +93,7 @@ _NAMES_OF = {
     "solvers.stability": "stability_function stability_region",
     "training.averages": "ExponentialAverage UniformAverage",
     "training.integrate": "odeint_gan",
+    "training.module_stepper": "ModuleStepper",
     "training.solution": "NonFiniteError Solution",
     "training.state": "Info State",
     "training.stepper": "Stepper",
@@ -99,7 +103,18 @@ _NAMES_OF = {
 _MODULES = {
     **{
         name: name
-        for name in ("callbacks", "data", "flows", "games", "metrics", "nets", "penalties", "plots", "solvers")
+        for name in (
+            "callbacks",
+            "data",
+            "export",
+            "flows",
+            "games",
+            "metrics",
+            "nets",
+            "penalties",
+            "plots",
+            "solvers",
+        )
     },
     "losses": "games.losses",
     "schedules": "field.schedules",

@@ -26,7 +26,7 @@ def redraw(module: nn.Module, role: str, init: Initialize | None) -> None:
     Raises:
         ArgumentError: neither a ``reset_parameters()`` nor ``init`` draws some parameter.
     """
-    plain = _without_parametrizations(copy.deepcopy(module))
+    plain = without_parametrizations(copy.deepcopy(module))
     for parameter in plain.parameters():
         if parameter.requires_grad and parameter.is_floating_point():
             parameter.detach().fill_(math.nan)  # marks what is not drawn
@@ -61,7 +61,7 @@ def computed_weights(part: nn.Module) -> Iterator[str]:
             yield hook._tensor_name
 
 
-def _without_parametrizations(module: nn.Module) -> nn.Module:
+def without_parametrizations(module: nn.Module) -> nn.Module:
     """A copy with parametrized and pruned weights turned into ordinary parameters.
 
     torch's remove_parametrizations would also delete the attribute from the class, which the copy shares with the user's

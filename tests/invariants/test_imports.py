@@ -53,7 +53,7 @@ def reached(start: str, edges: dict[str, set[str]]) -> set[str]:
 # From the top down: a package imports those above it in this table alone.
 ORDER = [
     *("utils", "solvers", "modules", "nets", "plots", "games", "data", "field", "penalties"),
-    *("training", "analysis", "flows", "metrics", "callbacks"),
+    *("training", "analysis", "flows", "metrics", "callbacks", "export"),
 ]
 # What a package may not know either, directly or through others.
 MUST_NOT_KNOW = {
@@ -71,6 +71,7 @@ MUST_NOT_KNOW = {
     "flows": "nets",
     "metrics": "nets training",
     "callbacks": "nets metrics",
+    "export": "nets metrics data solvers field training",
 }
 
 

@@ -1,0 +1,82 @@
+"""The text of a model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odegan.utils.checks import argument_error
+
+# File -> how to run it, with the shape of a latent and further arguments to fill in.
+_USES = {
+    "generator.pt": """import torch
+
+generator.load_state_dict(torch.load("generator.pt"))  # of the class that it was trained with
+""",
+    "generator.pt2": """import torch
+
+generator = torch.export.load("generator.pt2").module()
+samples = generator(torch.randn(16, {latent}){label_torch})
+""",
+    "generator.onnx": """import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("generator.onnx")
+latent = np.random.randn(16, {latent}).astype(np.float32)
+(samples,) = session.run(None, {{"latent": latent{label_numpy}}})
+""",
+}
+
+
+def card(
+    title: str,
+    facts: Mapping[str, Any],
+    files: Sequence[str],
+    text: str,
+    scores: Mapping[str, float],
+    metadata: Mapping[str, Any],
+) -> str:
+    """A model card in Markdown: a YAML header, the text, and how to run each of the files that are there.
+
+    facts: latent, sample, conditional, classes and parameters, as in config.json.
+    """
+    images = len(facts["sample"]) == 3
+    header: dict[str, Any] = {"library_name": "odegan", "tags": ["gan", "odegan"]}
+    header |= {"pipeline_tag": "unconditional-image-generation"} if images and not facts["conditional"] else {}
+    parts = [_header(header | dict(metadata)), f"# {title}\n", text.strip() + "\n" if text.strip() else ""]
+    if "samples.png" in files:
+        rows = ", a row a class" if facts["classes"] is not None else ""
+        parts.append(f"![samples](samples.png)\n\nSamples as they come{rows}.\n")
+    parts.append(_facts(facts))
+    if scores:
+        rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in scores.items())
+        parts.append(f"## Scores\n\n| score | value |\n| --- | --- |\n{rows}")
+    parts.append("## Use\n")
+    parts += [f"```python\n{_use(file, facts)}```\n" for file in files if file in _USES]
+    return "\n".join(part for part in parts if part)
+
+
+def _header(entries: Mapping[str, Any]) -> str:
+    """YAML between lines of dashes; every value as JSON, which is YAML."""
+    try:
+        lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entries.items()]
+    except TypeError as error:
+        argument_error("metadata", str(error), "strings, numbers, and lists and dicts of these")
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    latent, sample = (" x ".join(map(str, facts[name])) for name in ("latent", "sample"))
+    labels = "" if facts["classes"] is None else f" from 0 to {facts['classes'] - 1}"
+    labels = f" and a label{labels}" if facts["conditional"] else ""
+    return f"A generator of {facts['parameters']:,} parameters: latents {latent}{labels} to samples {sample}.\n"
+
+
+def _use(file: str, facts: Mapping[str, Any]) -> str:
+    conditional, classes = facts["conditional"], facts["classes"] or 1
+    return _USES[file].format(
+        latent=", ".join(map(str, facts["latent"])),
+        label_torch=f", torch.arange(16) % {classes}" if conditional else "",
+        label_numpy=f', "label": np.arange(16) % {classes}' if conditional else "",
+    )

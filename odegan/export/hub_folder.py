@@ -1,0 +1,127 @@
+"""A folder with a trained generator in every format, a model card and a grid of samples, as model hubs show it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from odegan.export.card import card
+from odegan.export.portable import Batches, Inputs, generator, has_onnx, inputs, traced, write_onnx
+from odegan.games.game import Game
+from odegan.utils.checks import argument_error, check_int
+
+_ACROSS = 10  # samples in a row of the grid
+
+
+def folder(
+    game: Game,
+    y: torch.Tensor,
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    batches: Batches = None,
+    text: str = "",
+    scores: Mapping[str, float] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    n: int = 100,
+    seed: int = 0,
+) -> Path:
+    """Write a folder that is ready for a model hub, as by ``hf upload NAME PATH``.
+
+    ================== ===================================================================================
+    file               content
+    ================== ===================================================================================
+    README.md          the model card: a YAML header, text, scores, samples, and how to run each file
+    generator.pt       the ``state_dict`` for the generator's own class
+    generator.pt2      the program of ``program``, which needs no class
+    generator.onnx     the same as ONNX in float32, where onnx and onnxscript are installed
+    config.json        shapes, number of classes and of parameters
+    samples.png        n samples, of a class-conditional game a row a class; of images, where matplotlib is installed
+    ================== ===================================================================================
+
+    Args:
+        game: made by ``gan``, or a transform of such a game.
+        y: (P,), which may be an average of states.
+        path: of the folder, made if it is not there; files of these names in it are replaced.
+        title: of the card.
+        batches: as in ``generator``; needed where it has batch normalization.
+        text: Markdown, how the model was trained and what it is for.
+        scores: name -> value, for the card's table.
+        metadata: further entries of the YAML header, such as license, datasets and tags.
+        n: number of samples.
+        seed: of their latents.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ArgumentError: as ``generator`` and ``program``.
+
+    Examples:
+        >>> import tempfile
+        >>> from torch import nn
+        >>> from odegan.games.network import gan
+        >>> G = nn.Sequential(nn.Linear(3, 64), nn.Unflatten(1, (1, 8, 8)))
+        >>> game = gan(G, nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
+        >>> made = folder(game, game.init(), tempfile.mkdtemp(), title="Digits", metadata={"license": "mit"})
+        >>> (made / "README.md").read_text().splitlines()[:2]
+        ['---', 'library_name: "odegan"']
+    """
+    if not isinstance(title, str) or not title.strip() or "\n" in title:
+        argument_error("title", title, "a line of text")
+    check_int("n", n, low=1)
+    batches = None if batches is None else list(batches)  # which are read twice
+    module = generator(game, y, batches)
+    given = inputs(game, n, seed, y)
+    classes = getattr(game, "classes", None) if game.conditional else None
+    if classes is not None:
+        given = (given[0], torch.arange(classes).repeat_interleave(-(-n // classes))[:n])
+    with torch.no_grad():
+        samples = module(*given)
+    made = Path(path)
+    made.mkdir(parents=True, exist_ok=True)
+    own = game.modules(y, batches)[0].state_dict()
+    torch.save({name: tensor.cpu() for name, tensor in own.items()}, made / "generator.pt")
+    files = ["generator.pt", *_programs(module, inputs(game, 2, seed, y), made)]
+    columns = _ACROSS if classes is None else -(-n // classes)
+    files += ["samples.png"] if _draw(samples, columns, made / "samples.png") else []
+    facts = {
+        "latent": list(given[0].shape[1:]),
+        "sample": list(samples.shape[1:]),
+        "conditional": game.conditional,
+        "classes": classes,
+        "parameters": sum(p.numel() for p in module.parameters()),
+    }
+    (made / "config.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (made / "README.md").write_text(card(title, facts, files, text, scores or {}, metadata or {}))
+    return made
+
+
+def _programs(module: nn.Module, given: Inputs, folder: Path) -> list[str]:
+    """Write the module as a program, and as ONNX where its packages are installed; the names of the files."""
+    torch.export.save(traced(module, given), folder / "generator.pt2")
+    if not has_onnx():
+        return ["generator.pt2"]
+    single = copy.deepcopy(module).float()
+    floats = tuple(x.float() if x.is_floating_point() else x for x in given)
+    write_onnx(traced(single, floats), folder / "generator.onnx")
+    return ["generator.pt2", "generator.onnx"]
+
+
+def _draw(samples: torch.Tensor, columns: int, path: Path) -> bool:
+    """Draw images as a grid; False of samples that are no images, and without matplotlib."""
+    if samples.ndim != 4 or samples.shape[1] not in (1, 3):
+        return False
+    try:
+        from odegan.plots.images import image_grid
+    except ImportError:
+        return False
+    image_grid(samples.float().numpy(), columns).savefig(path)
+    return True
