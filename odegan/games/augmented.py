@@ -70,7 +70,7 @@ def augmented(
         kind = "augmented already" if isinstance(game, Augmented) else game.name
         argument_error("game", kind, "made by odegan.gan, and augmented once: unrolled(augmented(game), ...)")
     made = Augmented.__new__(Augmented)
-    vars(made).update(vars(game))
+    vars(made).update(vars(game))  # the same networks, which were examined when they were given
     made.augmentation = augmentation(transforms, probability)
     made.name = f"augmented {game.name}"
     made._bind()

@@ -145,6 +145,17 @@ def norm_in_generator() -> odegan.Game:
     return normed_game(both=False)
 
 
+def published_run(**more: Any) -> odegan.Solution:
+    """A step of ODE-GAN's pair for CIFAR-10, with its BatchNorm in the generator."""
+    torch.manual_seed(0)
+    pair = odegan.nets.get("dcgan")
+    g = odegan.gan(pair.generator().double(), pair.discriminator().double(), latent=128)
+    kept = [penalties.generator_gradient(0.02), penalties.jare(0.1), penalties.r1(0.1)]
+    images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(7), dtype=torch.float64) * 2 - 1
+    run_of = {"data": images, "batch_size": BATCH, "solver": "heun2", "step_size": 0.02, "penalties": kept}
+    return odegan.odeint_gan(g, g.init(), steps=1, **run_of, **more)
+
+
 def augmented_game() -> odegan.Game:
     return odegan.augmented(normed_game(), "flip,color", probability=0.5)
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 import odegan
 from odegan import penalties
 from odegan.utils.distributed import Ranks
-from tests.field.microbatch_cases import BATCH, DIVIDED, FOR_FOUR, data, game, normed_game, pictures, run
+from tests.field.microbatch_cases import BATCH, DIVIDED, FOR_FOUR, data, game, normed_game, pictures, published_run, run
 
 LONG = torch.tensor([0.0, 10.0, 20.0], dtype=torch.float64)
 
@@ -47,6 +47,11 @@ def derivatives(folder: Path, rank: int) -> None:
     found = [first.detach(), second, of_func(x[0]), torch.vmap(of_func)(x)]
     found.append(torch.func.jvp(shared.differentiable_mean, (x[0],), (x[1],))[1])
     torch.save(found, folder / f"derivatives{rank}.pt")
+
+
+def published(folder: Path, rank: int) -> None:
+    """A step of ODE-GAN's pair, saved by every rank."""
+    torch.save(published_run(distributed=True).y, folder / f"published{rank}.pt")
 
 
 def long_run(folder: Path, **more) -> odegan.Solution:

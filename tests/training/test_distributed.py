@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.field.microbatch_cases import DIVIDED, FOR_FOUR, run
+from tests.field.microbatch_cases import DIVIDED, FOR_FOUR, published_run, run
 from tests.peers import compiles
 from tests.training.distributed_worker import long_run
 
@@ -63,6 +63,14 @@ def test_ranks_with(ranks, name):
     ys, compiled = ranks(2)[0][name]
     assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
     assert compiled == (name == "compiled")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 4])
+def test_ranks_share_the_published_pairs_batch_normalization(size, tmp_path):
+    alone = published_run().y
+    for y in succeeded("published", size, tmp_path):
+        assert torch.allclose(y, alone, rtol=0, atol=1e-10)
 
 
 def test_the_mean_over_ranks_has_derivatives_of_every_order(tmp_path):
