@@ -160,13 +160,11 @@ class NetworkGame(Game):
         return self._on(batch).gen_loss(theta_d, theta_g)
 
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
-        """Both gradients from one backward pass through D where that is exact, else one forward pass."""
+        """Both gradients from one backward pass through D, where exact and all ranks decide alike, else one forward pass."""
         both = self._on(batch)
-        # In float16 slopes vanish early; ranks that share a batch's statistics must not decide by their own logits.
-        apart = self.critic_couples_batch is False and self.discriminator.execution.autocast is not torch.float16
-        shared = (
-            both.shared(theta_d, theta_g) if apart and (not self.couples_batch or sharing_ranks() is None) else None
-        )
+        halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
+        apart = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
+        shared = both.shared(theta_d, theta_g) if apart and not halves else None
         return both.nested(theta_d, theta_g) if shared is None else shared
 
     def _evaluate_player(
