@@ -58,11 +58,11 @@ for name, solution in {"heun2": heun, "dopri5": dopri5}.items():
 # %% [markdown]
 # ## Statistics and figures
 #
-# `stats` holds losses, field norms and step sizes of every step.
+# `stats` holds losses, field norms and step sizes of every step. A figure that ends a cell is shown; `plots.save` writes it.
 
 # %%
 series = {name: (heun.stats["t"], heun.stats["losses"][:, i]) for i, name in enumerate(("discriminator", "generator"))}
-plots.save(plots.curves(series, "t", "loss"), "quick_start_losses.png")
+plots.curves(series, "t", "loss")
 
 # %% [markdown]
 # ## The trained modules

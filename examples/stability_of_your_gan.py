@@ -8,6 +8,7 @@
 import torch
 
 import odegan
+from odegan import plots
 from odegan.nets import MLP
 
 torch.manual_seed(0)
@@ -42,6 +43,12 @@ for time, eig in zip(run.ts, found, strict=True):
         f"t = {time:4.1f}: fastest attraction {-real.min():6.3f}, fastest rotation {imaginary.max():6.3f}, "
         f"phase factor at least {eig.phase_factor:.3g}"
     )
+
+# %% [markdown]
+# The field's norm along the run, as a figure: it grows by large factors where a step is too large.
+
+# %%
+plots.curves({"heun2": (run.stats["t"], run.stats["field_norm"])}, "t", "norm of the field", log=True)
 
 # %% [markdown]
 # ## The advice

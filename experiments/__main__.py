@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         guess = f" (did you mean {near[0]!r}?)" if near else ""
         print(f"odegan: got {name!r}; it must be one of {', '.join(experiments())}{guess}", file=sys.stderr)
         return WRONG_OPTION
+    sys.path.insert(0, "")  # as for python -m: a user's own networks are modules of the current folder
     try:
         return importlib.import_module(f"experiments.{name}.experiment").main(arguments)
     except ModuleNotFoundError as error:

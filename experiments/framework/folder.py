@@ -47,6 +47,7 @@ class Folder:
         self._logged: set[tuple[Any, ...]] = set()
         self._config: str | None = None  # not yet written; must be the first file
         self._replaces = False
+        self.quick = False  # whether figures say that they are of a quick form
         self._reports = False  # whether to print logged rows
         self._reported = -math.inf
         self.facts: Row = {}  # measurements that do not belong to a row of the summary: name -> number
@@ -65,6 +66,7 @@ class Folder:
             argument_error("output", str(path), "a folder")
         folder = cls(path, options.name(name), command, writes)
         folder._reports = not (options.progress and sys.stderr.isatty())  # printed lines would break a progress bar
+        folder.quick = options.quick
         if not writes:
             return folder
         config = {"experiment": folder.name, "options": json.loads(dump(options.used()))}
@@ -165,11 +167,17 @@ class Folder:
 
     def save(self, figure: Figure, name: str) -> Path:
         """Write a figure as figures/NAME.png."""
-        return plots.save(figure, self.own(f"figures/{name}.png"))
+        return plots.save(self._marked(figure), self.own(f"figures/{name}.png"))
 
     def animate(self, frames: Iterable[Figure], name: str) -> Path:
         """Write figures of equal size as the frames of figures/NAME.gif."""
-        return plots.save_animation(frames, self.own(f"figures/{name}.gif"))
+        return plots.save_animation(map(self._marked, frames), self.own(f"figures/{name}.gif"))
+
+    def _marked(self, figure: Figure) -> Figure:
+        """The figure, which says so if it is one of a quick form."""
+        if self.quick:
+            figure.text(0.995, 0.005, "quick form", ha="right", va="bottom", fontsize=8, color="#B00020")
+        return figure
 
     def finish(self, rows: Sequence[Row]) -> None:
         """Write the summary table, further tables and the facts. A run with a summary counts as finished."""

@@ -38,7 +38,7 @@ class Overrides:
     dequantize: bool | None = None
     """Add uniform noise below one grey level."""
     networks: str | None = None
-    """A name of odegan.nets.names()."""
+    """A name of odegan.nets.names(), or my_module:PAIR, an odegan.nets.Pair of your own."""
     latent: int | None = None
     """Width of the generator's input."""
     loss: str | None = None

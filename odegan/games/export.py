@@ -12,7 +12,7 @@ from odegan.games.examine import labels
 from odegan.games.latents import placed
 from odegan.games.network_inputs import read_batch
 from odegan.modules.pure_module import PureModule
-from odegan.modules.running_statistics import Inputs, estimate_both, use_batch_statistics
+from odegan.modules.running_statistics import Inputs, estimate_both, keep_unused, use_batch_statistics
 from odegan.utils.checks import argument_error
 
 
@@ -31,7 +31,7 @@ def export(
     made_g = generator.module(theta_g)
     made_d = discriminator.module(theta_d)
     if batches is None:
-        return use_batch_statistics(made_g), use_batch_statistics(made_d)
+        return use_batch_statistics(keep_unused(made_g)), use_batch_statistics(keep_unused(made_d))
     listed = list(batches) if isinstance(batches, Iterable) else []
     inputs = [_inputs(batch, theta_g, conditional) for batch in listed]
     if not inputs or None in inputs:

@@ -203,7 +203,8 @@ class NetworkGame(Game):
 
         A norm given in eval mode keeps its running statistics. Those of one in train mode are, with ``batches``, an iterable
         of (real (B, ...), latent (B, ...)), or of ``Batch`` with labels, averages over them; without, it keeps using the
-        statistics of what it sees.
+        statistics of what it sees, in evaluation mode too. The state dicts load into modules like the originals, whose own
+        running statistics are in them where there are no batches.
         """
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"of shape ({self.n_params},); take one member of an ensemble")

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 Inputs = tuple[torch.Tensor, ...]
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def use_batch_statistics(module: nn.Module) -> nn.Module:
@@ -20,10 +21,33 @@ def use_batch_statistics(module: nn.Module) -> nn.Module:
     for norm in _norms(module):
         if norm.training:
             norm.track_running_stats = False
-            norm.running_mean = None
-            norm.running_var = None
-            norm.num_batches_tracked = None
+            for name in STATISTICS:
+                setattr(norm, name, None)
     return module
+
+
+def keep_unused(module: nn.Module) -> nn.Module:
+    """Keep in ``state_dict()`` the statistics that ``use_batch_statistics`` will drop, and return the module.
+
+    A state dict then loads into a module like the original.
+    """
+    for norm in _estimated(module):
+        norm.unused_statistics = {name: getattr(norm, name) for name in STATISTICS}
+        norm.register_state_dict_post_hook(_with_unused)
+        norm.register_load_state_dict_pre_hook(_without_unused)
+    return module
+
+
+def _with_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, metadata: object) -> None:
+    """Add the statistics that are not used to a state dict."""
+    assert isinstance(norm.unused_statistics, dict)
+    state.update({f"{prefix}{name}": value for name, value in norm.unused_statistics.items()})
+
+
+def _without_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, *others: object) -> None:
+    """Take them out of a state dict that is loaded."""
+    for name in STATISTICS:
+        state.pop(f"{prefix}{name}", None)
 
 
 def uses_batch_statistics(module: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -18,7 +19,7 @@ import odegan.nets.digits as digits
 import odegan.nets.odegan_resnet as odegan_resnet
 import odegan.nets.resnet as resnet
 import odegan.nets.sngan as sngan
-from odegan.utils.checks import choose
+from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
 
 
 class Pair(NamedTuple):
@@ -93,14 +94,26 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Pair:
-    """The pair called ``name``.
+    """The pair called ``name``, or ``module:attribute`` of your own: a ``Pair``, or a function that returns one.
 
     Raises:
-        ArgumentError: the name is unknown.
+        ArgumentError: the name is unknown, or leads to no pair.
 
     Examples:
         >>> pair = get("conv4")
         >>> pair.size, sum(p.numel() for p in pair.discriminator().parameters())
         (32, 2935873)
     """
-    return _TABLE[choose("networks", name, _TABLE)]
+    return _from_module(name) if isinstance(name, str) and ":" in name else _TABLE[choose("networks", name, _TABLE)]
+
+
+def _from_module(name: str) -> Pair:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArgumentError(f"networks: got {name!r}, which cannot be imported ({one_line(error)})") from None
+    found = found() if callable(found) else found
+    if not isinstance(found, Pair):
+        argument_error("networks", name, "the module:name of an odegan.nets.Pair, or of a function that returns one")
+    return found

@@ -12,13 +12,14 @@ except ImportError as error:
 from odegan.plots.animation import clouds, save_animation
 from odegan.plots.density import density_frames, plane
 from odegan.plots.images import image_grid, image_grid_over_time, tile
-from odegan.plots.lines import bars, curves
+from odegan.plots.lines import bands, bars, curves
 from odegan.plots.phase import portraits, trajectories
 from odegan.plots.style import PALETTE, Figure, save, style
 
 __all__ = [
     "PALETTE",
     "Figure",
+    "bands",
     "bars",
     "clouds",
     "curves",

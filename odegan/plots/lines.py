@@ -1,5 +1,6 @@
 """Quantities over time as curves, and final scores as bars."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,6 +53,51 @@ def curves(
         if len(series) > 1:
             axes.legend()
     return figure
+
+
+def bands(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    low: float = 0.16,
+    high: float = 0.84,
+) -> Figure:
+    """For each series the median over members as a line, and the band between two of their quantiles.
+
+    Members that are not finite at an x do not count there.
+
+    Args:
+        series: name -> (x (T,), y (T, E)), of E members, such as the seeds of an ensemble.
+        xlabel: name of the x axis.
+        ylabel: name of the y axis.
+        log: a logarithmic y axis.
+        low: the lower quantile, within [0, 1]; the default is one standard deviation of a normal distribution.
+        high: the upper quantile.
+
+    Raises:
+        ArgumentError: a y that is not (T, E), or quantiles that are none.
+
+    Examples:
+        >>> x, y = [0.0, 1.0, 2.0], [[1.0, 3.0], [2.0, 4.0], [3.0, 5.0]]
+        >>> bands({"two members": (x, y)}, "t", "y").axes[0].lines[0].get_ydata()
+        array([2., 3., 4.])
+    """
+    if not 0 <= low <= high <= 1:
+        argument_error("low, high", (low, high), "quantiles, 0 <= low <= high <= 1")
+    middle: dict[str, tuple[ArrayLike, ArrayLike]] = {}
+    around: dict[str, tuple[ArrayLike, ArrayLike]] = {}
+    for name, (x, y) in series.items():
+        members = array(y)
+        if members.ndim != 2:
+            argument_error("series", f"y of shape {members.shape} for {name!r}", "of shape (T, E)")
+        members = np.where(np.isfinite(members), members, np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where no member is left: a gap
+            lower, half, upper = np.nanquantile(members, [low, 0.5, high], axis=1)
+        middle[name] = (x, half)
+        around[name] = (lower, upper)
+    return curves(middle, xlabel, ylabel, log, around)
 
 
 def bars(

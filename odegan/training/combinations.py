@@ -30,6 +30,11 @@ def check_combination(options: Options, has_data: bool, members: int | None) -> 
 _Test = Callable[[solvers.Solver, Options, bool, "int | None"], bool]
 REFUSED: list[tuple[_Test, str]] = [
     (
+        lambda s, a, data, members: a.checkpoint_steps is not None and not s.fixed_one_step and s.torchdiffeq,
+        "checkpoint_steps: got it with {solver}; gradients are computed again along fixed steps, so choose a fixed-step "
+        "Runge-Kutta solver or a baseline",
+    ),
+    (
         lambda s, a, data, members: s.torchdiffeq and not s.one_step and a.counts_steps,
         "penalties, rates: got a schedule in steps with {solver}, which keeps a history of one smooth field; choose a one-step "
         "solver",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from odegan.field.training_field import Field
 from odegan.games.batch import Batch
 from odegan.training.interval import interval_end
 from odegan.training.options import Options
-from odegan.training.segment import Segment
+from odegan.training.segment import SegmentResult
 from odegan.training.state import Draw, Info, IntervalResult, Reports, State
 from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import (
@@ -92,10 +93,10 @@ class FixedSteps:
     Args:
         options: of the run.
         field: for cubic interpolation.
-        segment: runs the planned steps.
+        segment: runs the planned steps: a ``Segment``, or one whose graph is made again.
     """
 
-    def __init__(self, options: Options, field: Field, segment: Segment) -> None:
+    def __init__(self, options: Options, field: Field, segment: Callable[..., SegmentResult]) -> None:
         self.options = options
         self.field = field
         self.segment = segment

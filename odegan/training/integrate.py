@@ -25,7 +25,7 @@ from odegan.training.solution import Solution
 from odegan.training.state import check_state, needs_graph
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import unaffected_run
-from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
+from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
 from odegan.utils.random_streams import member_seeds
 
@@ -64,6 +64,7 @@ def odeint_gan(
     callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
     checkpoint: Any = None,
     checkpoint_every: float = 30.0,
+    checkpoint_steps: int | None = None,
     fingerprint: Any = None,
     resume: str = "same",
     on_nonfinite: str = "raise",
@@ -122,6 +123,9 @@ def odeint_gan(
             even if a callback had stopped it, unless that callback's attribute ``over`` is true. Later times extend the run. A
             single call of torchdiffeq resumes by starting again. No other run can use the path at the same time.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
+        checkpoint_steps: for gradients through long runs: keep only the state after every so many refresh intervals, and
+            compute those in between again in the backward pass. The memory is then that of steps / checkpoint_steps states and
+            of checkpoint_steps graphs, for twice the evaluations. For fixed steps and first derivatives.
         fingerprint: a name, or any plain value, that identifies what odegan cannot read of the arguments, such as a data set
             that is too large; it must be equal to resume. A message at the start of the first run lists what cannot be read.
         resume: "same": refuse to resume if something cannot be read; "force": assume that it is unchanged.
@@ -163,6 +167,8 @@ def odeint_gan(
         distributed=distributed,
         projects=game.project is not None,
     )
+    if checkpoint_steps is not None:
+        known = replace(known, checkpoint_steps=check_int("checkpoint_steps", checkpoint_steps, low=1))
     times = report_times(known, t, steps, report_every)
     if steps is None:
         known = replace(known, horizon=times[-1] - times[0])

@@ -49,6 +49,7 @@ class Options:
     compile: bool | str = False
     micro_batch: int | None = None
     ranks: Ranks | None = None
+    checkpoint_steps: int | None = None  # refresh intervals whose graph is made again in the backward pass
     horizon: float = 0.0  # a run's length in time, where its end is one
     projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
 
@@ -115,6 +116,7 @@ class Options:
         """Whether the whole run is one call of torchdiffeq's solver on one smooth field."""
         plain = self.players == "joint" and (self.placement == "field" or not self.penalties)
         plain = plain and not self.remembers and not self.projects and not self.counts_steps
+        plain = plain and self.checkpoint_steps is None
         still = self.refresh == math.inf or (not has_data and self.refresh is None)
         return self.solver.torchdiffeq and plain and still
 

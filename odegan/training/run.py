@@ -99,7 +99,7 @@ class Run:
         """
         if self.stepper.options.solver.adaptive or self.stepper.options.ranks is not None:
             return 1
-        length = self._length
+        length = self.stepper.options.checkpoint_steps or self._length
         for hook in self._impatient:
             length = min(length, hook.due(self))
         return length

@@ -81,12 +81,17 @@ def check_state(game: Game, y0: Any) -> None:
 
 
 def needs_graph(options: Options, game: Game, *values: Any) -> bool:
-    """Whether something that the run depends on asks for a gradient: y0, data, weights, rates, the step size, or a tensor that
-    the game holds or its losses close over.
-    """
+    """Whether something that the run depends on asks for a gradient, ``read_by_field`` and values such as y0 and data."""
+    leaves = torch.utils._pytree.tree_leaves([values, options.step_size])
+    return bool(read_by_field(options, game)) or any(isinstance(x, torch.Tensor) and x.requires_grad for x in leaves)
+
+
+def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
+    """The tensors that ask for a gradient among weights and rates, and what the game holds or its losses close over."""
     weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
-    leaves = torch.utils._pytree.tree_leaves([values, weights, options.rates, options.step_size, *held_by(game)])
-    return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
+    leaves = torch.utils._pytree.tree_leaves([weights, options.rates, *held_by(game)])
+    asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
+    return list(asking.values())
 
 
 def held_by(game: Game) -> list[Any]:

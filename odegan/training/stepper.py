@@ -34,6 +34,7 @@ from odegan.training.state import (
     check_state,
     each_member,
     needs_graph,
+    read_by_field,
 )
 from odegan.training.step import frozen, make_step
 from odegan.training.time_grid import StepCounter
@@ -43,6 +44,7 @@ from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.compilation import Compiler
 from odegan.utils.random_streams import member_seeds
+from odegan.utils.recompute import recomputed, refuse_dependent
 
 
 class Stepper:
@@ -152,7 +154,12 @@ class Stepper:
         options = self.options
         step = make_step(self.game, self.field, options)
         counts = self.field.counts_steps or options.counts_steps
-        return FixedSteps(options, self.field, Segment(self.events, step, self._whole, counts))
+        segment = Segment(self.events, step, self._whole, counts)
+        if options.checkpoint_steps is None:
+            return FixedSteps(options, self.field, segment)
+        held = read_by_field(options, self.game)
+        refuse_dependent(held)
+        return FixedSteps(options, self.field, lambda *arguments: recomputed(segment, arguments, held))
 
     def _slopes(self) -> Callable[[Time, torch.Tensor, Batch | None, torch.Tensor], Players]:
         """The function that an adaptive solver integrates over an interval."""

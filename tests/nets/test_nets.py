@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from odegan.nets import MLP, dcgan, digits, mog16, truncated_normal_
+from odegan.nets import MLP, dcgan, digits, get, mog16, truncated_normal_
+from odegan.utils.checks import ArgumentError
 
 torch.set_num_threads(1)
 
@@ -181,3 +182,20 @@ def test_import_needs_no_extra():
     heavy = "sklearn torchmetrics matplotlib tyro"
     code = f"import sys; sys.modules.update(dict.fromkeys('{heavy}'.split())); import odegan.nets"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_pair_of_your_own(tmp_path, monkeypatch):
+    (tmp_path / "own_networks.py").write_text(
+        "from odegan import nets\n"
+        "PAIR = nets.Pair(nets.digits.Generator, nets.digits.Discriminator, size=8, channels=1)\n"
+        "def made():\n    return PAIR\n"
+        "NUMBER = 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert get("own_networks:PAIR") is get("own_networks:made")
+    assert get("own_networks:PAIR").size == 8
+    for name in ("own_networks:ABSENT", "no_such_module:PAIR", ":PAIR"):
+        with pytest.raises(ArgumentError, match=r"networks: got .* which cannot be imported"):
+            get(name)
+    with pytest.raises(ArgumentError, match=r"networks: got .*; it must be the module:name of an odegan.nets.Pair"):
+        get("own_networks:NUMBER")

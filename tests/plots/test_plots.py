@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from odegan import plots
+from odegan.utils.checks import ArgumentError
 
 torch.set_num_threads(1)
 
@@ -310,3 +311,19 @@ def test_style_is_left_behind_and_pyplot_alone():
 def test_wrong_arguments(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_bands_show_the_median_and_two_quantiles():
+    members = T[:, None] + torch.arange(9.0)
+    members[3:, 0] = math.nan
+    figure = plots.bands({"nine seeds": (T, members)}, "t", "loss", low=0.25, high=0.75)
+    (line,) = figure.axes[0].lines
+    expected = members.double().nanmedian(1).values
+    np.testing.assert_allclose(line.get_ydata()[:3], expected[:3])
+    (band,) = figure.axes[0].collections
+    points = band.get_paths()[0].vertices
+    np.testing.assert_allclose(points[:, 1].max(), members[-1].nanquantile(0.75))
+    with pytest.raises(ArgumentError, match=r"series: got y of shape \(50,\) for 'flat'"):
+        plots.bands({"flat": (T, T)}, "t", "loss")
+    with pytest.raises(ArgumentError, match="low, high"):
+        plots.bands({"a": (T, members)}, "t", "loss", low=0.9, high=0.1)

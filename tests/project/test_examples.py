@@ -23,8 +23,23 @@ LAST = {
     "replace_optimizers_ode": "samples: (100, 1, 8, 8)",
     "stability_of_your_gan": "verdict: the field at 4 x the advised step",
     "torchdiffeq_directly": "t = 10.0: loss of D",
+    "tune_by_gradient": "round 5: distance",
 }
 NOTEBOOKS = ["quick_start", "stability_of_your_gan"]
+# Runs a notebook cell by cell, as a kernel does, and tells of every figure that would be shown.
+KERNEL = """
+import ast, re, sys
+from pathlib import Path
+cells = re.split(r"^# %%.*$", Path(sys.argv[1]).read_text(), flags=re.MULTILINE)
+names = {"__name__": "__main__"}
+for cell in cells:
+    *before, last = ast.parse(cell).body or [ast.Pass()]
+    shown = isinstance(last, ast.Expr)
+    exec(compile(ast.Module(before if shown else [*before, last], []), "cell", "exec"), names)
+    value = eval(compile(ast.Expression(last.value), "cell", "eval"), names) if shown else None
+    if hasattr(value, "_repr_png_"):
+        print("shows a figure:", value._repr_png_()[1:4].decode())
+"""
 CELL = re.compile(r"^# %%( \[markdown\])?$", re.MULTILINE)
 
 
@@ -38,7 +53,8 @@ def output(name):
     path = EXAMPLES[0].with_name(f"{name}.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path.parents[1]), "MPLBACKEND": "Agg"}
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, path], cwd=folder, env=environment, capture_output=True, text=True)
+        command = [sys.executable, "-c", KERNEL, path] if name in NOTEBOOKS else [sys.executable, path]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -54,6 +70,11 @@ def cells(source):
     before, *parts = CELL.split(source)
     assert before == ""
     return [(mark is not None, text.strip("\n")) for mark, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_show_figures(name):
+    assert "shows a figure: PNG" in output(name)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -78,6 +99,11 @@ def test_the_advised_step_is_true():
     }
     assert norms["0.5"] < 3
     assert norms["4.0"] > 10 * norms["0.5"]
+
+
+def test_gradient_descent_through_training_lowers_the_distance():
+    distances = [float(line.split()[3]) for line in output("tune_by_gradient").splitlines()]
+    assert distances[-1] < 0.7 * distances[0]
 
 
 def code(path):
