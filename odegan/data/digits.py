@@ -10,6 +10,11 @@ def load_digits() -> tuple[Tensor, Tensor]:
 
     The 17 grey levels g = 0..16 become g/8 - 1. These are the test digits of the UCI set "Optical Recognition
     of Handwritten Digits" (Alpaydin and Kaynak 1998).
+
+    Examples:
+        >>> images, labels = load_digits()
+        >>> images.shape, labels[:3]
+        (torch.Size([1797, 1, 8, 8]), tensor([0, 1, 2]))
     """
     from sklearn.datasets import load_digits as sklearn_digits
 

@@ -34,6 +34,11 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
         chunk: real samples whose distances to all others are computed at once.
 
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models".
+
+    Examples:
+        >>> real = torch.arange(12.0)[:, None]
+        >>> coverage(real, real[:6] + 0.1, labels=torch.arange(12) // 6, k=1).per_class
+        tensor([1.0000, 0.1667], dtype=torch.float64)
     """
     if not isinstance(real_features, Tensor) or real_features.dim() != 2:
         argument_error("real_features", real_features, "of shape (n, d)")

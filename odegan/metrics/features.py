@@ -88,6 +88,10 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
     """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
 
     The module runs in its own dtype, and the mode of every submodule is restored.
+
+    Examples:
+        >>> extract_features(nn.Flatten(), torch.ones(5, 1, 2, 2)).shape
+        torch.Size([5, 4])
     """
     if not isinstance(images, Tensor) or len(images) == 0:
         argument_error("images", images, "a tensor of at least one image")

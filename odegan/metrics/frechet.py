@@ -20,7 +20,12 @@ class Moments(NamedTuple):
 
 @torch.no_grad()
 def moments(features: Tensor) -> Moments:
-    """Mean and covariance of features (n, d), n >= 2, in float64; two passes, so that a large mean loses no digits."""
+    """Mean and covariance of features (n, d), n >= 2, in float64; two passes, so that a large mean loses no digits.
+
+    Examples:
+        >>> moments(torch.tensor([[0.0], [2.0]]))
+        Moments(mean=tensor([1.], dtype=torch.float64), covariance=tensor([[2.]], dtype=torch.float64))
+    """
     if not isinstance(features, Tensor) or features.dim() != 2 or len(features) < 2:
         argument_error("features", features, "of shape (n, d) with n >= 2, for a covariance")
     n = len(features)
@@ -76,6 +81,11 @@ def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) 
         real: images (n, ...), at least two.
         fake: images (m, ...), at least two. The distance is nan if the features of any image are not finite.
         batch_size: images per forward pass.
+
+    Examples:
+        >>> x = torch.arange(8.0).reshape(4, 1, 1, 2)
+        >>> round(fid(nn.Flatten(), x, x + 1), 6)  # |difference of the means|^2 in 2 dimensions
+        2.0
     """
     for name, images in (("real", real), ("fake", fake)):
         if len(images) < 2:

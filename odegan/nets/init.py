@@ -36,6 +36,11 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
         ``module`` itself, changed in place.
 
     Source: Qin et al. 2020 (ODE-GAN), the authors' public programs; Sonnet's default initializers.
+
+    Examples:
+        >>> layer = truncated_normal_(nn.Linear(4, 2))
+        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.abs().max())
+        (True, 0.0)
     """
     _check_module(module)
     for name, layer in module.named_modules():
@@ -73,6 +78,11 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
         ``module`` itself, changed in place.
 
     Source: Glorot and Bengio 2010, "Understanding the Difficulty of Training Deep Feedforward Neural Networks".
+
+    Examples:
+        >>> layer = glorot_uniform_(nn.Linear(3, 3))
+        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.abs().max())
+        (True, 0.0)
     """
     _check_module(module)
     check_number("gain", gain, low=0.0)

@@ -46,5 +46,10 @@ def mog16() -> tuple[MLP, MLP]:
     The generator maps latents (B, 32) ~ N(0, I) to points (B, 2), the discriminator points to logits (B, 1).
 
     Source: Qin et al. 2020 (ODE-GAN), the authors' mixture notebook.
+
+    Examples:
+        >>> generator, discriminator = mog16()
+        >>> discriminator(generator(torch.zeros(5, 32))).shape
+        torch.Size([5, 1])
     """
     return MLP((32, 25, 25, 2)), MLP((2, 25, 25, 1))

@@ -29,6 +29,13 @@ class Penalty:
         replay: capacity, in batches, of the replay buffers that the penalty needs; None: no buffers.
         noise: whether the penalty reads uniform numbers (B,) from ``batch.noise``.
         divisible: whether each term is a mean over the batch or a ``BatchMeanTerm``, so that micro-batches can be used.
+
+    Examples:
+        >>> decay = Penalty("decay", 0.1, lambda game: (lambda theta_d, theta_g, batch, t: (theta_d**2).sum() / 2, None))
+        >>> from odegan.games.closed_form.linear import bilinear
+        >>> extra_disc_loss, extra_gen_loss = decay(bilinear())
+        >>> extra_disc_loss(torch.tensor([2.0]), torch.tensor([0.0]), None, 0.0), extra_gen_loss
+        (tensor(2.), None)
     """
 
     name: str

@@ -13,7 +13,13 @@ from odegan.utils.checks import argument_error, check_int
 
 
 def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:
-    """Images (n, 1 or 3, H, W) in [-1, 1], row by row; by default in a grid as square as possible."""
+    """Images (n, 1 or 3, H, W) in [-1, 1], row by row; by default in a grid as square as possible.
+
+    Examples:
+        >>> figure = image_grid(np.zeros((6, 1, 8, 8)), columns=3)
+        >>> len(figure.axes)
+        1
+    """
     tiles = tile(images, columns)
     height, width = tiles.shape[:2]
     with style():
@@ -41,6 +47,10 @@ def tile(images: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
     """(n, c, H, W) in [-1, 1] -> (rows (H+p) + p, columns (W+p) + p, c) in [0, 1].
 
     Margins of p pixels around each image and the cells of missing images are white. NaN becomes mid-gray.
+
+    Examples:
+        >>> tile(np.zeros((4, 1, 8, 8))).shape[-1]
+        1
     """
     pixels = array(images)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or len(pixels) == 0:

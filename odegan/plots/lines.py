@@ -25,6 +25,11 @@ def curves(
         ylabel: name of the y axis.
         log: a logarithmic y axis.
         band: name of a series -> (low (T,), high (T,)) at the same x, shaded behind its line.
+
+    Examples:
+        >>> figure = curves({"D": ([0, 1], [0.7, 0.6]), "G": ([0, 1], [0.7, 0.9])}, "t", "loss")
+        >>> len(figure.axes[0].lines)
+        2
     """
     if not series:
         argument_error("series", dict(series), "at least one name -> (x, y)")
@@ -111,6 +116,11 @@ def bars(
         errors: (N,) half-widths of the error bars, which are printed as well, or (2, N) lower and upper ones.
         xlabel: what the values are.
         digits: significant digits of the printed values.
+
+    Examples:
+        >>> figure = bars(["heun2", "rk4"], [0.3, 0.2], errors=[0.02, 0.01], xlabel="FID")
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['0.3 ± 0.02', '0.2 ± 0.01']
     """
     width = array(values)
     if width.shape != (len(names),):

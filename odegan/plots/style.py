@@ -41,7 +41,13 @@ class Figure(matplotlib.figure.Figure):
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings with which all figures here are made."""
+    """The settings with which all figures here are made.
+
+    Examples:
+        >>> with style():
+        ...     mpl.rcParams["legend.frameon"]
+        False
+    """
     return mpl.rc_context(
         {
             "figure.facecolor": "white",

@@ -31,7 +31,12 @@ _registered: dict[str, tuple[Tableau, str]] = {}
 
 
 def names() -> list[str]:
-    """The names that ``solver=`` accepts: torchdiffeq's, ``rk4_classic``, registered solvers, and baselines."""
+    """The names that ``solver=`` accepts: torchdiffeq's, ``rk4_classic``, registered solvers, and baselines.
+
+    Examples:
+        >>> names()[:3]
+        ['euler', 'midpoint', 'heun2']
+    """
     theirs = torchdiffeq_backend.torchdiffeq_names()
     known = [name for name in _REMARKS if name in theirs or name in torchdiffeq_backend.OURS]
     return [*dict.fromkeys([*known, *theirs, *torchdiffeq_backend.OURS]), *baselines.FACTS]
@@ -120,7 +125,12 @@ def registered_tableau(name: str) -> Tableau | None:
 
 
 def embedded_pairs() -> list[str]:
-    """The solvers whose tableau is an embedded pair."""
+    """The solvers whose tableau is an embedded pair.
+
+    Examples:
+        >>> "dopri5" in embedded_pairs()
+        True
+    """
     facts = (get(name) for name in names())
     return [solver.name for solver in facts if solver.adaptive and not solver.opaque]
 

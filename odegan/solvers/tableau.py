@@ -24,6 +24,11 @@ class Tableau:
     An embedded pair also has the error estimate h sum_i error_i k_i, where error = b - b^ and b^ are the embedded weights.
 
     a: row i has i entries, so the first row is empty.
+
+    Examples:
+        >>> heun = Tableau(a=((), (1.0,)), b=(0.5, 0.5), c=(0.0, 1.0))
+        >>> sum(heun.b)
+        1.0
     """
 
     a: tuple[Row, ...]

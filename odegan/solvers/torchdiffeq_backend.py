@@ -240,7 +240,12 @@ def torchdiffeq_step(name: str, options: Mapping[str, Any] | None = None) -> One
 
 
 def one_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
-    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver, by torchdiffeq's own step."""
+    """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver, by torchdiffeq's own step.
+
+    Examples:
+        >>> round(float(one_step("heun2")(lambda t, y: -y, 0.0, 0.1, torch.tensor(1.0))), 6)  # 1 - h + h^2 / 2
+        0.905
+    """
     step = torchdiffeq_step(name, options)
     return lambda f, t, h, y: step(ignoring_perturb(f), t, h, y)
 

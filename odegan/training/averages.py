@@ -52,6 +52,15 @@ class UniformAverage:
     """The mean of y over all refresh intervals that end after the time ``start``.
 
     Pass it as ``callback``; ``average.y`` has y's shape, ``average.count`` is the number of averaged states.
+
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> from odegan.training.integrate import odeint_gan
+        >>> average = UniformAverage(start=0.5)
+        >>> y0, t = torch.tensor([1.0, 0.0]), [0.0, 1.0]
+        >>> sol = odeint_gan(bilinear(), y0, t, solver="euler", step_size=0.25, callback=average)
+        >>> average.count, average.y.shape
+        (2, torch.Size([2]))
     """
 
     def __init__(self, start: float = 0.0) -> None:

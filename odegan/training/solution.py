@@ -18,6 +18,10 @@ class Solution:
     message: why it ended. stats: nfe, steps, rejected (ints; see ``Stepper`` for what an evaluation is), and per accepted step
     the CPU tensors t, step_size, error_ratio (steps,), losses (steps, [E,] 2) and field_norm (steps, [E]); stopped_at: the time
     at which the run, or each member, turned non-finite, or None; compiled: whether this call ran compiled code.
+
+    Examples:
+        >>> Solution(torch.tensor([0.0]), torch.zeros(1, 3), torch.zeros(3), 0.0, "finished", {"steps": 0, "nfe": 0})
+        Solution(finished at t = 0; ys (1, 3); steps 0, nfe 0)
     """
 
     ts: torch.Tensor

@@ -22,6 +22,13 @@ class State(NamedTuple):
     replay, the stored samples, both for penalties; counter, the step counter (anchor, steps, h) with t = anchor + steps h;
     memory, of the baselines; buffers, of the game; alive, which members are still finite; proposed, an adaptive solver's last
     proposed step.
+
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> from odegan.training.stepper import Stepper
+        >>> state = Stepper(bilinear(), step_size=0.1).init(torch.tensor([1.0, 0.0]))
+        >>> state.t, state.aux["index"]
+        (0.0, 0)
     """
 
     t: float
@@ -35,6 +42,14 @@ class Info(NamedTuple):
     losses (..., 2), field_norm (...), step_size and error_ratio are those of the last step. nfe: field evaluations, of both
     players or of the one evaluated more often, without the penalties. accepted, rejected: numbers of steps. finite (...):
     whether the whole interval was finite.
+
+    Examples:
+        >>> from odegan.games import bilinear
+        >>> from odegan.training.stepper import Stepper
+        >>> stepper = Stepper(bilinear(), solver="heun2", step_size=0.1)
+        >>> _, info = stepper.step(stepper.init(torch.tensor([1.0, 0.0])), None)
+        >>> info.nfe, info.accepted, bool(info.finite)
+        (2, 1, True)
     """
 
     losses: torch.Tensor

@@ -323,7 +323,7 @@ def test_bands_show_the_median_and_two_quantiles():
     (band,) = figure.axes[0].collections
     points = band.get_paths()[0].vertices
     np.testing.assert_allclose(points[:, 1].max(), members[-1].nanquantile(0.75))
-    with pytest.raises(ArgumentError, match=r"series: got y of shape \(50,\) for 'flat'"):
+    with pytest.raises(ArgumentError, match=r"series: got .y of shape \(50,\) for 'flat'"):
         plots.bands({"flat": (T, T)}, "t", "loss")
     with pytest.raises(ArgumentError, match="low, high"):
         plots.bands({"a": (T, members)}, "t", "loss", low=0.9, high=0.1)

@@ -101,6 +101,16 @@ def test_the_advised_step_is_true():
     assert norms["4.0"] > 10 * norms["0.5"]
 
 
+def test_the_readme_shows_the_output_of_its_ten_lines():
+    """To the last digit where that is the same on all machines, and in its form where training amplifies rounding."""
+    readme = EXAMPLES[0].parents[1].joinpath("README.md").read_text()
+    shown = re.search(r"^```text\n(Solution.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1].splitlines()
+    printed = output("odeint_gan_script").splitlines()
+    assert shown[:2] == printed[:2]  # before any training
+    forms = [[re.sub(r"\d+\.\d\d", "x", line) for line in lines[2:]] for lines in (shown, printed)]
+    assert forms[0] == forms[1]
+
+
 def test_gradient_descent_through_training_lowers_the_distance():
     distances = [float(line.split()[3]) for line in output("tune_by_gradient").splitlines()]
     assert distances[-1] < 0.7 * distances[0]

@@ -48,6 +48,12 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     Args:
         A: (P, P) matrix, P >= 1.
         n_disc: number of the discriminator's parameters; default P // 2.
+
+    Examples:
+        >>> game = quadratic(torch.tensor([[-1.0, 2.0], [-2.0, -1.0]]))
+        >>> d, g = game.gradients(*game.split(torch.tensor([1.0, 0.0])))
+        >>> -d, -g
+        (tensor([-1.]), tensor([-2.]))
     """
     if not isinstance(A, torch.Tensor) or A.ndim != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
         argument_error("A", A, "a square floating-point matrix (P, P)")
