@@ -33,7 +33,7 @@ from pathlib import Path
 cells = re.split(r"^# %%.*$", Path(sys.argv[1]).read_text(), flags=re.MULTILINE)
 names = {"__name__": "__main__"}
 for cell in cells:
-    *before, last = ast.parse(cell).body or [ast.Pass()]
+    *before, last = ast.parse(cell).body or ast.parse("pass").body
     shown = isinstance(last, ast.Expr)
     exec(compile(ast.Module(before if shown else [*before, last], []), "cell", "exec"), names)
     value = eval(compile(ast.Expression(last.value), "cell", "eval"), names) if shown else None
