@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -32,16 +33,17 @@ def keep_unused(module: nn.Module) -> nn.Module:
     A state dict then loads into a module like the original.
     """
     for norm in _estimated(module):
-        norm.unused_statistics = {name: getattr(norm, name) for name in STATISTICS}
-        norm.register_state_dict_post_hook(_with_unused)
+        unused = {name: getattr(norm, name) for name in STATISTICS}
+        norm.register_state_dict_post_hook(functools.partial(_with_unused, unused))
         norm.register_load_state_dict_pre_hook(_without_unused)
     return module
 
 
-def _with_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, metadata: object) -> None:
+def _with_unused(
+    unused: dict[str, torch.Tensor], norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, metadata: object
+) -> None:
     """Add the statistics that are not used to a state dict."""
-    assert isinstance(norm.unused_statistics, dict)
-    state.update({f"{prefix}{name}": value for name, value in norm.unused_statistics.items()})
+    state.update({f"{prefix}{name}": value for name, value in unused.items()})
 
 
 def _without_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, *others: object) -> None:
