@@ -39,7 +39,7 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
 
     Examples:
         >>> layer = truncated_normal_(nn.Linear(4, 2))
-        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.abs().max())
+        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.detach().abs().max())
         (True, 0.0)
     """
     _check_module(module)
@@ -81,7 +81,7 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
 
     Examples:
         >>> layer = glorot_uniform_(nn.Linear(3, 3))
-        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.abs().max())
+        >>> bool(layer.weight.abs().max() <= 1), float(layer.bias.detach().abs().max())
         (True, 0.0)
     """
     _check_module(module)

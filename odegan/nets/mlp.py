@@ -50,6 +50,6 @@ def mog16() -> tuple[MLP, MLP]:
     Examples:
         >>> generator, discriminator = mog16()
         >>> discriminator(generator(torch.zeros(5, 32))).shape
-        torch.Size([5, 1])
+        torch.Size([5])
     """
     return MLP((32, 25, 25, 2)), MLP((2, 25, 25, 1))

@@ -35,7 +35,7 @@ class Penalty:
         >>> from odegan.games.closed_form.linear import bilinear
         >>> extra_disc_loss, extra_gen_loss = decay(bilinear())
         >>> extra_disc_loss(torch.tensor([2.0]), torch.tensor([0.0]), None, 0.0), extra_gen_loss
-        (tensor(2.), None)
+        (tensor(0.2000), None)
     """
 
     name: str
