@@ -48,8 +48,9 @@ def mog16() -> tuple[MLP, MLP]:
     Source: Qin et al. 2020 (ODE-GAN), the authors' mixture notebook.
 
     Examples:
+        >>> import torch
         >>> generator, discriminator = mog16()
         >>> discriminator(generator(torch.zeros(5, 32))).shape
-        torch.Size([5])
+        torch.Size([5, 1])
     """
     return MLP((32, 25, 25, 2)), MLP((2, 25, 25, 1))
