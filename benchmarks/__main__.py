@@ -49,7 +49,7 @@ class Benchmarks:
             check_number("turn", self.turn, low=0.0, strict=True)
 
     def settings(self) -> Settings:
-        """What the rows take."""
+        """The settings that all rows take."""
         turn = 0.0 if self.quick else 0.5
         repetitions = 2 if self.quick else 5
         return Settings(self.repetitions or repetitions, turn if self.turn is None else self.turn, self.quick)

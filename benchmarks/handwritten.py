@@ -102,6 +102,6 @@ def _write(parameters: list[torch.Tensor], values: list[torch.Tensor]) -> None:
 
 
 def loop(peer: HandWritten, draw: Callable[[], tuple[torch.Tensor, torch.Tensor]], steps: int) -> None:
-    """A training loop."""
+    """A training loop written by hand."""
     for _ in range(steps):
         peer.step([draw()])

@@ -16,7 +16,7 @@ from odegan import Batch, nets
 from odegan.analysis.spectrum import Spectrum
 from odegan.data.minibatches import Minibatches
 from odegan.training import single_call
-from odegan.training.options import parse
+from odegan.training.arguments import parse
 from odegan.training.run import Run
 from odegan.training.solution import Solution
 from odegan.training.stepper import Stepper

@@ -48,7 +48,7 @@ class Handle(NamedTuple):
         return self.worker.ask(do="outcome", index=self.index)
 
     def facts(self) -> dict[str, Any]:
-        """The task's facts."""
+        """The facts that the worker printed about its task."""
         return self.worker.ask(do="facts", index=self.index)
 
 
@@ -85,11 +85,10 @@ class Worker:
         return answer["value"]
 
     def __enter__(self) -> Worker:
-        """Itself."""
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """End the process."""
+        """Stop the worker process."""
         self.process.stdin.close()  # type: ignore[union-attr]
         try:
             self.process.wait(timeout=20)

@@ -91,7 +91,7 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[Row]:
-    """The table."""
+    """The rows of the table, one for each case."""
     return [
         {
             "case": one.name,
@@ -110,7 +110,7 @@ def rows(outcomes: Sequence[Outcome]) -> list[Row]:
 
 
 def publish(docs: Path, options: Kills, outcomes: Sequence[Outcome]) -> None:
-    """The page of results."""
+    """Write the page of results."""
     kills = [k for one in outcomes for k in one.kills]
     before = f"""
 {len(kills)} kills by SIGKILL, {sum(k.saving for k in kills)} of them while a file was being written (its unfinished part was
@@ -132,7 +132,7 @@ with statistics, moments, buffers and averages, is compared with that of a run t
 
 @dataclass
 class Kills:
-    """What to kill."""
+    """How many runs to kill, and where to write."""
 
     kills: int = 100
     """In all, shared by the cases."""

@@ -38,7 +38,7 @@ class Case:
 
 
 def plain(seed: int = 0) -> odegan.Game:
-    """Two small networks."""
+    """The game of two small networks."""
     torch.manual_seed(seed)
     return odegan.gan(MLP((3, 8, 2), nn.Tanh), MLP((2, 8, 1), nn.Tanh), "non_saturating")
 
@@ -62,7 +62,7 @@ class Flipped(torch.utils.data.Dataset):
 
 
 def points() -> torch.Tensor:
-    """Data (50, 2)."""
+    """The data: points (50, 2)."""
     return torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
 
 

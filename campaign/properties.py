@@ -34,7 +34,7 @@ def properties(module: str) -> list[Callable[..., Any]]:
 
 @dataclass
 class Examination:
-    """How much of it."""
+    """How many examples to try, and where to write."""
 
     examples: int = 100
     """Of each property."""
@@ -42,7 +42,7 @@ class Examination:
     """The documentation folder to write the table into."""
 
     def check(self) -> None:
-        """Refuse no examples."""
+        """Refuse a number of examples that is not positive."""
         check_int("examples", self.examples, low=1)
 
 

@@ -60,7 +60,7 @@ class Every:
         self.count, self.last = 0, -float("inf")
 
     def __call__(self, state: Any, info: Any) -> None:
-        """After a refresh interval."""
+        """Called after every refresh interval."""
         if time.monotonic() - self.last >= self.seconds:
             self.last = time.monotonic()
             self.count += 1
@@ -74,7 +74,7 @@ class Saves:
         self.path, self.count, self.seen = path, 0, 0
 
     def __call__(self, state: Any, info: Any) -> None:
-        """After a refresh interval."""
+        """Called after every refresh interval."""
         now = self.path.stat().st_mtime_ns if self.path.exists() else 0
         self.count, self.seen = self.count + (now != self.seen), now
 

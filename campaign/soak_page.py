@@ -45,7 +45,7 @@ def publish(docs: Path, command: str, soaked: Soaked) -> None:
 
 
 def before(soaked: Soaked) -> str:
-    """What was done."""
+    """The page's text before the table: what was done."""
     return f"""
 The mixture of 16 Gaussians by Heun's method, with a replay buffer and an average, in one process for
 {soaked.samples[-1].seconds / 60:.3g} minutes: {soaked.steps:,} steps, {soaked.checkpoints:,} checkpoints written,
@@ -54,7 +54,7 @@ the second; samples are taken after a garbage collection."""
 
 
 def after(samples: Sequence[Sample]) -> str:
-    """What the numbers mean."""
+    """The page's text after the table: what the numbers mean."""
     last = samples[-1]
     memory = slope(samples, lambda s: s.memory)
     disk = slope(samples, lambda s: s.disk)

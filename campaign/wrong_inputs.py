@@ -23,8 +23,9 @@ from typing import NamedTuple
 import odegan
 from campaign import wrong_inputs_correct
 from campaign.wrong_inputs_commands import COMMANDS
+from campaign.wrong_inputs_data import CALLS as OF_DATA
 from campaign.wrong_inputs_games import CALLS as OF_GAMES
-from campaign.wrong_inputs_parts import CALLS as OF_PARTS
+from campaign.wrong_inputs_plots_flows import CALLS as OF_PLOTS_AND_FLOWS
 from campaign.wrong_inputs_runs import CALLS as OF_RUNS
 from experiments.framework import programs, publishing
 from experiments.framework.results import Results, Row, Table
@@ -50,7 +51,7 @@ class Case(NamedTuple):
 CASES = [
     *(
         Case(area, call, name, (shown, allowed))
-        for area, rows in (OF_RUNS | OF_GAMES | OF_PARTS).items()
+        for area, rows in (OF_RUNS | OF_GAMES | OF_PLOTS_AND_FLOWS | OF_DATA).items()
         for name, call, shown, allowed in rows
     ),
     *(Case("Command lines", command, name, (says,)) for command, name, says in COMMANDS),
@@ -148,7 +149,7 @@ def _shown(case: Case) -> str:
 
 @dataclass
 class WrongInputs:
-    """Where to write."""
+    """Where to write the page."""
 
     docs: Path
     """Documentation folder to write the page into."""

@@ -122,7 +122,7 @@ def scores(draw: Any = sampler, dataset: Any = IMAGES, names: Any = ("fid",), **
 
 
 class Noisy(nn.Linear):
-    """Draws random numbers."""
+    """A layer that draws random numbers, which is refused."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """A different output every time."""
@@ -130,14 +130,14 @@ class Noisy(nn.Linear):
 
 
 class Counting(nn.Linear):
-    """Writes to a buffer."""
+    """A layer that writes to a buffer, which is refused."""
 
     def __init__(self, *sizes: int) -> None:
         super().__init__(*sizes)
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Count the calls."""
+        """Count the calls, and return x."""
         self.calls.add_(1)
         return super().forward(x)
 

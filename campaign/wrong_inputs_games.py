@@ -7,6 +7,13 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
     "Games": [
         ("disc_loss", "odegan.Game(None, max, 1, 1)", "None", "function"),
         ("n_disc", "odegan.Game(max, max, -1, 1)", "-1", ">= 0"),
+        ("transforms", 'odegan.augmented(GAME, "colour")', "'colour'", "did you mean 'color'?"),
+        (
+            "probability",
+            "odegan.augmented(GAME, probability=1.5)",
+            "1.5",
+            "a number from 0 to 1, or a function of time",
+        ),
         ("gradients", "odegan.Game(max, max, 1, 1, gradients=3)", "3", "function"),
         ("y", "games.bilinear().split(torch.ones(3))", "shape (3,)", "(n_disc 1 + n_gen 1)"),
         ("n", "GAME.sample(Y, 0)", "0", ">= 1"),

@@ -1,4 +1,4 @@
-"""What a row gives."""
+"""The result of a row of the benchmarks."""
 
 from __future__ import annotations
 

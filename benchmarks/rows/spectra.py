@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings, Times, compare, compared, measured, same_outcome, verdict
 from benchmarks.worker import Worker
+from experiments.framework.power_laws import fit_power_law
 
 WIDTHS = (17, 65, 218, 701)  # 1,000 to 1,000,000 parameters
 BATCH = 64
@@ -48,7 +47,7 @@ def measure(settings: Settings) -> Result:
         lines.append(measured("spectrum", case, FIELD, times[FIELD], "evaluations"))
         verdicts += _verdicts(case, times, facts)
         verdicts.append(verdict("spectrum", case, "memory in states of float32", peaks[-1] / sizes[-1], None))
-    power = float(np.polyfit(np.log(sizes), np.log(peaks), 1)[0])
+    power = fit_power_law(sizes, peaks).slope
     what = "power of the number of parameters that memory grows with"
     return Result(lines, [*verdicts, verdict("spectrum", "all sizes", what, power, 1.1)])
 

@@ -1,7 +1,7 @@
-"""``python -m experiments.digits``."""
+"""``python -m experiments.digits``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.digits.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["digits", *sys.argv[1:]]))

@@ -29,7 +29,7 @@ GRID = 36  # images of each grid over time
 
 
 def run(options: Digits, folder: Folder) -> list[Row]:
-    """Train, score and draw."""
+    """Train, compute the scores and draw the figures."""
     torch.set_num_threads(options.threads)
     preset = options.preset()
     data = open_data(preset)
@@ -71,7 +71,7 @@ def row(run: TrainingRun, scorer: Scorer) -> Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Digits, run, argv)
 
 

@@ -1,7 +1,7 @@
-"""``python -m experiments.dirac``."""
+"""``python -m experiments.dirac``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.dirac.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["dirac", *sys.argv[1:]]))

@@ -133,7 +133,7 @@ def run(options: Dirac, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Dirac, run, argv)
 
 

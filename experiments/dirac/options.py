@@ -41,7 +41,7 @@ class Dirac(PenaltyOptions, Options):
     """The papers' length of the undamped loop, 200,000 steps."""
 
     def __post_init__(self) -> None:
-        """The full form."""
+        """Replace the defaults by those of the full form, if it is asked for."""
         super().__post_init__()
         self.long_steps = 200_000 if self.full else self.long_steps
 

@@ -1,7 +1,7 @@
-"""``python -m experiments.dual_flow``."""
+"""``python -m experiments.dual_flow``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.dual_flow.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["dual_flow", *sys.argv[1:]]))

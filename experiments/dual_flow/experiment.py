@@ -101,7 +101,7 @@ def run(options: DualFlow, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(DualFlow, run, argv)
 
 

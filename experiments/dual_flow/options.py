@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.framework.options import Options
 from odegan import solvers
-from odegan.training.options import parse
+from odegan.training.arguments import parse
 from odegan.utils.checks import argument_error, check_int, check_number
 
 
@@ -85,6 +85,6 @@ class DualFlow(Options):
         parse(**self.keywords())
 
     def keywords(self) -> dict[str, Any]:
-        """The solver's, for ``odeint_gan``."""
+        """The solver's arguments of ``odeint_gan``."""
         h = None if solvers.get(self.solver).adaptive else self.step_size
         return {"solver": self.solver, "step_size": h, "rtol": self.rtol, "atol": self.atol}

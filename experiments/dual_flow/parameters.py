@@ -18,7 +18,7 @@ LATENT = 2
 
 
 def generator() -> MLP:
-    """2-32-32-2 with tanh."""
+    """The generator, 2-32-32-2 with tanh."""
     return MLP((LATENT, WIDTH, WIDTH, 2), nn.Tanh)
 
 

@@ -74,7 +74,7 @@ def row(kernel: str, order: str, t: float, distances: Sequence[float], norms: Se
 
 
 def run(options: Scheme, folder: Folder) -> list[Row]:
-    """Every kernel and order."""
+    """Run the scheme for every kernel and order."""
     torch.set_num_threads(options.threads)
     target = particle_targets.circle(2, options.data, options.seed)
     rows: list[Row] = []
@@ -92,7 +92,7 @@ def run(options: Scheme, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Scheme, run, argv)
 
 

@@ -18,7 +18,7 @@ class Clock(NamedTuple):
 
     @classmethod
     def now(cls) -> Clock:
-        """The present reading."""
+        """The present reading of the clock."""
         return cls(time.perf_counter(), time.process_time())
 
 

@@ -29,7 +29,7 @@ class PowerLaw(NamedTuple):
     constant: float
 
     def curve(self, x: torch.Tensor) -> torch.Tensor:
-        """The fitted y."""
+        """The fitted power law at x."""
         return math.exp(self.constant) * x**self.slope
 
 

@@ -79,7 +79,7 @@ def _block(quote: str, results: Path, links: str) -> str:
 
 
 def _numbers(text: str, results: Path) -> str:
-    """Prose with current numbers."""
+    """The prose of a page with its quoted numbers brought up to date."""
     done = ""
     end = 0
     for found in QUOTE.finditer(text):

@@ -81,7 +81,7 @@ class Results:
     made_with: Mapping[str, Cell] = field(default_factory=dict)  # seed, seeds, device, versions, machine
 
     def save(self, path: Path) -> None:
-        """Write the JSON file."""
+        """Write the results as a JSON file."""
         tables = [
             {
                 "title": table.title,

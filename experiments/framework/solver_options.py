@@ -13,8 +13,8 @@ from experiments.framework.penalty_options import PenaltyOptions
 from experiments.framework.solver_defaults import ByFamily, by_family, family
 from odegan import solvers
 from odegan.solvers import baselines
+from odegan.training.arguments import parse as parse_options
 from odegan.training.combinations import check_combination
-from odegan.training.options import parse as parse_options
 from odegan.utils.checks import argument_error
 
 _REFRESH = {"step": None, "stage": "stage", "never": math.inf}

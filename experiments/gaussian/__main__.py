@@ -1,7 +1,7 @@
-"""``python -m experiments.gaussian``."""
+"""``python -m experiments.gaussian``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.gaussian.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["gaussian", *sys.argv[1:]]))

@@ -149,7 +149,7 @@ def run(options: Gaussian, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Gaussian, run, argv)
 
 

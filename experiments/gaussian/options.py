@@ -42,7 +42,7 @@ class Gaussian(PenaltyOptions, Options):
     """The paper's 15,000 steps."""
 
     def __post_init__(self) -> None:
-        """The full form."""
+        """Replace the defaults by those of the full form, if it is asked for."""
         super().__post_init__()
         self.train_steps = 15_000 if self.full else self.train_steps
 
@@ -60,6 +60,6 @@ class Gaussian(PenaltyOptions, Options):
             check_int(name, getattr(self, name), low=1)
 
     def equilibrium(self) -> torch.Tensor:
-        """(0, v), float64."""
+        """The equilibrium (0, v), in float64."""
         mean = torch.tensor(self.v, dtype=torch.float64, device=self.device)
         return torch.cat([torch.zeros_like(mean), mean])

@@ -1,7 +1,7 @@
-"""``python -m experiments.gmm_tv``."""
+"""``python -m experiments.gmm_tv``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.gmm_tv.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["gmm_tv", *sys.argv[1:]]))

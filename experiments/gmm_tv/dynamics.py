@@ -38,7 +38,7 @@ class Dynamics:
 
 
 def truth() -> torch.Tensor:
-    """mu* in float64."""
+    """The means mu* of the truth, in float64."""
     return torch.tensor(TRUTH, dtype=torch.float64)
 
 

@@ -111,7 +111,7 @@ def draw(outcomes: dict[Dynamics, Outcome], rows: Sequence[Row], options: GmmTv,
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(GmmTv, run, argv)
 
 

@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
 
     @property
     def distance(self) -> torch.Tensor:
-        """TV(G*, G) (E,)."""
+        """The total variation TV(G*, G) of each member, (E,)."""
         return games.gmm_tv(truth()).total_variation(self.end[:, -2:])
 
     @property

@@ -1,7 +1,7 @@
-"""``python -m experiments.images``."""
+"""``python -m experiments.images``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.images.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["images", *sys.argv[1:]]))

@@ -21,12 +21,13 @@ from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
 from experiments.images import figures, listing, pictures, training
 from experiments.images.board import make_boards
+from experiments.images.checkpoint_options import Evaluate, Interpolate, OfCheckpoint, Sample
 from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.compare import compare
 from experiments.images.equipment import equip
 from experiments.images.ingredients import names_of_classes, open_data, split_of
 from experiments.images.monitor import Limits
-from experiments.images.options import Compare, Evaluate, Interpolate, Machine, OfCheckpoint, Sample, Train
+from experiments.images.options import Compare, Machine, Train
 from experiments.images.preset import changed
 from experiments.images.sampling import grid, interpolations, sampler
 from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
@@ -178,7 +179,7 @@ def run(options: Options, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["presets"]:
         return listing.main(arguments[1:])

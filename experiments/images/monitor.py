@@ -85,7 +85,7 @@ class Monitor:
         self._clock = time.perf_counter()
 
     def __call__(self, state: State, info: Info) -> bool:
-        """After a refresh interval."""
+        """Called after every refresh interval."""
         before = self.step
         self.step += 1 if self.counts_intervals else info.accepted
         self.evaluations += info.nfe
@@ -140,7 +140,7 @@ class Monitor:
         return kept | {"preset": asdict(self.preset), "reports": [vars(report) for report in self.reports]}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         for name in KEPT:
             setattr(self, name, kept[name])
         self.reports = [Report(**report) for report in kept["reports"]]

@@ -1,13 +1,13 @@
-"""The command lines of ``experiments.images``."""
+"""The options of training and comparisons on the command line of ``experiments.images``."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import UseAppendAction
 
 from experiments.framework import processes
 from experiments.framework.options import Options
@@ -15,8 +15,8 @@ from experiments.images import presets
 from experiments.images.preset import Preset, changed
 from experiments.images.settings import Cost, variants
 from experiments.images.solvers import with_solver
+from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
-from odegan.training.options import parse
 from odegan.utils.checks import argument_error, check_int, check_number
 
 QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
@@ -144,7 +144,7 @@ def _given(**keywords: Any) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class Cached(Options):
-    """What runs share."""
+    """Options that all runs with cached data share."""
 
     cache: Path = Path("runs/cache")
     """Folder of what is computed once: statistics of real images, small feature networks."""
@@ -175,11 +175,11 @@ class Train(Overrides, Machine, Cached):
     }
 
     def name(self, experiment: str) -> str:
-        """One folder a preset."""
+        """The name of the output folder: one for each preset."""
         return f"{experiment}_{self.preset}"
 
     def quick_form(self) -> Train:
-        """A few steps."""
+        """The same run with a few steps only."""
         return replace(self, **{name: v for name, v in QUICK.items() if getattr(self, name) is None})
 
     def check(self) -> None:
@@ -229,11 +229,11 @@ class Compare(Overrides, Machine, Cached):
     }
 
     def name(self, experiment: str) -> str:
-        """One folder a preset."""
+        """The name of the output folder: one for each preset and kind of comparison."""
         return f"{experiment}_{self.preset}_{'steps' if self.step_sizes else 'compared'}"
 
     def quick_form(self) -> Compare:
-        """A few steps."""
+        """The same run with a few steps only."""
         quick = {name: v for name, v in QUICK.items() if getattr(self, name) is None and name != "steps"}
         return replace(self, **quick, evaluations=self.evaluations or 16, reports=2, seeds=min(self.seeds, 2))
 
@@ -254,76 +254,3 @@ class Compare(Overrides, Machine, Cached):
         """The presets to train, by name."""
         cost = Cost(self.evaluations, self.reports)
         return variants(self.resolved(), self.solvers, self.step_sizes, self.penalties, cost)
-
-
-@dataclass(kw_only=True)
-class OfCheckpoint(Options):
-    """What a finished or running training left behind."""
-
-    checkpoint: Positional[Path] = field()
-    """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
-    average: Literal["raw", "exponential", "uniform"] | None = None
-    """Which parameters: those of the run, or an average; by default what the run scored."""
-
-    def quick_form(self) -> OfCheckpoint:
-        """As it is."""
-        return self
-
-
-@dataclass(kw_only=True)
-class Evaluate(OfCheckpoint, Cached):
-    """Score the generator of a checkpoint."""
-
-    data: str | None = None
-    """Real images to compare with; by default the run's."""
-    split: str | None = None
-    """Of the real images; by default the one that the run took."""
-    metrics: tuple[str, ...] | None = None
-    """fid, kid, inception_score, precision, recall, coverage, recognition; by default the run's."""
-    extractor: str | None = None
-    """inception, classifier, or the path of Inception's weights; by default the run's."""
-    samples: int | None = None
-    """Generated images; by default as many as the run took."""
-
-    def name(self, experiment: str) -> str:
-        """Beside the training's folder."""
-        return f"{experiment}_evaluate"
-
-
-@dataclass(kw_only=True)
-class Sample(OfCheckpoint):
-    """Draw images from the generator of a checkpoint: a grid, or with --separate a file each."""
-
-    n: int = 64
-    """How many."""
-    label: int | None = None
-    """Class of all images, of class-conditional networks; by default a row for each class."""
-    separate: bool = False
-    """One PNG file an image."""
-
-    def name(self, experiment: str) -> str:
-        """Beside the training's folder."""
-        return f"{experiment}_sample"
-
-    def check(self) -> None:
-        """Refuse no images."""
-        check_int("n", self.n, low=1)
-
-
-@dataclass(kw_only=True)
-class Interpolate(OfCheckpoint):
-    """Images on the way from one latent to another, a row for each pair."""
-
-    rows: int = 8
-    """Pairs of latents."""
-    columns: int = 10
-    """Images of a row, both ends included."""
-
-    def name(self, experiment: str) -> str:
-        """Beside the training's folder."""
-        return f"{experiment}_interpolate"
-
-    def check(self) -> None:
-        """Refuse rows that lead nowhere."""
-        check_int("rows", self.rows, low=1)
-        check_int("columns", self.columns, low=2)

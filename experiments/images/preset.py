@@ -19,7 +19,7 @@ class AsTheyAre(SolverOptions):
     """Options of which none is left out: a preset says them all."""
 
     def __post_init__(self) -> None:
-        """Put in nothing."""
+        """Leave every option as it was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Preset:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """The number of color channels, 1 or 3."""
         return nets.get(self.networks).channels
 
     @property

@@ -186,7 +186,7 @@ def piece_of(preset: Preset) -> int:
 
 
 def values(scores: dict[str, Score]) -> dict[str, float]:
-    """The numbers alone."""
+    """The scores as plain numbers, without their settings."""
     return {name: float(score["value"]) for name, score in scores.items()}
 
 

@@ -23,8 +23,8 @@ from odegan import ExponentialAverage, Solution, Stepper, UniformAverage, odeint
 from odegan.data.minibatches import Minibatches
 from odegan.games.network import NetworkGame
 from odegan.games.sampling import GameSampler
+from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
-from odegan.training.options import parse
 from odegan.training.state import State
 from odegan.utils import checkpoint
 

@@ -1,7 +1,7 @@
-"""``python -m experiments.mog16``."""
+"""``python -m experiments.mog16``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.mog16.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["mog16", *sys.argv[1:]]))

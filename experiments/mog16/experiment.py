@@ -92,7 +92,7 @@ def row(name: str, trained: EnsembleRun) -> Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Mog16, run, argv)
 
 

@@ -1,7 +1,7 @@
-"""``python -m experiments.reproduce``."""
+"""``python -m experiments.reproduce``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.reproduce.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["reproduce", *sys.argv[1:]]))

@@ -24,8 +24,7 @@ import torch
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
-from experiments.framework.solver_options import evaluations_per_step
-from experiments.ring8 import figures, question
+from experiments.ring8 import ensembles, figures, question
 from experiments.ring8.options import Ring8
 from experiments.ring8.results import MethodRun
 from experiments.ring8.rings import RINGS, Method, Ring
@@ -71,18 +70,14 @@ def train(options: Ring8, name: str, method: str, how: Method, folder: Folder) -
     game = ring.game(options.shrink)
     given = keywords(options, ring, how)
     label = f"{name}, {method}"
-    trained = mixture.train(
+    trained = ensembles.train(
+        options,
+        ring,
         game,
-        mixture.starting_points(game, options.seed, options.seeds).to(options.device),
         given,
-        evaluations=(options.steps or 1) * evaluations_per_step(given),
-        reports=options.reports,
-        samples=options.samples,
+        label=label,
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", label)),
-        target=ring.target,
         batch_size=ring.batch_size if options.full else options.batch_size,
-        seed=options.seed,
-        progress=label if options.progress else False,
     )
     resolved = mixture.scored(game, trained.states, options.samples, ring.target, **RESOLVED).modes_covered
     for line, modes in zip(trained.lines(), resolved, strict=True):
@@ -114,7 +109,7 @@ def row(one: MethodRun) -> Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Ring8, run, argv)
 
 

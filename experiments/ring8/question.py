@@ -17,18 +17,16 @@ from einops import rearrange
 from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.framework import mixture
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.mixture import EnsembleRun
-from experiments.framework.solver_options import evaluations_per_step
-from experiments.ring8 import figures
+from experiments.ring8 import ensembles, figures
 from experiments.ring8.options import Ring8
 from experiments.ring8.results import Pair
 from experiments.ring8.rings import RINGS, Ring
 from odegan import Batch, Game, penalties
 from odegan.data.minibatches import Minibatches
-from odegan.field.training_field import BOTH
+from odegan.games.players import BOTH
 
 WEIGHT = 1000.0
 MEASURED = 4096  # samples for the bias at one state
@@ -62,23 +60,19 @@ def train(
     options: Ring8, game: Game, ring: Ring, size: int, name: str, penalty: penalties.Penalty, folder: Folder
 ) -> EnsembleRun:
     """One penalty at one batch size, or what its checkpoint holds, with its scores logged."""
-    keywords = options.keywords() | {"penalties": [penalty]}
-    trained = mixture.train(
+    label = f"{name}, batch {size}"
+    trained = ensembles.train(
+        options,
+        ring,
         game,
-        mixture.starting_points(game, options.seed, options.seeds).to(options.device),
-        keywords,
-        evaluations=(options.steps or 1) * evaluations_per_step(keywords),
-        reports=options.reports,
-        samples=options.samples,
+        options.keywords() | {"penalties": [penalty]},
+        label=label,
         checkpoint=folder.checkpoint(f"{name}_{size}"),
-        target=ring.target,
-        independent=True,
         batch_size=size,
-        seed=options.seed,
-        progress=f"{name}, batch {size}" if options.progress else False,
+        independent=True,
     )
     for line in trained.lines():
-        folder.log({"run": f"{name}, batch {size}"} | line)
+        folder.log({"run": label} | line)
     finished(trained.solution)
     return trained
 

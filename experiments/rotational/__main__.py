@@ -1,7 +1,7 @@
-"""``python -m experiments.rotational``."""
+"""``python -m experiments.rotational``: run the experiment, or say in a line which extra it needs."""
 
 import sys
 
-from experiments.rotational.experiment import main
+from experiments.__main__ import main
 
-sys.exit(main())
+sys.exit(main(["rotational", *sys.argv[1:]]))

@@ -26,7 +26,7 @@ from odegan.penalties import Penalty
 
 
 def fixed_solvers() -> list[str]:
-    """The fixed-step Runge-Kutta solvers."""
+    """The names of the fixed-step Runge-Kutta solvers."""
     return [name for name in solvers.names() if solvers.get(name).fixed_one_step]
 
 
@@ -110,7 +110,7 @@ def row(solver: str, options: Rotational) -> Row:
 
 
 def run(options: Rotational, folder: Folder) -> list[Row]:
-    """All three measurements."""
+    """Make all three measurements, and return their rows."""
     rows = [row(solver, options) for solver in fixed_solvers()]
     for r in rows:
         folder.log({"run": r["solver"], **r})
@@ -121,7 +121,7 @@ def run(options: Rotational, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(Rotational, run, argv)
 
 

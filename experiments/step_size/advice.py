@@ -41,7 +41,7 @@ class AdvisedTraining:
         return rearrange(self.states[rows], "time seed p -> (time seed) p")
 
     def lines(self) -> Iterator[Row]:
-        """For the log."""
+        """The advice as lines for the log."""
         for t, *values in zip(self.moments.tolist(), self.advised, self.without, self.unstable, strict=True):
             yield {"t": t, **dict(zip(("advised", "without penalty", "unstable"), values, strict=True))}
 

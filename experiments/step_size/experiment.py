@@ -183,7 +183,7 @@ def run(options: StepSize, folder: Folder) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the experiment from the command line; return the exit code."""
     return runner.main(StepSize, run, argv)
 
 

@@ -12,7 +12,8 @@ import torch
 from odegan import solvers
 from odegan.analysis.spectrum import FieldOptions, Spectrum, spectra
 from odegan.analysis.stable_step import max_stable_step
-from odegan.analysis.state import BatchLike, PenaltyLike
+from odegan.field.training_field import Penalty
+from odegan.games.batch import BatchLike
 from odegan.games.game import Game
 from odegan.solvers import stability
 from odegan.utils.checks import argument_error, check_number, choose
@@ -53,7 +54,7 @@ class Advice:
         return table[choose("solver", solver, table)]
 
     def __str__(self) -> str:
-        """The table as text."""
+        """Format the table as text."""
         lines = [f"{'solver':<15} {'largest step':>12} {'evaluations':>11} {'per unit of time':>16}"]
         lines += [f"{r.solver:<15} {r.step:>12.4g} {r.stages:>11} {r.cost:>16.4g}" for r in self.rows]
         partial = [s for s in self.spectra if s.partial]
@@ -72,7 +73,7 @@ def advise(
     game: Game,
     ys: torch.Tensor,
     batches: Sequence[BatchLike] | BatchLike = None,
-    penalties: Sequence[PenaltyLike] = (),
+    penalties: Sequence[Penalty] = (),
     solvers: Sequence[str] | None = None,
     k: int | None = None,
     *,
@@ -112,9 +113,11 @@ def advise(
     tol = check_number("tol", tol, low=0.0)
     if isinstance(ys, torch.Tensor) and ys.ndim == 1:
         ys = ys[None]
+        # A single state comes with a single batch.
         batches = None if batches is None else [cast(BatchLike, batches)]
     if isinstance(ys, torch.Tensor) and not len(ys):
         argument_error("ys", ys, "at least one state")
+    # The largest step is read to two digits; more accuracy costs products.
     options.setdefault("accuracy", ACCURACY)
     of_states = cast("Sequence[BatchLike] | None", batches)
     found = tuple(spectra(game, ys, of_states, penalties=penalties, k=k, **options))
@@ -133,11 +136,13 @@ def advise(
 
 def _settled(values: torch.Tensor, tol: float) -> torch.Tensor:
     """The eigenvalues, with negligible real parts set to zero."""
+    # Rounding puts a rotation's eigenvalues to the right of the axis, where every step would be unstable.
     real = torch.where(values.real.abs() <= tol * values.abs(), 0.0, values.real)
     return torch.complex(real, values.imag)
 
 
 def _row(name: str, eigenvalues: list[torch.Tensor]) -> Row:
+    # One step must be stable at all states.
     step = min(max_stable_step(values, name) for values in eigenvalues)
     stages = solvers.get(name).stages or 1
     return Row(name, step, stages, stages / step if step > 0 else math.inf)

@@ -132,7 +132,7 @@ class _Space:
         self.basis[self.size] = vector / torch.linalg.vector_norm(vector)
 
     def expand(self) -> None:
-        """Do one Arnoldi step."""
+        """Extend the space by one vector: an Arnoldi step."""
         image = self.product(self.basis[self.size])
         self.products += 1
         if not self.scale:  # keeps norms from under- and overflowing

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, complete_batch
-from odegan.field.training_field import Rates
+from odegan.analysis.state import check_state, complete_batch
+from odegan.field.ensemble import Time
+from odegan.field.training_field import Penalty
 from odegan.field.vector_field import vector_field
+from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
+from odegan.solvers.rates import Rates
 from odegan.utils.checks import argument_error, check_int, check_number
 
 
@@ -30,7 +33,7 @@ def path_angle(
     n: int = 101,
     batch: BatchLike = None,
     *,
-    penalties: Sequence[PenaltyLike] = (),
+    penalties: Sequence[Penalty] = (),
     rates: Rates = (1.0, 1.0),
     span: tuple[float, float] = (0.0, 1.0),
     t: Time = 0.0,
@@ -81,6 +84,7 @@ def path_angle(
     with torch.no_grad():
         for position in positions:
             y = start + position * direction
+            # At each point its own vectors: at those of the end point the field would be another one elsewhere.
             dy = field(t, y, complete_batch(game, y, batch))
             norms.append(torch.linalg.vector_norm(dy))
             cosines.append((dy @ direction / (norms[-1] * length)).clamp(-1, 1))

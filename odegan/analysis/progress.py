@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-from tqdm.auto import tqdm
+from contextlib import closing, contextmanager
 
 from odegan.analysis.krylov import Report
 from odegan.utils.checks import argument_error
+from odegan.utils.progress import display
 
 PATIENCE = 5.0  # seconds before an unrequested line appears
 
@@ -23,12 +21,11 @@ def progress_line(progress: bool | str | None, label: str, k: int) -> Iterator[R
     if not (progress is None or isinstance(progress, bool | str)):
         argument_error("progress", progress, "True, False, the line's label, or None: after a few seconds")
     label = progress if isinstance(progress, str) else label
-    every = 0.1 if sys.stderr.isatty() else 30.0  # in a log file each update is a new line
     delay = PATIENCE if progress is None else 0.0
-    with tqdm(desc=label, unit=" products", disable=progress is False, delay=delay, mininterval=every) as bar:
+    with closing(display(None, label, unit="products", delay=delay, shown=progress is not False)) as bar:
 
         def report(products: int, converged: int) -> None:
-            bar.set_postfix_str(f"{converged} of {k} eigenvalues", refresh=False)
+            bar.set_postfix_str(f"{converged} of {k} eigenvalues")
             bar.update(products - bar.n)
 
         yield report

@@ -14,10 +14,13 @@ from torch.func import jacrev, vjp
 
 from odegan.analysis.krylov import MEASURES, Report, in_order, largest_eigenvalues, room_for
 from odegan.analysis.progress import progress_line
-from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, complete_batch
-from odegan.field.training_field import Rates
+from odegan.analysis.state import check_state, complete_batch
+from odegan.field.ensemble import Time
+from odegan.field.training_field import Penalty
 from odegan.field.vector_field import vector_field
+from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
+from odegan.solvers.rates import Rates
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ class FieldOptions(TypedDict, total=False):
 class SpectrumOptions(FieldOptions, total=False):
     """The arguments of ``spectrum`` after the batch."""
 
-    penalties: Sequence[PenaltyLike]
+    penalties: Sequence[Penalty]
     k: int | None
     tol: float | None
 
@@ -102,7 +105,7 @@ def spectrum(
     game: Game,
     y: torch.Tensor,
     batch: BatchLike = None,
-    penalties: Sequence[PenaltyLike] = (),
+    penalties: Sequence[Penalty] = (),
     k: int | None = None,
     which: str = "modulus",
     *,
@@ -160,6 +163,7 @@ def spectrum(
     choose("which", which, MEASURES)
     default = ACCURACY.get(y.dtype, COARSE)
     accuracy = default if accuracy is None else check_number("accuracy", accuracy, low=0.0)
+    # Eigenvalues of defective blocks move by roots of the rounding: eps itself would count them as nonzero.
     tol = torch.finfo(y.dtype).eps ** (2 / 3) if tol is None else check_number("tol", tol, low=0.0)
     size = len(y)
     default_count = size if size <= DENSE else FEW
@@ -171,6 +175,7 @@ def spectrum(
         return function(t, state, batch)
 
     with progress_line(progress, "spectrum", count) as report:
+        # A Krylov space of half the dimension costs as much as the dense Jacobian, and is less exact.
         if size <= DENSE or room_for(count) > size // 2:
             return _dense(at, y, count, which, tol)
         return _iterated(at, y, count, which, tol, accuracy, report)
@@ -211,6 +216,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 def _dense(at: Function, y: torch.Tensor, count: int, which: str, tol: float) -> Spectrum:
     """The ``count`` largest eigenvalues of the dense J (P, P), computed in float64."""
+    # Reverse mode in chunks: forward mode would go through nested vjps, and all rows at once through all memory.
     matrix = jacrev(at, chunk_size=CHUNK)(y).detach().double().cpu()
     if not bool(torch.isfinite(matrix).all()):
         raise ArgumentError(
@@ -226,7 +232,9 @@ def _iterated(
     at: Function, y: torch.Tensor, count: int, which: str, tol: float, accuracy: float, report: Report
 ) -> Spectrum:
     """The largest eigenvalues of J^T, which are those of J, from products with J^T."""
+    # J^T, whose products reuse one stored evaluation; products with J would need a forward-mode pass each.
     transpose = vjp(at, y)[1]
+    # The Krylov space in float32 at least: in bfloat16 no vector would stay orthogonal.
     like = y if y.dtype == torch.float64 else y.float()
     with torch.no_grad():  # products need no further graph
         found = largest_eigenvalues(lambda w: transpose(w.to(y))[0].to(like), like, count, which, accuracy, tol, report)

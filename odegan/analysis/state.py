@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch.utils._pytree import tree_map
 
-from odegan.games.batch import Batch, as_batch
+from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.game import Game
 from odegan.utils.checks import argument_error
-
-BatchLike = Batch | tuple[torch.Tensor, torch.Tensor] | None
-Extra = Callable[..., torch.Tensor] | None
-PenaltyLike = Callable[[Game], tuple[Extra, Extra]]
-Time = float | torch.Tensor
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
-"""Callbacks ready to use: samples, logs and the best state so far; all resume with the run's checkpoint.
+"""Ready-made callbacks: samples, logs, and the best state so far; all of them resume with the run's checkpoint.
 
 A callback is any function (state, info), given as ``callback=`` to ``odeint_gan``. One with an attribute ``every`` = n is
-called after every n-th refresh interval, so that the run need not come back to Python in between. One with ``state_dict``
+called after every n-th refresh interval only, and the run does not return to Python in between. One with ``state_dict``
 and ``load_state_dict`` is saved in the run's checkpoint.
 """
 

@@ -1,4 +1,4 @@
-"""The best state so far."""
+"""``Best``: a callback that keeps the best state so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from odegan.utils.checks import argument_error, check_bool, check_number
 
 
 class Best(Periodic):
-    """Keeps the state y with the best score so far, as an FID at times of a long run; it resumes with the run's checkpoint.
+    """Keeps the state y with the best score so far, for example the lowest FID; it resumes with the run's checkpoint.
 
     Args:
         score: function of y -> number; nan never counts as best.
@@ -35,7 +35,9 @@ class Best(Periodic):
         0.1
     """
 
-    def __init__(self, score: Callable[[torch.Tensor], Any], every: int = 100, larger: bool = False) -> None:
+    def __init__(
+        self, score: Callable[[torch.Tensor], float | torch.Tensor], every: int = 100, larger: bool = False
+    ) -> None:
         super().__init__(every)
         if not callable(score):
             argument_error("score", score, "a function of y")
@@ -46,7 +48,7 @@ class Best(Periodic):
         self.t = math.nan
 
     def __call__(self, state: State, info: Info) -> None:
-        """Score the state."""
+        """Score the state, and keep it if it is the best so far."""
         y = state.y.detach()
         found = self._function(y)
         value = math.nan if found != found else check_number("score", found)
@@ -56,15 +58,15 @@ class Best(Periodic):
             self.t = state.t
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"y": self.y, "score": self.score, "t": self.t}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.y = kept["y"]
         self.score = kept["score"]
         self.t = kept["t"]
 
     def __odegan_fingerprint__(self) -> dict[str, object]:
-        """What must be the same to resume."""
+        """The settings that must be equal to resume."""
         return {"larger": self.larger}

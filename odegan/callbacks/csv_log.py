@@ -1,4 +1,4 @@
-"""A table of comma-separated values."""
+"""``CSVLog``: a callback that writes a table of comma-separated values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odegan.utils.checks import ArgumentError, check_bool
 class CSVLog(Periodic):
     """A row of a table every so many refresh intervals: interval, t, step_size, error_ratio, losses and field norm.
 
-    A resumed run takes away the rows that were written after its checkpoint and goes on.
+    When a run resumes, the rows that were written after its checkpoint are removed.
 
     Args:
         path: of the file.
@@ -44,8 +44,9 @@ class CSVLog(Periodic):
         self._end: int | None = None  # bytes written by this run
 
     def __call__(self, state: State, info: Info) -> None:
-        """Write a row."""
+        """Write one row for this interval."""
         row = {"interval": state.aux["index"], **measured(state, info)}
+        # Not at construction: only now it is known whether the run resumes and the file is its own.
         if self._end is None and self.path.exists() and not self.overwrite:
             raise ArgumentError(f"path: got {str(self.path)!r}, which exists; choose another, or give overwrite=True")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ class CSVLog(Periodic):
         with open(self.path, "r+" if goes_on else "w", newline="") as file:
             if goes_on:
                 file.seek(self._end or 0)
+                # What follows was written after the checkpoint, by the part of the run that is lost.
                 file.truncate()
             writer = csv.DictWriter(file, list(row))
             if not goes_on:
@@ -62,9 +64,9 @@ class CSVLog(Periodic):
             self._end = file.tell()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"end": self._end}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._end = kept["end"]

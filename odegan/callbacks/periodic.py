@@ -1,4 +1,4 @@
-"""What the callbacks share: how often, and what is measured."""
+"""``Periodic``: the base of the callbacks, which says how often they act and what they measure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Periodic:
         raise NotImplementedError
 
     def __odegan_fingerprint__(self) -> dict[str, object]:
-        """What must be the same to resume: by default nothing, since a log does not change a run."""
+        """The settings that must be equal to resume: by default none, since a log does not change a run."""
         return {}
 
 
 def measured(state: State, info: Info) -> dict[str, float]:
-    """The time and the last step's numbers, by name: t, step_size, error_ratio (nan where there is none), loss/disc, loss/gen
-    and field_norm; of an ensemble the last three for each member, as loss/disc/0.
+    """The time and the last step's measurements by name: t, step_size, error_ratio (nan if there is none), loss/disc, loss/gen
+    and field_norm; in an ensemble the last three for each member, as loss/disc/0.
     """
     named = {"t": state.t, "step_size": info.step_size, "error_ratio": info.error_ratio}
     columns = {"loss/disc": info.losses[..., 0], "loss/gen": info.losses[..., 1], "field_norm": info.field_norm}

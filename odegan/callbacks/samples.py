@@ -1,4 +1,4 @@
-"""Samples along a run."""
+"""``Samples``: a callback that writes samples along a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from odegan.utils.checks import check_int
 
 
 class Samples(Periodic):
-    """Samples of the generator every so many refresh intervals, always from the same latents, as files.
+    """Writes samples of the generator to files after every ``every``-th refresh interval, always from the same latents.
 
-    samples_00000100.npy holds (n, ...), of an ensemble (E, n, ...), after 100 intervals; ``numpy.load`` reads it. Images
-    (n, 1 or 3, H, W) are drawn beside it as samples_00000100.png where matplotlib is installed.
+    samples_00000100.npy holds the samples after 100 intervals, (n, ...) or in an ensemble (E, n, ...); ``numpy.load`` reads it.
+    If matplotlib is installed, images (n, 1 or 3, H, W) are drawn as samples_00000100.png too.
 
     Args:
         game: whose generator draws; with BatchNorm from the batch's own statistics.
@@ -48,10 +48,11 @@ class Samples(Periodic):
         self.seed = check_int("seed", seed)
 
     def __call__(self, state: State, info: Info) -> None:
-        """Draw and write."""
+        """Draw samples at the state and write them."""
         found = self.game.sample(state.y.detach(), self.n, self.seed).detach().float().cpu().numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"samples_{state.aux['index']:08d}.npy"
+        # As float32 numbers, not only as a picture: samples in the plane are no images.
         np.save(path, found)
         if found.ndim == 4 and state.y.ndim == 1 and found.shape[1] in (1, 3):
             _draw(found, path.with_suffix(".png"))
@@ -60,6 +61,7 @@ class Samples(Periodic):
 def _draw(images: np.ndarray, path: Path) -> None:
     try:
         from odegan.plots.images import image_grid
+    # The numbers are there; a picture is an extra, as matplotlib is.
     except ImportError:
         return
     image_grid(images).savefig(path)

@@ -1,4 +1,4 @@
-"""TensorBoard."""
+"""``TensorBoard``: a callback that writes scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from odegan.utils.checks import ArgumentError
 
 
 class TensorBoard(Periodic):
-    """Losses, field norm and step size as scalars for TensorBoard, over the number of refresh intervals.
+    """Writes losses, field norm and step size as scalars for TensorBoard, over the number of refresh intervals.
 
-    On resuming, what was written after the checkpoint is marked as void (``purge_step``). Needs ``pip install tensorboard``.
+    When a run resumes, scalars written after its checkpoint are discarded (``purge_step``). Needs ``pip install tensorboard``.
 
     Args:
         folder: of the event files, ``tensorboard --logdir`` reads it.
@@ -36,7 +36,7 @@ class TensorBoard(Periodic):
         self._writer: Any = None
 
     def __call__(self, state: State, info: Info) -> None:
-        """Write what was measured."""
+        """Write the measurements of this interval."""
         if self._writer is None:
             self._writer = self._make(self.folder, purge_step=self._from)
         step = state.aux["index"]
@@ -47,9 +47,9 @@ class TensorBoard(Periodic):
         self._from = step + 1
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"from": self._from}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._from = kept["from"]

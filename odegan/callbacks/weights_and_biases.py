@@ -1,4 +1,4 @@
-"""Weights & Biases."""
+"""``WandB``: a callback that logs to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from odegan.utils.checks import ArgumentError
 
 
 class WandB(Periodic):
-    """Losses, field norm and step size for Weights & Biases, over the number of refresh intervals.
+    """Logs losses, field norm and step size to Weights & Biases, over the number of refresh intervals.
 
-    A resumed run goes on with the same W&B run. Needs ``pip install wandb``.
+    A resumed run continues the same W&B run. Needs ``pip install wandb``.
 
     Args:
         every: refresh intervals.
@@ -34,7 +34,7 @@ class WandB(Periodic):
         self._run: Any = None
 
     def __call__(self, state: State, info: Info) -> None:
-        """Log what was measured."""
+        """Log the measurements of this interval."""
         if self._run is None:
             known = self._init if self._id is None else self._init | {"id": self._id, "resume": "allow"}
             self._run = self._wandb.init(**known)
@@ -42,9 +42,9 @@ class WandB(Periodic):
         self._run.log(measured(state, info), step=state.aux["index"])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {"id": self._id}
 
     def load_state_dict(self, kept: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._id = kept["id"]

@@ -62,7 +62,7 @@ def _resized(picture: Image, size: int) -> Image:
 
 
 def _levels(picture: Image) -> torch.Tensor:
-    """(channels, H, W) uint8."""
+    """A Pillow image as levels (channels, H, W) uint8."""
     levels = np.array(picture)
     pattern = "row column -> 1 row column" if levels.ndim == 2 else "row column channel -> channel row column"
     return torch.from_numpy(rearrange(levels, pattern).copy())

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits."""
+"""``load_digits``: scikit-learn's handwritten digits."""
 
 import torch
 from einops import rearrange

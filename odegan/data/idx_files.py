@@ -42,9 +42,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     if len(content) < start:
         _refuse(path, "it ends within its header")
     sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    # Python integers: a damaged header can promise more than 64 bits hold.
     promised = int(np.prod(sizes, dtype=object))
     if len(content) - start != promised:
         _refuse(path, f"its header promises {promised} numbers, and {len(content) - start} follow")
+    # A copy: the buffer belongs to bytes, which must not be written to.
     return torch.from_numpy(np.frombuffer(content, np.uint8, promised, start).reshape(sizes).copy())
 
 
@@ -73,6 +75,7 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
     chosen = prefix or (sets[0] if len(sets) == 1 else "")
     if chosen not in sets:
         _refuse_folder(folder, prefix, sets)
+    # MNIST calls its test split t10k, EMNIST calls it test.
     names = ("train",) if split == "train" else ("t10k", "test")
     files = {match["kind"]: path for path, match in found if match["set"] == chosen and match["split"] in names}
     if len(files) < 2:

@@ -79,6 +79,7 @@ def images(
     if not isinstance(split, str) or not split:
         argument_error("split", split, "the name of a split")
     encoded = find(source, split)
+    # A tensor, not a list: worker processes share its memory.
     targets = torch.tensor(encoded.targets()) if labels else None
     return ImageDataset(encoded, size, split, flip, crop, dequantize, channels, targets)
 
@@ -104,6 +105,7 @@ class ImageDataset(Dataset[Item]):
 
     def __getitem__(self, i: int) -> Item:
         n = len(self)
+        # Python's iteration protocol ends at an IndexError; any other error would make ``for image in data`` fail.
         if not -n <= i < n:
             raise IndexError(f"index {i} is out of range for {n} images")
         image = self._image(i % n)
@@ -111,6 +113,7 @@ class ImageDataset(Dataset[Item]):
 
     def _image(self, i: int) -> torch.Tensor:
         levels = self.levels(i)
+        # Torch's generator, not Python's: it is the one that is seeded for each minibatch in every process.
         if self.flip and torch.rand(()) < 0.5:
             levels = levels.flip(-1)
         if self.dequantize:
@@ -135,6 +138,7 @@ class ImageDataset(Dataset[Item]):
         size = 0
         read = 0
         digest = hashlib.sha256()
+        # Hashed one by one, so that memory holds one image, and file borders count.
         while read < n and size <= _READ_WHOLE:
             content = self.encoded.read(read)
             size = size + len(content)
@@ -142,6 +146,7 @@ class ImageDataset(Dataset[Item]):
             digest.update(hashlib.sha256(content).digest())
         for i in sorted({read + k * (n - 1 - read) // (_PROBES - 1) for k in range(_PROBES)} if read < n else ()):
             digest.update(hashlib.sha256(self.encoded.read(i)).digest())
+        # Reading all of ImageNet would take hours; names, sizes and a sample of contents do for telling sets apart.
         beyond = self.encoded.told(range(read, n)) if read < n else None
         shown = [self.size, self.split, self.flip, self.crop, self.dequantize, self.channels]
         return ["images", n, digest.hexdigest()[:16], beyond, *shown, RESIZE, self.targets]

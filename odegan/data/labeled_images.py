@@ -59,6 +59,7 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
     def __odegan_fingerprint__(self) -> list[str | int]:
         """A digest of all images and classes."""
         digest = hashlib.sha256()
+        # Content only: the same images from a folder or from the hub may resume each other.
         for part in (self.levels, self.targets):
             digest.update(part.contiguous().numpy().tobytes())
         return ["labeled images", self.split, len(self), digest.hexdigest()[:16]]
@@ -116,6 +117,7 @@ def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
     """Images (N, H, W) uint8 and labels (N,) int64."""
     path = Path(source).expanduser()
     if str(source) in HUB and not path.exists():
+        # A system package before the hub: it needs no network.
         installed = INSTALLED.get(str(source))
         there = installed is not None and installed[0].is_dir()
         return read_pair(installed[0], "", split) if installed and there else _from_hub(str(source), split)

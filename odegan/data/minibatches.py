@@ -76,18 +76,20 @@ class Minibatches:
         choose("fake_labels", fake_labels, FAKE_LABELS)
         wanted = Labels(labels, labels and fake_labels == "independent")
         given = opened(data, batch_size, workers, wanted)
+        # Grad mode is noted now: the run changes it, and a user's function is called in the user's own.
         share = Share(given.size, _part(given.size, ranks), self.seeds, like.device, torch.is_grad_enabled())
         table = given.source.labels if isinstance(given.source, Table) else None
+        # A label out of range ends an accelerator's process, so the trial must meet the extremes.
         self._extremes = table.aminmax() if labels and table is not None else None
         self._real = sampler("data", given.source, share, wanted, given.workers)
         self._latent = sampler("latent", checked_latent(latent), share, Labels(), 0)
 
     def __call__(self, index: int) -> Batch:
-        """The index-th minibatch."""
+        """The minibatch number ``index``."""
         return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
 
     def trial(self) -> Batch:
-        """The first minibatch, with the least and the greatest label of a table among its own: so will be some in a run."""
+        """The first minibatch, with the smallest and largest labels of the table put in, since a run will draw them too."""
         batch = self(0)
         for labels in (batch.label, batch.fake_label):
             if labels is not None and self._extremes is not None:
@@ -100,6 +102,7 @@ class Minibatches:
 
     def parts(self, start: int, n: int) -> Parts:
         """The block as a dict: real, latent, and label and fake_label if requested."""
+        # Separate streams: the latents do not depend on how the data are drawn.
         drawn = self._real.block(start, n) | self._latent.block(start, n)
         return {name: self._placed(name, part) for name, part in drawn.items()}
 
@@ -109,7 +112,7 @@ class Minibatches:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the workers."""
+        """Stop the worker processes."""
         self._real.close()
 
     def _placed(self, name: str, x: Tensor) -> Tensor:
@@ -117,6 +120,7 @@ class Minibatches:
         if name == "real" and not x.is_floating_point():
             if x.dtype != torch.uint8:
                 argument_error("data", x, "floating point, or levels in uint8")
+            # Levels cross to the device as bytes, a quarter of the traffic, and are scaled there.
             x = x.to(self.like.device, non_blocking=self.like.is_cuda).float() / 127.5 - 1
         dtype = self.like.dtype if x.is_floating_point() else x.dtype
         return x.to(self.like.device, dtype, non_blocking=self.like.is_cuda)
@@ -126,6 +130,7 @@ def _part(size: int, ranks: Ranks | None) -> slice:
     """The slice of a minibatch that belongs to this process."""
     if ranks is None:
         return slice(size)
+    # Unequal shares would weigh samples unequally in the mean over ranks.
     if size % ranks.size:
         argument_error("batch_size", size, f"a multiple of the {ranks.size} processes that share it")
     each = size // ranks.size

@@ -68,6 +68,7 @@ class Replay:
             raise ArgumentError("batch: got None; replay buffers need data (buffer=0 has none)")
         mapped = y.ndim == 2
         over_members = torch.vmap if mapped else lambda function: function
+        # Stored samples are data: a gradient through them would reach states that the run has left.
         with torch.no_grad():
             fresh = {
                 "real": over_members(game.real)(batch),
@@ -77,9 +78,11 @@ class Replay:
             if game.conditional:
                 named = zip(("real label", "fake label"), labels_of(batch), strict=True)
                 fresh |= {name: label for name, label in named if label is not None}
+            # Every rank holds the whole buffers, so that a run resumes with any number of processes.
             if ranks is not None:
                 fresh = {name: ranks.gather(x, axis) for name, x in fresh.items()}
             size = fresh["real"].shape[axis]
+            # The shape of a sample is known at the first batch only.
             if not store:
                 store = {name: _empty(x, self.capacity, mapped) for name, x in fresh.items()}
             stored = store["real"].shape[axis]
@@ -88,6 +91,8 @@ class Replay:
                     f"batch: got {size} samples; it must have {stored // self.capacity}, as the first one with these replay "
                     "buffers had"
                 )
+            # All draws are functions of (seed, index): nothing has to be stored for a resumed run to read the same
+            # slots.
             slots = dict(zip(("real", "fake"), self.slots(seeds, index, size, y.device), strict=True))
             draws = {name: slots[name.partition(" ")[0]] for name in fresh}  # labels go with their samples
             store = {name: over_members(_overwrite)(store[name], x, draws[name][0]) for name, x in fresh.items()}
@@ -107,6 +112,7 @@ class Replay:
         filled = min(index + 1, self.capacity) * size
 
         def distinct(name: str) -> torch.Tensor:
+            # A permutation of all filled slots, cut off: without replacement, as the reference draws.
             stream = Stream(PERMUTATION, seeds, f"{self.key} {name}", (filled,), torch.device(device), ahead=1)
             return stream.block(index, 1)[0, ..., :size]
 
@@ -124,6 +130,7 @@ def _empty(fresh: torch.Tensor, capacity: int, mapped: bool) -> torch.Tensor:
 
 
 def _overwrite(store: torch.Tensor, fresh: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    # A new tensor: the state before this interval may still be needed, by a checkpoint or by the caller.
     return store.index_put((slots,), fresh.to(store))
 
 

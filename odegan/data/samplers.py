@@ -44,7 +44,7 @@ class Share(NamedTuple):
 
 
 class Sampler(Protocol):
-    """A source of minibatches."""
+    """The interface of a source of minibatches."""
 
     def block(self, start: int, n: int) -> Parts:
         """Parts (n, B, ...), or (n, E, B, ...), of minibatches start, ..., start + n - 1."""
@@ -74,6 +74,7 @@ class TableSampler(_InProcess):
     """Rows of tensors on the device."""
 
     def __init__(self, table: Table, share: Share, labels: Labels) -> None:
+        # Once, and in the table's own dtype: levels in uint8 take a quarter of the memory of float32.
         self._samples = table.samples.to(share.device)
         self._rows = share.positions(len(self._samples), "data", share.device)
         self._labels = table.labels.to(share.device, torch.int64) if labels.real and table.labels is not None else None
@@ -95,6 +96,7 @@ class NormalSampler(_InProcess):
     def __init__(self, shape: tuple[int, ...], share: Share) -> None:
         self._part = share.part
         self._single = isinstance(share.seeds, int)
+        # Latents are drawn for the whole minibatch on every rank and cut: one process would draw the same.
         self._stream = Stream(NORMAL, share.seeds, "latent", (share.size, *shape), share.device)
 
     def block(self, start: int, n: int) -> Parts:
@@ -114,6 +116,7 @@ class FunctionSampler(_InProcess):
 
     def block(self, start: int, n: int) -> Parts:
         seeds = self._share.seeds
+        # User code often draws from the global generators instead of the one that it is given.
         with reseeded_generators() as reseed:
             if isinstance(seeds, int):
                 return _stacked([self._drawn(seeds, index, reseed) for index in range(start, start + n)])
@@ -123,6 +126,8 @@ class FunctionSampler(_InProcess):
     def _drawn(self, seed: int, index: int, reseed: Reseed) -> Parts:
         parts = self._called(seed, self._name, index, reseed)
         if self._labels.fake:
+            # A second call under another stream: independent of the real samples, and from the same distribution of
+            # labels.
             parts["fake_label"] = self._called(seed, "fake label", index, reseed)["label"]
         return parts
 
@@ -150,6 +155,7 @@ class FunctionSampler(_InProcess):
             raise ArgumentError(
                 f"{self._name}: got {got} from the function; it must return a tensor of shape ({size}, ...)"
             )
+        # A function may compute under inference mode, whose tensors no graph can use.
         part = usable(x[self._share.part])
         return part if torch.is_grad_enabled() else part.detach()
 
@@ -185,11 +191,13 @@ class _Items:
         self._share = share
         self._labels = labels
         self._seeds = [share.seeds] if isinstance(share.seeds, int) else share.seeds
+        # Drawn on the CPU, where the items are read; the numbers are the same as on a device.
         self._rows = [Positions(len(data), share.size, share.part, seed, "data", cpu) for seed in self._seeds]
         self._fake = [Positions(len(data), share.size, share.part, seed, "fake label", cpu) for seed in self._seeds]
 
     def __call__(self, member: int, index: int) -> Parts:
         items = self._made(member, index, "item", self._rows)
+        # Before ``torch.stack``, whose message names neither the data nor the user's argument.
         if len({sample.shape for sample, _ in items}) > 1:
             shapes = sorted({tuple(sample.shape) for sample, _ in items})[:2]
             raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")

@@ -30,7 +30,7 @@ class Encoded(Protocol):
     """Encoded images, read one at a time."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """The number of images."""
 
     def read(self, i: int) -> bytes:
         """The bytes of the i-th image file."""
@@ -53,7 +53,7 @@ class Files:
     paths: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Number of files."""
+        """The number of files."""
         return len(self.paths)
 
     def read(self, i: int) -> bytes:
@@ -66,6 +66,7 @@ class Files:
 
     def targets(self) -> list[int]:
         """The index of each file's subfolder in alphabetical order."""
+        # As torchvision's ImageFolder numbers them, so that labels agree with those of other code.
         folders = [path.split(os.sep)[0] if os.sep in path else "" for path in self.paths]
         if "" in folders:
             argument_error(
@@ -77,7 +78,7 @@ class Files:
         return [numbers[folder] for folder in folders]
 
     def told(self, rows: Iterable[int]) -> list[Any]:
-        """Names and sizes."""
+        """The files' names and sizes."""
         return [[self.paths[i], os.path.getsize(self.name(i))] for i in rows]
 
 
@@ -91,7 +92,7 @@ class Table:
     classes: str | None
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """The number of rows."""
         return len(self.rows)
 
     def read(self, i: int) -> bytes:
@@ -130,6 +131,7 @@ def find(source: Source, split: str) -> Encoded:
         return _parquet([_existing(one) for one in source], str(source[0]) if source else "an empty list")
     if not isinstance(source, str | os.PathLike):
         argument_error("source", source, f"one of {', '.join(HUB)}, or a path")
+    # A local folder of this name wins over the hub: it was put there on purpose.
     if isinstance(source, str) and source in HUB and not Path(source).exists():
         return from_hub(source, HUB[source], split)
     path = _existing(source)
@@ -145,7 +147,7 @@ def parquet_folder(path: Path, split: str) -> Table:
     return _parquet(_tables_of_split(path, sorted(path.rglob("*.parquet")), split), str(path))
 
 
-def _existing(source: Any) -> Path:
+def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
         argument_error("source", str(source), f"one of {', '.join(HUB)}, or an existing path")
@@ -175,6 +177,7 @@ def _folder(path: Path, split: str) -> Files:
 
 def _tables_of_split(path: Path, tables: list[Path], split: str) -> list[Path]:
     """The parquet files with the split in their path, as on the hub; all of them if no path names a split."""
+    # Whole words: the split "test" must not match a folder named "latest".
     words = {table: set(re.findall("[a-z]+", str(table.relative_to(path)).lower())) for table in tables}
     found = sorted(set().union(*words.values()) & SPLITS)
     chosen = [table for table in tables if split in words[table]]
@@ -246,8 +249,10 @@ def _table(rows: Any, title: str) -> Table:
             "source", title, f"a table with one column of encoded images; its columns are {', '.join(rows.features)}"
         )
     if isinstance(rows.features[column], datasets.Image):
+        # Decoding is left to Pillow in ``decoding``, so that all sources give the same levels.
         rows = rows.cast_column(column, datasets.Image(decode=False))
     classes = next((name for name in CLASSES if name in rows.features), None)
+    # Reading a row decodes all its columns, also those that nobody needs.
     return Table(rows.select_columns([column] if classes is None else [column, classes]), column, title, classes)
 
 

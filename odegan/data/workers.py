@@ -83,7 +83,7 @@ class Prefetched(Generic[Made]):
         )
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the worker processes."""
         self._ahead = None
         self._last = (None, None)
 
@@ -91,7 +91,7 @@ class Prefetched(Generic[Made]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the workers."""
+        """Stop the worker processes."""
         self.close()
 
 

@@ -11,9 +11,11 @@ import torch
 from torch.utils._pytree import tree_map
 
 from odegan.field.ensemble import Time, over_members
-from odegan.field.training_field import BOTH, Penalty, TrainingField
+from odegan.field.penalty_gradients import Held, Share
+from odegan.field.training_field import Penalty, TrainingField
 from odegan.games.batch import Batch
-from odegan.games.game import Game, Player, Players
+from odegan.games.game import Game
+from odegan.games.players import BOTH, Player, Players
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import Ranks, sharing
 
@@ -40,7 +42,7 @@ class MicrobatchedField:
         self.micro_batch = micro_batch
         self.ranks = ranks
         self.wrap = wrap
-        self._wrapped: dict[tuple[str, tuple[Player, ...], int, bool], Callable[..., Any]] = {}
+        self._wrapped: dict[tuple[str, tuple[Player, ...], int], Callable[..., Any]] = {}
 
     @property
     def counts_steps(self) -> bool:
@@ -51,6 +53,7 @@ class MicrobatchedField:
         """The field in the step of this number."""
         own = copy.copy(self)
         own.field = self.field.at_step(number)
+        # What is wrapped has the old weights in it; nothing is compiled here, where schedules in steps act.
         own._wrapped = {}
         return own
 
@@ -93,28 +96,29 @@ class MicrobatchedField:
         """The mean over the parts of one of the field's functions, with its penalties' batch means held constant."""
         batch = _required(batch)
         parts = self._number_of_parts(y, batch)
-        held: tuple[Any, ...] = ()
+        held: tuple[Held, ...] = ()
         acting = name == "penalty_gradients" or self.field.penalized
-        if acting and any(self.field.terms[player] for player in players):
-            held = (self._averaged(self._of_part("held_parts", players, parts, False), t, y, batch),)
-        return self._averaged(self._of_part(name, players, parts, bool(held)), t, y, batch, *held)
+        # Two passes only where a penalty needs the means; the plain field is itself a mean over the parts.
+        if acting and any(self.field.terms.all[player] for player in players):
+            held = (self._averaged(self._of_part("held_parts", players, parts), t, y, batch),)
+        return self._averaged(self._of_part(name, players, parts), t, y, batch, *held)
 
-    def _of_part(self, name: str, players: tuple[Player, ...], parts: int, with_held: bool) -> Callable[..., Any]:
+    def _of_part(self, name: str, players: tuple[Player, ...], parts: int) -> Callable[..., Any]:
         """One of the field's functions as (t, y, batch[, held]), over the members of an ensemble."""
-        key = (name, players, parts, with_held)
+        key = (name, players, parts)
         if key not in self._wrapped:
             function = getattr(self.field, name)
 
-            def one(t: Time, y: torch.Tensor, batch: Batch | None, *held: object) -> Any:
-                return function(players, t, y, batch, *held, parts=parts)
+            def one(t: Time, y: torch.Tensor, batch: Batch | None, *held: Held) -> Any:
+                return function(players, t, y, batch, Share(parts, *held))
 
-            def mapped(t: Time, y: torch.Tensor, batch: Batch | None, *held: object) -> Any:
+            def mapped(t: Time, y: torch.Tensor, batch: Batch | None, *held: Held) -> Any:
                 return one(t, y, batch, *held) if y.ndim == 1 else over_members(one, t, y, batch, *held)
 
             self._wrapped[key] = self.wrap(mapped)
         return self._wrapped[key]
 
-    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: object) -> Any:
+    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: Held) -> Any:
         total = None
         count = 0
         with sharing(self.ranks if self.game.couples_batch else None):
@@ -122,6 +126,7 @@ class MicrobatchedField:
                 value = function(t, y, part, *held)
                 total = value if total is None else tree_map(torch.add, total, value)
                 count += 1
+        # The parts are equal in size, so that the mean of their means is the mean over the batch.
         mean = total if count == 1 else tree_map(lambda x: x / count, total)
         return mean if self.ranks is None else self.ranks.mean(mean)
 
@@ -138,6 +143,7 @@ class MicrobatchedField:
         if each is None or each >= size:
             yield batch
             return
+        # A smaller last part would count its samples more than the others.
         if size % each:
             argument_error("micro_batch", each, f"a divisor of the batch that a process has, {size}")
         for start in range(0, size, each):
@@ -146,6 +152,7 @@ class MicrobatchedField:
 
 def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
     """``length`` samples of a batch; its buffers, which have no sample dimension, stay as they are."""
+    # Buffers, such as spectral norm's vectors, have no sample dimension: every part gets all of them.
     samples = replace(batch, buffers=None)
     part: Batch = tree_map(lambda x: x.narrow(axis, start, length), samples)
     return replace(part, buffers=batch.buffers)

@@ -1,4 +1,6 @@
-"""The forms that an extra loss may have. All have two methods: ``held``, what is constant, and ``value``, given that.
+"""The forms that an extra loss may have.
+
+All have two methods: ``held`` gives the quantities that are held constant, and ``value`` the loss, given these.
 
 ================== ============================================= =======================================================
 form               extra loss                                    why it has a form of its own
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.func import grad_and_value
@@ -23,11 +25,21 @@ from torch.utils._pytree import tree_leaves, tree_map
 from odegan.field.ensemble import Time
 from odegan.field.schedules import at_step
 from odegan.games.batch import Batch
-from odegan.games.game import Game, Player
+from odegan.games.game import Game
+from odegan.games.players import Player
 
 Weight = float | torch.Tensor | Callable[[Any], Any]
 Function = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], torch.Tensor]
 Statistic = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], Any]
+
+
+class Point(NamedTuple):
+    """Where an extra loss is evaluated; as ``*point`` the arguments of a ``Function``."""
+
+    theta_d: torch.Tensor
+    theta_g: torch.Tensor
+    batch: Batch | None
+    t: Time
 
 
 @dataclass(frozen=True)
@@ -42,9 +54,7 @@ class Term:
 
     players: ClassVar[tuple[Player, ...]] = ()  # the term is a function of these players' gradients
 
-    def held(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
-    ) -> Any:
+    def held(self, point: Point, parts: int | None = None) -> object:
         """The quantities held constant while ``value`` is differentiated: a tree of tensors, empty if there are none.
 
         parts: the number of equal parts of which the batch is one; ``value`` will be given the mean of this over the parts.
@@ -52,24 +62,16 @@ class Term:
         """
         return ()
 
-    def value(
-        self,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None,
-        t: Time,
-        held: object = (),
-        parts: int | None = None,
-    ) -> torch.Tensor:
+    def value(self, point: Point, held: object = (), parts: int | None = None) -> torch.Tensor:
         """The weighted term as a function of the parameters, given the quantities held constant."""
-        return self.weighted(self.function(theta_d, theta_g, batch, t), t)
+        return self.weighted(self.function(*point), point.t)
 
     def at_step(self, number: Time) -> Term:
         """The term with its weight at this step's number, where that is a schedule in steps."""
         return replace(self, weight=at_step(self.weight, number))
 
     def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
-        """weight(t) * value."""
+        """The value times the weight at time t."""
         if self.weight is None:
             return value
         return (self.weight(t) if callable(self.weight) else self.weight) * value
@@ -78,7 +80,8 @@ class Term:
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, t: Time = 0.0
     ) -> torch.Tensor:
         """The weighted term on a whole batch."""
-        return self.value(theta_d, theta_g, batch, t, self.held(theta_d, theta_g, batch, t))
+        point = Point(theta_d, theta_g, batch, t)
+        return self.value(point, self.held(point))
 
 
 @dataclass(frozen=True)
@@ -92,24 +95,15 @@ class WithConstants(Term):
 
     constants: Statistic | None = None
 
-    def held(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
-    ) -> Any:
+    def held(self, point: Point, parts: int | None = None) -> object:
         """The constants at this point."""
+        # A dataclass field after one with a default needs a default itself.
         assert self.constants is not None
-        return self.constants(theta_d, theta_g, batch, t)
+        return self.constants(*point)
 
-    def value(
-        self,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None,
-        t: Time,
-        held: object = (),
-        parts: int | None = None,
-    ) -> torch.Tensor:
+    def value(self, point: Point, held: object = (), parts: int | None = None) -> torch.Tensor:
         """The weighted term with these constants."""
-        return self.weighted(self.function(theta_d, theta_g, batch, t, held), t)
+        return self.weighted(self.function(*point, held), point.t)
 
 
 @dataclass(frozen=True)
@@ -126,30 +120,22 @@ class BatchMeanTerm(Term):
     statistic: Statistic | None = None
     of_part: Callable[[int], Statistic] | None = None
 
-    def held(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, parts: int | None = None
-    ) -> Any:
+    def held(self, point: Point, parts: int | None = None) -> object:
         """One part's s_r; empty for a whole batch, for which s is differentiated."""
-        return () if parts is None else self._statistic(parts)(theta_d, theta_g, batch, t)
+        return () if parts is None else self._statistic(parts)(*point)
 
-    def value(
-        self,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None,
-        t: Time,
-        held: object = (),
-        parts: int | None = None,
-    ) -> torch.Tensor:
+    def value(self, point: Point, held: object = (), parts: int | None = None) -> torch.Tensor:
         """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), the mean of which over the parts is weight
         F(s).
         """
-        own = self._statistic(parts or 1)(theta_d, theta_g, batch, t)
+        own = self._statistic(parts or 1)(*point)
         if parts is None:
-            return self.weighted(self.function(own, t), t)
-        slope, value = grad_and_value(self.function)(held, t)
+            return self.weighted(self.function(own, point.t), point.t)
+        # s is held, so that <F'(s), s_r> is linear in this part's s_r, and no part waits for another.
+        slope, value = grad_and_value(self.function)(held, point.t)
+        # Minus s: the value on each part then averages to F(s), not only its gradient to F's.
         moved = tree_leaves(tree_map(lambda f, s, s_r: (f * (s_r - s)).sum(), slope, held, own))
-        return self.weighted(value + sum(moved), t)
+        return self.weighted(value + sum(moved), point.t)
 
     def _statistic(self, parts: int) -> Statistic:
         assert self.statistic is not None

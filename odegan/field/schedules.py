@@ -1,7 +1,7 @@
 """Schedules: step sizes, penalty weights and rates that change along a run, in time or in steps.
 
 A schedule is a function of one number s, the time or the number of the step, and knows which (``unit``). Steps are the refresh
-intervals of a run, counted from 0, so that a resumed run goes on where it was.
+intervals of a run, counted from 0, so that a resumed run continues the schedule.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Schedule:
     def __call__(self, s: torch.Tensor) -> torch.Tensor: ...
 
     def __call__(self, s: Position) -> Position:
-        """The value at s."""
+        """The value of the schedule at s."""
         raise NotImplementedError
 
 
@@ -77,9 +77,13 @@ class _Piecewise(Schedule):
 
     def __call__(self, s: Any) -> Any:
         if not isinstance(s, torch.Tensor):
+            # The slack keeps a time that is a sum of steps, such as 0.1 + 0.2 + ..., on the boundary's side.
             return self.values[bisect.bisect_right(self.boundaries, s + 1e-9 * max(1.0, abs(s)))]
+        # Detached: the value has no derivative in time where it jumps; float64, since step numbers exceed 2^24 in
+        # float32.
         now = s.detach().to(torch.float64)
         now = now + 1e-9 * now.abs().clamp(min=1.0)
+        # ``torch.where`` and no branch: under vmap or in a compiled graph the number is unknown to Python.
         value = torch.full_like(now, self.values[0])
         for edge, after in zip(self.boundaries, self.values[1:], strict=True):
             value = torch.where(now >= edge, after, value)
@@ -195,8 +199,9 @@ def at_time(value: float | torch.Tensor | Callable[[Any], Any], t: Time) -> Any:
     return value(t) if callable(value) else value
 
 
-def _part(s: Any, length: float) -> Any:
-    """min(s / length, 1), >= 0."""
+def _part(s: Position, length: float) -> Any:
+    """The fraction s / length of the way, within [0, 1]."""
     if isinstance(s, torch.Tensor):
+        # Without a derivative in time: a differentiable step size would otherwise act on its own schedule.
         return (s.detach().to(torch.float64) / length).clamp(0.0, 1.0)
     return min(max(s / length, 0.0), 1.0)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from odegan.field.ensemble import Time
-from odegan.field.training_field import Penalty, Rates, TrainingField
+from odegan.field.training_field import Penalty, TrainingField
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
+from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
 

@@ -23,7 +23,7 @@ class Features(Protocol):
 
     @property
     def size(self) -> int:
-        """The number of features."""
+        """The number of features, ``size``."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(n, dim) -> (n, size)."""
@@ -149,6 +149,7 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
     check_int("dim", dim, low=1)
     check_int("count", count, low=1)
     bandwidth = check_number("bandwidth", bandwidth, low=0.0, strict=True)
+    # Float64 whatever x has: features then differ between dtypes by rounding only.
     draw = reseed(torch.Generator(), check_int("seed", seed))
     return FourierFeatures(torch.randn(count, dim, generator=draw, dtype=torch.float64) / bandwidth, bandwidth)
 
@@ -185,15 +186,18 @@ def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFe
     softening = check_number("softening", softening, low=0.0)
     anchor = landmarks[0].double()
     rest = landmarks[1:].double()
+    # The variant that reports failure, so that the user hears of the landmarks and not of a leading minor.
     factor, failed = torch.linalg.cholesky_ex(energy_kernel(anchor, softening)(rest, rest))
     if failed:
         argument_error("landmarks", landmarks, "distinct points, some way apart")
+    # The inverse once: a triangular solve in every evaluation is slow, and slower under vmap.
     identity = torch.eye(len(rest), dtype=rest.dtype, device=rest.device)
     return EnergyFeatures(anchor, rest, torch.linalg.solve_triangular(factor, identity, upper=False), softening)
 
 
 def _squares(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """|x_i - y_j|^2, (n, m), without the cancellation of the expanded square."""
+    # |x|^2 - 2 x.y + |y|^2 would lose the digits of small distances, and may turn negative.
     return ((x[:, None] - y[None]) ** 2).sum(-1)
 
 
@@ -201,4 +205,5 @@ def _distance(x: torch.Tensor, y: torch.Tensor, softening: float) -> torch.Tenso
     """sqrt(|x_i - y_j|^2 + e^2) - e, (n, m)."""
     if softening:
         return (_squares(x, y) + softening**2).sqrt() - softening
+    # Its subgradient at 0 is 0, where the root of a sum of squares gives nan.
     return torch.linalg.vector_norm(x[:, None] - y[None], dim=-1)

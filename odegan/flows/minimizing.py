@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import torch
-from tqdm.auto import trange
 
-from odegan.field.penalty_terms import WithConstants
-from odegan.field.training_field import penalty_terms
+from odegan.field.penalty_terms import Term, WithConstants
+from odegan.field.training_field import Penalty, penalty_terms
 from odegan.flows.proximal import ROUNDING, Proximal, proximal
 from odegan.games.batch import Batch, as_batch
-from odegan.games.game import Game, PlayerLoss
+from odegan.games.game import Game
+from odegan.games.players import PlayerLoss
 from odegan.training.solution import Solution
 from odegan.training.state import check_state
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import argument_error, check_int, check_number, choose
+from odegan.utils.progress import display
 
 PLAYERS = ("discriminator", "generator")
 # The order of the players, and whether the second sees the new state of the first.
@@ -47,7 +49,7 @@ def minimizing_movement(
     *,
     order: str = "simultaneous",
     metric: torch.Tensor | Sequence[float] | None = None,
-    penalties: Sequence[Any] = (),
+    penalties: Sequence[Penalty] = (),
     batch: Batch | None = None,
     tolerance: float = 1e-10,
     progress: bool | str = False,
@@ -108,11 +110,12 @@ def minimizing_movement(
     losses = _penalized(game, penalties)
     states = [y0.detach().clone()]
     solved: list[list[Proximal]] = []
-    with torch.no_grad():
+    label = progress if isinstance(progress, str) else "odegan"
+    with torch.no_grad(), closing(display(steps, label, unit="step", shown=bool(progress))) as bar:
         game.check(states[0], draw(0))
         _check_potential(game, states[0], draw(0))
         buffers = game.initial_buffers(states[0])
-        for k in trange(steps, desc=progress if isinstance(progress, str) else "odegan", disable=not progress):
+        for k in range(steps):
             seen = draw(k)
             if buffers and seen is not None:
                 seen = replace(seen, buffers=buffers)
@@ -122,6 +125,7 @@ def minimizing_movement(
             states.append(state)
             solved.append(pair)
             buffers = game.update_buffers(buffers, state)
+            bar.update(1)
     return _solution(states, solved, tau, "finished")
 
 
@@ -155,7 +159,7 @@ def _step(
     return torch.cat(new), [solved[0], solved[1]]
 
 
-def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
+def _penalized(game: Game, penalties: Sequence[Penalty]) -> Losses:
     """Both players' penalized losses as functions of (theta_d, theta_g, batch, t)."""
     for penalty in penalties if isinstance(penalties, tuple | list) else ():
         if getattr(penalty, "replay", None) is not None:
@@ -168,7 +172,7 @@ def _penalized(game: Game, penalties: Sequence[Any]) -> Losses:
             "extra losses: one of these holds a part constant, so there is nothing to minimize",
         )
 
-    def with_extras(loss: PlayerLoss, extras: Sequence[Any]) -> Loss:
+    def with_extras(loss: PlayerLoss, extras: Sequence[Term]) -> Loss:
         return lambda d, g, batch, t: loss(d, g, batch) + sum(extra(d, g, batch, t) for extra in extras)
 
     return with_extras(game.disc_loss, extras["disc"]), with_extras(game.gen_loss, extras["gen"])
@@ -195,7 +199,7 @@ def _check_potential(game: Game, y: torch.Tensor, batch: Batch | None) -> None:
         )
 
 
-def _checked_metric(metric: Any, y0: torch.Tensor) -> torch.Tensor:
+def _checked_metric(metric: torch.Tensor | Sequence[float] | None, y0: torch.Tensor) -> torch.Tensor:
     """The weights (P,) > 0 on y0's device."""
     if metric is None:
         return torch.ones_like(y0)

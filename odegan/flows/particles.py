@@ -62,6 +62,7 @@ class ParticleGame(Game):
         return -(w @ self._gap(theta_g, batch)) + self.decay / 2 * (w @ w)
 
     def _gen_loss(self, w: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        # The sum: each particle follows grad D itself. A mean would divide its velocity by N.
         return -(self.features(self._cloud(theta_g)) @ w).sum()
 
     def _initial_state(self, seed: int | None) -> torch.Tensor:
@@ -151,11 +152,13 @@ def particle_game(
 def _neighbors(data: torch.Tensor, n: int, draw: torch.Generator) -> torch.Tensor:
     """The n data points nearest to a random one."""
     chosen = data[int(torch.randint(len(data), (), generator=draw))]
+    # Stable sorting: data on a grid have equal distances, and ties must not depend on the device.
     nearest = torch.linalg.vector_norm(data - chosen, dim=1).argsort(stable=True)[:n]
     return data[nearest.sort().values]
 
 
 def _drawn(points: torch.Tensor, n: int, seed: int) -> torch.Tensor:
     """n of the points, with numbers of repetitions that differ by at most one."""
+    # Without replacement as far as possible: draws with it would add noise to every score.
     order = torch.randperm(len(points), generator=reseed(torch.Generator(), seed))
     return points[order[torch.arange(n) % len(points)].to(points.device)]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from odegan.games.augmentation import Given, Probability, augmentation
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, BatchLike
 from odegan.games.game import Game, check_game
 from odegan.games.network import NetworkGame
 from odegan.games.network_gradients import BothPlayers
@@ -107,7 +107,7 @@ class Augmented(NetworkGame):
             )
         return self.augmentation(x, numbers[:, side])
 
-    def with_draws(self, batch: Any, seed: int = 0, t: float = 0.0, members: int | None = None) -> Batch:
+    def with_draws(self, batch: BatchLike, seed: int = 0, t: float = 0.0, members: int | None = None) -> Batch:
         """The batch with the numbers of a run's first minibatch with this seed, at the probability of time t.
 
         members: E of a batch of an ensemble, with the member dimension first.
@@ -121,7 +121,7 @@ class Augmented(NetworkGame):
         p = self.augmentation.probability
         return replace(batch, augment=self.augmentation.decided(u, p(t) if callable(p) else p))
 
-    def check(self, y: torch.Tensor, batch: Any) -> None:
+    def check(self, y: torch.Tensor, batch: BatchLike) -> None:
         """Refuse what cannot work with a batch, with numbers for it where it has none."""
         if batch is not None and read_batch(batch, False).augment is None:
             batch = self.with_draws(batch, members=len(y) if y.ndim == 2 else None)

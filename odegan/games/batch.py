@@ -50,13 +50,15 @@ class Batch:
     buffers: dict[str, torch.Tensor] | None = None
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield real and latent."""
+        """Unpack as the pair (real, latent)."""
         return iter((self.real, self.latent))
 
     def __getitem__(self, i: int) -> torch.Tensor:
         """Part 0 (real) or 1 (latent) of the pair."""
         return (self.real, self.latent)[i]
 
+
+BatchLike = Batch | tuple[torch.Tensor, torch.Tensor] | None  # what public functions accept as a batch
 
 _NAMES = tuple(field.name for field in fields(Batch))
 
@@ -80,7 +82,7 @@ pytree.register_pytree_node(
 )
 
 
-def as_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None) -> Batch | None:
+def as_batch(batch: object) -> Batch | None:
     """The batch as a ``Batch``; a pair (real, latent) is converted, None stays None.
 
     Raises:

@@ -1,16 +1,16 @@
-"""What a run finds out about its networks before it starts: whether they fit each other and the data, what couples a batch."""
+"""Checks of two networks before a run: whether they fit each other and the data, and what couples the samples of a batch."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, BatchLike
 from odegan.games.labels import check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss, has_sigmoid
@@ -24,11 +24,11 @@ SIZE = 8  # logits on which a loss is tried, and samples tried on the CPU first
 
 
 class Examined(NamedTuple):
-    """Verdicts for batches such as the one that was looked at.
+    """What ``examine`` found for batches of this size.
 
-    critic_couples, couples: whether a sample's logit, or its loss, depends on the others of its batch; None: unknown.
+    critic_couples, couples: whether a sample's logit, or its loss, depends on the other samples of its batch; None: unknown.
     beyond_norms: whether its loss does even where batch norms share their statistics.
-    generator, discriminator: what their trials found.
+    generator, discriminator: the results of their trial runs.
     """
 
     critic_couples: bool | None
@@ -43,10 +43,10 @@ def examine(
     discriminator: PureModule,
     loss: Loss,
     thetas: tuple[torch.Tensor, torch.Tensor],
-    batch: Any,
+    batch: Batch,
     conditional: bool,
 ) -> Examined:
-    """Run both modules on one minibatch at (theta_d, theta_g), and refuse what cannot work in one line."""
+    """Run both modules on one minibatch at (theta_d, theta_g), and refuse networks, data or a loss that do not fit."""
     real, latent = samples(batch)
     label, fake_label = labels(batch) if conditional else ((), ())
     theta_d, theta_g = thetas
@@ -65,6 +65,7 @@ def examine(
     on_real = _tried(discriminator, theta_d, real, "samples", *label)
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
     couples_fake = couples(generator, on_latents, theta_g, latent, *fake_label)
+    # A loss can couple samples although the networks do not, as a relativistic average does.
     loss_couples = not divides(loss, theta_d)
     whole = _any(critic_couples, couples_fake, loss_couples)
     beyond = whole
@@ -79,12 +80,13 @@ def _any(*verdicts: bool | None) -> bool | None:
 
 
 @torch.no_grad()
-def evaluate(field: Callable[[torch.Tensor, Any], torch.Tensor], y: torch.Tensor, batch: Any) -> None:
-    """Evaluate a field of (y, batch) once, for an ensemble's y (E, P) mapped over two members; refuse what torch cannot."""
+def evaluate(field: Callable[[torch.Tensor, Batch], torch.Tensor], y: torch.Tensor, batch: Batch) -> None:
+    """Evaluate a field (y, batch) once, mapped over two members if y is an ensemble's (E, P), and refuse it if torch cannot."""
     if y.ndim == 1:
         with one_line_errors("game: its gradient cannot be computed"):
             field(y, batch)
         return
+    # One member first: a fault of the field itself should not read as one of vmap.
     one, two = (tree_map(lambda x, part=part: x[part], (y, batch)) for part in (0, slice(2)))
     evaluate(field, *one)
     with one_line_errors("y0: got an ensemble, but the networks cannot be mapped over its members"):
@@ -92,7 +94,7 @@ def evaluate(field: Callable[[torch.Tensor, Any], torch.Tensor], y: torch.Tensor
 
 
 def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
-    """Say so where the generator did not take latents and the discriminator does."""
+    """Called after the generator failed on latents: if the discriminator accepts them, say that the two were swapped."""
     try:
         _tried(discriminator, discriminator.values, draw_latents(latent, 2, 0, discriminator.values), "latents")
     except ArgumentError:
@@ -104,7 +106,7 @@ def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
 
 
 def warn_of_sigmoid(discriminator: nn.Module, loss: Loss) -> None:
-    """Warn of a discriminator whose last layer is a sigmoid where the loss takes logits, of which it is the sigmoid itself."""
+    """Warn if the discriminator ends in a sigmoid and the loss, which expects logits, applies a sigmoid itself."""
     *_, last = discriminator.modules()
     if isinstance(last, nn.Sigmoid) and has_sigmoid(loss):
         warnings.warn(
@@ -113,8 +115,8 @@ def warn_of_sigmoid(discriminator: nn.Module, loss: Loss) -> None:
         )
 
 
-def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """(real, latent) of a batch; refused where it has not as many of both."""
+def samples(batch: BatchLike) -> tuple[torch.Tensor, torch.Tensor]:
+    """The real samples and latents of a batch, refused unless there are equally many."""
     if batch is None:
         raise ArgumentError("data: got None; a game of networks needs data and latents")
     real, latent = batch
@@ -128,7 +130,7 @@ def samples(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, *label: torch.Tensor) -> Trial:
-    """``tried``; on an accelerator, where a label out of range ends the process, a few samples on the CPU first."""
+    """``tried``, on an accelerator after a few samples on the CPU: there, a label out of range would abort the process."""
     for one in label:
         if one.device.type != "cpu":
             few = one[:SIZE].cpu()
@@ -139,7 +141,7 @@ def _tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What,
 
 
 def labels(batch: Batch) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-    """What the networks of a conditional game take beside real samples and beside latents: their labels, checked."""
+    """The labels of the real and of the generated samples, checked, as further inputs of D and of G."""
     check_labels(batch)
     label, fake_label = labels_of(batch)
     assert label is not None
@@ -148,10 +150,10 @@ def labels(batch: Batch) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, 
 
 
 def probe_batch(generator: PureModule, latent: LatentShape, n: int, label: torch.Tensor | None) -> Batch:
-    """n latents, and as real samples what the untrained generator makes of them, spread out as data are.
+    """n latents, and as real samples the untrained generator's outputs plus unit noise, since data vary more than they do.
 
     Raises:
-        CannotTakeError: the generator takes no such latents, or labels.
+        CannotTakeError: the generator does not accept such latents or labels.
     """
     label = None if label is None else label.to(generator.values.device)
     drawn = draw_latents(latent, n, 0, generator.values)
@@ -161,12 +163,13 @@ def probe_batch(generator: PureModule, latent: LatentShape, n: int, label: torch
 
 
 def divides(loss: Loss, like: torch.Tensor) -> bool:
-    """Whether both losses are means over samples: of a batch in two halves, the mean of theirs.
+    """Whether both losses are means over samples, so that the loss of a batch is the mean of the losses of its halves.
 
     Raises:
         ArgumentError: a loss that is no scalar, fails, or draws random numbers.
     """
     draw = torch.Generator().manual_seed(0)
+    # Logits in float64: the comparison of halves with the whole must not hang on rounding.
     real, fake = torch.randn(2, SIZE, generator=draw, dtype=torch.float64).to(like.device)
     half = SIZE // 2
     divided = True

@@ -1,4 +1,4 @@
-"""Modules out of a game: fresh ones with the parameters of a state."""
+"""Export a state of a game as two new modules."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from odegan.games.batch import BatchLike
 from odegan.games.examine import labels
 from odegan.games.latents import placed
 from odegan.games.network_inputs import read_batch
@@ -21,12 +22,13 @@ def export(
     discriminator: PureModule,
     theta_g: torch.Tensor,
     theta_d: torch.Tensor,
-    batches: Iterable[Any] | None,
+    batches: Iterable[BatchLike] | None,
     conditional: bool,
 ) -> tuple[nn.Module, nn.Module]:
-    """Fresh (generator, discriminator). Norms in eval mode keep their running statistics; those of norms in train mode are
-    averages over the batches, an iterable of (real, latent) or of ``Batch`` with labels, or stay those of the batch they see
-    without any.
+    """New modules (generator, discriminator) with these parameters.
+
+    Norms in eval mode keep their running statistics. Norms in train mode get averages over ``batches``, an iterable of (real,
+    latent) or of ``Batch`` with labels; without batches they go on using the statistics of each batch they see.
     """
     made_g = generator.module(theta_g)
     made_d = discriminator.module(theta_d)
@@ -41,7 +43,7 @@ def export(
 
 
 def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, Inputs] | None:
-    """What the discriminator takes of a batch's real samples, and what the generator takes; None of what is no batch."""
+    """The inputs of the discriminator for real samples and of the generator, on the device of ``like``; None if not a batch."""
     try:
         real, latent = batch
     except (TypeError, IndexError, KeyError):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, overload
 
 import torch
 
 from odegan.games.augmentation import Augmentation
-from odegan.games.batch import Batch, as_batch
+from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.labels import Label, LabeledForward
 from odegan.games.losses import Loss
+from odegan.games.players import Player, PlayerLoss, Players
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError, argument_error, check_functions, check_int
-
-Players = tuple[torch.Tensor, torch.Tensor]
-Player = Literal["disc", "gen"]
-PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
 
 
 class Game:
@@ -68,7 +65,7 @@ class Game:
         fake: Callable[[torch.Tensor, Any], torch.Tensor] | None = None,
         sample: Callable[..., torch.Tensor] | None = None,
         init: Callable[[int | None], torch.Tensor] | None = None,
-        solution: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+        solution: Callable[[float | torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
         project: Callable[[torch.Tensor], torch.Tensor] | None = None,
         couples_batch: bool | None = False,
         loss: Loss | None = None,
@@ -117,14 +114,7 @@ class Game:
         return self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
 
     @overload
-    def gradients(
-        self,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None = ...,
-        *,
-        with_losses: Literal[False] = ...,
-    ) -> Players: ...
+    def gradients(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ...) -> Players: ...
 
     @overload
     def gradients(
@@ -143,13 +133,7 @@ class Game:
 
     @overload
     def player_gradient(
-        self,
-        player: Player,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None = ...,
-        *,
-        with_loss: Literal[False] = ...,
+        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ...
     ) -> torch.Tensor: ...
 
     @overload
@@ -193,12 +177,14 @@ class Game:
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> Players:
         """One player's gradient and loss at one point."""
+        disc = player == "disc"
+        loss = self.disc_loss if disc else self.gen_loss
         if self._gradients is not None:
-            which, loss = (0, self.disc_loss) if player == "disc" else (1, self.gen_loss)
-            return self._gradients(theta_d, theta_g, batch)[which], loss(theta_d, theta_g, batch)
-        if player == "disc":
-            return gradient_and_value(lambda own: self.disc_loss(own, theta_g, batch), theta_d)
-        return gradient_and_value(lambda own: self.gen_loss(theta_d, own, batch), theta_g)
+            gradients = self._gradients(theta_d, theta_g, batch)
+            return gradients[0 if disc else 1], loss(theta_d, theta_g, batch)
+        if disc:
+            return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d)
+        return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g)
 
     @unaffected
     def init(self, seed: int | Sequence[int] | None = None) -> torch.Tensor:
@@ -221,9 +207,9 @@ class Game:
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")
         self.split(y)
-        sizes = (check_int("n", n, low=1), check_int("seed", seed))
+        n = check_int("n", n, low=1)
         labels = self.labels_to_draw(label, n, y)
-        given: tuple[Any, ...] = sizes if labels is None else (*sizes, labels)
+        given = (n, check_int("seed", seed), *(() if labels is None else (labels,)))
         with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
             return self._sample(y, *given) if y.ndim == 1 else torch.stack([self._sample(one, *given) for one in y])
 
@@ -265,11 +251,12 @@ class Game:
         return {name: part for name, part in vars(self).items() if name not in others}
 
     def __repr__(self) -> str:
-        """Show the name and the numbers of parameters."""
         return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
 
     # Overridden by games of networks: modules, buffers that change between steps, checks of the first batch.
-    def modules(self, y: torch.Tensor, batches: Any = None) -> tuple[torch.nn.Module, torch.nn.Module]:
+    def modules(
+        self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None
+    ) -> tuple[torch.nn.Module, torch.nn.Module]:
         """New modules (generator, discriminator) with the parameters y; only games made by ``gan`` have them."""
         raise ArgumentError(f"modules: {self.name} was not made from modules")
 
@@ -294,7 +281,7 @@ class Game:
         return self
 
 
-def check_game(game: Any) -> None:
+def check_game(game: object) -> None:
     """Refuse anything but a ``Game``."""
     if not isinstance(game, Game):
         argument_error("game", game, "an odegan.Game, as odegan.gan(...) and odegan.games make them")

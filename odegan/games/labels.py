@@ -1,4 +1,4 @@
-"""Classes of samples: whether two networks take them, which ones a batch has, and draws of them."""
+"""Labels: whether two networks take them, which ones a batch has, and which ones to draw samples of."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Forward = Callable[..., torch.Tensor]
 
 
 class LabeledForward(Protocol):
-    """Samples (n, ...) and their labels (n,), which only conditional networks read, to outputs."""
+    """A function of samples (n, ...) and their labels (n,); networks that are not conditional ignore the labels."""
 
     def __call__(self, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor: ...
 
 
 def needed_inputs(module: nn.Module) -> int:
-    """How many inputs the forward pass of a module needs by position, as far as its signature tells.
+    """The number of positional arguments without defaults in the signature of a module's forward pass.
 
     Examples:
         >>> needed_inputs(nn.Linear(2, 3)), needed_inputs(nn.Bilinear(2, 2, 3)), needed_inputs(nn.LSTM(2, 3))
@@ -35,7 +35,7 @@ def needed_inputs(module: nn.Module) -> int:
 
 
 def conditioned(conditional: bool | None, generator: nn.Module, discriminator: nn.Module) -> bool:
-    """Whether the networks are called with labels: as told, or where both need two inputs.
+    """Whether the networks are called with labels: as ``conditional`` says, or, if it is None, whether both need two inputs.
 
     Raises:
         ArgumentError: one of them cannot be called that way, or one needs two inputs and the other does not.
@@ -43,6 +43,7 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
     if conditional not in (True, False, None):
         argument_error("conditional", conditional, "True, False, or None: as the networks' signatures tell")
     roles = {"generator": generator, "discriminator": discriminator}
+    # Exactly two: a forward pass that needs more cannot be called with (x, label).
     needs = {role: needed_inputs(module) == 2 for role, module in roles.items()}
     if conditional is None and len(set(needs.values())) > 1:
         one, other = sorted(roles, key=lambda role: not needs[role])
@@ -63,14 +64,14 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
 
 
 def labels_of(batch: Batch | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The labels of a batch's real and of its generated samples, None where there are none."""
+    """The labels of the real and of the generated samples of a batch; None if it has no labels."""
     if batch is None:
         return None, None
     return batch.label, batch.label if batch.fake_label is None else batch.fake_label
 
 
 def check_labels(batch: Batch) -> None:
-    """Refuse a batch without labels, or whose labels are not whole numbers, one a sample."""
+    """Refuse a batch that does not have a whole number as the label of each sample."""
     label, fake_label = labels_of(batch)
     if label is None:
         raise ArgumentError(
@@ -82,7 +83,7 @@ def check_labels(batch: Batch) -> None:
 
 
 def check_label(name: str, label: object, n: int) -> torch.Tensor:
-    """Return ``label`` where it is a tensor of n whole numbers."""
+    """Return ``label`` if it is a tensor of n whole numbers."""
     if (
         not isinstance(label, torch.Tensor)
         or label.is_floating_point()
@@ -95,8 +96,9 @@ def check_label(name: str, label: object, n: int) -> torch.Tensor:
 
 
 def number_of_classes(*modules: nn.Module) -> int | None:
-    """The rows of the shortest table that the modules look labels up in (``nn.Embedding``); None where there is none."""
+    """The number of rows of the smallest ``nn.Embedding`` in the modules; None if there is none."""
     tables = (part for module in modules for part in module.modules() if isinstance(part, nn.Embedding))
+    # The shortest: a label that one network knows and the other does not would be out of range there.
     return min((table.num_embeddings for table in tables), default=None)
 
 
@@ -104,13 +106,14 @@ def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor
     """The labels (n,) of samples to draw: one class for all, or one for each; None: all classes in turn.
 
     Raises:
-        ArgumentError: None where the number of classes is not known; what is no class.
+        ArgumentError: ``label`` is None and the number of classes is unknown, or it contains something that is not a class.
     """
     if label is None:
         if classes is None:
             argument_error(
                 "label", None, "a class, or a tensor of one for each sample: the networks do not tell how many"
             )
+        # In turn, not at random: every class appears equally often, whatever the seed.
         return torch.arange(n, device=like.device) % classes
     if isinstance(label, int) and not isinstance(label, bool):
         label = torch.full((n,), label)
@@ -121,10 +124,10 @@ def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor
 
 
 def on_labels(forward: Forward, role: str, conditional: bool) -> LabeledForward:
-    """A network's forward pass as a function of (x, label): one that is not conditional does not see the label.
+    """A network's forward pass as a function of (x, label); if the game is not conditional, the label is ignored.
 
     Raises:
-        ArgumentError: when it is called, by a conditional one without a label.
+        ArgumentError: on a call without a label in a conditional game.
     """
     if not conditional:
         return lambda x, label=None: forward(x)

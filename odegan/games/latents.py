@@ -43,5 +43,5 @@ def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> 
 
 
 def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Latents moved to the device of ``like``, and to its dtype unless they are integers, such as labels."""
+    """Latents moved to the device of ``like`` and, unless they are integers such as labels, converted to its dtype."""
     return latent.to(like) if latent.is_floating_point() else latent.to(like.device)

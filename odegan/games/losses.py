@@ -49,6 +49,7 @@ class Loss(NamedTuple):
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    # softplus, not log(sigmoid): the latter overflows to -inf for logits beyond about -100 in float32.
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
@@ -67,7 +68,11 @@ def _opposite(fake: torch.Tensor) -> torch.Tensor:
 _TABLE: dict[str, Loss] = {
     "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
     "non_saturating": Loss(
-        _cross_entropy, lambda real, fake: F.softplus(-fake).mean(), ratio=lambda fake: -torch.exp(-fake)
+        # s_G / s_D = -sigmoid(-f) / sigmoid(f) = -exp(-f), which overflows for very negative f: see
+        # ``shared_backward``.
+        _cross_entropy,
+        lambda real, fake: F.softplus(-fake).mean(),
+        ratio=lambda fake: -torch.exp(-fake),
     ),
     "wasserstein": Loss(
         lambda real, fake: fake.mean() - real.mean(),
@@ -75,7 +80,9 @@ _TABLE: dict[str, Loss] = {
         ratio=_opposite,
         constant_ratio=True,
     ),
+    # No ratio: where the hinge is flat, D's slope is 0 and G's is not.
     "hinge": Loss(_hinge, lambda real, fake: -fake.mean()),
+    # No ratio either: (f - 1) / f has a pole at f = 0.
     "least_squares": Loss(_least_squares, lambda real, fake: ((fake - 1) ** 2).mean() / 2),
     "relativistic": Loss(
         lambda real, fake: F.softplus(fake - real).mean(),
@@ -87,6 +94,7 @@ _TABLE: dict[str, Loss] = {
 
 def has_sigmoid(loss: Loss) -> bool:
     """Whether the objective applies a sigmoid to the logits itself, so that the discriminator must not."""
+    # By identity: a user's own pair may expect probabilities, and cannot be judged.
     return any(loss is _TABLE[name] for name in ("minimax", "non_saturating", "relativistic"))
 
 
@@ -111,6 +119,7 @@ def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
     if isinstance(loss, str):
         return _TABLE[choose("loss", loss, _TABLE)]
     if isinstance(loss, tuple | list) and len(loss) == 2 and all(callable(part) for part in loss):
+        # Whether a user's generator loss reads the real logits is not known, so it gets them.
         return Loss(loss[0], loss[1], gen_sees_real=True)
     argument_error(
         "loss", loss, f"one of {', '.join(_TABLE)}, or a pair (disc, gen) of functions of (real, fake) logits"

@@ -12,14 +12,15 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from odegan.games import labels, losses
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, BatchLike
 from odegan.games.examine import evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
 from odegan.games.export import export
-from odegan.games.game import Game, Player, Players
+from odegan.games.game import Game
 from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
 from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
 from odegan.games.network_gradients import BothPlayers
 from odegan.games.network_inputs import flat_logits, read_batch
+from odegan.games.players import Player, Players
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError
@@ -39,13 +40,13 @@ def gan(
     loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
     *,
     latent: Latent = None,
-    init: Callable[[nn.Module], Any] | None = None,
+    init: Callable[[nn.Module], object] | None = None,
     conditional: bool | None = None,
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
     checkpointing: bool = False,
 ) -> NetworkGame:
-    """Make a game of two modules, which stay as they are: the game owns copies.
+    """Make a game of two modules. The modules themselves are never changed: the game holds copies.
 
     Args:
         generator: latent (B, ...) -> samples (B, ...).
@@ -89,7 +90,7 @@ class NetworkGame(Game):
         discriminator: nn.Module,
         loss: losses.Loss,
         latent: Latent,
-        init: Callable[[nn.Module], Any] | None,
+        init: Callable[[nn.Module], object] | None,
         execution: Execution,
         conditional: bool | None,
     ) -> None:
@@ -134,7 +135,7 @@ class NetworkGame(Game):
     def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
         """The discriminator as a function of samples (n, ...) -> logits (n,), with the batch's buffers.
 
-        In a class-conditional game it is called with the labels (n,) of these samples beside them.
+        In a class-conditional game the function takes the samples' labels (n,) as its second argument.
         """
         bound = self.discriminator.bind(theta_d, batch.buffers if batch is not None else None)
         forward = on_labels(bound, "discriminator", self.conditional)
@@ -160,7 +161,9 @@ class NetworkGame(Game):
         return self._on(batch).gen_loss(theta_d, theta_g)
 
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
-        """Both gradients from one backward pass through D, where exact and all ranks decide alike, else one forward pass."""
+        """Both gradients, from one backward pass through D where that is exact and all ranks decide alike, else from one forward
+        pass.
+        """
         both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
         apart = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
@@ -198,7 +201,7 @@ class NetworkGame(Game):
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
 
     @unaffected
-    def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
+    def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
         """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
 
         A norm given in eval mode keeps its running statistics. Those of one in train mode are, with ``batches``, an iterable
@@ -212,7 +215,7 @@ class NetworkGame(Game):
         return export(self.generator, self.discriminator, theta_g, theta_d, batches, self.conditional)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
-        """Architectures, constants, precision and layout. Loss and latent are compared by themselves; what is computed twice
+        """Architectures, constants, precision and layout. Loss and latent are compared separately; activation checkpointing
         (checkpointing) only says how the machine is used.
         """
         roles = {"discriminator": self.discriminator, "generator": self.generator}
@@ -233,17 +236,18 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y)
         return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
 
-    # What can be found out, and refused, before a run.
-    def prepared(self, y: torch.Tensor, batch: Any) -> NetworkGame:
-        """This game as a run on such batches sees it: checked, and with what couples their samples decided.
+    # Checks before a run.
+    def prepared(self, y: torch.Tensor, batch: BatchLike) -> NetworkGame:
+        """A checked copy of this game, in which it is decided whether the samples of batches like this one are coupled.
 
         Args:
-            y: (P,), or (E, P) of an ensemble, of which two members are then tried under ``torch.vmap``.
-            batch: the run's first minibatch, with a member dimension as y has it.
+            y: (P,), or (E, P) for an ensemble, of which two members are evaluated under ``torch.vmap``.
+            batch: the run's first minibatch, with a member dimension if y has one.
 
         Raises:
             ArgumentError: modules, losses or batches that cannot work, in one line.
         """
+        # Shallow copies: what a batch shows of the modules is noted on the run's own wrappers, the values are shared.
         run = copy.copy(self)
         run.generator = copy.copy(self.generator)
         run.discriminator = copy.copy(self.discriminator)
@@ -252,7 +256,7 @@ class NetworkGame(Game):
         return run
 
     def _bind(self) -> None:
-        """Have the game's functions be those of this copy."""
+        """Make the game's functions those of this copy, not of the original."""
         self.disc_loss = self._disc_loss
         self.gen_loss = self._gen_loss
         self.critic = self.logits
@@ -260,17 +264,18 @@ class NetworkGame(Game):
         self._init = self._start
         self._sample = self._draw
 
-    def check(self, y: torch.Tensor, batch: Any) -> None:
-        """Refuse what cannot work with a batch, and decide what couples its samples; see ``prepared``."""
+    def check(self, y: torch.Tensor, batch: BatchLike) -> None:
+        """Refuse networks that do not work on this batch, and decide whether its samples are coupled; see ``prepared``."""
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         y = y.detach()
         batch = read_batch(batch, False)
+        # One member suffices: modules cannot tell members apart.
         first = (y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))
         self._learn(*first)
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y, batch)
 
-    def _learn(self, y: torch.Tensor, batch: Any) -> None:
+    def _learn(self, y: torch.Tensor, batch: Batch) -> None:
         theta_d, theta_g = self.split(y)
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
@@ -281,9 +286,9 @@ class NetworkGame(Game):
             pure.learned(trial.replaced, trial.written)
 
     def _try_latents(self, given: bool) -> None:
-        """Find out at construction, where the latents' shape is known, what ``check`` does of a run's first batch.
+        """Check the networks at construction, if the latents' shape is known, in the way ``check`` does on a run's first batch.
 
-        A shape that was read off, and labels of a number of classes that was not, may be wrong: the first batch will tell.
+        Failures on a shape or a number of classes that was only inferred are ignored, since the inference may be wrong.
         """
         if self.latent is None:
             return

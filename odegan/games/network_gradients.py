@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from odegan.games.game import Players
 from odegan.games.labels import LabeledForward
 from odegan.games.losses import Loss
+from odegan.games.players import Players
 from odegan.games.shared_backward import serves_both, shared_gradients
 from odegan.utils.autodiff import gradient_and_value, vjp
 
@@ -34,17 +34,18 @@ class BothPlayers:
     fake_label: torch.Tensor | None
 
     def disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> torch.Tensor:
-        """The discriminator's loss."""
+        """The discriminator's loss at these parameters."""
         return self._disc_loss(theta_d, self.generate(theta_g))
 
     def gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> torch.Tensor:
-        """The generator's loss."""
+        """The generator's loss at these parameters."""
         critic = self.critic(theta_d)
         fake = critic(self.generate(theta_g), self.fake_label)
         return self.loss.gen(critic(self.real, self.label) if self.loss.gen_sees_real else fake, fake)
 
     def disc_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> Players:
         """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
+        # Outside the differentiated function: D's backward pass then ends at the samples and leaves G alone.
         fakes = self.generate(theta_g)
         return gradient_and_value(lambda theta: self._disc_loss(theta, fakes), theta_d)
 
@@ -53,13 +54,14 @@ class BothPlayers:
         return self.loss.disc(critic(self.real, self.label), critic(fakes, self.fake_label))
 
     def shared(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> tuple[Players, Players] | None:
-        """Both gradients and losses from one backward pass through D, which must see one sample at a time; None where that is
-        not exact.
+        """Both gradients and losses from one backward pass through D, which must not couple samples; None if the result would
+        be inexact.
         """
         if not serves_both(self.loss, theta_d):
             return None
-        labels = [part for part in (self.label, self.fake_label) if part is not None]
-        both = torch.cat(labels) if labels else None
+        # Real and generated samples go through D in one pass, so their labels are joined in the same order.
+        label, fake_label = self.label, self.fake_label
+        both = torch.cat([label, fake_label]) if label is not None and fake_label is not None else None
 
         def critic(theta: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
             forward = self.critic(theta)
@@ -82,6 +84,7 @@ class BothPlayers:
                 fake = critic(self.generate(inner), self.fake_label)
                 return self.loss.gen(real if self.loss.gen_sees_real else fake, fake), fake
 
+            # ``fake`` leaves as an auxiliary output, so that D's loss reuses G's pass instead of making its own.
             loss_g, vjp_gen, fake = vjp(gen_side, theta_g, aux_only=True)
             return self.loss.disc(real, fake), (vjp_gen(torch.ones_like(loss_g)), loss_g)
 

@@ -1,4 +1,4 @@
-"""What a game of networks is given and what comes out of its discriminator, checked."""
+"""Checks of the batch that a game of networks is given, and of the logits of its discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from odegan.utils.checks import ArgumentError, argument_error
 
 
 def read_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None, conditional: bool) -> Batch:
-    """The batch, refused unless it has real samples, latents, and labels where the networks take any."""
+    """The batch, refused unless it has real samples, latents, and in a conditional game labels."""
     if not isinstance(batch, Batch):
         batch = as_batch(batch)
     if batch is None or batch.latent is None or batch.real is None:
@@ -22,7 +22,7 @@ def read_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None, conditio
 
 
 def flat_logits(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """One logit a sample -> (n,), where x is (n, ...); a network that ends in squeeze() makes () of one sample's."""
+    """One logit per sample x (n, ...), as (n,). A network that ends in squeeze() returns () for a single sample."""
     n = x.shape[0]
     if not isinstance(logits, torch.Tensor):
         argument_error(

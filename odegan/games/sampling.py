@@ -1,14 +1,14 @@
-"""A game's generator as a function (n, seed) -> samples, that says which batch-normalization statistics it uses."""
+"""A game's generator as a function (n, seed) -> samples, which says which batch-normalization statistics it uses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
 from odegan.games.labels import Label
 from odegan.games.latents import draw_latents
@@ -17,13 +17,13 @@ from odegan.utils.checks import argument_error, check_int
 
 
 class GameSampler:
-    """``sampler(n, seed)``: n samples of the generator of ``game`` at y (P,), the same ones whenever seed and y are the same.
+    """``sampler(n, seed)``: n samples of the generator of ``game`` at y (P,), determined by seed and y alone.
 
-    Of a class-conditional game ``sampler(n, seed, label)``, as ``game.sample`` takes it.
+    For a class-conditional game ``sampler(n, seed, label)``, with the label as in ``game.sample``.
 
     Attributes:
         normalization: "batch" or "running" statistics, or "none" where there are no normalization layers; for scores.
-        generator: the generator as a module in evaluation mode; None of a game that is not made by ``gan``.
+        generator: the generator as a module in evaluation mode; None for a game that was not made by ``gan``.
 
     Args:
         game: made by ``gan``, or any that draws samples.
@@ -41,7 +41,9 @@ class GameSampler:
         (torch.Size([5, 3]), 'none')
     """
 
-    def __init__(self, game: Game, y: Tensor, batches: Iterable[Any] | None = None, piece: int | None = None) -> None:
+    def __init__(
+        self, game: Game, y: Tensor, batches: Iterable[BatchLike] | None = None, piece: int | None = None
+    ) -> None:
         check_game(game)
         game.split(y)
         self._game, self._y = game, y.detach()
@@ -49,6 +51,7 @@ class GameSampler:
         self.generator: nn.Module | None = None
         self.normalization = "none"
         if isinstance(game, NetworkGame):
+            # In evaluation mode norms use the running statistics if ``batches`` gave some, else those of the drawn batch.
             self.generator = game.modules(self._y, batches)[0].eval()
             if any(isinstance(part, _BatchNorm) for part in self.generator.modules()):
                 self.normalization = "batch" if batches is None else "running"
@@ -59,14 +62,16 @@ class GameSampler:
         if self.generator is None:
             return self._game.sample(self._y, n, seed, label)
         labels = self._game.labels_to_draw(label, n, self._y)
+        # With batch statistics a smaller last piece would be normalized differently, so that scores depended on n.
         piece = self._piece if self._piece and self.normalization == "batch" else n
         total = -(-n // piece) * piece
         if labels is not None:
+            # The samples that are cut off need labels, too.
             labels = labels.repeat(-(-total // n))[:total]
         return self.images(self.latents(total, seed), labels)[:n]
 
     def latents(self, n: int, seed: int) -> Tensor:
-        """n latents (n, ...), drawn on the CPU so that they are the same for any device."""
+        """n latents (n, ...), drawn on the CPU so that they do not depend on the device."""
         n, seed = check_int("n", n, low=1), check_int("seed", seed)
         latent = getattr(self._game, "latent", None)
         if latent is None:
@@ -75,7 +80,7 @@ class GameSampler:
 
     @torch.no_grad()
     def images(self, latents: Tensor, label: Label = None) -> Tensor:
-        """Latents (n, ...), of a class-conditional game with labels, -> samples (n, C, H, W)."""
+        """Samples (n, C, H, W) for latents (n, ...) and, in a class-conditional game, labels (n,)."""
         if self.generator is None:
             argument_error("game", self._game.name, "made by gan, to take latents")
         labels = self._game.labels_to_draw(label, len(latents), self._y)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from odegan.games.game import Players
 from odegan.games.losses import Loss
+from odegan.games.players import Players
 from odegan.utils.autodiff import needs_transforms, recorded, vjp
 
 Forward = Callable[[torch.Tensor], torch.Tensor]

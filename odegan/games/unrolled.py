@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from odegan.games.batch import Batch
-from odegan.games.game import Game, Player, Players
+from odegan.games.batch import Batch, BatchLike
+from odegan.games.game import Game
 from odegan.games.labels import Label, LabeledForward
+from odegan.games.players import Player, Players
 from odegan.utils.autodiff import vjp
 
 # (f, t, h, y) -> y1: one step of size h of y' = f(t, y).
@@ -57,9 +58,9 @@ class Unrolled(Game):
         self.augmentation = base.augmentation
 
     def ahead(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
-        """U_k(theta_d; theta_g) (n_disc,)."""
+        """The discriminator (n_disc,) after its k steps, U_k(theta_d; theta_g)."""
 
-        def descent(t: float | torch.Tensor, d: torch.Tensor, perturb: Any = None) -> torch.Tensor:
+        def descent(t: float | torch.Tensor, d: torch.Tensor, perturb: object = None) -> torch.Tensor:
             return -self.base.player_gradient("disc", d, theta_g, batch)
 
         h: Any = self.step_size
@@ -94,7 +95,7 @@ class Unrolled(Game):
     def _generator(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(gradient, loss, U_k)."""
+        """The generator's gradient and loss, and U_k."""
         if not self.through:
             ahead = self.ahead(theta_d, theta_g, batch)
             return *self.base.player_gradient("gen", ahead, theta_g, batch, with_loss=True), ahead
@@ -115,7 +116,7 @@ class Unrolled(Game):
         """The base's labels (n,) of n samples to draw."""
         return self.base.labels_to_draw(label, n, like)
 
-    def modules(self, y: torch.Tensor, batches: Iterable[Any] | None = None) -> tuple[nn.Module, nn.Module]:
+    def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
         """New modules (generator, discriminator) with the parameters y."""
         return self.base.modules(y, batches)
 
@@ -137,7 +138,7 @@ class Unrolled(Game):
         return Unrolled(base, self.steps, self.step_size, self.solver, self._one_step, self.persistent, self.through)
 
     def check(self, y: torch.Tensor, batch: Batch | None) -> None:
-        """Check the base game, and take over what that finds out about layers that couple the batch."""
+        """Check the base game, and take over its finding on layers that couple the batch."""
         self.base.check(y, batch)
         self.critic_couples_batch = self.base.critic_couples_batch
 

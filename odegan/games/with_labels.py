@@ -1,9 +1,8 @@
-"""``with_labels``: networks with other conventions, as modules that are called with (x, label)."""
+"""``with_labels``: adapt networks with other calling conventions to (x, label)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +14,7 @@ _ALLOWED = "a keyword of its forward pass, a pair of a dict's keys (x's, the lab
 
 
 class WithLabels(nn.Module):
-    """``forward(x, label)`` of a module that takes them otherwise; made by ``with_labels``."""
+    """``forward(x, label)`` for a module with another calling convention; made by ``with_labels``."""
 
     def __init__(
         self, module: nn.Module, how: str | tuple[str, str] | Call, embedding: nn.Module | None = None
@@ -26,7 +25,7 @@ class WithLabels(nn.Module):
         self.how = how
 
     def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """x (B, ...) and label (B,), or embedding(label), to the module's output."""
+        """The module's output for x (B, ...) and the label (B,), or embedding(label)."""
         given: torch.Tensor = label if self.embedding is None else self.embedding(label)
         if isinstance(self.how, str):
             out: torch.Tensor = self.module(x, **{self.how: given})
@@ -43,7 +42,7 @@ class WithLabels(nn.Module):
 def with_labels(
     module: nn.Module, how: str | tuple[str, str] | Call, *, embedding: nn.Module | None = None
 ) -> nn.Module:
-    """A module that is called with (x, label), as ``gan(..., conditional=True)`` does, around one that is not.
+    """Wrap a module so that it can be called with (x, label), as ``gan(..., conditional=True)`` calls its networks.
 
     ============================ =====================================
     how                          what is called
@@ -76,6 +75,7 @@ def with_labels(
     return WithLabels(module, how, embedding)
 
 
-def _is_known(how: Any) -> bool:
+def _is_known(how: object) -> bool:
+    # Any other value would fail only within a run, as an error of torch.
     pair = isinstance(how, tuple) and len(how) == 2 and all(isinstance(key, str) for key in how)
     return pair or callable(how) or (isinstance(how, str) and how.isidentifier())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from odegan.data import ImageDataset
 from odegan.metrics.features import Extractor, Spec, find_extractor
@@ -22,6 +22,7 @@ from odegan.metrics.precision_recall import share_inside
 from odegan.metrics.real_data import Images, RealData
 from odegan.metrics.statistics_cache import cached, short_digest
 from odegan.utils.checks import argument_error, check_int, choose
+from odegan.utils.progress import display
 from odegan.utils.random_streams import stream_seed
 
 NORMALIZATIONS = ("none", "batch", "running")
@@ -199,7 +200,7 @@ def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed:
 def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: str, progress: bool) -> Fake:
     """Features and logits of n images, given in batches."""
     parts = []
-    with tqdm(total=n, desc=label, unit=" images", disable=not progress, leave=False) as bar:
+    with closing(display(n, label, unit="images", shown=progress)) as bar:
         for images in batches:
             parts.append(extractor(images))
             bar.update(len(images))

@@ -61,6 +61,7 @@ def find_extractor(spec: Spec, device: torch.device | str | None = None) -> Extr
     Raises:
         ArgumentError: anything else; or torch-fidelity or Inception's weights are not available.
     """
+    # A string is "inception" or a path: a network's name alone would not say which weights.
     if isinstance(spec, str | os.PathLike):
         network = inception(None if spec == "inception" else spec)
         where = _device("cpu" if device is None else device)
@@ -106,6 +107,7 @@ def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512)
 @contextlib.contextmanager
 def _evaluation_mode(network: FeatureMap) -> Iterator[None]:
     """Put a module in evaluation mode, and restore the mode of every submodule on exit."""
+    # The mode of each part: a user may have frozen a norm in evaluation mode on purpose.
     modes = {part: part.training for part in network.modules()} if isinstance(network, nn.Module) else {}
     for part in modes:
         part.training = False

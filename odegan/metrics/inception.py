@@ -79,7 +79,7 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:
-    """Load the file with ``weights_only``: torch-fidelity unpickles without it, so a file must be safe before it gets there."""
+    """Refuse a file that ``weights_only`` cannot load, since torch-fidelity would unpickle anything in it."""
     try:
         torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -88,7 +88,7 @@ def _check_file(path: str | os.PathLike[str]) -> None:
 
 
 def _fetch() -> None:
-    """Download the weights, with a check of their hash, to where torch-fidelity finds them; it would not check them itself."""
+    """Download the weights to where torch-fidelity looks for them, and check their hash, which torch-fidelity does not."""
     try:
         torch.hub.load_state_dict_from_url(WEIGHTS, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:

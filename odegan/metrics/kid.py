@@ -42,8 +42,10 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
     draw = generator(seed, "kid", 0)
 
     def part(rows: Tensor) -> Tensor:
+        # Drawn on the CPU, so that scores do not depend on the device.
         return rows[torch.randperm(len(rows), generator=draw)[:subset_size].to(rows.device)]
 
+    # Subsets one after the other: the kernel of one of 1,000 rows fits in memory, that of 50,000 does not.
     values = torch.tensor([polynomial_mmd(part(real), part(fake)) for _ in range(subsets)], dtype=torch.float64)
     return Mean(float(values.mean()), float(values.std(correction=0)))
 
@@ -70,6 +72,7 @@ def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
 
     def within(rows: Tensor) -> Tensor:
         kernel = _kernel(rows, rows)
+        # Without the diagonal: k(x, x) would bias the estimate upwards.
         return (kernel.sum() - kernel.trace()) / (len(rows) * (len(rows) - 1))
 
     return float(within(x) + within(y) - 2 * _kernel(x, y).mean())

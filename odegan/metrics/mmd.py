@@ -45,6 +45,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
         2.0
     """
     x, y = _points(x, y)
+    # Rounding may leave a negative square between equal samples, hence the clamp.
     square = 2 * distances(x, y).mean() - distances(x, x).mean() - distances(y, y).mean()
     return float(square.clamp(min=0).sqrt())
 
@@ -65,12 +66,13 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     x, y = _points(x, y)
     if len(x) != len(y):
         argument_error("y", y, f"as many points as x has, {len(x)}")
+    # Differences, not products: the assignment between near copies hangs on small distances.
     cost = ((x[:, None] - y[None]) ** 2).sum(-1).cpu().numpy()
     return float(cost[linear_sum_assignment(cost)].mean() ** 0.5)
 
 
 def _points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both samples in float64."""
+    """Check the two samples, and convert them to float64."""
     if not isinstance(x, Tensor) or x.ndim != 2 or len(x) == 0:
         argument_error("x", x, "of shape (n, d), with n > 0")
     if not isinstance(y, Tensor) or y.ndim != 2 or len(y) == 0 or y.shape[1] != x.shape[1]:

@@ -42,11 +42,13 @@ class RealData:
     ) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or len(dataset) < 2:
             argument_error("dataset", dataset, "a tensor (N, C, H, W) or a map-style data set, of at least 2 images")
+        # Scores must not depend on flips that training draws.
         self._images = dataset.still() if isinstance(dataset, ImageDataset) else dataset
         total = len(dataset)
         self.n = total if n_real is None else check_int("n_real", n_real, low=2)
         if self.n > total:
             argument_error("n_real", n_real, f"at most {total}, the images there are")
+        # A random subset, since data sets are often sorted by class, but always the same one.
         order = torch.arange(total) if self.n == total else torch.randperm(total, generator=generator(0, "real", 0))
         self._rows = order[: self.n].split(batch_size)
         self._workers = workers
@@ -55,6 +57,7 @@ class RealData:
 
     def batches(self) -> Iterator[Tensor]:
         """Images (B, C, H, W)."""
+        # The digest comes from the pass that scores need anyway; it costs little beside an extractor.
         digest = hashlib.sha256()
         read = partial(read_batch, self._images, self._rows)
         with Prefetched(read, self._workers, pin=False) as ahead:

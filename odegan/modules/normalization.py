@@ -26,6 +26,7 @@ def layer_norm(
     cudnn_enable: bool = True,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) over the last dimensions, given by ``normalized_shape``, then weight and bias."""
+    # The result returns to the input's dtype, as torch's kernels do under autocast.
     axes = tuple(range(-len(normalized_shape), 0))
     return _affine(_standardized(input, axes, eps), weight, bias).to(input.dtype)
 
@@ -95,6 +96,7 @@ def instance_norm(
 
 def _standardized(x: Tensor, axes: tuple[int, ...], eps: float, ranks: SharesMeans | None = None) -> Tensor:
     wide = _wide(x)
+    # Two passes: E x^2 - (E x)^2 cancels where the mean is large.
     centered = wide - _mean(wide, axes, ranks)
     return centered * torch.rsqrt(_mean(centered**2, axes, ranks) + eps)
 

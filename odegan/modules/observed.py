@@ -40,7 +40,7 @@ class Attributes:
         return self._kept[key].content if key in self._kept else None
 
     def put_back(self) -> None:
-        """Restore the snapshot."""
+        """Restore the attributes of the snapshot."""
         for path, name in self.changed():
             part = self._module.get_submodule(path)
             if (path, name) in self._kept:
@@ -106,7 +106,7 @@ class Watch:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Remove the hooks."""
+        """Remove the hooks from the submodules."""
         for handle in self._handles:
             handle.remove()
 

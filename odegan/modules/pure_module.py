@@ -207,5 +207,5 @@ def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> to
 
 
 def _original(spectral_name: str) -> str:
-    """'conv.parametrizations.weight.0' -> 'conv.parametrizations.weight.original'."""
+    """The name of a parametrization's original: 'conv.parametrizations.weight.0' -> 'conv.parametrizations.weight.original'."""
     return spectral_name.rpartition(".")[0] + ".original"

@@ -66,6 +66,7 @@ def normalize_spectrally(network: nn.Module) -> nn.Module:
     A convolution's weight is taken as a matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
     Normalization for Generative Adversarial Networks", eq. 8.
     """
+    # A list first: parametrizing a layer adds modules to what is walked through.
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
             spectral_norm(layer)

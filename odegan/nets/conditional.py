@@ -39,7 +39,7 @@ class ConditionalBatchNorm2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Gains 1, shifts 0."""
+        """Set the gains to 1 and the shifts to 0."""
         nn.init.ones_(self.gain.weight)
         nn.init.zeros_(self.shift.weight)
 

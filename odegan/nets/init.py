@@ -46,6 +46,7 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
     for name, layer in module.named_modules():
         own = dict(layer.named_parameters(recurse=False))
         if isinstance(layer, nn.Linear | _ConvNd) and set(own) <= {"weight", "bias"} and "weight" in own:
+            # Cut at two deviations without correcting the deviation for it, as Sonnet does.
             std = _fan_in(layer, own["weight"]) ** -0.5
             nn.init.trunc_normal_(own["weight"], std=std, a=-2 * std, b=2 * std)
             if "bias" in own:
@@ -88,6 +89,7 @@ def glorot_uniform_(module: nn.Module, gain: float = 1.0) -> nn.Module:
     check_number("gain", gain, low=0.0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | _ConvNd | nn.Embedding):
+            # Writing the normalized weight would have no effect: it is computed from the original at each use.
             normalized = parametrize.is_parametrized(layer, "weight")
             weight = layer.parametrizations.weight.original if normalized else layer.weight  # type: ignore[union-attr]
             nn.init.xavier_uniform_(weight, gain)  # type: ignore[arg-type]

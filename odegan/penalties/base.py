@@ -55,7 +55,6 @@ class Penalty:
         return None if extra is None else replace(as_term(extra), weight=self.weight)
 
     def __repr__(self) -> str:
-        """``name(weight, ...)``."""
         given = [_plain(self.weight), *(f"{name}={_plain(value)!r}" for name, value in self.settings.items())]
         return f"{self.name}({', '.join(str(part) for part in given)})"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from odegan.field.penalty_terms import Term
-from odegan.field.training_field import BOTH
 from odegan.games.game import Game
+from odegan.games.players import BOTH
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 
+from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Term, WithConstants
-from odegan.field.training_field import check_constant_rates
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.solvers.rates import ConstantRates, check_constant_rates
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import argument_error, check_bool
 
-PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]
+PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Batch | None], torch.Tensor]
 
 
 def drift_cancellation(
-    step_size: Weight, self_terms: bool = True, interaction: bool = True, rates: tuple[Any, Any] = (1.0, 1.0)
+    step_size: Weight, self_terms: bool = True, interaction: bool = True, rates: ConstantRates = (1.0, 1.0)
 ) -> Penalty:
     """Add -(a_p/4) ||d_p loss_p||^2 - (a_q/2) (d_q loss_p)^T [d_q loss_q] to player p's loss; q is the opponent, a = h rate.
 
@@ -72,7 +72,9 @@ def drift_cancellation(
         rate: float | torch.Tensor,
         other: float | torch.Tensor,
     ) -> Term:
-        def value(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Any, t: Any, held: torch.Tensor) -> torch.Tensor:
+        def value(
+            theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time, held: torch.Tensor
+        ) -> torch.Tensor:
             total = held.new_zeros(())
             if self_terms:
                 total = total - rate / 4 * (own(theta_d, theta_g, batch) ** 2).sum()

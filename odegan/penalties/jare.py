@@ -51,6 +51,7 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
         argument_error("chunks", None, "a whole number >= 2 for the unbiased estimate")
 
     def terms(game: Game) -> tuple[Term, Term]:
+        # None, which means unknown, passes here: a run's first batch decides it before the penalty is evaluated.
         if chunks is not None and game.couples_batch:
             _refuse_coupled(game)
 
@@ -76,6 +77,7 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
 
 def _estimate(mean: torch.Tensor, square: torch.Tensor, k: int, unbiased: bool) -> torch.Tensor:
     """||g||^2 from the means over K chunks of g_k and of ||g_k||^2."""
+    # ||sum g||^2 - sum ||g||^2 over K (K - 1), written with means so that parts of a batch can be averaged.
     squared = (mean**2).sum()
     return (k * squared - square) / (k - 1) if unbiased else squared
 
@@ -108,6 +110,7 @@ def _chunk_means(
             argument_error("chunks", chunks, f"a divisor of the batch size {x.shape[0] * parts}")
         return rearrange(x, "(chunk sample) ... -> chunk sample ...", chunk=own)
 
+    # Buffers have no sample dimension, and JARE reads no replay: neither can be divided.
     samples = tree_map(divided, replace(batch, replay=None, buffers=None))
     gradients = torch.vmap(lambda chunk: gradient(theta_d, theta_g, replace(chunk, buffers=batch.buffers)))(samples)
     return gradients.mean(0), (gradients**2).sum() / own

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from odegan.field.penalty_terms import Term, gradient_term
-from odegan.field.training_field import BOTH
-from odegan.games.game import Game, Player
+from odegan.games.game import Game
+from odegan.games.players import BOTH, Player
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.checks import choose
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from odegan import solvers
 from odegan.field.ensemble import Time
 from odegan.field.penalty_terms import Term
 from odegan.field.schedules import at_time
-from odegan.field.training_field import BOTH, check_constant_rates
 from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.games.players import BOTH
 from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.solvers.rates import ConstantRates, check_constant_rates
+from odegan.solvers.tableau import combined
 from odegan.utils.checks import choose
 
 # Heun-Euler is the tableau of torchdiffeq's adaptive_heun, used here for a single step from y.
@@ -26,7 +26,7 @@ def truncation_error(
     step_size: Weight,
     pair: str = "heun_euler",
     player: str = "both",
-    rates: tuple[Any, Any] = (1.0, 1.0),
+    rates: ConstantRates = (1.0, 1.0),
 ) -> Penalty:
     """Penalize by weight * R(y), R = 1/2 ||e_h(y)||^2, e_h = h sum_i (b_i - b^_i) k_i, differentiated through the stages k_i.
 
@@ -64,12 +64,13 @@ def truncation_error(
             return torch.cat([-rate * game.player_gradient(p, d, g, batch) for p, rate in rates_of.items()])
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
+            # Both players' parameters: the stages move both, and the gradient in one player's goes through all of them.
             y = torch.cat([theta_d, theta_g])
             h = at_time(step_size, t)
             stages = [field(y, batch)]
             for row in tableau.a[1:]:
-                stages.append(field(y + h * _combined(row, stages), batch))
-            return ((h * _combined(error, stages)) ** 2).sum() / 2
+                stages.append(field(y + h * combined(row, stages), batch))
+            return ((h * torch.as_tensor(combined(error, stages))) ** 2).sum() / 2
 
         return tuple(term if included else None for included in penalized)  # type: ignore[return-value]
 
@@ -77,9 +78,3 @@ def truncation_error(
         {} if rates == (1.0, 1.0) else {"rates": rates}
     )
     return Penalty("truncation_error", checked_weight(weight), terms, settings, divisible=False)
-
-
-def _combined(coefficients: tuple[float, ...], stages: list[torch.Tensor]) -> torch.Tensor:
-    """sum_i c_i k_i, without the terms whose coefficient is zero."""
-    parts = [c * k for c, k in zip(coefficients, stages, strict=False) if c != 0]
-    return torch.stack(parts).sum(0)

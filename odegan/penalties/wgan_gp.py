@@ -50,6 +50,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
 
 def _mixing(batch: Batch | None, real: torch.Tensor) -> torch.Tensor | float:
     if batch is None:
+        # The expectation of u; there is no minibatch to draw numbers with.
         return 0.5
     u = batch.noise
     if u is None:

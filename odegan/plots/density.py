@@ -81,8 +81,10 @@ def _density(points: NDArray[np.float64], extent: float, bandwidth: float) -> ND
     """(n, 2) -> (200, 200), rows by the second coordinate; samples outside or not finite are left out."""
     from scipy.ndimage import gaussian_filter
 
+    # Left out rather than clipped: piled up at the border, strays would look like a mode.
     inside = points[(np.abs(points) <= extent).all(1)]
     counts = np.histogram2d(inside[:, 1], inside[:, 0], bins=_BINS, range=[(-extent, extent)] * 2)[0]
+    # Zeros beyond the border: reflecting there would draw mass that is not in the picture.
     density: NDArray[np.float64] = gaussian_filter(counts, bandwidth * _BINS / (2 * extent), mode="constant")
     return density
 
@@ -94,6 +96,7 @@ def _contours(axes: Axes, critic: NDArray[np.float64], extent: float) -> None:
     if not np.isfinite(critic).all():
         return
     line = np.linspace(-extent, extent, len(critic))
+    # Quantiles, since a discriminator's scale changes by orders of magnitude along a run.
     levels = np.unique(np.quantile(critic, np.linspace(0.1, 0.9, 7)))
     if len(levels) > 1:
         axes.contour(line, line, critic, levels, colors=PALETTE[1], linewidths=0.6, linestyles="solid", alpha=0.6)

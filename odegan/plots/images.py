@@ -1,4 +1,4 @@
-"""Generated images in grids."""
+"""Grids of generated images."""
 
 import math
 from collections.abc import Sequence

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from odegan.solvers.torchdiffeq_backend import OneAttempt, as_function, attempting_class, solver_class
+from odegan.solvers.torchdiffeq_backend import OneAttempt, Scalar, as_function, attempting_class, solver_class
+
+
+class Recording(Protocol):
+    """A function (t, y) -> dy with torchdiffeq's callbacks. proposed: the last step proposed, before any truncation."""
+
+    proposed: float
+
+    def __call__(self, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The field at (t, y)."""
 
 
 class AdaptiveResult(NamedTuple):
@@ -28,18 +37,17 @@ class AdaptiveResult(NamedTuple):
 
 def adaptive_solve(
     name: str,
-    func: Any,
+    func: Recording,
     y0: torch.Tensor,
     times: torch.Tensor,
-    rtol: Any,
-    atol: Any,
+    rtol: Scalar,
+    atol: Scalar,
     options: dict[str, Any],
     attempt: OneAttempt | None = None,
 ) -> AdaptiveResult:
     """Integrate over times (T,) float64, ending exactly at times[-1] without an evaluation beyond it.
 
-    ``func`` carries torchdiffeq's callbacks; func.proposed holds the last proposed step, before any truncation. attempt:
-    computes a whole attempted step, in place of evaluations of ``func``.
+    attempt: computes a whole attempted step, in place of evaluations of ``func``.
     """
     # torchdiffeq's guess of the first step evaluates the field at a time that may lie beyond the end.
     within = as_function(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y), func)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import torch
 
 from odegan.solvers.optimizers import adam, named_memory, rmsprop
+from odegan.solvers.rates import Rates
 from odegan.solvers.solver import Solver
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.solvers.update_rules import (
     Memory,
     Modified,
-    Rates,
     Step,
     StepContext,
     Stepped,
@@ -125,6 +125,8 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
     """The method's memory at the start of a run from y (..., P)."""
 
     def zeros(like: torch.Tensor) -> Memory:
+        # The count is a tensor, so that a compiled step is not specialized to its value; a float has no overflow to
+        # fear.
         count = torch.zeros((), dtype=like.dtype, device=like.device)
         return {key: count if key == "count" else torch.zeros_like(like) for key in _MEMORY.get(name, ())}
 
@@ -147,6 +149,7 @@ def cost(name: str, options: Options) -> Cost:
         >>> cost("alternating", {"disc_steps": 5}), cost("extragradient", {})
         (Cost(disc=5, gen=1), Cost(disc=2, gen=2))
     """
+    # Extragradient evaluates the field at y and at the extrapolated point.
     joint = 2 if name == "extragradient" else 1
     return Cost(options.get("disc_steps", 1), 1) if _in_turn(name, options) else Cost(joint, joint)
 

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import torch
 
+from odegan.solvers.rates import Rates, of_both, times
 from odegan.solvers.torchdiffeq_backend import Scalar
-from odegan.solvers.update_rules import Memory, Rates, Step, StepContext, Stepped, of_both, times
+from odegan.solvers.update_rules import Memory, Step, StepContext, Stepped
 from odegan.utils.checks import argument_error, check_number
 
 Rule: TypeAlias = Callable[[torch.Tensor, Memory], Stepped]  # (v, memory) -> (direction, memory)

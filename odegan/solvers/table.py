@@ -110,11 +110,13 @@ def register(
     if not isinstance(remarks, str):
         argument_error("remarks", remarks, "a line of text")
     tableau = checked(a, b, c, order, b_error)
+    # A notebook's cell is often run twice.
     if registered_tableau(name) == tableau:
         return
     if name in names():
         argument_error("name", name, "a new name: there is another solver of this one")
     made = torchdiffeq_backend.fixed_step_class if b_error is None else torchdiffeq_backend.embedded_pair_class
+    # A class of torchdiffeq's own kind: one call, intervals, ensembles and the stability function then all work.
     torchdiffeq_backend.OURS[name] = made(tableau)
     _registered[name] = tableau, remarks
 

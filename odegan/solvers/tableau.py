@@ -8,6 +8,7 @@ from numbers import Rational
 from typing import TypeAlias, TypeVar
 
 import numpy as np
+import torch
 
 from odegan.solvers.order_conditions import HIGHEST, TOLERANCE, defect, order_of
 from odegan.utils.checks import argument_error, check_int, check_number
@@ -135,3 +136,12 @@ def _sequence(name: str, values: Iterable[T]) -> Sequence[T]:
     if not isinstance(listed, list | tuple):
         argument_error(name, values, "a list of numbers" if name != "a" else "a list of rows")
     return listed
+
+
+def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> torch.Tensor | float:
+    """sum_i c_i k_i, without the terms whose coefficient is zero."""
+    total: torch.Tensor | float = 0.0
+    for c, k in zip(coefficients, slopes, strict=True):
+        if c != 0:
+            total = torch.add(total, k, alpha=c) if isinstance(total, torch.Tensor) else c * k
+    return total

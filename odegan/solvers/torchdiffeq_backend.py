@@ -19,7 +19,7 @@ from torchdiffeq._impl.odeint import SOLVERS
 from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver, _ButcherTableau
 from torchdiffeq._impl.solvers import FixedGridODESolver
 
-from odegan.solvers.tableau import Tableau, with_last_stage
+from odegan.solvers.tableau import Tableau, combined, with_last_stage
 
 Scalar: TypeAlias = "torch.Tensor | float"
 Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
@@ -144,15 +144,6 @@ def embedded_pair_class(pair: Tableau) -> type:
     return Embedded
 
 
-def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> torch.Tensor | float:
-    """sum_i c_i k_i, without the terms whose coefficient is zero."""
-    total: torch.Tensor | float = 0.0
-    for c, k in zip(coefficients, slopes, strict=True):
-        if c != 0:
-            total = torch.add(total, k, alpha=c) if isinstance(total, torch.Tensor) else c * k
-    return total
-
-
 def is_fixed_step(cls: type) -> bool:
     """Whether the class steps along a fixed grid, through ``_step_func``."""
     return issubclass(cls, FixedGridODESolver)
@@ -207,9 +198,10 @@ def attempting_class(cls: type, attempt: OneAttempt) -> type:
 
 
 def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | None = None) -> OneStep:
-    """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options, where f is called as torchdiffeq calls
-    it, f(t, y, perturb=...); given a state like those to come, of one solver object, whose history, if it keeps one, shows
-    from step to step.
+    """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options.
+
+    f is called as torchdiffeq calls it, f(t, y, perturb=...). Given a state like those to come, all steps are made by one
+    solver object, so that a solver that keeps a history uses it.
     """
     own = {key: value for key, value in options.items() if key not in _OF_THE_LOOP}
 
@@ -226,7 +218,7 @@ def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | N
 
 
 def ignoring_perturb(f: Rhs) -> Rhs:
-    """f(t, y) as torchdiffeq calls it: it says where a field may jump, which none here does."""
+    """f(t, y) with torchdiffeq's argument ``perturb``, which tells on which side of a jump in f to evaluate; f has none."""
 
     def called(t: Scalar, y: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
         return f(t, y)
@@ -235,7 +227,7 @@ def ignoring_perturb(f: Rhs) -> Rhs:
 
 
 def torchdiffeq_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
-    """``one_step`` of a function that takes torchdiffeq's ``perturb`` too."""
+    """Like ``one_step``, for a function f that also takes torchdiffeq's ``perturb``."""
     return step_function(solver_class(name), options or {})
 
 

@@ -11,11 +11,10 @@ from typing import Protocol, TypeAlias
 
 import torch
 
+from odegan.solvers.rates import Rates, of_both, times
 from odegan.solvers.torchdiffeq_backend import Scalar
 
 Memory: TypeAlias = dict[str, torch.Tensor]
-Rate: TypeAlias = "float | torch.Tensor | Callable[[Scalar], float | torch.Tensor]"
-Rates: TypeAlias = tuple[Rate, Rate]
 Stepped: TypeAlias = tuple[torch.Tensor, Memory]
 
 
@@ -43,6 +42,7 @@ def alternating(disc_steps: int = 1) -> Step:
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         n = context.n_disc
         for _ in range(disc_steps):
+            # Out of place: torch.func cannot differentiate through writes into a view.
             y = torch.cat([y[..., :n] + h * context.disc(t, y), y[..., n:]], dim=-1)
         return torch.cat([y[..., :n], y[..., n:] + h * context.gen(t, y)], dim=-1), memory
 
@@ -64,6 +64,7 @@ def optimistic() -> Step:
 
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         v = context.joint(t, y)
+        # No branch on the count: under vmap and in a compiled step it is a tensor.
         previous = torch.where(memory["count"] > 0, memory["velocity"], v)
         return y + h * (2 * v - previous), {"velocity": v, "count": memory["count"] + 1}
 
@@ -93,22 +94,3 @@ class Modified:
 
     def _decayed(self, v: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
         return v - self.weight_decay * theta if self.weight_decay else v
-
-
-def of_both(v: torch.Tensor, rates: Rates, n_disc: int, t: Scalar) -> torch.Tensor:
-    """Each player's part of v (..., P) times the player's rate at time t."""
-    if all(_is_one(rate) for rate in rates):
-        return v
-    return torch.cat([times(v[..., :n_disc], rates[0], t), times(v[..., n_disc:], rates[1], t)], dim=-1)
-
-
-def times(part: torch.Tensor, rate: Rate, t: Scalar) -> torch.Tensor:
-    """One player's part times its rate at time t, without a multiplication for the usual rate 1."""
-    value = rate(t) if callable(rate) else rate
-    if isinstance(value, torch.Tensor):
-        return value.to(part, non_blocking=True).reshape(()) * part
-    return part if value == 1 else value * part
-
-
-def _is_one(rate: Rate) -> bool:
-    return isinstance(rate, int | float) and rate == 1

@@ -54,19 +54,24 @@ class AdaptiveSteps:
         end = end_of(self.options, state, until)
         (batch,), aux = self.events.begin(draw(state.aux["index"], 1)[0], state.y, state.aux, state.t)
         y0 = state.y
+        # A report this close to the end is the end: the solver would otherwise take a step of a few ulp to reach it.
         slack = SNAP * (end - state.t)
         within = reports_until(*reports, end + slack)
         inner = [t for t in within if t < end - slack]
         grid = torch.tensor([state.t, *inner, end], dtype=torch.float64, device=y0.device)
+        # torchdiffeq looks at y alone; the last state with finite losses, too, is noted on the way.
         reached = _FiniteUntil(state.t, y0)
         recording = RecordingField(lambda t, y: self.slopes(t, y, batch, y0), True, reached.after_step)
         result = self._solve(recording, y0, grid, aux["proposed"], self.attempts(recording, batch, y0))
+        # The last step has no successor whose start would tell that it has ended.
         recording.finish(result.t, result.y)
         aux = aux | {"proposed": result.proposed}
+        # A solver can end without an error although the losses were infinite: these are not in y.
         if result.failure is not None or reached.ended:
             return self._given_up(state, aux, result, grid, recording, reached)
         y1 = result.states[-1]
         if self.options.penalties_act("after_step"):
+            # The penalty of the interval's start and over its whole length: the solver's own steps within it vary.
             y1 = y1 + (end - state.t) * self.field.penalty(as_time(state.t), y0, batch)
         y1 = projected(self.game, y1)
         aux = self.events.end(y1, aux | {"alive": aux["alive"] & torch.isfinite(y1).all(-1)})
@@ -83,6 +88,7 @@ class AdaptiveSteps:
         attempt: solvers.OneAttempt | None,
     ) -> solvers.AdaptiveResult:
         options = self.options
+        # A fresh call would guess the first step again, at the cost of two evaluations and of the size reached so far.
         first = proposed or options.solver_options.get("first_step")
         own = options.solver_options | {"norm": recording.norm, "first_step": first}
         return solvers.adaptive_solve(
@@ -103,6 +109,7 @@ class AdaptiveSteps:
             reached.records.append(recording.failed_step())
         t, y = (reached.t, reached.y) if reached.ended else (result.t, result.y)
         aux = self.events.end(y, aux | {"alive": torch.zeros_like(aux["alive"])})
+        # The step that failed is kept as the last record, since its numbers say why the run ended.
         records = reached.records[: reached.steps + 1]
         reported = [s for s, at in zip(result.states[1:], grid[1:].tolist(), strict=False) if at <= t]
         info = _info(records, recording, aux["alive"])

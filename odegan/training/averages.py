@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from odegan.training.state import Info, State
 from odegan.utils.checks import argument_error, check_number
 
 
@@ -30,9 +31,10 @@ class ExponentialAverage:
             argument_error("decay", decay, "in [0, 1]")
         self.y: torch.Tensor | None = None
 
-    def __call__(self, state: Any, info: Any) -> None:
+    def __call__(self, state: State, info: Info) -> None:
         """Update the average after an interval."""
         y = state.y.detach()
+        # A copy: the average must not share memory with a state that another callback may write to.
         self.y = y.clone() if self.y is None else torch.lerp(y, self.y, self.decay)
 
     def __odegan_fingerprint__(self) -> dict[str, float]:
@@ -68,7 +70,7 @@ class UniformAverage:
         self.y: torch.Tensor | None = None
         self.count = 0
 
-    def __call__(self, state: Any, info: Any) -> None:
+    def __call__(self, state: State, info: Info) -> None:
         """Update the average after an interval."""
         if state.t > self.start:
             self.count += 1

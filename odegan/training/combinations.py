@@ -22,6 +22,7 @@ def check_combination(options: Options, has_data: bool, members: int | None) -> 
         ArgumentError: in one line, with what came and what to do.
     """
     for applies, sentence in REFUSED:
+        # In order: the first sentence is the one that the user reads, so the more specific ones stand first.
         if applies(options.solver, options, has_data, members):
             raise ArgumentError(sentence.format(solver=options.solver.name, refresh=options.refresh))
 

@@ -10,17 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from odegan.training.options import Options
+from odegan.training.state import State
 from odegan.training.time_grid import SNAP, next_step, to_float
+from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError
 
 SHOWN = 6  # times listed in a message
 
 
-def whole_intervals(run: Any, most: int) -> int | None:
+def whole_intervals(state: State, options: Options, last: float, most: int) -> int | None:
     """The number of refresh intervals before one that the last time shortens; None if none of the next ``most`` is."""
-    state = run.state
-    options = run.stepper.options
-    last = run.times[-1]
     refresh = options.refresh
     t = state.t
     counter = state.aux["counter"]
@@ -41,7 +41,7 @@ def whole_intervals(run: Any, most: int) -> int | None:
     return None
 
 
-def fitted(payload: dict[str, Any], times: Sequence[float], path: Any) -> dict[str, Any]:
+def fitted(payload: dict[str, Any], times: Sequence[float], path: FilePath) -> dict[str, Any]:
     """The contents of a checkpoint, adapted to a run over these times.
 
     Raises:

@@ -58,12 +58,15 @@ def plan(options: Options, state: State, intervals: int, until: float, reports: 
     counter = state.aux["counter"]
     times, behind = reports
     for interval in range(intervals):
+        # A segment needs a step; the caller only asks for one if something is left to do.
         if interval and t >= until:
             break
         number = state.aux["index"] + interval
         end = interval_end(options, state.aux["start"], number, until)
         while True:
             step = next_step(counter, t, options.step_at(t, number), end)
+            # A report within rounding of the step's end belongs to it: the sum of steps and the report time round
+            # apart.
             while behind < len(times) and times[behind] <= step.end + SNAP * (step.end - t):
                 made.reports.append((times[behind], len(made.steps)))
                 behind += 1
@@ -106,6 +109,7 @@ class FixedSteps:
         """Advance by ``intervals`` refresh intervals, or to ``until``."""
         planned = plan(self.options, state, intervals, until, reports)
         batches = draw(state.aux["index"], planned.intervals[-1] + 1)
+        # Only these states outlive the segment; keeping all of them would need its length times the memory.
         keep = set(map(itemgetter(1), planned.reports))
         t = stacked([step.start for step in planned.steps])
         h = stacked([step.h for step in planned.steps])
@@ -127,6 +131,7 @@ class FixedSteps:
             result.field_norm[-1],
             statistics.step_size[-1],
             math.nan,
+            # Counted, not measured: the number of evaluations of a fixed step never varies.
             self.options.evaluations * steps,
             steps,
             0,
@@ -141,8 +146,10 @@ class FixedSteps:
         """The state at a report time within the i-th step, interpolated as in torchdiffeq."""
         y0, y1, batch = kept
         step = planned.steps[i]
+        # At a step's end the state itself is reported, not an interpolation that rounds.
         if step.end - t <= SNAP * (step.end - planned.begin[i]):
             return y1
+        # Differentiable in the step size, as the report moves relative to the grid when h changes.
         t0 = exact_time(planned.counters[i], planned.begin[i])
         t1: StepLength = exact_time(step.counter, step.end)
         if self.options.solver_options.get("interp") == "cubic":

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from odegan.data.given import Data, Latent
 from odegan.games.game import Game
 from odegan.training.options import Options
+from odegan.training.state import Callbacks
 from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import Ranks
 from odegan.utils.fingerprint import Fingerprint, fingerprint
 from odegan.utils.fingerprint.compare import differing, shown
+from odegan.utils.random_streams import Seeds
 
 _NAMES = "step_size refresh rates placement players rtol atol clip compile"
 
@@ -21,12 +23,12 @@ def identify(
     game: Game,
     y0: torch.Tensor,
     options: Options,
-    data: Any,
-    latent: Any,
+    data: Data | None,
+    latent: Latent,
     batch_size: int | None,
-    seeds: Any,
-    callback: Any,
-    stated: Any,
+    seeds: Seeds,
+    callback: Callbacks,
+    stated: object,
     fake_labels: str,
 ) -> Fingerprint:
     """The fingerprint of the arguments by name. Times are compared separately, because a longer run may continue a shorter one.
@@ -34,9 +36,11 @@ def identify(
     Arguments that do not affect the numbers are left out: micro_batch, workers, progress, and the number of processes. stated:
     the user's ``fingerprint`` for what cannot be read.
     """
+    # The default and the same latent given explicitly are one setting.
     if latent is None and data is not None:
         latent = getattr(game, "latent", None)
     users = callback if isinstance(callback, Sequence) else [callback]
+    # Callbacks without a state leave nothing in the checkpoint that could be compared.
     kept = [one for one in users if hasattr(one, "state_dict")]
     parts = setting(game, options)
     parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
@@ -47,19 +51,20 @@ def identify(
     return found if stated is None else found._replace(unread=[])
 
 
-def setting(game: Game, options: Options) -> dict[str, Any]:
+def setting(game: Game, options: Options) -> dict[str, object]:
     """The game and the options that decide what a step does, under their arguments' names."""
-    parts: dict[str, Any] = {"game": game, "loss": game.loss, "solver": options.solver.name}
+    parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": options.solver.name}
     parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
     return parts | {"options": options.solver_options}
 
 
-def check_same(ranks: Ranks, parts: dict[str, Any]) -> None:
+def check_same(ranks: Ranks, parts: Mapping[str, object]) -> None:
     """Refuse arguments that differ between ranks; every rank raises.
 
     Raises:
         ArgumentError: by the name of the first that differs, with its values, in the same words on all of them.
     """
+    # Rank 0 reports first, so that all ranks compare against the same values and all of them raise.
     first = ranks.from_first(parts)
     mine = [(name, shown(parts.get(name))) for name in differing(parts, first)]
     every = [(rank, *one) for rank, found in enumerate(ranks.gather_values(mine)) for one in found]

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
 
+from odegan.data.given import Data, Latent
 from odegan.data.minibatches import FAKE_LABELS, Minibatches
-from odegan.field.training_field import Rates
+from odegan.field.training_field import Penalty
 from odegan.games.game import Game
-from odegan.training import callbacks as hooks
-from odegan.training import single_call
+from odegan.solvers.rates import Rates
+from odegan.training import hooks, single_call
+from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
 from odegan.training.identity import check_same, identify
-from odegan.training.options import ON_NONFINITE, Options, StepSize, parse
+from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.report_times import report_times
 from odegan.training.run import Run
+from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
-from odegan.training.state import check_state, needs_graph
+from odegan.training.state import Callbacks, check_state, needs_graph
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import unaffected_run
+from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
-from odegan.utils.random_streams import member_seeds
+from odegan.utils.random_streams import Seeds, member_seeds
 
-RESUME = ("same", "force")
+ON_NONFINITE = ("raise", "stop")
 
 
 @unaffected_run
@@ -40,18 +44,18 @@ def odeint_gan(
     *,
     steps: int | None = None,
     report_every: int | None = None,
-    data: Any = None,
-    latent: Any = None,
+    data: Data | None = None,
+    latent: Latent = None,
     batch_size: int | None = None,
     solver: str = "rk4",
     step_size: StepSize | None = None,
     refresh: float | str | None = None,
     rates: Rates = (1.0, 1.0),
-    penalties: Sequence[Any] = (),
+    penalties: Sequence[Penalty] = (),
     placement: str = "field",
     players: str = "joint",
-    rtol: Any = 1e-4,
-    atol: Any = 1e-6,
+    rtol: Tolerance = 1e-4,
+    atol: Tolerance = 1e-6,
     options: dict[str, Any] | None = None,
     clip: float | None = None,
     seed: int | Sequence[int] = 0,
@@ -61,11 +65,11 @@ def odeint_gan(
     workers: int = 0,
     fake_labels: str = "independent",
     progress: bool | str = False,
-    callback: Callable[[Any, Any], Any] | Sequence[Callable[[Any, Any], Any]] | None = None,
-    checkpoint: Any = None,
+    callback: Callbacks = None,
+    checkpoint: FilePath | None = None,
     checkpoint_every: float = 30.0,
     checkpoint_steps: int | None = None,
-    fingerprint: Any = None,
+    fingerprint: object = None,
     resume: str = "same",
     on_nonfinite: str = "raise",
 ) -> Solution:
@@ -151,6 +155,7 @@ def odeint_gan(
     """
     check_state(game, y0)
     known = parse(
+        projects=game.project is not None,
         solver=solver,
         step_size=step_size,
         refresh=refresh,
@@ -165,28 +170,24 @@ def odeint_gan(
         compile=compile,
         micro_batch=micro_batch,
         distributed=distributed,
-        projects=game.project is not None,
     )
     if checkpoint_steps is not None:
         known = replace(known, checkpoint_steps=check_int("checkpoint_steps", checkpoint_steps, low=1))
     times = report_times(known, t, steps, report_every)
     if steps is None:
+        # The length of the run bounds a step size that is a function of time; with steps=..., no end has to be reached.
         known = replace(known, horizon=times[-1] - times[0])
-    choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
-    check_number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
-    _check_callbacks(callback)
-    _check_tolerances(known, y0)
-    if not isinstance(progress, bool | str):
-        argument_error("progress", progress, "True, False, or the bar's label")
     members = len(y0) if y0.ndim == 2 else None
-    seeds = member_seeds(seed, members)
+    _check_tolerances(known, y0)
+    _check_around(callback, progress, on_nonfinite)
+    _check_saving(checkpoint, checkpoint_every, resume)
     check_combination(known, data is not None, members)
     if known.solver.opaque:
         _check_opaque(known.solver.name, callback, needs_graph(known, game, y0, data))
-    if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
-        argument_error("checkpoint", checkpoint, "a path")
-    choose("resume", resume, RESUME)
+    seeds = member_seeds(seed, members)
+    # From here on ``game`` is the run's own copy: what its first batch reveals must not change the user's game.
     game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers, fake_labels)
+    # Without something to differentiate, recording a graph would only grow with the number of steps.
     graph = needs_graph(known, game, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
         argument_error("distributed", True, "False where something requires a gradient")
@@ -195,31 +196,36 @@ def odeint_gan(
     identity = Fingerprint({}, [])
     if checkpoint is not None or distributed:
         identity = identify(game, y0, known, data, latent, batch_size, seeds, callback, fingerprint, fake_labels)
+    # Different arguments on two ranks would otherwise deadlock in a collective, or mix two runs.
     if known.ranks is not None:
         check_same(known.ranks, identity.parts | {"t": times})
     saves = None
     if checkpoint is not None:
         saves = hooks.Checkpoint(checkpoint, checkpoint_every, known.ranks, identity.unread, resume == "force")
-    run = Run(
-        stepper,
-        y0,
-        times,
-        minibatches=minibatches,
-        hooks=hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks),
-        on_nonfinite=on_nonfinite,
-        fingerprint=identity.parts,
-    )
+    around = hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks)
+    run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.parts)
     with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
         return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 
 
-def _check_callbacks(callback: Any) -> None:
+def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) -> None:
+    """Refuse what cannot be called, shown or done around the steps of a run."""
+    choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     for one in callback if isinstance(callback, Sequence) else [callback]:
         if one is not None and not callable(one):
             argument_error("callback", one, "a function (state, info), or a list of them")
+    if not isinstance(progress, bool | str):
+        argument_error("progress", progress, "True, False, or the bar's label")
 
 
-def _check_opaque(name: str, callback: Any, graph: bool) -> None:
+def _check_saving(checkpoint: FilePath | None, checkpoint_every: float, resume: str) -> None:
+    check_number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
+    if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
+        argument_error("checkpoint", checkpoint, "a path")
+    choose("resume", resume, RESUME)
+
+
+def _check_opaque(name: str, callback: Callbacks, graph: bool) -> None:
     """Refuse callbacks and gradients for a solver that hides its steps, such as scipy's, which compute in numpy."""
     if callback is not None:
         argument_error("callback", callback, f"None with {name}, which calls nothing back between its steps")
@@ -236,10 +242,10 @@ def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
 def _prepared(
     game: Game,
     y0: torch.Tensor,
-    data: Any,
-    latent: Any,
+    data: Data | None,
+    latent: Latent,
     batch_size: int | None,
-    seeds: Any,
+    seeds: Seeds,
     options: Options,
     workers: int,
     fake_labels: str,
@@ -255,7 +261,9 @@ def _prepared(
     latent = getattr(game, "latent", None) if latent is None else latent
     like, labels = y0.detach(), (game.conditional, fake_labels)
     minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
+    # The trial needs one minibatch alone, and no workers, which would start to load a stream that is never read.
     one = seeds if isinstance(seeds, int) else seeds[0]
     first = Minibatches(data, latent, batch_size, one, like, None, 0, *labels).trial()
+    # Expanded, not drawn for each member: what is checked are shapes and properties of the modules, not numbers.
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
     return game.prepared(y0.detach(), seen), minibatches

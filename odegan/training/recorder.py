@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.training.statistics import StepRecord
 from odegan.training.time_grid import to_float
 
-Evaluate = Callable[[Any, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Evaluate = Callable[[Scalar, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 # losses (..., 2), |f| (...), and whether both are finite (...).
 Measured = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Norm = Callable[[torch.Tensor], torch.Tensor]
 OnStep = Callable[[float, torch.Tensor, StepRecord], None]
 
 
@@ -32,7 +34,7 @@ class RecordingField:
         norm: the norm for the solver to use; None: root mean square, for ensembles the maximum over the members.
     """
 
-    def __init__(self, evaluate: Evaluate, adaptive: bool, on_step: OnStep, norm: Any = None) -> None:
+    def __init__(self, evaluate: Evaluate, adaptive: bool, on_step: OnStep, norm: Norm | None = None) -> None:
         self.evaluate, self.on_step, self.user_norm = evaluate, on_step, norm
         self.nfe = self.rejected = 0
         self.t = self.proposed = math.nan
@@ -46,8 +48,7 @@ class RecordingField:
         if adaptive:
             self.callback_accept_step, self.callback_reject_step = self._accept, self._reject
 
-    def __call__(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """f(t, y)."""
+    def __call__(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         dy, losses = self.evaluate(t, y)
         self.nfe += 1
         self._last = measurements(dy, losses)
@@ -69,7 +70,7 @@ class RecordingField:
         self._ratio = to_float(ratio)
         self._last = last
 
-    def callback_step(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+    def callback_step(self, t0: Scalar, y0: torch.Tensor, dt: Scalar) -> None:
         """Called by torchdiffeq before a step from (t0, y0)."""
         t, h = to_float(t0), to_float(dt)
         self.finish(t, y0)
@@ -94,12 +95,12 @@ class RecordingField:
         finite = torch.zeros_like(size, dtype=torch.bool)
         return StepRecord(self.t, self.proposed, losses, size, self._ratio, finite)
 
-    def _accept(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+    def _accept(self, t0: Scalar, y0: torch.Tensor, dt: Scalar) -> None:
         losses, size, finite = self._first
         self._done = StepRecord(to_float(t0), to_float(dt), losses, size, self._ratio, finite)
         self._first = self._last  # the last stage is the first of the next step
 
-    def _reject(self, t0: Any, y0: torch.Tensor, dt: Any) -> None:
+    def _reject(self, t0: Scalar, y0: torch.Tensor, dt: Scalar) -> None:
         self.rejected += 1
 
 

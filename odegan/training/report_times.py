@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -12,7 +12,9 @@ from odegan.training.time_grid import StepCounter, next_step
 from odegan.utils.checks import argument_error, check_int
 
 
-def report_times(options: Options, t: Any, steps: int | None, report_every: int | None) -> list[float]:
+def report_times(
+    options: Options, t: torch.Tensor | Sequence[float] | None, steps: int | None, report_every: int | None
+) -> list[float]:
     """The times that a run reports, the first of which is its start; exactly one of t and steps is given."""
     if (t is None) == (steps is None):
         argument_error(
@@ -24,6 +26,7 @@ def report_times(options: Options, t: Any, steps: int | None, report_every: int 
         return as_times(t)
     steps = check_int("steps", steps, low=1)
     every = steps if report_every is None else check_int("report_every", report_every, low=1)
+    # To the bit as the run itself will count them, so that each is reported without interpolation.
     ends = interval_ends(options, steps)
     return [0.0, *(end for i, end in enumerate(ends, 1) if i % every == 0 or i == steps)]
 
@@ -50,7 +53,7 @@ def interval_ends(options: Options, steps: int) -> list[float]:
     return ends
 
 
-def as_times(t: Any) -> list[float]:
+def as_times(t: torch.Tensor | Sequence[float] | None) -> list[float]:
     """The times to report, checked, as plain numbers."""
     if isinstance(t, torch.Tensor) and t.dtype == torch.float32:
         # 0.2 means 0.2: not 0.200000003, whose last 3e-9 would be one more step.

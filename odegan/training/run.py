@@ -6,14 +6,14 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from odegan.data.minibatches import Minibatches
 from odegan.games.batch import Batch
-from odegan.training.callbacks import Ending, Hook, around
+from odegan.training.hooks import Ending, Hook, around
 from odegan.training.saved_state import plain_aux
 from odegan.training.segment import Batches
 from odegan.training.solution import NonFiniteError, Solution
@@ -41,17 +41,17 @@ class Run:
         stepper: Stepper,
         y0: torch.Tensor,
         times: list[float],
-        *,
         minibatches: Minibatches | None,
         hooks: Sequence[Hook],
         on_nonfinite: str,
-        fingerprint: dict[str, Any],
+        fingerprint: Mapping[str, object],
     ) -> None:
         self.stepper, self.times, self.minibatches = stepper, times, minibatches
         self.hooks = hooks
         self._impatient = [hook for hook in hooks if type(hook).due is not Hook.due]
         self.on_nonfinite = on_nonfinite
         self.fingerprint = fingerprint
+        # The seeds of penalties' draws are those of the minibatches: a member is a single run in both.
         self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
         self.statistics = Statistics()
         self.reported = [y0]
@@ -64,8 +64,9 @@ class Run:
     def solve(self) -> Solution:
         """Step from segment to segment until the last time, or until something ends the run."""
         through, end = self.stepper.through, self.times[-1]
-        with around(self):
+        with around(self, self.hooks):
             while self.status == "running":
+                # Checked first: a resumed run may be over already.
                 if self.state.t >= end:
                     self.status = "finished"
                     break
@@ -84,7 +85,7 @@ class Run:
         return self.solution()
 
     def first_evaluation(self) -> contextlib.AbstractContextManager[None]:
-        """Around what may be the first evaluation of this call: what is wrong with a loss or a penalty is said in one line."""
+        """A context for what may be the first evaluation: a faulty loss or penalty is refused in one line."""
         if not self._fresh:
             return contextlib.nullcontext()
         self._fresh = False
@@ -105,6 +106,7 @@ class Run:
         return length
 
     def _adapt(self, seconds: float) -> None:
+        # Longer segments save Python's overhead; too long ones delay Ctrl-C and the progress.
         if seconds < SHORTEST_TIME:
             self._length = min(2 * self._length, LONGEST)
         elif seconds > LONGEST_TIME:
@@ -127,6 +129,7 @@ class Run:
         self._asked = self._asked or ending
         if not self._time_to_agree():
             return None
+        # The largest code wins, so that an interruption on one rank is one on all.
         code = ranks.largest(_ENDINGS.index(self._asked[0]) if self._asked else 0, self.state.y.device)
         return self._asked or ((_ENDINGS[code], f"{_ENDINGS[code]} by another rank") if code else None)
 
@@ -201,7 +204,7 @@ class Run:
             )
         return result
 
-    def _stopped_at(self) -> Any:
+    def _stopped_at(self) -> float | torch.Tensor | None:
         if self.stopped_at.isnan().all():
             return None
         return float(self.stopped_at) if self.stopped_at.ndim == 0 else self.stopped_at
@@ -228,6 +231,7 @@ class Run:
         A run that was finished or had turned non-finite stays ended. One that a callback or Ctrl-C stopped continues, or starts
         again if it is a single call of torchdiffeq.
         """
+        # Compared with a fresh payload: damage is found here, not as a wrong number an hour later.
         checkpoint.check_form("it", payload, self.payload(), _OPEN)
         checkpoint.check_form("reported", payload["reported"][:0], torch.stack(self.reported)[:0])
         if payload["statistics"]["table"].shape[-1:] != self.statistics.table().shape[-1:]:

@@ -1,11 +1,12 @@
-"""The state of a ``Stepper`` in a file: plain data, with what it belongs to."""
+"""Save and load the state of a ``Stepper``: plain data, with a fingerprint of the game and the options."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import torch
 
 from odegan.games.game import Game
 from odegan.training.identity import setting
@@ -13,6 +14,7 @@ from odegan.training.options import Options
 from odegan.training.state import State
 from odegan.training.time_grid import StepCounter, to_float
 from odegan.utils import checkpoint
+from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
 from odegan.utils.fingerprint import fingerprint
 
@@ -26,7 +28,7 @@ def plain_aux(aux: dict[str, Any]) -> dict[str, Any]:
     return aux | {"counter": (counter.anchor, counter.steps, to_float(counter.h))}
 
 
-def save(path: str | os.PathLike[str], game: Game, options: Options, state: State) -> None:
+def save(path: FilePath, game: Game, options: Options, state: State) -> None:
     """Write a state atomically; see ``Stepper.save``."""
     identity = fingerprint(setting(game, options))
     if identity.unread:
@@ -36,16 +38,16 @@ def save(path: str | os.PathLike[str], game: Game, options: Options, state: Stat
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: FilePath,
     game: Game,
     options: Options,
-    fresh: Any,
+    fresh: Callable[[torch.Tensor], State],
     *,
     changed: Sequence[str],
     resume: str,
-    device: Any,
+    device: torch.device | str,
 ) -> State:
-    """Read a state, after comparing what it belongs to; see ``Stepper.load``. fresh: y -> the stepper's state at its start."""
+    """Read a state after comparing fingerprints; see ``Stepper.load``. fresh: y -> the stepper's initial state."""
     choose("resume", resume, RESUME)
     parts = fingerprint(setting(game, options)).parts
     if not isinstance(changed, Sequence) or isinstance(changed, str):

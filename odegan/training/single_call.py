@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torchdiffeq import odeint
 
 from odegan import solvers
 from odegan.games.batch import Batch
-from odegan.games.game import Players
-from odegan.training.callbacks import around
+from odegan.games.players import Players
+from odegan.solvers.torchdiffeq_backend import Scalar
+from odegan.training.hooks import around
 from odegan.training.recorder import RecordingField
 from odegan.training.run import Run
 from odegan.training.solution import Solution
@@ -27,7 +29,7 @@ class _Ended(Exception):
 
 def solve(run: Run) -> Solution:
     """Integrate the run's field over all times; ``RecordingField`` provides statistics, callbacks and progress."""
-    with around(run):
+    with around(run, run.hooks):
         if run.status == "running":
             _solve(run)
     return run.solution()
@@ -35,33 +37,17 @@ def solve(run: Run) -> Solution:
 
 def _solve(run: Run) -> None:
     stepper, y0 = run.stepper, run.state.y
-    arguments = stepper.options
+    opaque = stepper.options.solver.opaque
     ((batch,),) = run.batches(0, 1)
     if batch is not None:
         batch = stepper.events.completed(batch, y0, run.state.aux, run.state.t)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
-    options = {k: v for k, v in arguments.solver_options.items() if k != "norm"}
     seen = _Seen(run)
-
-    def evaluate(t: Any, y: torch.Tensor) -> Players:
-        with run.first_evaluation():
-            return stepper.evaluate(t, y, batch)
-
-    name = arguments.solver.name
-    if arguments.solver.opaque:
-        watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
-    else:
-        adaptive = arguments.solver.adaptive
-        watched = RecordingField(evaluate, adaptive, seen.after, arguments.solver_options.get("norm"))
-        options |= {"norm": watched.norm} if adaptive else {}
-    seen.watched = watched
-    if not arguments.solver.adaptive and "grid_constructor" not in options:
-        grid = _grid(run)
-        options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
-    call = {"method": name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+    watched, call = _call(run, seen, batch)
     with solvers.registered():
         try:
             states = _integrate(stepper, batch, watched, y0, times, call)
+            # scipy returns what it has reached, and says nothing.
             if len(states) < len(times):
                 raise _Ended
             if isinstance(watched, RecordingField):
@@ -70,9 +56,10 @@ def _solve(run: Run) -> None:
             if isinstance(error, AssertionError):
                 solvers.explain_failure(error)
                 seen.failed()
-            if arguments.solver.opaque:
+            if opaque:
                 _short(run, states)
                 return
+            # An exception is the only way out of torchdiffeq's loop, and takes the states with it.
             states = _again(stepper, batch, y0, times, seen, call)
     run.reported = list(states)
     if run.status == "running":
@@ -97,6 +84,30 @@ def _integrate(
     return solvers.adaptive_integrate(call["method"], watched, y0, times, **own, attempt=attempt)
 
 
+def _call(run: Run, seen: _Seen, batch: Batch | None) -> tuple[Any, dict[str, Any]]:
+    """The function that torchdiffeq integrates, which tells ``seen`` of its steps, and the keywords of the call."""
+    arguments = run.stepper.options
+    solver = arguments.solver
+    # torchdiffeq gets a recording norm below, which calls the user's.
+    options = {k: v for k, v in arguments.solver_options.items() if k != "norm"}
+
+    def evaluate(t: Scalar, y: torch.Tensor) -> Players:
+        with run.first_evaluation():
+            return run.stepper.evaluate(t, y, batch)
+
+    if solver.opaque:
+        watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
+    else:
+        watched = RecordingField(evaluate, solver.adaptive, seen.after, arguments.solver_options.get("norm"))
+        options |= {"norm": watched.norm} if solver.adaptive else {}
+    seen.watched = watched
+    if not solver.adaptive and "grid_constructor" not in options:
+        # A grid of our own: torchdiffeq's counts in the dtype of t, and now and then adds a step of length zero.
+        grid = _grid(run)
+        options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
+    return watched, {"method": solver.name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+
+
 class _Seen:
     """Passes each step that torchdiffeq takes on to the run."""
 
@@ -113,6 +124,7 @@ class _Seen:
         info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite)
         run.statistics.add(StepStatistics.of([record]), nfe, rejected)
         over = run.note_finite(record.t, record.finite)
+        # A member that has stopped keeps its last finite state, while the others go on.
         last = torch.where(run.stopped_at.isnan().to(y.device)[..., None], y, run.state.y)
         aux = run.state.aux | {"index": run.state.aux["index"] + 1}
         run.state = State(min(t, self.end) if not over else record.t, last, aux)
@@ -136,16 +148,17 @@ class _Seen:
 class _Counted:
     """A field that counts its evaluations but has no callbacks."""
 
-    def __init__(self, field: Any) -> None:
+    def __init__(self, field: Callable[[Scalar, torch.Tensor], torch.Tensor]) -> None:
         self.field, self.nfe = field, 0
 
-    def __call__(self, t: Any, y: torch.Tensor) -> torch.Tensor:
-        """f(t, y)."""
+    def __call__(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         self.nfe += 1
         return self.field(t, y)
 
 
-def _again(stepper: Any, batch: Any, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: Any) -> torch.Tensor:
+def _again(
+    stepper: Stepper, batch: Batch | None, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: dict[str, Any]
+) -> torch.Tensor:
     """The reports of a run that ended early; torchdiffeq then returns nothing, so the run is repeated up to that time."""
     end = seen.run.state.t
     before = times[times <= end]

@@ -64,6 +64,9 @@ class Info(NamedTuple):
 
 _EMPTY = types.CellType()  # of a name that has no value yet
 
+Callback = Callable[[State, Info], object]  # a true value ends the run
+Callbacks = Callback | Sequence[Callback] | None
+
 Reports = tuple[Sequence[float], int]  # sorted times, and the number of those already reported
 
 
@@ -73,8 +76,8 @@ Draw = Callable[[int, int], Sequence[Batches]]
 
 
 class IntervalResult(NamedTuple):
-    """One or several refresh intervals: the state at their end, the last one's info, states at the reported times within, and
-    what was measured of every step.
+    """The result of one or several refresh intervals: the state at the end, the info of the last one, the states at the report
+    times, and the statistics of every step.
     """
 
     state: State
@@ -83,7 +86,7 @@ class IntervalResult(NamedTuple):
     statistics: StepStatistics
 
 
-def check_state(game: Game, y0: Any) -> None:
+def check_state(game: Game, y0: object) -> None:
     """Refuse a y0 that is not a floating-point tensor (P,) or (E, P) of finite numbers."""
     check_game(game)
     shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
@@ -95,23 +98,23 @@ def check_state(game: Game, y0: Any) -> None:
         argument_error("y0", "a non-finite number in it", "finite everywhere")
 
 
-def needs_graph(options: Options, game: Game, *values: Any) -> bool:
-    """Whether something that the run depends on asks for a gradient, ``read_by_field`` and values such as y0 and data."""
+def needs_graph(options: Options, game: Game, *values: object) -> bool:
+    """Whether the run depends on something that requires a gradient: ``read_by_field``, or values such as y0 and data."""
     leaves = torch.utils._pytree.tree_leaves([values, options.step_size])
     return bool(read_by_field(options, game)) or any(isinstance(x, torch.Tensor) and x.requires_grad for x in leaves)
 
 
 def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
-    """The tensors that ask for a gradient among weights and rates, and what the game holds or its losses close over."""
+    """The tensors that require a gradient among weights and rates, and what the game holds or its losses close over."""
     weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
     leaves = torch.utils._pytree.tree_leaves([weights, options.rates, *held_by(game)])
     asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
     return list(asking.values())
 
 
-def held_by(game: Game) -> list[Any]:
-    """What a game, and the one that it is made from, has as attributes, and what functions among these close over."""
-    found: list[Any] = []
+def held_by(game: Game) -> list[object]:
+    """The attributes of a game, and of the game that it was made from, and the closures of the functions among them."""
+    found: list[object] = []
     for value in vars(game).values():
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]
         found.extend([value, *cells])

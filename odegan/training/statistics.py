@@ -70,7 +70,7 @@ class Statistics:
         self._waiting = 0
 
     def add(self, steps: StepStatistics, nfe: int, rejected: int) -> None:
-        """Count some steps."""
+        """Add steps, field evaluations and rejections to the counts."""
         self.nfe += nfe
         self.rejected += rejected
         self.steps += len(steps.t)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from odegan import solvers
 from odegan.field.ensemble import Time
 from odegan.field.schedules import at_step
-from odegan.field.training_field import Field, Rates
+from odegan.field.training_field import Field
 from odegan.games.batch import Batch
-from odegan.games.game import Game, Player, Players
+from odegan.games.game import Game
+from odegan.games.players import Player, Players
 from odegan.solvers import baselines
-from odegan.solvers.update_rules import Step, of_both
+from odegan.solvers.rates import Rates, of_both
+from odegan.solvers.update_rules import Step
 from odegan.training.options import Options
 
 Memory = dict[str, torch.Tensor]
@@ -148,7 +149,7 @@ class StepContext:
         self._losses: list[torch.Tensor] = []  # of both players, or of D, then of G
         self._sizes: list[torch.Tensor] = []
 
-    def joint(self, t: Time, y: torch.Tensor, perturb: Any = None) -> torch.Tensor:
+    def joint(self, t: Time, y: torch.Tensor, perturb: object = None) -> torch.Tensor:
         """The whole field (..., P). ``perturb`` is torchdiffeq's argument, unused here."""
         batch = self.batches[min(self._calls, len(self.batches) - 1)]
         self._calls += 1

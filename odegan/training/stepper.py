@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from odegan.field.ensemble import Time
 from odegan.field.microbatch import MicrobatchedField, check_divisible
-from odegan.field.training_field import Field, Penalty, Players, Rates, TrainingField
-from odegan.games.batch import Batch, as_batch
+from odegan.field.training_field import Field, Players, TrainingField
+from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
 from odegan.training import saved_state
 from odegan.training.adaptive_steps import AdaptiveSteps
+from odegan.training.arguments import DEFAULTS, Arguments, parse
 from odegan.training.combinations import check_combination
 from odegan.training.fixed_steps import FixedSteps
 from odegan.training.interval import IntervalEvents
-from odegan.training.options import Options, StepSize, parse
+from odegan.training.options import Options
 from odegan.training.segment import Segment
 from odegan.training.state import (
     Batches,
@@ -41,17 +41,30 @@ from odegan.training.time_grid import StepCounter
 from odegan.training.trial import watched_first
 from odegan.training.whole_attempts import WholeAttempts
 from odegan.utils.ambient import unaffected
+from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
 from odegan.utils.compilation import Compiler
 from odegan.utils.random_streams import member_seeds
 from odegan.utils.recompute import recomputed, refuse_dependent
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 
 class Stepper:
     """Training steps of a game for your own training loop; ``odeint_gan`` uses the same steps.
 
-    The arguments are those of ``odeint_gan``. A step is one refresh interval, which is a single solver step unless refresh is a
-    number. A state that turns non-finite stays at its last finite value, and ``info.finite`` is False.
+    A step is one refresh interval, which is a single solver step unless refresh is a number. A state that turns non-finite
+    stays at its last finite value, and ``info.finite`` is False.
+
+    Args:
+        game: from ``gan``, ``odegan.games`` or ``Game``.
+        options: those of ``odeint_gan``, with its defaults: solver, step_size, refresh, rates, penalties, placement,
+            players, rtol, atol, options, clip, compile, micro_batch, distributed.
+
+    Raises:
+        ArgumentError: a wrong argument; a solver with a history, which does not survive a change of minibatch; an adaptive
+            solver without a number for refresh.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -62,46 +75,11 @@ class Stepper:
         (0.1, tensor([0.9950, 0.1000]), 2)
     """
 
-    def __init__(
-        self,
-        game: Game,
-        *,
-        solver: str = "rk4",
-        step_size: StepSize | None = None,
-        refresh: float | str | None = None,
-        rates: Rates = (1.0, 1.0),
-        penalties: Sequence[Penalty] = (),
-        placement: str = "field",
-        players: str = "joint",
-        rtol: Any = 1e-4,
-        atol: Any = 1e-6,
-        options: dict[str, Any] | None = None,
-        clip: float | None = None,
-        compile: bool | str = False,
-        micro_batch: int | None = None,
-        distributed: bool = False,
-        **unknown: object,
-    ) -> None:
+    def __init__(self, game: Game, **options: Unpack[Arguments]) -> None:
         check_game(game)
-        for name in unknown:
-            choose("Stepper", name, [key for key in parse.__kwdefaults__ or () if key != "projects"])
-        known = parse(
-            solver=solver,
-            step_size=step_size,
-            refresh=refresh,
-            rates=rates,
-            penalties=penalties,
-            placement=placement,
-            players=players,
-            rtol=rtol,
-            atol=atol,
-            options=options,
-            clip=clip,
-            compile=compile,
-            micro_batch=micro_batch,
-            distributed=distributed,
-            projects=game.project is not None,
-        )
+        for name in options:
+            choose("Stepper", name, DEFAULTS)
+        known = parse(projects=game.project is not None, **options)
         if not known.solver.one_step:
             raise ArgumentError(
                 f"solver: got {known.solver.name!r}; a Stepper needs a one-step solver, which this is not: its history "
@@ -111,6 +89,7 @@ class Stepper:
             argument_error(
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
+        # A loop of one's own brings its minibatches, whatever they are.
         check_combination(known, has_data=True, members=None)
         self._given = game
         self._build(game, known, prepared=False)
@@ -140,12 +119,13 @@ class Stepper:
         if field.counts_steps and not options.counts_steps:
             raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
         self.evaluate: Callable[..., Players] = self._whole(self.field)
+        # The cached maps belong to the game and field of before.
         for made in ("through", "attempts"):
             self.__dict__.pop(made, None)
 
     @functools.cached_property
     def through(self) -> Callable[[State, Draw, int, float, Reports], IntervalResult]:
-        """(state, draw, intervals, until, reports) -> the state so many refresh intervals on (one, of an adaptive solver).
+        """The map (state, draw, intervals, until, reports) -> the state after these refresh intervals (one, if adaptive).
 
         Solvers with a history have no such map: they run as one call only.
         """
@@ -197,7 +177,9 @@ class Stepper:
         return State(float(t0), y0.contiguous(), aux)
 
     @unaffected
-    def step(self, state: State, batch: Any = None, until: float = math.inf) -> tuple[State, Info]:
+    def step(
+        self, state: State, batch: BatchLike | Sequence[BatchLike] | None = None, until: float = math.inf
+    ) -> tuple[State, Info]:
         """Advance by one refresh interval, shortened to end at ``until``.
 
         batch: ``Batch`` or a pair (real, latent), with the member dimension first in an ensemble; with refresh="stage" a list
@@ -208,22 +190,24 @@ class Stepper:
         if not isinstance(until, int | float) or not until > state.t:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
+        # The first batch shows what the networks do with such batches; later ones are trusted.
         fresh = not self._prepared
         if fresh:
             self._prepare(state, batches[0])
+        # As in a run: without something to differentiate, a graph would grow from step to step.
         graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
         first = watched_first(self.game, self.options, state, lambda: batches[0]) if fresh else nullcontext()
         with torch.set_grad_enabled(graph), first:
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 
-    def save(self, state: State, path: str | os.PathLike[str]) -> None:
-        """Write a state to a file as plain data, whole or not at all, with a fingerprint of the game and the options.
+    def save(self, state: State, path: FilePath) -> None:
+        """Write a state to a file atomically, as plain data, with a fingerprint of the game and the options.
 
-        Replay buffers, spectral norm's vectors and optimizers' moments are in it; minibatches are the caller's.
+        The state includes replay buffers, spectral norm's vectors and optimizers' moments, but no minibatches.
 
         Raises:
-            OSError: the file could not be written; what it held before is as it was.
+            OSError: the file could not be written; its old content is unchanged.
         """
         if not isinstance(state, State):
             argument_error("state", state, "a State, as init and step return")
@@ -231,23 +215,23 @@ class Stepper:
 
     def load(
         self,
-        path: str | os.PathLike[str],
+        path: FilePath,
         *,
         changed: Sequence[str] = (),
         resume: str = "same",
         device: torch.device | str = "cpu",
     ) -> State:
-        """The state that ``save`` wrote, from which ``step`` goes on to the bit on the same machine.
+        """Read a state that ``save`` wrote. On the same machine, steps from it equal those of the original to the bit.
 
         Args:
             path: of the file; nothing in it is executed.
-            changed: names of arguments that may differ from those of the stepper that saved it, as ["step_size", "rates"].
-            resume: "same": refuse where something of the arguments could not be read; "force": take it to be the same.
-            device: where the state is to be.
+            changed: names of arguments that may differ from those of the stepper that saved it, such as ["step_size", "rates"].
+            resume: "same": refuse if a part of the arguments could not be read; "force": assume that it is unchanged.
+            device: the device to load the tensors on.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ArgumentError: it is damaged or foreign, or belongs to another game or to other options, by name.
+            ArgumentError: the file is damaged or foreign, or belongs to another game or to other options, which are named.
 
         Examples:
             >>> import tempfile
@@ -281,9 +265,10 @@ class Stepper:
                 "field; it must be False"
             )
 
-    def _batches(self, batch: Any) -> Batches:
+    def _batches(self, batch: BatchLike | Sequence[BatchLike]) -> Batches:
         """The user's batches of one interval: one minibatch, or one per stage."""
         wanted = self.options.stages
+        # A pair (real, latent) is a tuple, too, so a list of stages is recognized by the option alone.
         given = list(batch) if self.options.refresh == "stage" and batch is not None else [batch]
         if len(given) != wanted:
             raise ArgumentError(

@@ -34,7 +34,7 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
     """The step from t of size h, shortened to end at ``limit``."""
     length = to_float(h)
     start = exact_time(counter, t)
-    if length != to_float(counter.h):
+    if h is not counter.h and length != to_float(counter.h):
         counter = StepCounter(t, 0, h)
     end = counter.anchor + (counter.steps + 1) * length
     if end < limit - SNAP * length:
@@ -60,5 +60,5 @@ def as_time(t: StepLength) -> torch.Tensor:
 
 
 def to_float(h: StepLength) -> float:
-    """h as a float."""
+    """A number or a one-element tensor as a Python float."""
     return float(h.detach()) if isinstance(h, torch.Tensor) else float(h)

@@ -24,7 +24,7 @@ _STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 @contextlib.contextmanager
 def watched_first(game: Game, options: Options, state: State, draw: Callable[[], Batch | None]) -> Iterator[None]:
-    """Refuse losses and penalties that drew random numbers, or had no graph, in what this context encloses.
+    """A context for the first evaluation: on exit, refuse losses and penalties that drew random numbers or had no graph.
 
     ``draw`` gives the minibatch of the first evaluation. Nothing is evaluated again unless something was wrong.
     """
@@ -42,7 +42,7 @@ def watched_first(game: Game, options: Options, state: State, draw: Callable[[],
 
 
 def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None) -> None:
-    """Evaluate the field of one member, to say what is wrong with it.
+    """Evaluate the field of one member again, to find out which loss or penalty is at fault.
 
     Penalties that read noise or replay buffers are left out, since a run draws these; only one micro-batch is used.
 

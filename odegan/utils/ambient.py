@@ -56,7 +56,9 @@ def pinned(y: torch.Tensor) -> Iterator[None]:
     CPU, and otherwise becomes y's. Grad mode is kept, except that it is off if inference mode was on.
     """
     around = current()
+    # Calls may nest, as a stepper within a callback: the outermost modes are the user's.
     token = _outside.set(_outside.get() or around)
+    # float64 as a default is taken as a wish for precision only where the state has it too.
     keeps = around.dtype == y.dtype == torch.float64
     try:
         with _under(
@@ -84,6 +86,7 @@ def as_outside() -> Iterator[None]:
 def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
     """What makes ``as_outside``'s context again and again: grad mode alone, where nothing else was set aside."""
     outside = _outside.get()
+    # Entering all contexts for each callback costs more than a small step; mostly grad mode alone differs.
     if outside is None or outside._replace(grad=torch.is_grad_enabled()) != current():
         return as_outside
     return functools.partial(torch.set_grad_enabled, outside.grad)
@@ -104,6 +107,7 @@ def unaffected(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        # A context manager would break the compiled graph; the modes were already set around the compiled call.
         if torch.compiler.is_compiling() or is_plain():
             return function(*args, **kwargs)
         return _pinned_call(function, *args, **kwargs)
@@ -125,6 +129,7 @@ def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
 def _pinned_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     leaves = torch.utils._pytree.tree_leaves((args, kwargs))
     with pinned(next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))):
+        # An inference tensor stays one outside inference mode, and autograd refuses it there.
         args, kwargs = usable((args, kwargs))
         return function(*args, **kwargs)
 
@@ -140,11 +145,13 @@ def usable(tree: T) -> T:
 def _under(ambient: Ambient) -> Iterator[None]:
     here = current()
     with contextlib.ExitStack() as stack:
+        # Inference mode first: leaving it switches grad mode back on, which the next line decides.
         if ambient.inference != here.inference:
             stack.enter_context(torch.inference_mode(ambient.inference))
         stack.enter_context(torch.set_grad_enabled(ambient.grad))
         if ambient.device != here.device:
             stack.enter_context(ambient.device)
+        # Autocast is a stack per device: what is on must be switched off by a context of its own.
         for kind, dtype in here.autocast:
             if (kind, dtype) not in ambient.autocast:
                 stack.enter_context(torch.autocast(kind, enabled=False))
@@ -163,6 +170,7 @@ def refuse_transforms() -> None:
     Raises:
         ArgumentError: such a transform or mode is active.
     """
+    # Private, and absent under some builds: without it nothing is refused here, and torch raises its own error later.
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []
     kinds = {level.key() for level in stack}
     modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()

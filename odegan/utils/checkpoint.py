@@ -9,7 +9,7 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -18,8 +18,10 @@ from odegan.utils.fingerprint.compare import difference, differing, shown
 
 VERSION = 2
 
+FilePath: TypeAlias = "str | os.PathLike[str]"
 
-def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
+
+def save(path: FilePath, payload: dict[str, Any]) -> None:
     """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never part of one.
 
     A symbolic link is followed and kept, and an existing file keeps its mode.
@@ -28,6 +30,7 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
         OSError: the file could not be written; the old one is unchanged.
     """
     target = Path(path).resolve()
+    # Beside the target, since ``os.replace`` is atomic only within one file system.
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +39,7 @@ def save(path: str | os.PathLike[str], payload: dict[str, Any]) -> None:
                 if target.exists():
                     os.chmod(part, stat.S_IMODE(target.stat().st_mode))
                 torch.save({"odegan_checkpoint": VERSION} | payload, file)
+                # Without fsync a power loss may leave the new name with the old, or no, content.
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, target)
@@ -60,7 +64,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(opened)
 
 
-def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> dict[str, Any]:
+def load(path: FilePath, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read a checkpoint as data: nothing in the file is executed.
 
     Raises ``ArgumentError`` for a file that is damaged, foreign, or of another version.
@@ -78,6 +82,7 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
             f"checkpoint: got {str(path)!r}, which cannot be read ({one_line(error)}); it must be an odegan checkpoint"
         ) from error
     version = payload.get("odegan_checkpoint") if isinstance(payload, dict) else None
+    # ``type``, not isinstance: True is an int, and compares equal to 1.
     if type(version) is not int or version != VERSION:
         raise ArgumentError(
             f"checkpoint: got {str(path)!r} of version {shown(version)}; it must be an odegan checkpoint of version {VERSION}"
@@ -85,7 +90,7 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> di
     return payload
 
 
-def refuse_difference(path: str | os.PathLike[str], stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def refuse_difference(path: FilePath, stored: Mapping[str, object], given: Mapping[str, object]) -> None:
     """Refuse to resume with other arguments: name the first that differs, with both values, and list the others."""
     different = differing(given, stored)
     if different:

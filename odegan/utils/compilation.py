@@ -41,7 +41,7 @@ class Compiler:
 
     def __init__(self, backend: bool | str) -> None:
         self.backend = "inductor" if backend is True else backend
-        self.tell: Callable[[str], None] = lambda text: None
+        self.tell: Callable[[str], object] = lambda text: None
         self.interrupted: Callable[[], bool] = lambda: False  # Ctrl-C reaches the C++ compiler too
         self.count = 0  # compilations so far
         self.failed = False
@@ -85,6 +85,7 @@ class Compiler:
             try:
                 return compiled(*inputs)
             except Exception as error:
+                # A user's own error is theirs, as in an eager step.
                 if not _recompiles_for_ever(error):
                     raise
                 self._give_up(
@@ -107,6 +108,7 @@ class Compiler:
                     self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
                     return value
             value = function(*inputs)
+            # A C++ compiler that Ctrl-C killed says nothing about the function.
             if not self.interrupted():
                 self._give_up(what, reason)
             return value
@@ -132,6 +134,7 @@ def _recompiles_for_ever(error: Exception) -> bool:
 
 def _shapes(inputs: object) -> tuple[Any, ...]:
     """What a graph is specialized to: shapes and Python values, but not the values of tensors such as the time or the step."""
+    # Types of Python values, not the values: torch guards these itself, and recompiles.
     return torch.is_grad_enabled(), *map(_shape, tree_leaves(inputs))
 
 
@@ -164,6 +167,7 @@ def _replayed(compiled: Function, device: torch.device) -> Function:
     """
 
     def call(*inputs: object) -> Any:
+        # Tells torch that the outputs of the last replay are no longer in use; they were cloned.
         torch.compiler.cudagraph_mark_step_begin()
         outputs = compiled(*tree_map_only(torch.Tensor, lambda x: x.to(device, non_blocking=True), inputs))
         return tree_map_only(torch.Tensor, torch.clone, outputs)

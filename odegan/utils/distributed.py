@@ -40,6 +40,7 @@ class Ranks:
         leaves, form = tree_flatten(tree)
         if not leaves:
             return tree
+        # One collective for the whole tree: its latency is paid once. Detached, so that none is ever differentiated.
         flat = torch.cat([leaf.detach().reshape(-1) for leaf in leaves])
         self._collective(lambda: dist.all_reduce(flat))
         pieces = (flat / self.size).split([leaf.numel() for leaf in leaves])
@@ -56,6 +57,7 @@ class Ranks:
 
     def gather(self, x: torch.Tensor, axis: int) -> torch.Tensor:
         """The x of all ranks, concatenated along an axis."""
+        # Collectives ignore strides: tensors in channels-last order would arrive permuted.
         parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)]
         self._collective(lambda: dist.all_gather(parts, x.contiguous()))
         return torch.cat(parts, axis)
@@ -67,6 +69,7 @@ class Ranks:
 
     def largest(self, code: int, device: torch.device) -> int:
         """The maximum of ``code`` over the ranks, for decisions that all of them must take together."""
+        # On the run's device, since NCCL moves no CPU tensors.
         found = torch.tensor(code, device=device)
         self._collective(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)

@@ -24,8 +24,10 @@ class OneWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        # Resolved, so that two names of one file, as through a link, meet at one lock.
         target = Path(path).resolve()
         self._path = target.with_name(f".{target.name}.lock")
+        # No timeout: a second run should say so at once. Not per thread: it may be released by another one.
         self._lock = FileLock(self._path, timeout=0, thread_local=False)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,7 @@ class OneWriter:
 
 def _clear(target: Path) -> None:
     """Remove this checkpoint's unfinished files, which ``checkpoint.save`` names after it."""
+    # Only names with this checkpoint's own pattern: other files in the folder are none of our business.
     unfinished = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.part")
     for entry in os.scandir(target.parent):
         if unfinished.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):

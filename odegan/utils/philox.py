@@ -70,7 +70,7 @@ def random_numbers(seeds: Tensor, stream: Tensor, start: int, n: int, count: int
 
 
 def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Tensor:
-    """(n, E, 4 blocks)."""
+    """The numbers (n, E, 4 blocks), four for each counter."""
     counter = blocks, draws[:, None, None], stream & MASK, stream >> 32
     key = seeds[:, None] & MASK, seeds[:, None] >> 32
     words = torch.stack(torch.broadcast_tensors(*philox(counter, key)))
@@ -81,7 +81,7 @@ def _numbers(seeds: Tensor, stream: Tensor, draws: Tensor, blocks: Tensor) -> Te
 def _compiled_on_cuda(device: str) -> Callable[..., Tensor]:
     """Compiled on CUDA: one fused kernel instead of about a hundred, each of which would be limited by memory bandwidth.
 
-    Triton needs a C compiler, which not every machine has: there the numbers are the same, and take longer.
+    Triton needs a C compiler. Without one the same numbers are computed eagerly, which takes longer.
     """
     if device != "cuda":
         return _numbers

@@ -155,7 +155,7 @@ class Stream:
         return drawn[:, 0] if isinstance(self.seeds, int) else drawn
 
     def _unit(self, which: int) -> Tensor:
-        """(U, E, *shape)."""
+        """The draws (U, E, *shape) of several indices."""
         if self._kept is None or self._kept[0] != which:
             make = self._generated if self.device.type == "cpu" else self._counted
             self._kept = which, make(which * self._draws, self._draws)

@@ -11,8 +11,8 @@ from experiments.images.options import Overrides, Train
 from experiments.images.preset import Preset
 from experiments.images.presets import PRESETS
 from odegan import ArgumentError, nets, penalties
+from odegan.training.arguments import parse as parse_options
 from odegan.training.combinations import check_combination
-from odegan.training.options import parse as parse_options
 
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 PUBLIC = {"odegan-cifar10", *(f"jare-cifar10-{i}" for i in range(1, 7)), "clc-cifar10"}

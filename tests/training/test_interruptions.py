@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import odegan
-import odegan.training.callbacks
+import odegan.training.hooks
 import odegan.utils.checkpoint
 from odegan import games
 
@@ -271,17 +271,17 @@ def test_ctrl_c_on_a_full_disk_does_not_say_saved(tmp_path, monkeypatch, capsys)
 
 
 def test_every_hook_finishes_where_one_fails():
-    class Failing(odegan.training.callbacks.Hook):
+    class Failing(odegan.training.hooks.Hook):
         def finish(self, run):
             raise ZeroDivisionError
 
-    class Other(odegan.training.callbacks.Hook):
+    class Other(odegan.training.hooks.Hook):
         finished = False
 
         def finish(self, run):
             self.finished = True
 
     other = Other()
-    with pytest.raises(ZeroDivisionError), odegan.training.callbacks.around(SimpleNamespace(hooks=[Failing(), other])):
+    with pytest.raises(ZeroDivisionError), odegan.training.hooks.around(SimpleNamespace(), [Failing(), other]):
         pass
     assert other.finished

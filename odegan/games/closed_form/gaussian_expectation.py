@@ -39,7 +39,7 @@ class Projected(NamedTuple):
 
     @property
     def variance(self) -> torch.Tensor:
-        """along^2 + rest."""
+        """The variance, along^2 + rest."""
         return self.along**2 + self.rest
 
     def __neg__(self) -> Projected:
@@ -71,7 +71,7 @@ def normal_rule(nodes: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def mean_softplus(law: Projected) -> torch.Tensor:
-    """E log(1 + e^u)."""
+    """The expectation of log(1 + e^u)."""
     z, weights = normal_rule(NODES, law.center)
     u = law.center + law.along * z
     slope = torch.sigmoid(u)
@@ -90,7 +90,7 @@ def mean_relu(law: Projected) -> torch.Tensor:
 
 
 def mean_square(law: Projected) -> torch.Tensor:
-    """E u^2."""
+    """The expectation of u^2."""
     return law.center**2 + law.variance
 
 

@@ -9,7 +9,8 @@ from einops import rearrange
 
 from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
-from odegan.games.game import Game, Players
+from odegan.games.game import Game
+from odegan.games.players import Players
 from odegan.utils.checks import check_int, check_vector, choose
 from odegan.utils.random_streams import reseed
 
@@ -74,6 +75,8 @@ class IntervalGame(Game):
             lambda ends, mu, batch: self.value(ends, mu),
             2 * self.k,
             self.k,
+            # In closed form: autograd would differentiate distribution functions whose derivatives are densities
+            # anyway.
             gradients=self._slopes,
             sample=self._draw,
             init=self._start,
@@ -103,6 +106,7 @@ class IntervalGame(Game):
         The outermost endpoints may be infinite. Unused intervals are empty, l = r = inf; if G = G*, all of them are. The
         endpoints have no derivative, and by the envelope theorem dL/dmu needs none at the optimum.
         """
+        # Detached: by the envelope theorem the moving endpoints add nothing to dL/dmu at the optimum.
         means, weights = self._signed(mu.detach())
         points = sign_changes(means, weights)
         edges = torch.cat([points, torch.full_like(points[..., :1], torch.inf)], dim=-1)
@@ -120,6 +124,7 @@ class IntervalGame(Game):
         The discriminator has no parameters, and its loss is 0.
         """
         return Game(
+            # The sum of no parameters: 0, with a graph, so that its gradient is empty and not an error.
             lambda none, mu, batch: none.sum(),
             lambda none, mu, batch: 1 + self.total_variation(mu),
             0,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from odegan.games.batch import Batch
-from odegan.games.game import Game, Players
+from odegan.games.game import Game
+from odegan.games.players import Players
 from odegan.utils.checks import argument_error, check_int
 from odegan.utils.random_streams import reseed
 
@@ -70,6 +71,7 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
 
     def loss(own: torch.Tensor, other: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor:
         matrix = A.to(own)[rows]
+        # The quadratic form sees the symmetric part of A_pp alone: the antisymmetric one is in the gradients only.
         return -(own @ (matrix[:, rows] @ own) / 2 + own @ (matrix[:, columns] @ other))
 
     first = slice(0, n_disc)
@@ -88,6 +90,7 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
 
 def flow(A: torch.Tensor, t: Times, y0: torch.Tensor) -> torch.Tensor:
     """exp(t A) y0, (P,) for t () and (T, P) for t (T,)."""
+    # In the dtype of A: a flow in float64 serves as the reference for runs in float32.
     times = torch.as_tensor(t, dtype=A.dtype, device=A.device)
     return (torch.linalg.matrix_exp(times[..., None, None] * A) @ y0.to(A)).to(y0)
 

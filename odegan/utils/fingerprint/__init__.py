@@ -15,7 +15,7 @@ Examples:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -38,7 +38,7 @@ def describe(value: object) -> Plain:
     return compact(Reader()("value", value))
 
 
-def fingerprint(arguments: Mapping[str, Any]) -> Fingerprint:
+def fingerprint(arguments: Mapping[str, object]) -> Fingerprint:
     """The descriptions of all arguments, which must be equal for a run to resume."""
     reader = Reader()
     with torch.no_grad():

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from types import FrameType
 
-from odegan.training.callbacks.hook import Ending, Hook
-
-if TYPE_CHECKING:
-    from odegan.training.state import Info
+from odegan.training.hooks.hook import Ending, Hook, RunInProgress
+from odegan.training.state import Info
+from odegan.utils.checkpoint import FilePath
 
 
 class Interrupt(Hook):
     """The first Ctrl-C ends the run after the current segment; a second one raises KeyboardInterrupt at once."""
 
-    def __init__(self, path: Any, says: bool = True) -> None:
+    def __init__(self, path: FilePath | None, says: bool = True) -> None:
         self.path, self.says, self.asked = path, says, False
 
-    def start(self, run: Any) -> None:
+    def start(self, run: RunInProgress) -> None:
         """Install a SIGINT handler, if this is the main thread and Python's own handler is in place."""
         ours = threading.current_thread() is threading.main_thread()
         self.previous = signal.getsignal(signal.SIGINT) if ours else None
@@ -29,18 +28,18 @@ class Interrupt(Hook):
         else:
             self.previous = None
 
-    def _handle(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def after(self, run: Any, info: Info) -> Ending | None:
+    def after(self, run: RunInProgress, info: Info) -> Ending | None:
         """End the run if Ctrl-C was pressed."""
         return ("interrupted", f"interrupted at t = {run.state.t:g}; {self._kept()}") if self.asked else None
 
     def _kept(self) -> str:
         return f"saved to {str(self.path)!r}: the same call resumes it" if self.path else "no checkpoint was asked for"
 
-    def finish(self, run: Any) -> None:
+    def finish(self, run: RunInProgress) -> None:
         """Restore the handler; report what was saved, or pass on a Ctrl-C that came too late to end the run."""
         if self.previous is None:
             return

@@ -6,7 +6,7 @@ import torch
 
 import odegan
 from odegan import games
-from odegan.training import progress
+from odegan.utils import progress
 
 
 def test_a_run_without_a_terminal_says_where_it_begins_and_ends(capsys):
@@ -21,7 +21,7 @@ def test_a_run_without_a_terminal_says_where_it_begins_and_ends(capsys):
 def test_a_line_every_half_minute(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines = progress.Lines(10.0, 0.0, "run")
+    lines = progress.Lines(10.0, "run", 0.0, "t", 0.0)
     for second in range(1, 101):
         now[0] = float(second)
         lines.set_postfix_str(f"loss {second}")
@@ -50,9 +50,27 @@ def test_a_terminal_and_a_notebook_have_bars(monkeypatch):
             pass
 
     monkeypatch.setattr(progress.sys, "stderr", Terminal())
-    bar = progress.display(1.0, 0.0, "run")
+    bar = progress.display(1.0, "run", unit="t")
     bar.close()
     assert isinstance(bar, progress.tqdm)
     monkeypatch.undo()
     monkeypatch.setattr(progress, "issubclass", lambda *_: True, raising=False)
-    assert isinstance(progress.display(1.0, 0.0, "run"), progress.tqdm)
+    assert isinstance(progress.display(1.0, "run", unit="t"), progress.tqdm)
+
+
+def test_nothing_is_printed_before_its_delay(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    quick, slow = (progress.display(None, label, unit="products", delay=5.0) for label in ("quick", "slow"))
+    quick.close()
+    now[0] = 6.0
+    slow.update(7)
+    slow.close()
+    assert capsys.readouterr().err.splitlines() == ["slow: products 7 after 6 s"] * 2
+
+
+def test_what_is_not_shown_prints_nothing(capsys):
+    hidden = progress.display(2.0, "run", unit="t", shown=False)
+    hidden.update(2.0)
+    hidden.close()
+    assert capsys.readouterr().err == ""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
-from odegan.training.callbacks.hook import Ending, Hook
-from odegan.training.progress import display
-
-if TYPE_CHECKING:
-    from odegan.training.state import Info
+from odegan.training.hooks.hook import Ending, Hook, RunInProgress
+from odegan.training.state import Info
+from odegan.utils.progress import display
 
 
 class Progress(Hook):
@@ -22,13 +19,13 @@ class Progress(Hook):
     def __init__(self, label: str) -> None:
         self.label, self.read = label, 0.0
 
-    def start(self, run: Any) -> None:
+    def start(self, run: RunInProgress) -> None:
         """Open the display at the present time of the run, which may be resumed."""
         span = run.times[-1] - run.times[0]
-        self.bar = display(span, run.state.t - run.times[0], self.label)
+        self.bar = display(span, self.label, unit="t", initial=run.state.t - run.times[0])
         run.stepper.compiler.tell = lambda text: self.bar.write(f"{self.label}: {text}", file=sys.stderr)
 
-    def after(self, run: Any, info: Info) -> Ending | None:
+    def after(self, run: RunInProgress, info: Info) -> Ending | None:
         """Update the display; an error of the pipe's reader, which Ctrl-C may have ended, does not end the run."""
         with contextlib.suppress(OSError):
             self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
@@ -38,7 +35,7 @@ class Progress(Hook):
                 self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
         return None
 
-    def finish(self, run: Any) -> None:
-        """Close the display."""
+    def finish(self, run: RunInProgress) -> None:
+        """Close the progress display."""
         with contextlib.suppress(OSError):
             self.bar.close()

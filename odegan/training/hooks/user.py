@@ -1,20 +1,17 @@
-"""The user's own callbacks."""
+"""``User``: a hook that calls the user's own callback."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from odegan.training.callbacks.hook import Ending, Hook
+from odegan.training.hooks.hook import Ending, Hook, RunInProgress
+from odegan.training.state import Callback, Info
 from odegan.utils.ambient import as_outside, modes_outside
 from odegan.utils.checks import argument_error, check_int
-
-if TYPE_CHECKING:
-    from odegan.training.state import Info
 
 
 class User(Hook):
@@ -26,23 +23,25 @@ class User(Hook):
 
     ENDING = ("stopped", "the callback returned True")
 
-    def __init__(self, callback: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, callback: Callback) -> None:
         self.callback = callback
+        # Read once: changing it during a run would make the segments' ends depend on Python.
         self._every = check_int("callback every", getattr(callback, "every", 1), low=1)
         self._modes: Callable[[], AbstractContextManager[None]] = as_outside
 
-    def start(self, run: Any) -> None:
-        """End a run again that the callback remembers to have ended."""
+    def start(self, run: RunInProgress) -> None:
+        """End the run at once if the callback, restored from a checkpoint, had ended it before."""
+        # Taken at the run's start: only now the modes around it are known.
         self._modes = modes_outside()
         if run.status == "running" and getattr(self.callback, "over", False) is True:
             run.status, run.message = self.ENDING
 
-    def due(self, run: Any) -> int:
-        """Return how far the next multiple of the callback's attribute ``every`` is; without one it sees every interval."""
+    def due(self, run: RunInProgress) -> int:
+        """The number of intervals up to the next multiple of the callback's attribute ``every`` (default 1)."""
         return self._every - run.state.aux["index"] % self._every
 
-    def after(self, run: Any, info: Info) -> Ending | None:
-        """Call the user's function, where it is due."""
+    def after(self, run: RunInProgress, info: Info) -> Ending | None:
+        """Call the user's function if it is due."""
         if run.state.aux["index"] % self._every:
             return None
         with self._modes():
@@ -50,7 +49,7 @@ class User(Hook):
         return self.ENDING if _is_true(said) else None
 
 
-def _is_true(said: Any) -> bool:
+def _is_true(said: object) -> bool:
     """Whether a returned value asks to end the run; a value without a truth value does not."""
     if (isinstance(said, torch.Tensor) and said.dtype == torch.bool) or (
         isinstance(said, np.ndarray) and said.dtype == bool

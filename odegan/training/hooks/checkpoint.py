@@ -7,20 +7,18 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_map
 
-from odegan.training.callbacks.hook import Ending, Hook
 from odegan.training.extending import fitted, whole_intervals
+from odegan.training.hooks.hook import Ending, Hook, RunInProgress
+from odegan.training.state import Info
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, one_line
 from odegan.utils.distributed import Ranks
 from odegan.utils.one_writer import OneWriter
-
-if TYPE_CHECKING:
-    from odegan.training.state import Info
 
 LOOK_AHEAD = 64  # refresh intervals
 
@@ -28,12 +26,12 @@ LOOK_AHEAD = 64  # refresh intervals
 class Checkpoint(Hook):
     """Resume from the file if it exists; save every ``every`` seconds (float) or refresh intervals (int), and at the end.
 
-    unread: names of what could not be read of the arguments; ``force`` assumes that it is unchanged.
+    unread: names of the parts of the arguments that could not be read; ``force`` assumes that they are unchanged.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: checkpoint.FilePath,
         every: float,
         ranks: Ranks | None = None,
         unread: Sequence[str] = (),
@@ -46,7 +44,7 @@ class Checkpoint(Hook):
         self._before_cut: dict[str, Any] | None = None
         self._writer: OneWriter | None = None
 
-    def start(self, run: Any) -> None:
+    def start(self, run: RunInProgress) -> None:
         """Lock the file and, if it exists, compare its arguments and resume from it."""
         try:
             payload = self._load(run.state.y.device)
@@ -59,7 +57,7 @@ class Checkpoint(Hook):
             self._close()
             raise
 
-    def _resume(self, run: Any, payload: dict[str, Any]) -> None:
+    def _resume(self, run: RunInProgress, payload: dict[str, Any]) -> None:
         try:
             checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
             self.unread = list(dict.fromkeys([*self.unread, *payload["unread"]]))
@@ -80,7 +78,7 @@ class Checkpoint(Hook):
             f"{self.path!r} is resumed: give fingerprint=... with a name for it, or a method __odegan_fingerprint__"
         )
 
-    def _load(self, device: Any) -> dict[str, Any] | None:
+    def _load(self, device: torch.device) -> dict[str, Any] | None:
         """The contents of the file, or None; with several ranks they come from the first, whose machine has the file."""
         if self.ranks is None:
             self._writer = OneWriter(self.path)
@@ -97,15 +95,14 @@ class Checkpoint(Hook):
             raise ArgumentError(found)
         return tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, found)
 
-    def due(self, run: Any) -> int:
+    def due(self, run: RunInProgress) -> int:
         """The next save if saves are counted in intervals, or the last interval before one that is shortened."""
         index = run.state.aux["index"]
         saves = self.every - index % self.every if isinstance(self.every, int) else LOOK_AHEAD
-        one_call = run.stepper.options.one_call(run.minibatches is not None)
-        whole = None if one_call or not self.writes else whole_intervals(run, most=min(saves, LOOK_AHEAD))
+        whole = self._until_cut(run, most=min(saves, LOOK_AHEAD))
         return max(1, min(saves, LOOK_AHEAD) if whole is None else whole)
 
-    def after(self, run: Any, info: Info) -> Ending | None:
+    def after(self, run: RunInProgress, info: Info) -> Ending | None:
         """Save when it is time."""
         self._keep_before_cut(run)
         counted = isinstance(self.every, int)
@@ -113,21 +110,28 @@ class Checkpoint(Hook):
             self.save(run)
         return None
 
-    def _keep_before_cut(self, run: Any) -> None:
+    def _keep_before_cut(self, run: RunInProgress) -> None:
         """Save the state before a shortened last interval, from which a longer run continues."""
-        one_call = run.stepper.options.one_call(run.minibatches is not None)
-        if run.status == "running" and self.writes and not one_call and whole_intervals(run, most=1) == 0:
+        if run.status == "running" and self._until_cut(run, most=1) == 0:
             payload = run.payload()
             self._before_cut = payload | {"callbacks": copy.deepcopy(payload["callbacks"])}
 
-    def save(self, run: Any) -> None:
+    def _until_cut(self, run: RunInProgress, most: int) -> int | None:
+        """How many whole intervals come before a shortened one; None if none comes soon, or none has to be saved here."""
+        options = run.stepper.options
+        # A single call of torchdiffeq has no intervals: it resumes by starting again.
+        if not self.writes or options.one_call(run.minibatches is not None):
+            return None
+        return whole_intervals(run.state, options, run.times[-1], most)
+
+    def save(self, run: RunInProgress) -> None:
         """Write the file if this is the process that does so."""
         if self.writes:
             known = {"arguments": run.fingerprint, "times": run.times, "unread": self.unread}
             checkpoint.save(self.path, known | {"before_cut": self._before_cut} | run.payload())
         self.saved = time.monotonic()
 
-    def finish(self, run: Any) -> None:
+    def finish(self, run: RunInProgress) -> None:
         """Save the last state, unless an error ended the run within an interval."""
         try:
             if run.status != "running":

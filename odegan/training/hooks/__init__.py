@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from odegan.training.callbacks.checkpoint import Checkpoint
-from odegan.training.callbacks.hook import Ending, Hook
-from odegan.training.callbacks.interrupt import Interrupt
-from odegan.training.callbacks.progress import Progress
-from odegan.training.callbacks.user import User
+from odegan.training.hooks.checkpoint import Checkpoint
+from odegan.training.hooks.hook import Ending, Hook, RunInProgress
+from odegan.training.hooks.interrupt import Interrupt
+from odegan.training.hooks.progress import Progress
+from odegan.training.hooks.user import User
+from odegan.training.state import Callbacks
 from odegan.utils.distributed import Ranks
 
-__all__ = ["Checkpoint", "Ending", "Hook", "Interrupt", "Progress", "User", "around", "hooks"]
+__all__ = ["Checkpoint", "Ending", "Hook", "Interrupt", "Progress", "RunInProgress", "User", "around", "hooks"]
 
 
 @contextlib.contextmanager
-def around(run: Any) -> Iterator[None]:
+def around(run: RunInProgress, hooks: Sequence[Hook]) -> Iterator[None]:
     """Start a run's hooks in reverse order; on exit finish all that have started, even if some of them raise."""
     with contextlib.ExitStack() as stack:
-        for hook in reversed(run.hooks):
+        for hook in reversed(hooks):
             hook.start(run)
             stack.callback(hook.finish, run)
         yield
 
 
 def hooks(
-    callback: Any,
+    callback: Callbacks,
     progress: bool | str,
     checkpoint: Checkpoint | None,
     interruptible: bool,

@@ -1,0 +1,93 @@
+"""Wrong calls of the library: averages, schedules, plots and flows.
+
+Each row: the argument's name, the call, what the message shows of what came, what it says is allowed.
+"""
+
+CALLS: dict[str, list[tuple[str, str, str, str]]] = {
+    "Averages, schedules, plots": [
+        ("decay", "odegan.ExponentialAverage(1.5)", "1.5", "[0, 1]"),
+        ("decay", 'odegan.ExponentialAverage("0.9")', "'0.9'", "number"),
+        ("start", "odegan.UniformAverage(None)", "None", "number"),
+        ("values", "odegan.piecewise([0.1], [1.0])", "[0.1]", "one more than the 1"),
+        ("boundaries", "odegan.piecewise([1, 2, 3], [2.0, 1.0])", "[2.0, 1.0]", "increasing"),
+        ("values", 'odegan.piecewise(["a", 1.0], [1.0])', "'a'", "number"),
+        ("values", "odegan.piecewise(0.1, [1.0])", "0.1", "a list of numbers"),
+        (
+            "images",
+            "plots.image_grid(torch.ones(3, 2, 2))",
+            "'shape (3, 2, 2)'",
+            "of shape (n, 1, H, W) or (n, 3, H, W), with",
+        ),
+        ("columns", "plots.image_grid(IMAGES, columns=0)", "0", "a whole number >= 1"),
+        ("series", 'plots.curves({}, "t", "y")', "{}", "at least one name -> (x, y)"),
+        ("values", 'plots.bars(["a"], [1.0, 2.0])', "'shape (2,)'", "of shape (1,), one a name"),
+        ("paths", 'plots.trajectories({"a": [[1.0]]})', "\"shape (1, 1) for 'a'\"", "of shape (T, 2), with T > 0"),
+        ("frames", 'plots.save_animation([], "nowhere.gif")', "[]", "at least one figure"),
+        ("seconds", 'plots.save_animation([1], "nowhere.gif", seconds=0)', "0", "a finite number > 0"),
+        ("frames", "plots.density_frames([])", "[]", "at least one (title, samples, critic grid or"),
+        ("extent", "plots.plane(extent=-1)", "-1", "a finite number > 0"),
+    ],
+    "Flows": [
+        ("bandwidth", "flows.gaussian_kernel(0.0)", "0.0", "a finite number > 0"),
+        ("anchor", "flows.energy_kernel([0.0, 0.0])", "[0.0, 0.0]", "a tensor (d,), one point"),
+        ("softening", "flows.energy_kernel(torch.zeros(2), softening=-1.0)", "-1.0", "a finite number >= 0"),
+        ("dim", "flows.fourier_features(0, 10, 1.0)", "0", "a whole number >= 1"),
+        ("count", "flows.fourier_features(2, 0, 1.0)", "0", "a whole number >= 1"),
+        ("bandwidth", "flows.fourier_features(2, 10, -1.0)", "-1.0", "a finite number > 0"),
+        (
+            "landmarks",
+            "flows.energy_features(torch.ones(1, 2))",
+            "a float32 tensor of shape (1, 2)",
+            "a tensor (L, d) of at least two points",
+        ),
+        (
+            "landmarks",
+            "flows.energy_features(torch.ones(3, 2))",
+            "a float32 tensor of shape (3, 2)",
+            "distinct points, some way apart",
+        ),
+        ("landmarks", "flows.energy_features(torch.full((3, 2), NAN))", "a float32 tensor of shape (3, 2)", "finite"),
+        ("data", "flows.particle_game([[0.0]], FEATURES, 1)", "[[0.0]]", "a floating-point tensor (M, d) of at least"),
+        ("features", 'flows.particle_game(DATA, "fourier", 2)', "'fourier'", "from odegan.flows.fourier_features or"),
+        ("features", "flows.particle_game(torch.ones(4, 3), FEATURES, 1)", "2", "of the data's dimension, 3"),
+        ("n_particles", "flows.particle_game(DATA, FEATURES, 7)", "7", "at most the number of data, 6, without a"),
+        ("decay", "flows.particle_game(DATA, FEATURES, 2, decay=-1.0)", "-1.0", "a finite number >= 0"),
+        (
+            "start",
+            "flows.particle_game(DATA, FEATURES, 2, start=3)",
+            "3",
+            "None, or a function (n, generator) -> points",
+        ),
+        (
+            "start",
+            "flows.particle_game(DATA, FEATURES, 2, start=lambda n, g: torch.ones(n)).init()",
+            "a float32 tensor of shape (2,)",
+            "a function (n, generator) -> points (2, 2)",
+        ),
+        ("y0", "move(y0=torch.ones(2))", "a float32 tensor of shape (2,)", "a float64 tensor of shape (2,)"),
+        ("tau", "move(tau=0.0)", "0.0", "a finite number > 0"),
+        ("steps", "move(steps=0)", "0", "a whole number >= 1"),
+        ("order", 'move(order="both")', "'both'", "one of simultaneous, discriminator_first,"),
+        ("metric", "move(metric=[1.0, -1.0])", "[1.0, -1.0]", "None, or finite weights > 0 of shape (2,)"),
+        (
+            "penalties",
+            "move(penalties=[penalties.drift_cancellation(0.1)])",
+            "[drift_cancellation(0.1,",
+            "extra losses: one of these holds a part",
+        ),
+        (
+            "penalties",
+            "move(penalties=[penalties.closed_loop(1.0)])",
+            "closed_loop(1.0, kind='square',",
+            "without replay buffers here; use buffer=0",
+        ),
+        ("batch", "move(batch=3)", "'int'", "None, a (real, latent), or a function of the"),
+        ("tolerance", "move(tolerance=0.0)", "0.0", "a finite number > 0"),
+        (
+            "game",
+            "move(game=games.gmm_tv([0.0]), y0=torch.tensor([0.0, 1.0, 0.5]).double())",
+            "Game(gmm_tv, n_disc=2, n_gen=1)",
+            "one without a projection: a proximal step is",
+        ),
+    ],
+}

@@ -1,0 +1,86 @@
+"""The options of the commands that read a checkpoint: evaluate, sample, interpolate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from experiments.framework.options import Options
+from experiments.images.options import Cached
+from odegan.utils.checks import check_int
+
+
+@dataclass(kw_only=True)
+class OfCheckpoint(Options):
+    """What a finished or running training left behind."""
+
+    checkpoint: Positional[Path] = field()
+    """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
+    average: Literal["raw", "exponential", "uniform"] | None = None
+    """Which parameters: those of the run, or an average; by default what the run scored."""
+
+    def quick_form(self) -> OfCheckpoint:
+        """The same options, which are quick already."""
+        return self
+
+
+@dataclass(kw_only=True)
+class Evaluate(OfCheckpoint, Cached):
+    """Score the generator of a checkpoint."""
+
+    data: str | None = None
+    """Real images to compare with; by default the run's."""
+    split: str | None = None
+    """Of the real images; by default the one that the run took."""
+    metrics: tuple[str, ...] | None = None
+    """fid, kid, inception_score, precision, recall, coverage, recognition; by default the run's."""
+    extractor: str | None = None
+    """inception, classifier, or the path of Inception's weights; by default the run's."""
+    samples: int | None = None
+    """Generated images; by default as many as the run took."""
+
+    def name(self, experiment: str) -> str:
+        """The name of the output folder, beside the training's."""
+        return f"{experiment}_evaluate"
+
+
+@dataclass(kw_only=True)
+class Sample(OfCheckpoint):
+    """Draw images from the generator of a checkpoint: a grid, or with --separate a file each."""
+
+    n: int = 64
+    """How many."""
+    label: int | None = None
+    """Class of all images, of class-conditional networks; by default a row for each class."""
+    separate: bool = False
+    """One PNG file an image."""
+
+    def name(self, experiment: str) -> str:
+        """The name of the output folder, beside the training's."""
+        return f"{experiment}_sample"
+
+    def check(self) -> None:
+        """Refuse a number of images that is not positive."""
+        check_int("n", self.n, low=1)
+
+
+@dataclass(kw_only=True)
+class Interpolate(OfCheckpoint):
+    """Images on the way from one latent to another, a row for each pair."""
+
+    rows: int = 8
+    """Pairs of latents."""
+    columns: int = 10
+    """Images of a row, both ends included."""
+
+    def name(self, experiment: str) -> str:
+        """The name of the output folder, beside the training's."""
+        return f"{experiment}_interpolate"
+
+    def check(self) -> None:
+        """Refuse rows that lead nowhere."""
+        check_int("rows", self.rows, low=1)
+        check_int("columns", self.columns, low=2)

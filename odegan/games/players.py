@@ -1,0 +1,13 @@
+"""The two players: their names, in the order of y, and the types of what belongs to one or to both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+
+Player = Literal["disc", "gen"]
+BOTH: tuple[Player, ...] = ("disc", "gen")
+Players = tuple[torch.Tensor, torch.Tensor]  # one tensor for each player, the discriminator's first
+PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]  # (theta_d, theta_g, batch) -> scalar

@@ -1,0 +1,73 @@
+"""The commands on the pages: their options are understood, and the experiments' run in their quick form."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tyro")
+
+from experiments.framework import command_line, programs, runner
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+WRONG_ON_PURPOSE = "reliability_wrong_inputs.md"
+COMMAND = re.compile(r"^python -m ((?:experiments|campaign|benchmarks)\b[^#\n]*)", re.MULTILINE)
+NOT_TRIED = re.compile(
+    r"^experiments$|NAME|images presets|--help|framework\.|campaign\.versions"
+)  # lists, no options, a parser of its own
+COMMANDS = sorted(
+    {
+        line.strip()
+        for page in PAGES
+        if page.name != WRONG_ON_PURPOSE
+        for line in COMMAND.findall(page.read_text())
+        if not NOT_TRIED.search(line.strip())
+    }
+)
+EXPERIMENTS = [
+    line for line in COMMANDS if line.startswith("experiments.") and "runs/" not in line and "cifar" not in line
+]
+
+
+def main_of(name: str):
+    """The function ``main`` of ``python -m name``."""
+    if name.startswith("experiments."):
+        return importlib.import_module(f"{name}.experiment").main
+    module = importlib.import_module(name)
+    return module.main if hasattr(module, "main") else importlib.import_module(f"{name}.__main__").main
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 20
+    assert len(EXPERIMENTS) > 15
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_options_are_understood(line, monkeypatch):
+    parsed = []
+
+    def only_parse(options_type, argv):
+        parsed.append(command_line.parse(options_type, "command", "", list(argv or ())))
+        return 0
+
+    monkeypatch.setattr(
+        runner, "main", lambda options_type, run, argv=None, writes=True: only_parse(options_type, argv)
+    )
+    monkeypatch.setattr(
+        programs, "main", lambda options_type, run, program, description, argv=None: only_parse(options_type, argv)
+    )
+    name, *arguments = shlex.split(line)
+    assert main_of(name)(arguments) == 0
+    assert len(parsed) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", EXPERIMENTS)
+def test_the_quick_form_runs(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, *arguments = shlex.split(line)
+    arguments = [word for word in arguments if word not in ("--full", "cuda", "--device", "--autocast", "bfloat16")]
+    assert main_of(name)([*arguments, "--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 0
