@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from odegan.solvers.torchdiffeq_backend import combined, interpolation_of, solver_class, tableau_of
+from odegan.solvers.tableau import combined
+from odegan.solvers.torchdiffeq_backend import interpolation_of, solver_class, tableau_of
 
 # (t, y, ...) -> (dy, what is measured there).
 MeasuredSlopes = Callable[..., tuple[torch.Tensor, Any]]
