@@ -40,7 +40,7 @@ def gan(
     loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss = "non_saturating",
     *,
     latent: Latent = None,
-    init: Callable[[nn.Module], object] | None = None,
+    init: Callable[[nn.Module], Any] | None = None,
     conditional: bool | None = None,
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
@@ -90,7 +90,7 @@ class NetworkGame(Game):
         discriminator: nn.Module,
         loss: losses.Loss,
         latent: Latent,
-        init: Callable[[nn.Module], object] | None,
+        init: Callable[[nn.Module], Any] | None,
         execution: Execution,
         conditional: bool | None,
     ) -> None:

@@ -14,7 +14,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from odegan.utils.checks import ArgumentError, one_line
 
-Initialize = Callable[[nn.Module], object]  # what it returns is not used
+Initialize = Callable[[nn.Module], None]
 
 
 def redraw(module: nn.Module, role: str, init: Initialize | None) -> None:
