@@ -43,7 +43,7 @@ class WholeAttempts:
     def __call__(
         self, recording: RecordingField, batch: Batch | None, start: torch.Tensor
     ) -> solvers.OneAttempt | None:
-        """See above."""
+        """The attempt of a step from ``start``, or None where steps are not attempted as a whole."""
         if not self.possible:
             return None
         # A compiler would make a graph of its own for a call with one tensor in two places, as the first one's y and start.
