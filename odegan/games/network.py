@@ -103,12 +103,9 @@ class NetworkGame(Game):
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
-        if self.generator.values.dtype != self.discriminator.values.dtype:
-            argument_error(
-                "generator, discriminator",
-                (self.generator.values.dtype, self.discriminator.values.dtype),
-                "of one dtype",
-            )
+        dtypes = self.generator.values.dtype, self.discriminator.values.dtype
+        if dtypes[0] != dtypes[1]:
+            argument_error("generator, discriminator", dtypes, "of one dtype")
         self.latent: LatentShape = latent_shape(generator, latent)
         self._initialize = init
         super().__init__(
@@ -161,9 +158,7 @@ class NetworkGame(Game):
         return self._on(batch).gen_loss(theta_d, theta_g)
 
     def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
-        """Both gradients, from one backward pass through D where that is exact and all ranks decide alike, else from one forward
-        pass.
-        """
+        """Both gradients from one backward pass through D, where exact and all ranks decide alike, else one forward pass."""
         both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
         apart = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
