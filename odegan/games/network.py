@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from odegan.games import labels, losses
 from odegan.games.batch import Batch
 from odegan.games.examine import evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
+from odegan.games.examine_loss import LossFailsError
 from odegan.games.export import export
 from odegan.games.game import Game, Player, Players
 from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
@@ -122,7 +123,7 @@ class NetworkGame(Game):
             loss=loss,
             name="gan",
         )
-        warn_of_sigmoid(discriminator, loss)
+        self._warned = False  # of a final sigmoid
         self._try_latents(given=latent is not None)
 
     # The losses and their gradients.
@@ -273,6 +274,7 @@ class NetworkGame(Game):
         flat_logits(found.discriminator.output, batch.real)
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
+        self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
 
@@ -288,6 +290,8 @@ class NetworkGame(Game):
         try:
             probe = probe_batch(self.generator, self.latent, PROBED, label)
             self._learn(torch.cat([self.discriminator.values, self.generator.values]), probe)
+        except LossFailsError:
+            pass  # it may take a run's own number of logits
         except CannotTakeError as error:
             if sure and error.what == "latents":
                 refuse_swapped(self.discriminator, self.latent)

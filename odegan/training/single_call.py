@@ -44,9 +44,9 @@ def _solve(run: Run) -> None:
     seen = _Seen(run)
 
     def evaluate(t: Any, y: torch.Tensor) -> Players:
-        with run.first_evaluation():
-            return stepper.evaluate(t, y, batch)
+        return stepper.evaluate(t, y, batch)
 
+    run.try_out()
     name = arguments.solver.name
     if arguments.solver.opaque:
         watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
