@@ -15,6 +15,7 @@ from odegan.analysis.stable_step import max_stable_step
 from odegan.analysis.state import BatchLike, PenaltyLike
 from odegan.games.game import Game
 from odegan.solvers import stability
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_number, choose
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Advice:
         return "\n".join(lines)
 
 
+@unaffected
 def advise(
     game: Game,
     ys: torch.Tensor,

@@ -11,6 +11,7 @@ from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, com
 from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int, check_number
 
 
@@ -22,7 +23,7 @@ class PathAngle(NamedTuple):
     norms: torch.Tensor
 
 
-@torch.inference_mode(False)
+@unaffected
 def path_angle(
     game: Game,
     start: torch.Tensor,

@@ -18,6 +18,7 @@ from odegan.analysis.state import BatchLike, PenaltyLike, Time, check_state, com
 from odegan.field.training_field import Rates
 from odegan.field.vector_field import vector_field
 from odegan.games.game import Game, check_game
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class SpectrumOptions(FieldOptions, total=False):
     tol: float | None
 
 
-@torch.inference_mode(False)
+@unaffected
 def spectrum(
     game: Game,
     y: torch.Tensor,
@@ -176,6 +177,7 @@ def spectrum(
         return _iterated(at, y, count, which, tol, accuracy, report)
 
 
+@unaffected
 def spectra(
     game: Game, ys: torch.Tensor, batches: Sequence[BatchLike] | None = None, **options: Unpack[SpectrumOptions]
 ) -> list[Spectrum]:

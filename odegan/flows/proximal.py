@@ -17,6 +17,8 @@ DESCENT = 1e-3  # relative gradient below which Newton's method takes over
 MOST = 200  # most iterations of each method
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
+from odegan.utils.ambient import unaffected
+
 
 class Proximal(NamedTuple):
     """A solved inner problem.
@@ -31,6 +33,7 @@ class Proximal(NamedTuple):
     solved: bool
 
 
+@unaffected
 def proximal(
     loss: Callable[[torch.Tensor], torch.Tensor],
     v: torch.Tensor,

@@ -272,8 +272,7 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y)
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
-        self.critic_couples_batch = found.critic_couples
-        self.couples_batch = found.couples
+        self.critic_couples_batch, self.couples_batch = found.critic_couples, found.couples
         self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
@@ -293,9 +292,9 @@ class NetworkGame(Game):
         except LossFailsError:
             pass  # it may take a run's own number of logits
         except CannotTakeError as error:
-            if sure and error.what == "latents":
-                refuse_swapped(self.discriminator, self.latent)
             if sure:
+                if error.what == "latents":
+                    refuse_swapped(self.discriminator, self.latent)
                 raise
             if not given and error.what == "latents":
                 self.latent = None

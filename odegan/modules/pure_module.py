@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import torch
@@ -60,9 +61,9 @@ class PureModule:
         kept = _named(self.skeleton)
         self._constants = {n: t for n, t in self.all_constants.items() if n in kept}
         self._cast: dict[tuple[torch.device, torch.dtype], State] = {}
-        self._skeletons: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self._skeletons: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
         self._ties = {alias: name for alias, name in self.aliases.items() if alias != name}
-        self._networks: dict[tuple[torch.device, torch.dtype], Network] = {}
+        self._networks: dict[tuple[int, torch.device, torch.dtype], Network] = {}
         self.replaced: bool | None = None
         self.written: dict[tuple[str, str], object] = {}
 
@@ -79,7 +80,7 @@ class PureModule:
 
     def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
         """The module as a function of its input alone, for several passes with the same theta (n,)."""
-        key = (theta.device, theta.dtype)
+        key = (_thread(), theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
         simple = not self._constants and not self.spectral
@@ -127,12 +128,17 @@ class PureModule:
         return self._cast[device, dtype]
 
     def _placed(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """The skeleton, with tensors held as attributes moved to the device and dtype."""
-        if (device, dtype) not in self._skeletons:
-            held = bool(held_tensors(self.skeleton))
-            placed = holding(self.skeleton, lambda t: _moved(t, device, dtype)) if held else self.skeleton
-            self._skeletons[device, dtype] = placed
-        return self._skeletons[device, dtype]
+        """The skeleton, with tensors held as attributes moved to the device and dtype.
+
+        Every thread has one of its own, since a forward pass sets the parameters in it.
+        """
+        key = (_thread(), device, dtype)
+        if key not in self._skeletons:
+            alone = not key[0] and not held_tensors(self.skeleton)
+            self._skeletons[key] = (
+                self.skeleton if alone else holding(self.skeleton, lambda t: _moved(t, device, dtype))
+            )
+        return self._skeletons[key]
 
     # Spectral norm.
     def initial_buffers(self, theta: torch.Tensor) -> State:
@@ -183,6 +189,14 @@ class PureModule:
         moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
         made = filled(self.template, self.unflatten(theta.detach()) | constants | moved)
         return holding(made, lambda t: _moved(t, theta.device, theta.dtype)) if held_tensors(made) else made
+
+
+def _thread() -> int:
+    """A number for the present thread; 0 for the main one, and while a compiler traces, which cannot ask."""
+    if torch.compiler.is_compiling():
+        return 0
+    own = threading.get_ident()
+    return 0 if own == threading.main_thread().ident else own
 
 
 def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> None:

@@ -249,7 +249,6 @@ def _prepared(
     latent = getattr(game, "latent", None) if latent is None else latent
     like, labels = y0.detach(), (game.conditional, fake_labels)
     minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
-    one = seeds if isinstance(seeds, int) else seeds[0]
-    first = Minibatches(data, latent, batch_size, one, like, None, 0, *labels).trial()
+    first = minibatches.trial()
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
     return game.prepared(y0.detach(), seen), minibatches
