@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 
 DESCENT = 1e-3  # relative gradient below which Newton's method takes over
 MOST = 200  # most iterations of each method
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
-
-from odegan.utils.ambient import unaffected
 
 
 class Proximal(NamedTuple):

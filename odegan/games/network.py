@@ -26,7 +26,7 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error
-from odegan.utils.random_streams import check_seed, reseed
+from odegan.utils.random_streams import GLOBAL_GENERATORS, check_seed, reseed
 
 Latent = int | tuple[int, ...] | LatentFunction | None
 PROBED = 8  # samples of a batch that are looked at when a game is made
@@ -191,7 +191,7 @@ class NetworkGame(Game):
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
-        with torch.random.fork_rng(devices=[]):
+        with GLOBAL_GENERATORS, torch.random.fork_rng(devices=[]):
             torch.manual_seed(check_seed(seed))
             reseed(torch.default_generator, seed)  # which tells all bits of a seed apart
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])

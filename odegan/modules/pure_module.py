@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
+from threading import get_ident
 
 import torch
 from torch import nn
@@ -80,7 +80,8 @@ class PureModule:
 
     def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
         """The module as a function of its input alone, for several passes with the same theta (n,)."""
-        key = (_thread(), theta.device, theta.dtype)
+        # A pass sets the parameters in the network, so that each thread has its own.
+        key = (0 if torch.compiler.is_compiling() else get_ident(), theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
         simple = not self._constants and not self.spectral
@@ -132,7 +133,7 @@ class PureModule:
 
         Every thread has one of its own, since a forward pass sets the parameters in it.
         """
-        key = (_thread(), device, dtype)
+        key = (0 if torch.compiler.is_compiling() else get_ident(), device, dtype)
         if key not in self._skeletons:
             alone = not key[0] and not held_tensors(self.skeleton)
             self._skeletons[key] = (
@@ -189,14 +190,6 @@ class PureModule:
         moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
         made = filled(self.template, self.unflatten(theta.detach()) | constants | moved)
         return holding(made, lambda t: _moved(t, theta.device, theta.dtype)) if held_tensors(made) else made
-
-
-def _thread() -> int:
-    """A number for the present thread; 0 for the main one, and while a compiler traces, which cannot ask."""
-    if torch.compiler.is_compiling():
-        return 0
-    own = threading.get_ident()
-    return 0 if own == threading.main_thread().ident else own
 
 
 def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> None:

@@ -22,7 +22,7 @@ from odegan.training.options import ON_NONFINITE, Options, StepSize, parse
 from odegan.training.report_times import report_times
 from odegan.training.run import Run
 from odegan.training.solution import Solution
-from odegan.training.state import check_state, needs_graph
+from odegan.training.state import check_state, needs_graph, start_of
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import unaffected_run
 from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
@@ -136,7 +136,8 @@ def odeint_gan(
         NonFiniteError: the field turned non-finite.
 
     Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
-    fixed-step solvers, where one of them requires a gradient.
+    fixed-step solvers, where one of them requires a gradient: the run is then recorded, and needs memory for each step. A y0
+    whose graph leads to modules' parameters alone starts without it, with a warning.
 
     Examples:
         >>> import odegan
@@ -146,6 +147,7 @@ def odeint_gan(
         ('finished', 40, True)
     """
     check_state(game, y0)
+    y0 = start_of(y0)
     known = parse(
         solver=solver,
         step_size=step_size,
