@@ -58,6 +58,7 @@ class Run:
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
         self._length = 1  # refresh intervals in the next segment
         self._segments = 0  # completed in this call
+        self._ahead: tuple[int, list[Batches]] | None = None  # drawn for a trial, with the interval's number
         self._asked: Ending | None = None
 
     def solve(self) -> Solution:
@@ -90,7 +91,9 @@ class Run:
     def try_out(self) -> None:
         """Say in one line what is wrong with a loss or a penalty at the present state."""
         events, state = self.stepper.events, self.state
-        (batch, *_), _ = events.begin(self.batches(state.aux["index"], 1)[0], state.y.detach(), state.aux, state.t)
+        drawn = self.batches(state.aux["index"], 1)
+        self._ahead = (state.aux["index"], drawn)
+        (batch, *_), _ = events.begin(drawn[0], state.y.detach(), state.aux, state.t)
         try_out(self.stepper.game, self.stepper.options, state.t, state.y, batch, state.aux["index"])
 
     def _watched(self) -> bool:
@@ -141,6 +144,9 @@ class Run:
 
     def batches(self, index: int, n: int) -> list[Batches]:
         """The minibatches of n refresh intervals from the index-th on, made in one block."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == index and n == 1:
+            return ahead[1]
         if self.minibatches is None:
             return [(None,)] * n
         options = self.stepper.options

@@ -19,6 +19,7 @@ from odegan.training.state import Info, State
 from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import SNAP, next_step, to_float
+from odegan.training.trial import try_out
 
 
 class _Ended(Exception):
@@ -46,7 +47,7 @@ def _solve(run: Run) -> None:
     def evaluate(t: Any, y: torch.Tensor) -> Players:
         return stepper.evaluate(t, y, batch)
 
-    run.try_out()
+    try_out(stepper.game, arguments, run.times[0], y0, batch)
     name = arguments.solver.name
     if arguments.solver.opaque:
         watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
