@@ -80,7 +80,7 @@ def evaluate(
     one, two = (tree_map_only(torch.Tensor, lambda x, part=part: x[part], (y, batch)) for part in (0, slice(2)))
     evaluate(field, *one)
     with one_line_errors(f"y0: got an ensemble, but the {what} cannot be mapped over its members"):
-        torch.vmap(field)(*two)
+        torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
 
 
 def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:

@@ -184,7 +184,7 @@ ANALYSES = {
     "advise": lambda: torch.tensor([row.step for row in odegan.advise(GAME, Y0, BATCH, solvers=["rk4", "euler"]).rows]),
     "path angle": lambda: odegan.path_angle(GAME, Y0, FAR, 5, BATCH).cosines,
     "minimizing movement": lambda: (
-        odegan.flows.minimizing_movement(odegan.games.bilinear(), torch.tensor([1.0, 0.5]), step_size=0.1, steps=2).y
+        odegan.flows.minimizing_movement(odegan.games.bilinear(), torch.tensor([1.0, 0.5]).double(), 0.1, 2).y
     ),
     "mmd": lambda: torch.tensor(odegan.metrics.energy_distance(*BATCH[0].split(12))),
 }
