@@ -77,8 +77,8 @@ def evaluate(
         with one_line_errors("game: its gradient cannot be computed"):
             field(y, batch)
         return
-    one, two = (tree_map_only(torch.Tensor, lambda x, part=part: x[part], (y, batch)) for part in (0, slice(2)))
-    evaluate(field, *one)
+    evaluate(field, *tree_map_only(torch.Tensor, lambda x: x[0], (y, batch)))
+    two = tree_map_only(torch.Tensor, lambda x: x[:2], (y, batch))
     with one_line_errors(f"y0: got an ensemble, but the {what} cannot be mapped over its members"):
         torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
 
