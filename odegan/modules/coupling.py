@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -19,7 +21,9 @@ PERTURBATION = (
 )
 # What rounding may change, relative to the largest output.
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
+SCALES = (1e-3, 1e3)  # of output gradients, for which a linear backward pass gives proportional results
 
+Tensors = Sequence[torch.Tensor]
 Forward = Callable[..., torch.Tensor]
 
 
@@ -30,47 +34,74 @@ def couples(
 
     A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. A probe at
     x (B, ...), with the labels (B,) of a class-conditional module, and at perturbed parameters and inputs, in float64 if the
-    module supports it, can only add couplings.
+    module supports it, can only add couplings. It probes the backward pass too, which hooks and custom functions may change:
+    a backward pass that is not linear counts as a coupling, because batches cannot be divided then either.
     """
     if trial.batch_statistics or uses_batch_statistics(module.skeleton):
         return True
-    return _probed(module, theta, (x, *label), module.plain_network, _differs)
+    return _probed(module, theta, (x, *label), module.plain_network, _couplings)
 
 
 def couples_beyond_norms(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor) -> bool | None:
     """Whether a half of a batch has another output than within the whole, although its batch norms use means over both halves,
     as those of processes that share a batch do. True also of a norm over anything but the whole batch.
     """
-    return _probed(module, theta, (x, *label), module.network, _differs_in_halves)
+    return _probed(module, theta, (x, *label), module.network, _couplings_beyond_norms)
+
+
+class Probe(NamedTuple):
+    """A network at one point, and two batches on which and on whose union it is tried."""
+
+    at: Callable[[torch.Tensor], Forward]
+    point: torch.Tensor
+    a: Tensors
+    b: Tensors
+    noise: Callable[[torch.Tensor], torch.Tensor]
+    rounding: float
+    first: bool
+
+
+def _couplings(probe: Probe) -> Iterator[bool | None]:
+    forward = probe.at(probe.point)
+    yield _differs(forward, probe.a, probe.b, probe.rounding)
+    yield _spreads(forward, probe.a, probe.b) if probe.first else _differs_backward(probe)
+
+
+def _couplings_beyond_norms(probe: Probe) -> Iterator[bool | None]:
+    yield _differs_in_halves(probe.at(probe.point), probe.a, probe.b, probe.rounding)
 
 
 def _probed(
     module: PureModule,
     theta: torch.Tensor,
-    inputs: tuple[torch.Tensor, ...],
+    inputs: Tensors,
     network_at: Callable[[torch.Tensor], Network],
-    differs: Callable[[Forward, Sequence[torch.Tensor], Sequence[torch.Tensor], float], bool | None],
+    verdicts: Callable[[Probe], Iterator[bool | None]],
 ) -> bool | None:
-    """The verdict of ``differs`` on two batches of other inputs, at several points."""
+    """Whether any verdict on two batches of other inputs, at several points, is true; None if all are unknown."""
     theta = theta.detach()
-    inputs = tuple(x.detach() for x in inputs)
+    inputs = [x.detach() for x in inputs]
     wide = [_cast(x, torch.float64) for x in inputs]
     dtype = torch.float64 if _runs(module, theta.double(), *wide) else theta.dtype
     if dtype not in ROUNDING:
         return None
+    theta = theta.to(dtype)
+    inputs = [_cast(x, dtype) for x in inputs]
     draw = torch.Generator().manual_seed(0)
 
     def noise(like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, generator=draw, dtype=torch.float64).to(like)
 
+    def at(point: torch.Tensor) -> Forward:
+        return partial(network_at(point), module.state(point))
+
     size = theta.square().mean().sqrt() + 1e-3
-    verdicts = []
+    found: list[bool | None] = []
     for k in range(POINTS):
-        point = theta.to(dtype) + k * PERTURBATION * size * noise(theta.to(dtype))
-        forward = partial(network_at(point), module.state(point))
-        one, two = ([_other(_cast(x, dtype), noise) for x in inputs] for _ in range(2))
-        verdicts.append(differs(forward, one, two, ROUNDING[dtype]))
-    known = [verdict for verdict in verdicts if verdict is not None]
+        point = theta + k * PERTURBATION * size * noise(theta)
+        one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
+        found += verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k == 0))
+    known = [verdict for verdict in found if verdict is not None]
     return any(known) if known else None
 
 
@@ -92,16 +123,71 @@ def _runs(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -> boo
 
 
 @torch.no_grad()
-def _differs(forward: Forward, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], rounding: float) -> bool | None:
-    """Whether the output on a, or on a[:1], differs from that on [a; b]; None if the output is not finite."""
+def _differs(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool | None:
+    """Whether the output on a, b or a[:1] differs from that on [a; b]; None if the output is not finite."""
+    n = len(a[0])
     try:
-        both = forward(*(torch.cat(pair) for pair in zip(a, b, strict=True)))
+        both = forward(*_joined(a, b))
         if not both.isfinite().all():
             return None
-        pairs = [(forward(*part), both[: len(part[0])]) for part in (a, [x[:1] for x in a])]
+        pairs = [(forward(*a), both[:n]), (forward(*b), both[n:]), (forward(*(x[:1] for x in a)), both[:1])]
     except RAISED:
         return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)
+
+
+@torch.no_grad()
+def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
+    """Whether NaN in one sample, the first or the last of [a; b], makes another sample's output NaN, even through a factor of
+    zero.
+    """
+    x, *label = _joined(a, b)
+    if not x.is_floating_point():
+        return None
+    for bad, others in ((0, slice(1, None)), (-1, slice(-1))):
+        poisoned = x.clone()
+        poisoned[bad] = math.nan
+        try:
+            clean, found = forward(x, *label), forward(poisoned, *label)
+        except RAISED:  # a module may well refuse NaN
+            return None
+        if (found[others].isnan() & ~clean[others].isnan()).any():
+            return True
+    return False
+
+
+def _differs_backward(probe: Probe) -> bool | None:
+    """Whether the gradients on [a; b] are not made of those on a and on b, or not linear in the output's gradient."""
+    a, b = probe.a, probe.b
+
+    def pulled(inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None) -> tuple[Tensors, torch.Tensor]:
+        """(gradients in the parameters and the input, the output's gradient), all divided by the scale."""
+        theta, x = (t.detach().requires_grad_(t.is_floating_point()) for t in (probe.point, inputs[0]))
+        with torch.enable_grad():
+            out = probe.at(theta)(x, *inputs[1:])
+        given = probe.noise(out) if cotangent is None else cotangent.reshape(out.shape)
+        wanted = [t for t in (theta, x) if t.requires_grad]
+        gradients = torch.autograd.grad(out, wanted, scale * given, allow_unused=True, materialize_grads=True)
+        return [g / scale for g in gradients], given
+
+    try:
+        (of_both, *by_sample), given = pulled(_joined(a, b), 1.0)
+        first, last = given.reshape(2, -1)
+        (of_a, *by_a), _ = pulled(a, SCALES[0], first)
+        (of_b, *by_b), _ = pulled(b, SCALES[1], last)
+    except RAISED:  # no gradient: the field itself will say so
+        return None
+    if not of_both.isfinite().all():
+        return None
+    pairs = [
+        (of_a + of_b, of_both),
+        *((torch.cat(parts), whole) for *parts, whole in zip(by_a, by_b, by_sample, strict=True)),
+    ]
+    return not all(close(own, whole, probe.rounding) for own, whole in pairs)
+
+
+def _joined(a: Tensors, b: Tensors) -> list[torch.Tensor]:
+    return [torch.cat(pair) for pair in zip(a, b, strict=True)]
 
 
 class _Rehearsal:
@@ -117,16 +203,14 @@ class _Rehearsal:
 
 
 @torch.no_grad()
-def _differs_in_halves(
-    forward: Forward, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], rounding: float
-) -> bool | None:
+def _differs_in_halves(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool | None:
     """Whether the outputs on a and on b differ from those on [a; b] with the statistics of the latter, or these statistics from
     the means of both halves'; None if an output is not finite.
     """
     whole = _Rehearsal()
     try:
         with sharing(whole):
-            both = forward(*(torch.cat(pair) for pair in zip(a, b, strict=True)))
+            both = forward(*_joined(a, b))
         if not both.isfinite().all():
             return None
         halves = _Rehearsal(whole.own), _Rehearsal(whole.own)
