@@ -70,8 +70,9 @@ def examine(
     whole = _any(critic_couples, couples_fake, loss_couples)
     beyond = whole
     if whole:
-        of_critic = couples_beyond_norms(discriminator, theta_d, real, *label)
-        beyond = _any(of_critic, couples_beyond_norms(generator, theta_g, latent, *fake_label), loss_couples)
+        of_critic = couples_beyond_norms(discriminator, on_real, critic_couples, theta_d, real, *label)
+        of_fake = couples_beyond_norms(generator, on_latents, couples_fake, theta_g, latent, *fake_label)
+        beyond = _any(of_critic, of_fake, loss_couples)
     return Examined(critic_couples, whole, beyond, on_latents, on_real)
 
 

@@ -37,16 +37,25 @@ def couples(
     module supports it, can only add couplings. It probes the backward pass too, which hooks and custom functions may change:
     a backward pass that is not linear counts as a coupling, because batches cannot be divided then either.
     """
-    if trial.batch_statistics or uses_batch_statistics(module.skeleton):
+    if _has_batch_norm(module, trial):
         return True
     return _probed(module, theta, (x, *label), module.plain_network, _couplings)
 
 
-def couples_beyond_norms(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor) -> bool | None:
+def couples_beyond_norms(
+    module: PureModule, trial: Trial, found: bool | None, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor
+) -> bool | None:
     """Whether a half of a batch has another output than within the whole, although its batch norms use means over both halves,
-    as those of processes that share a batch do. True also of a norm over anything but the whole batch.
+    as those of processes that share a batch do. True also of a norm over anything but the whole batch, and of a backward pass
+    that is not linear. ``found`` is what ``couples`` says, and all there is to say without batch norms.
     """
+    if not _has_batch_norm(module, trial):
+        return found
     return _probed(module, theta, (x, *label), module.network, _couplings_beyond_norms)
+
+
+def _has_batch_norm(module: PureModule, trial: Trial) -> bool:
+    return trial.batch_statistics or uses_batch_statistics(module.skeleton)
 
 
 class Probe(NamedTuple):
@@ -69,6 +78,7 @@ def _couplings(probe: Probe) -> Iterator[bool | None]:
 
 def _couplings_beyond_norms(probe: Probe) -> Iterator[bool | None]:
     yield _differs_in_halves(probe.at(probe.point), probe.a, probe.b, probe.rounding)
+    yield _bends_backward(probe)
 
 
 def _probed(
@@ -156,25 +166,27 @@ def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
     return False
 
 
+def _gradients(
+    probe: Probe, inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """(gradients in the parameters and the input, the output's gradient), all divided by the scale."""
+    theta, x = (t.detach().requires_grad_(t.is_floating_point()) for t in (probe.point, inputs[0]))
+    with torch.enable_grad():
+        out = probe.at(theta)(x, *inputs[1:])
+    given = probe.noise(out) if cotangent is None else cotangent.reshape(out.shape)
+    wanted = [t for t in (theta, x) if t.requires_grad]
+    gradients = torch.autograd.grad(out, wanted, scale * given, allow_unused=True, materialize_grads=True)
+    return [g / scale for g in gradients], given
+
+
 def _differs_backward(probe: Probe) -> bool | None:
     """Whether the gradients on [a; b] are not made of those on a and on b, or not linear in the output's gradient."""
     a, b = probe.a, probe.b
-
-    def pulled(inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None) -> tuple[Tensors, torch.Tensor]:
-        """(gradients in the parameters and the input, the output's gradient), all divided by the scale."""
-        theta, x = (t.detach().requires_grad_(t.is_floating_point()) for t in (probe.point, inputs[0]))
-        with torch.enable_grad():
-            out = probe.at(theta)(x, *inputs[1:])
-        given = probe.noise(out) if cotangent is None else cotangent.reshape(out.shape)
-        wanted = [t for t in (theta, x) if t.requires_grad]
-        gradients = torch.autograd.grad(out, wanted, scale * given, allow_unused=True, materialize_grads=True)
-        return [g / scale for g in gradients], given
-
     try:
-        (of_both, *by_sample), given = pulled(_joined(a, b), 1.0)
+        (of_both, *by_sample), given = _gradients(probe, _joined(a, b), 1.0)
         first, last = given.reshape(2, -1)
-        (of_a, *by_a), _ = pulled(a, SCALES[0], first)
-        (of_b, *by_b), _ = pulled(b, SCALES[1], last)
+        (of_a, *by_a), _ = _gradients(probe, a, SCALES[0], first)
+        (of_b, *by_b), _ = _gradients(probe, b, SCALES[1], last)
     except RAISED:  # no gradient: the field itself will say so
         return None
     if not of_both.isfinite().all():
@@ -184,6 +196,19 @@ def _differs_backward(probe: Probe) -> bool | None:
         *((torch.cat(parts), whole) for *parts, whole in zip(by_a, by_b, by_sample, strict=True)),
     ]
     return not all(close(own, whole, probe.rounding) for own, whole in pairs)
+
+
+def _bends_backward(probe: Probe) -> bool | None:
+    """Whether the gradients on [a; b] are not linear in the output's gradient."""
+    both = _joined(probe.a, probe.b)
+    try:
+        one, given = _gradients(probe, both, 1.0)
+        others = [_gradients(probe, both, scale, given)[0] for scale in SCALES]
+    except RAISED:
+        return None
+    if not one[0].isfinite().all():
+        return None
+    return not all(close(a, b, probe.rounding) for other in others for a, b in zip(other, one, strict=True))
 
 
 def _joined(a: Tensors, b: Tensors) -> list[torch.Tensor]:
