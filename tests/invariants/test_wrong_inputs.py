@@ -64,22 +64,20 @@ RESULTS = {"ArgumentError", "Info", "LostRankError", "NonFiniteError", "Solution
 
 def test_the_whole_public_surface_is_in_the_table():
     wrappers = {"odeint_gan": "run"}  # the tables' own names for what they call
-    parts = set(
-        [
-            "callbacks",
-            "data",
-            "export",
-            "flows",
-            "games",
-            "losses",
-            "metrics",
-            "nets",
-            "penalties",
-            "plots",
-            "schedules",
-            "solvers",
-        ]
-    )
+    parts = {
+        "callbacks",
+        "data",
+        "export",
+        "flows",
+        "games",
+        "losses",
+        "metrics",
+        "nets",
+        "penalties",
+        "plots",
+        "schedules",
+        "solvers",
+    }
     public = {wrappers.get(name, name) for name in odegan.__all__ if name not in RESULTS | parts}
     assert public - called() == set()
     assert set(penalties.names()) - called() == set()
