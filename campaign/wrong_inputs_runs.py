@@ -134,6 +134,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
     "A loop of one's own": [
         ("latent", "Minibatches(DATA, None, 2, 0, Y)", "None", "dimension"),
         ("solver", 'odegan.Stepper(GAME, solver="fixed_adams", step_size=0.1)', "'fixed_adams'", "one-step"),
+        ("loss", 'odegan.ModuleStepper(nn.Linear(2, 2), nn.Linear(2, 1), "hing")', "'hing'", "did you mean 'hinge'?"),
         ("Stepper", "odegan.Stepper(GAME, stepsize=0.1)", "'stepsize'", "did you mean 'step_size'"),
         ("game", "odegan.Stepper(None, step_size=0.1)", "None", "odegan.gan"),
         ("batch", "step(DATA)", "Tensor", "a pair"),
@@ -179,6 +180,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("compile", "run(compile=3)", "3", "True, False"),
         ("on_nonfinite", 'run(on_nonfinite="ignore")', "'ignore'", "raise, stop"),
         ("checkpoint_every", "run(checkpoint_every=0)", "0", "number > 0"),
+        ("checkpoint_steps", "run(checkpoint_steps=0)", "0", "a whole number >= 1"),
         ("callback", "run(callback=3)", "3", "a function"),
         ("callback", 'run(callback=[print, "print"])', "'print'", "a function"),
         ("progress", "run(progress=3)", "3", "True, False"),

@@ -60,6 +60,8 @@ def train(options: Train, folder: Folder) -> list[Row]:
     training.export(folder, run)
     rows = [row(run, equipment.scorer, options)]
     folder.facts |= facts(run, equipment.scorer)
+    if by_class := recognition_by_class(run, equipment.scorer):
+        folder.tables["Recognition by class"] = by_class
     if run.diverged:
         raise Diverged(run.ending, rows)
     return rows
@@ -81,9 +83,7 @@ def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
 
 
 def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
-    """What the table of one row has no room for: the classifier's accuracy, what real halves score, other parameters' scores,
-    and recognition by class.
-    """
+    """What the table of one row has no room for: the classifier's accuracy, what real halves and other parameters score."""
     found = {} if scorer.classifier is None else {"classifier, right on held-out images": scorer.classifier.accuracy}
     found |= {
         f"{label(name)} of real halves": floor for name in scorer.names if (floor := scorer.floor(name)) is not None
@@ -97,10 +97,20 @@ def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
         name = scorer.names[0]
         best = min(run.reports, key=lambda report: loss(name, report.scores[name]["value"]))
         found |= {f"best {label(name)}": best.scores[name]["value"], "evaluations of the best": best.evaluations}
-    if RECOGNITION in last.scores:
-        shares = zip(names_of_classes(run.preset), last.scores[RECOGNITION]["per_class"], strict=True)
-        found |= {f"recognized, {name}": share for name, share in shares}
     return found
+
+
+def recognition_by_class(run: TrainingRun, scorer: Scorer) -> list[Row]:
+    """A row a class: the share of samples that are recognized, of all parameters that are scored, and that of real images."""
+    if run.diverged or not run.reports or RECOGNITION not in scorer.names:
+        return []
+    assert scorer.classifier is not None
+    last = run.reports[-1]
+    shares = {weights: scores[RECOGNITION]["per_class"] for weights, scores in last.others.items()}
+    columns = {run.preset.scored: last.scores[RECOGNITION]["per_class"]} | shares
+    columns |= {"real, held-out images": scorer.classifier.per_class}
+    names = names_of_classes(run.preset)
+    return [{"class": name} | {key: shares[i] for key, shares in columns.items()} for i, name in enumerate(names)]
 
 
 def evaluate(options: Evaluate, folder: Folder) -> list[Row]:

@@ -25,6 +25,18 @@ class Command(NamedTuple):
 
 # docs/results/NAME -> what makes it. The long ones come first, so that both cores are busy to the end.
 COMMANDS: Mapping[str, Command] = {
+    "images_odegan-fashion-small": Command(
+        "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50"
+    ),
+    "images_cgan-fashion-small": Command(
+        "images train --preset cgan-fashion-small", "--minutes 62 --threads 1 --save-every 50"
+    ),
+    "images_digits_steps": Command(
+        "images compare --preset digits",
+        "--solvers euler heun2 rk4_classic alternating extragradient adam --step-sizes 0.2 0.4 0.8 1.6 "
+        "--penalties none generator_gradient:0.05 r1:0.1 --seeds 1 --evaluations 400 --reports 4 --metrics fid --decay 0.99 "
+        "--trained-below 15 --threads 1",
+    ),
     "mog16": Command(
         "mog16 --compare",
         "--compile --evaluations 24000 --settings rk4_classic euler 'rk4_classic h=0.4' heun2 adam 'no penalty' "

@@ -267,8 +267,7 @@ class NetworkGame(Game):
         y = y.detach()
         batch = read_batch(batch, False)
         # One member suffices: modules cannot tell members apart.
-        first = (y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))
-        self._learn(*first)
+        self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y, batch)
 
     def _learn(self, y: torch.Tensor, batch: Batch) -> None:

@@ -14,7 +14,7 @@ import torch
 from odegan.games.batch import Batch
 from odegan.training.interval import IntervalEvents
 from odegan.training.state import Batches
-from odegan.training.step import StepMap, in_turn
+from odegan.training.step import StepsMap
 from odegan.utils.compilation import Compiler
 
 # Steps in one compiled function. A longer one takes longer to compile than it saves: see docs/speed.md.
@@ -39,16 +39,15 @@ class Segment:
 
     Args:
         events: the discrete events of a refresh interval.
-        step: the map of one step.
+        steps: the map of consecutive steps.
         compiler: compiles a step, and ``GROUP`` steps as one function.
         counts_steps: whether the step reads its refresh interval's number.
     """
 
-    def __init__(self, events: IntervalEvents, step: StepMap, compiler: Compiler, counts_steps: bool = False) -> None:
+    def __init__(self, events: IntervalEvents, steps: StepsMap, compiler: Compiler, counts_steps: bool = False) -> None:
         self.events = events
         self.compiler = compiler
         self.counts_steps = counts_steps
-        steps = in_turn(step)
         self.one = compiler(steps, "one step")
         self.several = compiler(steps, f"{GROUP} steps")
 

@@ -19,88 +19,61 @@ from odegan.solvers.update_rules import Step
 from odegan.training.options import Options
 
 Memory = dict[str, torch.Tensor]
-# (y1, memory, alive, losses (..., 2), |f| (...)) of one step.
-StepResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor]
-StepMap = Callable[[Time, Time, torch.Tensor, Memory, torch.Tensor, tuple[Batch | None, ...], Time | None], StepResult]
 # (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite (n, ...)) of n steps.
 StepsResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+StepsMap = Callable[..., StepsResult]
 
 
-def make_step(game: Game, field: Field, options: Options) -> StepMap:
-    """One step of a fixed-step solver as a pure function of tensors:
+def make_steps(game: Game, field: Field, options: Options) -> StepsMap:
+    """Steps of a fixed-step solver, one after the other, as a pure function of tensors, of which ``compile`` makes one graph:
 
-    (t, h, y, memory, alive, batches, number) -> (y1, memory, alive, losses, |f|); ``batches`` are one, or one a stage, and
-    ``number`` is the refresh interval's, where there are schedules in steps. A member that has turned non-finite stays at its
-    last finite state.
+    (t (n,), h (n,), y, memory, alive, batches, numbers) -> (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite
+    (n, ...)). ``batches`` has an entry for each step or one for all, of one batch or one a stage; ``numbers`` (n,) are the
+    refresh intervals', None without schedules in steps. A member that has turned non-finite stays at its last finite state.
     """
     name = options.solver.name
     baseline = _baseline(options, options.rates)
     runge_kutta = None if baseline else solvers.torchdiffeq_step(name, options.solver_options)
     after_step = options.penalties_act("after_step")
-    first_stage = options.penalties_act("first_stage")
-    first_weight = solvers.first_stage_weight(name) if first_stage else None
-
-    def step(
-        t: Time,
-        h: Time,
-        y: torch.Tensor,
-        memory: Memory,
-        alive: torch.Tensor,
-        batches: tuple[Batch | None, ...],
-        number: Time | None = None,
-    ) -> StepResult:
-        now = field
-        rates = options.rates
-        rule = baseline
-        if number is not None:
-            now = field.at_step(number)
-            rates = (at_step(rates[0], number), at_step(rates[1], number))
-            rule = _baseline(options, rates)
-        context = StepContext(now, game.n_disc, options.players, first_weight, after_step or first_stage, t, y, batches)
-        if rule is not None:
-            y1, memory = rule(context, t, h, y, memory)
-        else:
-            assert runge_kutta is not None
-            y1 = runge_kutta(context.joint, t, h, y)
-        if after_step:
-            # The field of a baseline has no rates: these multiply the whole step, and so the penalties' part of it.
-            extra = context.penalty()
-            y1 = y1 + h * (of_both(extra, rates, game.n_disc, t) if rule is not None else extra)
-        y1 = projected(game, y1)
-        losses, size = context.measured()
-        alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
-        return torch.where(alive[..., None], y1, y), memory, alive, losses.detach(), size.detach()
-
-    return step
-
-
-def in_turn(step: StepMap) -> Callable[..., StepsResult]:
-    """Several steps as a pure function of tensors, of which ``compile`` makes one graph:
-
-    (t (n,), h (n,), y, memory, alive, batches, numbers) -> (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite
-    (n, ...)); ``batches`` has an entry for each step or one for all, and ``numbers`` (n,) is None without schedules in steps.
-    """
+    apart = after_step or options.penalties_act("first_stage")
+    first_weight = solvers.first_stage_weight(name) if options.penalties_act("first_stage") else None
 
     def steps(
-        t: torch.Tensor,
-        h: torch.Tensor,
+        times: torch.Tensor,
+        lengths: torch.Tensor,
         y: torch.Tensor,
         memory: Memory,
         alive: torch.Tensor,
         batches: tuple[tuple[Batch | None, ...], ...],
         numbers: torch.Tensor | None = None,
     ) -> StepsResult:
-        losses = []
-        sizes = []
-        finite = []
-        for i, (start, length) in enumerate(zip(t.unbind(), h.unbind(), strict=True)):
-            number = None if numbers is None else numbers[i]
+        measured = []
+        now = field
+        rates = options.rates
+        rule = baseline
+        for i, (t, h) in enumerate(zip(times.unbind(), lengths.unbind(), strict=True)):
+            if numbers is not None:
+                now = field.at_step(numbers[i])
+                rates = (at_step(options.rates[0], numbers[i]), at_step(options.rates[1], numbers[i]))
+                rule = _baseline(options, rates)
             shown = batches[min(i, len(batches) - 1)]
-            y, memory, alive, loss, size = step(start, length, y, memory, alive, shown, number)
-            losses.append(loss)
-            sizes.append(size)
-            finite.append(alive)
-        return y, memory, alive, torch.stack(losses), torch.stack(sizes), torch.stack(finite)
+            context = StepContext(now, game.n_disc, options.players, first_weight, apart, t, y, shown)
+            if rule is not None:
+                y1, memory = rule(context, t, h, y, memory)
+            else:
+                assert runge_kutta is not None
+                y1 = runge_kutta(context.joint, t, h, y)
+            if after_step:
+                # The field of a baseline has no rates: these multiply the whole step, and so the penalties' part of it.
+                extra = context.penalty()
+                y1 = y1 + h * (of_both(extra, rates, game.n_disc, t) if rule is not None else extra)
+            y1 = projected(game, y1)
+            losses, size = context.measured()
+            alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
+            y = torch.where(alive[..., None], y1, y)
+            measured.append((losses.detach(), size.detach(), alive))
+        each_loss, each_size, each_alive = [torch.stack(part) for part in zip(*measured, strict=True)]
+        return y, memory, alive, each_loss, each_size, each_alive
 
     return steps
 

@@ -36,7 +36,7 @@ from odegan.training.state import (
     needs_graph,
     read_by_field,
 )
-from odegan.training.step import frozen, make_step
+from odegan.training.step import frozen, make_steps
 from odegan.training.time_grid import StepCounter
 from odegan.training.trial import try_out
 from odegan.training.whole_attempts import WholeAttempts
@@ -135,9 +135,9 @@ class Stepper:
         if self.options.solver.adaptive:
             return AdaptiveSteps(self.game, self.options, self.events, self.field, self._slopes(), self.attempts)
         options = self.options
-        step = make_step(self.game, self.field, options)
+        steps = make_steps(self.game, self.field, options)
         counts = self.field.counts_steps or options.counts_steps
-        segment = Segment(self.events, step, self._whole, counts)
+        segment = Segment(self.events, steps, self._whole, counts)
         if options.checkpoint_steps is None:
             return FixedSteps(options, self.field, segment)
         held = read_by_field(options, self.game)

@@ -148,7 +148,8 @@ def test_the_pages_are_up_to_date(capsys):
 
 @pytest.mark.parametrize("page", quotes.pages(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_measurement_is_typed_by_hand(page):
-    text = quotes.BLOCK.sub("", page.read_text())
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)  # code prints its own numbers
+    text = quotes.BLOCK.sub("", prose)
     typed = re.findall(r"\d ± \d[\d.]*(?!\S*<!--)(?![\d.])", text)
     assert typed == []
 

@@ -115,9 +115,10 @@ def test_state_is_that_of_the_same_command(tmp_path):
     assert state(tmp_path, "python -m experiments.given") == "new"
 
 
-def test_publishing_keeps_pairs_infinities_and_facts(tmp_path):
+def test_publishing_keeps_pairs_infinities_facts_and_further_tables(tmp_path):
     run = folder(tmp_path / "run", "given")
     run.facts["farthest"] = 1.00289
+    run.tables["More"] = [{"x": 1}, {"x": (2.0, 0.5)}]
     for name in ("shown", "hidden"):
         run.own(f"figures/{name}.png").write_text(name)
     run.finish([{"a": float("inf"), "b": (1.25, 0.5), "c": (float("nan"), float("nan")), "d": float("nan"), "e": 2.0}])
@@ -128,12 +129,20 @@ def test_publishing_keeps_pairs_infinities_and_facts(tmp_path):
     assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["given_shown.png"]
     found = load(tmp_path / "docs/results/given.json")
     assert found.tables[0].rows == [{"a": "inf", "b": {"mean": 1.25, "deviation": 0.5}, "c": None, "d": None, "e": 2.0}]
-    assert found.tables[1].rows == [{"fact": "farthest", "measured": 1.00289}]
+    assert (found.tables[1].title, found.tables[1].rows[0]) == ("More", {"x": 1})
+    assert found.tables[2].rows == [{"fact": "farthest", "measured": 1.00289}]
     assert (found.made_with["seed"], found.made_with["device"]) == (0, "cpu")
-    assert (tmp_path / "docs/results/given.md").read_text().splitlines()[-7:] == [
+    assert (tmp_path / "docs/results/given.md").read_text().splitlines()[-14:] == [
         "| a | b | c | d | e |",
         "| --- | --- | --- | --- | --- |",
         "| inf | 1.25 ± 0.5 | - | - | 2 |",
+        "",
+        "## More",
+        "",
+        "| x |",
+        "| --- |",
+        "| 1 |",
+        "| 2 ± 0.5 |",
         "",
         "| fact | measured |",
         "| --- | --- |",

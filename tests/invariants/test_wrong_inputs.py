@@ -67,6 +67,7 @@ def test_the_whole_public_surface_is_in_the_table():
     parts = {
         "callbacks",
         "data",
+        "export",
         "flows",
         "games",
         "losses",
