@@ -16,6 +16,7 @@ from odegan.field.training_field import Penalty
 from odegan.games.batch import BatchLike
 from odegan.games.game import Game
 from odegan.solvers import stability
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_number, choose
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Advice:
         return "\n".join(lines)
 
 
+@unaffected
 def advise(
     game: Game,
     ys: torch.Tensor,

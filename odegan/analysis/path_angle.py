@@ -14,6 +14,7 @@ from odegan.field.vector_field import vector_field
 from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
 from odegan.solvers.rates import Rates
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int, check_number
 
 
@@ -25,7 +26,7 @@ class PathAngle(NamedTuple):
     norms: torch.Tensor
 
 
-@torch.inference_mode(False)
+@unaffected
 def path_angle(
     game: Game,
     start: torch.Tensor,

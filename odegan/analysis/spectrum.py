@@ -21,6 +21,7 @@ from odegan.field.vector_field import vector_field
 from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
 from odegan.solvers.rates import Rates
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class SpectrumOptions(FieldOptions, total=False):
     tol: float | None
 
 
-@torch.inference_mode(False)
+@unaffected
 def spectrum(
     game: Game,
     y: torch.Tensor,
@@ -181,6 +182,7 @@ def spectrum(
         return _iterated(at, y, count, which, tol, accuracy, report)
 
 
+@unaffected
 def spectra(
     game: Game, ys: torch.Tensor, batches: Sequence[BatchLike] | None = None, **options: Unpack[SpectrumOptions]
 ) -> list[Spectrum]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from odegan.utils.random_streams import reseed
+from odegan.utils.random_streams import GLOBAL_GENERATORS, reseed
 
 Reseed = Callable[[int], None]
 
@@ -26,13 +26,14 @@ def reseeded_generators() -> Iterator[Reseed]:
         >>> drawn(1) == drawn(1) != drawn(2)
         True
     """
-    states = torch.default_generator.get_state(), np.random.get_state(), random.getstate()
-    try:
-        yield _seed_all
-    finally:
-        torch.default_generator.set_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
+    with GLOBAL_GENERATORS:
+        states = torch.default_generator.get_state(), np.random.get_state(), random.getstate()
+        try:
+            yield _seed_all
+        finally:
+            torch.default_generator.set_state(states[0])
+            np.random.set_state(states[1])
+            random.setstate(states[2])
 
 
 def _seed_all(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -74,23 +75,33 @@ class Minibatches:
         self.like = like
         check_bool("labels", labels)
         choose("fake_labels", fake_labels, FAKE_LABELS)
-        wanted = Labels(labels, labels and fake_labels == "independent")
-        given = opened(data, batch_size, workers, wanted)
-        # Grad mode is noted now: the run changes it, and a user's function is called in the user's own.
-        share = Share(given.size, _part(given.size, ranks), self.seeds, like.device, torch.is_grad_enabled())
-        table = given.source.labels if isinstance(given.source, Table) else None
+        self._wanted = Labels(labels, labels and fake_labels == "independent")
+        self._given = opened(data, batch_size, workers, self._wanted)
+        self._latents = checked_latent(latent)
+        table = self._given.source.labels if isinstance(self._given.source, Table) else None
         # A label out of range ends an accelerator's process, so the trial must meet the extremes.
         self._extremes = table.aminmax() if labels and table is not None else None
-        self._real = sampler("data", given.source, share, wanted, given.workers)
-        self._latent = sampler("latent", checked_latent(latent), share, Labels(), 0)
+        self._open(self.seeds, ranks, self._given.workers)
+
+    def _open(self, seeds: Seeds, ranks: Ranks | None, workers: int) -> None:
+        size = self._given.size
+        # Grad mode is noted now: the run changes it, and a user's function is called in the user's own.
+        share = Share(size, _part(size, ranks), seeds, self.like.device, torch.is_grad_enabled())
+        self._real = sampler("data", self._given.source, share, self._wanted, workers)
+        self._latent = sampler("latent", self._latents, share, Labels(), 0)
 
     def __call__(self, index: int) -> Batch:
         """The minibatch number ``index``."""
         return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
 
     def trial(self) -> Batch:
-        """The first minibatch, with the smallest and largest labels of the table put in, since a run will draw them too."""
-        batch = self(0)
+        """The first member's first minibatch, whole, with the smallest and largest labels of the table put in, since a run will
+        draw them too.
+        """
+        # No workers, which would start to load a stream that is never read.
+        alone = copy.copy(self)
+        alone._open(self.seeds if isinstance(self.seeds, int) else self.seeds[0], None, 0)
+        batch = alone(0)
         for labels in (batch.label, batch.fake_label):
             if labels is not None and self._extremes is not None:
                 labels[-1], labels[0] = self._extremes

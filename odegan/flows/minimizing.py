@@ -17,6 +17,7 @@ from odegan.games.game import Game
 from odegan.games.players import PlayerLoss
 from odegan.training.solution import Solution
 from odegan.training.state import check_state
+from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import argument_error, check_int, check_number, choose
 from odegan.utils.progress import display
@@ -41,6 +42,7 @@ class InnerProblemError(RuntimeError):
         self.solution = solution
 
 
+@unaffected
 def minimizing_movement(
     game: Game,
     y0: torch.Tensor,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 
 DESCENT = 1e-3  # relative gradient below which Newton's method takes over
@@ -31,6 +32,7 @@ class Proximal(NamedTuple):
     solved: bool
 
 
+@unaffected
 def proximal(
     loss: Callable[[torch.Tensor], torch.Tensor],
     v: torch.Tensor,

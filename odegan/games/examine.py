@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from odegan.games.batch import Batch, BatchLike
+from odegan.games.examine_loss import divides, takes_logits
+from odegan.games.game import Game
 from odegan.games.labels import check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
-from odegan.games.losses import Loss, has_sigmoid
+from odegan.games.losses import Loss
 from odegan.modules.coupling import couples, couples_beyond_norms
-from odegan.modules.observed import forked, random_states
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import RAISED, Trial, What, close, one_line_errors, tried
-from odegan.utils.checks import ArgumentError, argument_error, one_line
+from odegan.modules.validate import Trial, What, one_line_errors, tried
+from odegan.utils.checks import ArgumentError, argument_error
 
-SIZE = 8  # logits on which a loss is tried, and samples tried on the CPU first
+SIZE = 8  # samples tried on the CPU first
 
 
 class Examined(NamedTuple):
@@ -66,7 +66,7 @@ def examine(
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
     couples_fake = couples(generator, on_latents, theta_g, latent, *fake_label)
     # A loss can couple samples although the networks do not, as a relativistic average does.
-    loss_couples = not divides(loss, theta_d)
+    loss_couples = not divides(loss, theta_d, len(real))
     whole = _any(critic_couples, couples_fake, loss_couples)
     beyond = whole
     if whole:
@@ -80,17 +80,22 @@ def _any(*verdicts: bool | None) -> bool | None:
 
 
 @torch.no_grad()
-def evaluate(field: Callable[[torch.Tensor, Batch], torch.Tensor], y: torch.Tensor, batch: Batch) -> None:
+def evaluate(
+    field: Callable[[torch.Tensor, Batch | None], torch.Tensor],
+    y: torch.Tensor,
+    batch: Batch | None,
+    what: str = "networks",
+) -> None:
     """Evaluate a field (y, batch) once, mapped over two members if y is an ensemble's (E, P), and refuse it if torch cannot."""
     if y.ndim == 1:
         with one_line_errors("game: its gradient cannot be computed"):
             field(y, batch)
         return
     # One member first: a fault of the field itself should not read as one of vmap.
-    one, two = (tree_map(lambda x, part=part: x[part], (y, batch)) for part in (0, slice(2)))
-    evaluate(field, *one)
-    with one_line_errors("y0: got an ensemble, but the networks cannot be mapped over its members"):
-        torch.vmap(field)(*two)
+    evaluate(field, *tree_map_only(torch.Tensor, lambda x: x[0], (y, batch)))
+    two = tree_map_only(torch.Tensor, lambda x: x[:2], (y, batch))
+    with one_line_errors(f"y0: got an ensemble, but the {what} cannot be mapped over its members"):
+        torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
 
 
 def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
@@ -105,14 +110,28 @@ def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
     )
 
 
-def warn_of_sigmoid(discriminator: nn.Module, loss: Loss) -> None:
-    """Warn if the discriminator ends in a sigmoid and the loss, which expects logits, applies a sigmoid itself."""
-    *_, last = discriminator.modules()
-    if isinstance(last, nn.Sigmoid) and has_sigmoid(loss):
+def warn_of_sigmoid(loss: Loss, like: torch.Tensor) -> bool:
+    """Of a discriminator that ends in a sigmoid: warn if the loss expects logits, and return whether it does."""
+    if given := takes_logits(loss, like):
         warnings.warn(
-            "discriminator: got a final Sigmoid with a loss of logits, which has one of its own; leave the layer out",
-            stacklevel=4,
+            "discriminator: got a final sigmoid with a loss of logits, which has one of its own; leave it out",
+            stacklevel=6,
         )
+    return given
+
+
+_COUPLINGS = ("couples_batch", "critic_couples_batch", "couples_beyond_norms")
+
+
+def couplings(game: Game) -> list[bool | None]:
+    """The verdicts of a game on what couples its batches."""
+    return [getattr(game, name) for name in _COUPLINGS]
+
+
+def take_over_couplings(game: Game, other: Game) -> None:
+    """Have ``game`` couple what it or the other one, prepared on other batches, couples or may couple."""
+    for name in _COUPLINGS:
+        setattr(game, name, _any(getattr(game, name), getattr(other, name)))
 
 
 def samples(batch: BatchLike) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,40 +179,3 @@ def probe_batch(generator: PureModule, latent: LatentShape, n: int, label: torch
     fake = tried(generator, generator.values, drawn, "latents", *(() if label is None else (label,))).output
     noise = torch.randn(fake.shape, generator=torch.Generator().manual_seed(1)).to(fake)
     return Batch(fake + noise, drawn, label)
-
-
-def divides(loss: Loss, like: torch.Tensor) -> bool:
-    """Whether both losses are means over samples, so that the loss of a batch is the mean of the losses of its halves.
-
-    Raises:
-        ArgumentError: a loss that is no scalar, fails, or draws random numbers.
-    """
-    draw = torch.Generator().manual_seed(0)
-    # Logits in float64: the comparison of halves with the whole must not hang on rounding.
-    real, fake = torch.randn(2, SIZE, generator=draw, dtype=torch.float64).to(like.device)
-    half = SIZE // 2
-    divided = True
-    for name, function in (("disc", loss.disc), ("gen", loss.gen)):
-        first = real if loss.gen_sees_real or name == "disc" else fake
-        with torch.no_grad(), forked(real):
-            before = random_states(real)
-            try:
-                whole = function(first, fake)
-                parts = [function(first[cut], fake[cut]) for cut in (slice(half), slice(half, None))]
-            except RAISED as error:
-                raise ArgumentError(
-                    f"loss: its {name} function fails on logits of shape ({SIZE},) ({one_line(error)})"
-                ) from error
-            if not _same_states(before, random_states(real)):
-                raise ArgumentError(
-                    f"loss: its {name} function draws random numbers; it must be a function of the logits"
-                )
-        if not isinstance(whole, torch.Tensor) or whole.ndim:
-            got = tuple(whole.shape) if isinstance(whole, torch.Tensor) else type(whole).__name__
-            raise ArgumentError(f"loss: its {name} function returns {got}; it must return a scalar: end it in .mean()")
-        divided = divided and close((parts[0] + parts[1]) / 2, whole, 1e-5)
-    return divided
-
-
-def _same_states(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
-    return all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]

@@ -92,12 +92,6 @@ _TABLE: dict[str, Loss] = {
 }
 
 
-def has_sigmoid(loss: Loss) -> bool:
-    """Whether the objective applies a sigmoid to the logits itself, so that the discriminator must not."""
-    # By identity: a user's own pair may expect probabilities, and cannot be judged.
-    return any(loss is _TABLE[name] for name in ("minimax", "non_saturating", "relativistic"))
-
-
 def names() -> list[str]:
     """The names that ``loss=`` accepts.
 

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from odegan.games import labels, losses
 from odegan.games.batch import Batch, BatchLike
 from odegan.games.examine import evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
+from odegan.games.examine_loss import LossFailsError
 from odegan.games.export import export
 from odegan.games.game import Game
 from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
@@ -27,7 +28,7 @@ from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import sharing_ranks
-from odegan.utils.random_streams import check_seed, reseed
+from odegan.utils.random_streams import GLOBAL_GENERATORS, check_seed, reseed
 
 Latent = int | tuple[int, ...] | LatentFunction | None
 PROBED = 8  # samples of a batch that are looked at when a game is made
@@ -121,7 +122,7 @@ class NetworkGame(Game):
             loss=loss,
             name="gan",
         )
-        warn_of_sigmoid(discriminator, loss)
+        self._warned = False  # of a final sigmoid
         self._try_latents(given=latent is not None)
 
     # The losses and their gradients.
@@ -190,7 +191,7 @@ class NetworkGame(Game):
     def _start(self, seed: int | None) -> torch.Tensor:
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
-        with torch.random.fork_rng(devices=[]):
+        with GLOBAL_GENERATORS, torch.random.fork_rng(devices=[]):
             torch.manual_seed(check_seed(seed))
             reseed(torch.default_generator, seed)  # which tells all bits of a seed apart
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
@@ -273,9 +274,9 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y)
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
-        self.critic_couples_batch = found.critic_couples
-        self.couples_batch = found.couples
+        self.critic_couples_batch, self.couples_batch = found.critic_couples, found.couples
         self.couples_beyond_norms = found.beyond_norms
+        self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
 
@@ -291,10 +292,12 @@ class NetworkGame(Game):
         try:
             probe = probe_batch(self.generator, self.latent, PROBED, label)
             self._learn(torch.cat([self.discriminator.values, self.generator.values]), probe)
+        except LossFailsError:
+            pass  # it may take a run's own number of logits
         except CannotTakeError as error:
-            if sure and error.what == "latents":
-                refuse_swapped(self.discriminator, self.latent)
             if sure:
+                if error.what == "latents":
+                    refuse_swapped(self.discriminator, self.latent)
                 raise
             if not given and error.what == "latents":
                 self.latent = None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import distances
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 
 
@@ -16,6 +17,7 @@ class Coverage(NamedTuple):
     overall: float
 
 
+@unaffected
 @torch.no_grad()
 def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: int = 5, chunk: int = 1024) -> Coverage:
     """Coverage of Naeem et al., split by the class of the real sample.

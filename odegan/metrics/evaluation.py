@@ -21,6 +21,7 @@ from odegan.metrics.kid import kid
 from odegan.metrics.precision_recall import share_inside
 from odegan.metrics.real_data import Images, RealData
 from odegan.metrics.statistics_cache import cached, short_digest
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int, choose
 from odegan.utils.progress import display
 from odegan.utils.random_streams import stream_seed
@@ -92,6 +93,7 @@ SCORES = {
 }
 
 
+@unaffected
 def scores(
     sampler: Draw,
     dataset: Images,

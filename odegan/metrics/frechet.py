@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from odegan.metrics.features import extract_features
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
 
 _CHUNK = 4096  # rows held in float64 at once
@@ -18,6 +19,7 @@ class Moments(NamedTuple):
     covariance: Tensor
 
 
+@unaffected
 @torch.no_grad()
 def moments(features: Tensor) -> Moments:
     """Mean and covariance of features (n, d), n >= 2, in float64; two passes, so that a large mean loses no digits.
@@ -35,6 +37,7 @@ def moments(features: Tensor) -> Moments:
     return Moments(mean, torch.as_tensor(covariance))
 
 
+@unaffected
 @torch.no_grad()
 def frechet_distance(real: Moments, fake: Moments) -> float:
     """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), nan if a moment is not finite.

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.kid import Mean
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 
 
+@unaffected
 @torch.no_grad()
 def inception_score(logits: Tensor, splits: int = 10) -> Mean:
     """exp(mean_x KL(p(y|x) || p(y))) with p(y) the mean of p(y|x): mean and standard deviation over splits of the samples.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import check_pair
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 from odegan.utils.random_streams import generator
 
@@ -17,6 +18,7 @@ class Mean(NamedTuple):
     std: float
 
 
+@unaffected
 @torch.no_grad()
 def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> Mean:
     """The mean of ``polynomial_mmd`` over random subsets, and its standard deviation over them.
@@ -50,6 +52,7 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
     return Mean(float(values.mean()), float(values.std(correction=0)))
 
 
+@unaffected
 @torch.no_grad()
 def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
     """The unbiased squared MMD with k(x, y) = (x.y / d + 1)^3, in float64.

@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_number
 
 _CHUNK = 1 << 16  # rows whose distances to all modes are computed at once
@@ -20,6 +21,7 @@ class MixtureScores(NamedTuple):
     histogram_kl: Tensor  # float64: KL(mode histogram || uniform) in nats, from 0 to log K
 
 
+@unaffected
 @torch.no_grad()
 def mixture_scores(
     samples: Tensor, modes: Tensor, sigma: float, radius: float = 5.0, share: float = 0.01

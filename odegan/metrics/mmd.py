@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import distances
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
 
 
+@unaffected
 @torch.no_grad()
 def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Maximum mean discrepancy |m_x - m_y| of two empirical distributions, with m the mean embedding, in float64.
@@ -33,6 +35,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
     return float(square.clamp(min=0).sqrt())
 
 
+@unaffected
 @torch.no_grad()
 def energy_distance(x: Tensor, y: Tensor) -> float:
     """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of two empirical distributions (n, d) and (m, d), in float64.
@@ -50,6 +53,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
     return float(square.clamp(min=0).sqrt())
 
 
+@unaffected
 @torch.no_grad()
 def wasserstein2(x: Tensor, y: Tensor) -> float:
     """The exact Wasserstein-2 distance of two clouds (n, d) of equal weights 1/n, by optimal assignment, in float64.

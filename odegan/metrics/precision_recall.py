@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from odegan.metrics.pairs import check_pair, distances
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 
 
@@ -17,6 +18,7 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
+@unaffected
 @torch.no_grad()
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -> PrecisionRecall:
     """Improved precision and recall.
@@ -43,6 +45,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, chunk: int = 256) -
     return PrecisionRecall(share_inside(fake, real, k, chunk), share_inside(real, fake, k, chunk))
 
 
+@unaffected
 @torch.no_grad()
 def share_inside(points: Tensor, samples: Tensor, k: int = 3, chunk: int = 256) -> float:
     """The share of the points (p, d) that lie in the manifold of the samples (n, d): one half of ``precision_recall``."""

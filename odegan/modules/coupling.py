@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from odegan.modules.coupling_probes import differs_backward, spreads_nan
 from odegan.modules.forward import Network
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
@@ -30,11 +31,15 @@ def couples(
 
     A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. A probe at
     x (B, ...), with the labels (B,) of a class-conditional module, and at perturbed parameters and inputs, in float64 if the
-    module supports it, can only add couplings.
+    module supports it, can only add couplings. It probes the backward pass too, which hooks and custom functions may change:
+    a backward pass that is not linear counts as a coupling, because batches cannot be divided then either.
     """
     if trial.batch_statistics or uses_batch_statistics(module.skeleton):
         return True
-    return _probed(module, theta, (x, *label), module.plain_network, _differs)
+    found = _probed(module, theta, (x, *label), module.plain_network, _differs)
+    for differs in () if found is not False else (spreads_nan, differs_backward):
+        found = found or bool(_probed(module, theta, (x, *label), module.plain_network, differs))
+    return found
 
 
 def couples_beyond_norms(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor) -> bool | None:
@@ -93,12 +98,13 @@ def _runs(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -> boo
 
 @torch.no_grad()
 def _differs(forward: Forward, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], rounding: float) -> bool | None:
-    """Whether the output on a, or on a[:1], differs from that on [a; b]; None if the output is not finite."""
+    """Whether the output on a, b or a[:1] differs from that on [a; b]; None if the output is not finite."""
+    n = len(a[0])
     try:
         both = forward(*(torch.cat(pair) for pair in zip(a, b, strict=True)))
         if not both.isfinite().all():
             return None
-        pairs = [(forward(*part), both[: len(part[0])]) for part in (a, [x[:1] for x in a])]
+        pairs = [(forward(*a), both[:n]), (forward(*b), both[n:]), (forward(*(x[:1] for x in a)), both[:1])]
     except RAISED:
         return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)

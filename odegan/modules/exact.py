@@ -72,6 +72,12 @@ REPLACED: dict[Function, Replacement] = {
     torch.rnn_tanh_cell: Replacement(recurrent.rnn_tanh_cell, 2),
     torch.rnn_relu_cell: Replacement(recurrent.rnn_relu_cell, 2),
 }
+SIGMOIDS = (torch.sigmoid, torch.Tensor.sigmoid, torch.Tensor.sigmoid_, torch.special.expit, F.sigmoid)
+# Functions that reshape or average a tensor, for which it is still a probability.
+_SHAPERS = ("reshape", "flatten", "squeeze", "unsqueeze", "mean")
+RESHAPES = {getattr(torch, name) for name in _SHAPERS} | {
+    getattr(torch.Tensor, name) for name in (*_SHAPERS, "view", "__getitem__")
+}
 # Functions that may normalize with batch statistics; the sixth argument of each says whether they do.
 BATCH_NORMS = (F.batch_norm, torch.batch_norm, torch.native_batch_norm)
 
@@ -107,12 +113,19 @@ class Exact(TorchFunctionMode):
 
 
 class Recorder(TorchFunctionMode):
-    """Within it, record which functions in ``REPLACED`` a network calls, and whether one uses batch statistics."""
+    """Within it, record which functions in ``REPLACED`` a network calls, whether one uses batch statistics, and which tensors
+    are a sigmoid's.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.replaced: set[Function] = set()
         self.batch_statistics = False
+        self._probabilities: list[torch.Tensor] = []  # kept alive, so that each id stays unique
+
+    def is_sigmoid(self, x: torch.Tensor) -> bool:
+        """Whether x comes from a sigmoid and has only been reshaped, or averaged, since."""
+        return any(x is one for one in self._probabilities)
 
     def __torch_function__(
         self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -124,4 +137,7 @@ class Recorder(TorchFunctionMode):
         if func in BATCH_NORMS:
             training = kwargs.get("training", args[5] if len(args) > 5 else False)
             self.batch_statistics = self.batch_statistics or bool(training)
-        return func(*args, **kwargs)
+        out = func(*args, **kwargs)
+        if func in SIGMOIDS or (func in RESHAPES and self.is_sigmoid(args[0] if args else kwargs["input"])):
+            self._probabilities.append(out)
+        return out

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from odegan.modules.structure import attributes
+from odegan.utils.random_streams import GLOBAL_GENERATORS
 
 Key = tuple[str, str]  # the path of a submodule, and the name of an attribute
 
@@ -140,11 +141,12 @@ def _same_state(a: object, b: object) -> bool:
 @contextmanager
 def forked(like: torch.Tensor) -> Iterator[None]:
     """Restore all global generators on exit."""
-    python = random.getstate()
-    numpy = np.random.get_state()
-    with torch.random.fork_rng([like.device] if like.is_cuda else []):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+    with GLOBAL_GENERATORS:
+        python = random.getstate()
+        numpy = np.random.get_state()
+        with torch.random.fork_rng([like.device] if like.is_cuda else []):
+            try:
+                yield
+            finally:
+                random.setstate(python)
+                np.random.set_state(numpy)

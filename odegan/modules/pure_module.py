@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import get_ident
 
 import torch
 from torch import nn
@@ -60,9 +61,9 @@ class PureModule:
         kept = _named(self.skeleton)
         self._constants = {n: t for n, t in self.all_constants.items() if n in kept}
         self._cast: dict[tuple[torch.device, torch.dtype], State] = {}
-        self._skeletons: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        self._skeletons: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
         self._ties = {alias: name for alias, name in self.aliases.items() if alias != name}
-        self._networks: dict[tuple[torch.device, torch.dtype], Network] = {}
+        self._networks: dict[tuple[int, torch.device, torch.dtype], Network] = {}
         self.replaced: bool | None = None
         self.written: dict[tuple[str, str], object] = {}
 
@@ -79,7 +80,8 @@ class PureModule:
 
     def bind(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> Forward:
         """The module as a function of its input alone, for several passes with the same theta (n,)."""
-        key = (theta.device, theta.dtype)
+        # A pass sets the parameters in the network, so that each thread has its own.
+        key = (0 if torch.compiler.is_compiling() else get_ident(), theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
         simple = not self._constants and not self.spectral
@@ -127,12 +129,17 @@ class PureModule:
         return self._cast[device, dtype]
 
     def _placed(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """The skeleton, with tensors held as attributes moved to the device and dtype."""
-        if (device, dtype) not in self._skeletons:
-            held = bool(held_tensors(self.skeleton))
-            placed = holding(self.skeleton, lambda t: _moved(t, device, dtype)) if held else self.skeleton
-            self._skeletons[device, dtype] = placed
-        return self._skeletons[device, dtype]
+        """The skeleton, with tensors held as attributes moved to the device and dtype.
+
+        Every thread has one of its own, since a forward pass sets the parameters in it.
+        """
+        key = (0 if torch.compiler.is_compiling() else get_ident(), device, dtype)
+        if key not in self._skeletons:
+            alone = not key[0] and not held_tensors(self.skeleton)
+            self._skeletons[key] = (
+                self.skeleton if alone else holding(self.skeleton, lambda t: _moved(t, device, dtype))
+            )
+        return self._skeletons[key]
 
     # Spectral norm.
     def initial_buffers(self, theta: torch.Tensor) -> State:

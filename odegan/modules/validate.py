@@ -48,12 +48,14 @@ class Trial(NamedTuple):
         output: of the forward pass.
         replaced: whether it calls a function in ``exact.REPLACED``.
         batch_statistics: whether it calls a function that normalizes with batch statistics.
+        sigmoid: whether its output is that of a sigmoid.
         written: the attributes that it writes, with their previous values.
     """
 
     output: torch.Tensor
     replaced: bool
     batch_statistics: bool
+    sigmoid: bool
     written: dict[Key, object]
 
 
@@ -92,7 +94,7 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, 
             f"{module.role}: two forward passes of one input differ; it must be a function of its input"
         )
     past = {key: own.past(key) for key in written}
-    return Trial(output, bool(recorder.replaced), recorder.batch_statistics, past)
+    return Trial(output, bool(recorder.replaced), recorder.batch_statistics, recorder.is_sigmoid(output), past)
 
 
 def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:

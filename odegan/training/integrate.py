@@ -25,7 +25,7 @@ from odegan.training.report_times import report_times
 from odegan.training.run import Run
 from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
-from odegan.training.state import Callbacks, check_state, needs_graph
+from odegan.training.state import Callbacks, check_state, needs_graph, start_of
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import unaffected_run
 from odegan.utils.checkpoint import FilePath
@@ -144,7 +144,8 @@ def odeint_gan(
         NonFiniteError: the field turned non-finite.
 
     Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
-    fixed-step solvers, where one of them requires a gradient.
+    fixed-step solvers, where one of them requires a gradient: the run is then recorded, and needs memory for each step. A y0
+    whose graph leads to modules' parameters alone starts without it, with a warning.
 
     Examples:
         >>> import odegan
@@ -154,6 +155,7 @@ def odeint_gan(
         ('finished', 40, True)
     """
     check_state(game, y0)
+    y0 = start_of(y0)
     known = parse(
         projects=game.project is not None,
         solver=solver,
@@ -261,9 +263,7 @@ def _prepared(
     latent = getattr(game, "latent", None) if latent is None else latent
     like, labels = y0.detach(), (game.conditional, fake_labels)
     minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
-    # The trial needs one minibatch alone, and no workers, which would start to load a stream that is never read.
-    one = seeds if isinstance(seeds, int) else seeds[0]
-    first = Minibatches(data, latent, batch_size, one, like, None, 0, *labels).trial()
+    first = minibatches.trial()
     # Expanded, not drawn for each member: what is checked are shapes and properties of the modules, not numbers.
     seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
     return game.prepared(y0.detach(), seen), minibatches

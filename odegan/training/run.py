@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +19,10 @@ from odegan.training.state import Info, IntervalResult, State
 from odegan.training.statistics import Statistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import StepCounter
-from odegan.training.trial import watched_first
+from odegan.training.trial import try_out
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
+from odegan.utils.purity import generator_states
 
 _OPEN = frozenset(
     {"reported", "table", "replay", "proposed", "callbacks"}
@@ -58,7 +57,8 @@ class Run:
         self.status, self.message = "running", ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
         self._length = 1  # refresh intervals in the next segment
-        self._fresh = True  # nothing has been evaluated yet
+        self._segments = 0  # completed in this call
+        self._ahead: tuple[int, list[Batches]] | None = None  # drawn for a trial, with the interval's number
         self._asked: Ending | None = None
 
     def solve(self) -> Solution:
@@ -70,11 +70,16 @@ class Run:
                 if self.state.t >= end:
                     self.status = "finished"
                     break
+                if self._segments == 0:
+                    self.try_out()
                 started = time.monotonic()
                 reports = (self.times, len(self.reported))
-                with self.first_evaluation() if self._fresh else contextlib.nullcontext():
-                    result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
+                before = generator_states() if self._watched() else None
+                result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
                 self.state = result.state
+                if before is not None and generator_states() != before:
+                    self.try_out()  # another thread may have drawn, which is no fault of the field
+                self._segments += 1
                 self.reported.extend(result.reported)
                 ending = self._read(result) or self.asked(result.info)
                 self._adapt(time.monotonic() - started)
@@ -84,14 +89,17 @@ class Run:
                     self.status, self.message = ending
         return self.solution()
 
-    def first_evaluation(self) -> contextlib.AbstractContextManager[None]:
-        """A context for what may be the first evaluation: a faulty loss or penalty is refused in one line."""
-        if not self._fresh:
-            return contextlib.nullcontext()
-        self._fresh = False
-        state = self.state
-        draw = functools.partial(self.batches, state.aux["index"], 1)
-        return watched_first(self.stepper.game, self.stepper.options, state, lambda: draw()[0][0])
+    def try_out(self) -> None:
+        """Say in one line what is wrong with a loss or a penalty at the present state."""
+        events, state = self.stepper.events, self.state
+        drawn = self.batches(state.aux["index"], 1)
+        self._ahead = (state.aux["index"], drawn)
+        (batch, *_), _ = events.begin(drawn[0], state.y.detach(), state.aux, state.t)
+        try_out(self.stepper.game, self.stepper.options, state.t, state.y, batch, state.aux["index"])
+
+    def _watched(self) -> bool:
+        """Whether to look for global generators that are used in the next segment: in segments 1, 2, 4, 8, ..."""
+        return (self._segments + 1).bit_count() == 1
 
     def _intervals_ahead(self) -> int:
         """The number of refresh intervals in the next segment, which is 1 for adaptive solvers and for several ranks.
@@ -139,6 +147,9 @@ class Run:
 
     def batches(self, index: int, n: int) -> list[Batches]:
         """The minibatches of n refresh intervals from the index-th on, made in one block."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == index and n == 1:
+            return ahead[1]
         if self.minibatches is None:
             return [(None,)] * n
         options = self.stepper.options

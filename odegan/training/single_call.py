@@ -21,6 +21,7 @@ from odegan.training.state import Info, State
 from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import SNAP, next_step, to_float
+from odegan.training.trial import try_out
 
 
 class _Ended(Exception):
@@ -43,6 +44,7 @@ def _solve(run: Run) -> None:
         batch = stepper.events.completed(batch, y0, run.state.aux, run.state.t)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
     seen = _Seen(run)
+    try_out(stepper.game, stepper.options, run.times[0], y0, batch)
     watched, call = _call(run, seen, batch)
     with solvers.registered():
         try:

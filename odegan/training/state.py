@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -96,6 +97,36 @@ def check_state(game: Game, y0: object) -> None:
         argument_error("y0", y0, shape)
     if not torch.isfinite(y0).all():
         argument_error("y0", "a non-finite number in it", "finite everywhere")
+
+
+def start_of(y0: torch.Tensor) -> torch.Tensor:
+    """y0, without its graph where this leads to modules' parameters alone, as that of ``parameters_to_vector`` does.
+
+    A run from it would otherwise be recorded step by step, for a gradient that nobody asked for.
+    """
+    if y0.grad_fn is None or not torch.is_grad_enabled() or not _of_modules(y0.grad_fn):
+        return y0
+    warnings.warn(
+        "y0: got a tensor whose graph leads to the parameters of modules; the run starts from its values alone (give "
+        "y0.detach(), or for gradients a y0 that is a leaf: y0.detach().requires_grad_())",
+        stacklevel=4,
+    )
+    return y0.detach()
+
+
+def _of_modules(root: torch.autograd.graph.Node) -> bool:
+    """Whether every leaf of a graph is an ``nn.Parameter``."""
+    seen = {root}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and not isinstance(leaf, torch.nn.Parameter):
+            return False
+        following = {node for node, _ in node.next_functions if node is not None} - seen
+        seen |= following
+        waiting.extend(following)
+    return True
 
 
 def needs_graph(options: Options, game: Game, *values: object) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +13,7 @@ from odegan.field.ensemble import Time
 from odegan.field.microbatch import MicrobatchedField, check_divisible
 from odegan.field.training_field import Field, Players, TrainingField
 from odegan.games.batch import Batch, BatchLike, as_batch
+from odegan.games.examine import couplings, take_over_couplings
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
 from odegan.training import saved_state
@@ -38,7 +38,7 @@ from odegan.training.state import (
 )
 from odegan.training.step import frozen, make_steps
 from odegan.training.time_grid import StepCounter
-from odegan.training.trial import watched_first
+from odegan.training.trial import try_out
 from odegan.training.whole_attempts import WholeAttempts
 from odegan.utils.ambient import unaffected
 from odegan.utils.checkpoint import FilePath
@@ -92,20 +92,22 @@ class Stepper:
         # A loop of one's own brings its minibatches, whatever they are.
         check_combination(known, has_data=True, members=None)
         self._given = game
-        self._build(game, known, prepared=False)
+        self._build(game, known)
+        # The kinds of states and batches that were looked at; None: the caller does that.
+        self._prepared: set[tuple[int, torch.Size | None]] | None = set()
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
         """A stepper for a prepared game, with options that are already parsed and checked."""
         stepper = cls.__new__(cls)
         stepper._given = game
-        stepper._build(game, options, prepared=True)
+        stepper._build(game, options)
+        stepper._prepared = None
         return stepper
 
-    def _build(self, game: Game, options: Options, prepared: bool) -> None:
+    def _build(self, game: Game, options: Options) -> None:
         self.game = game
         self.options = options
-        self._prepared = prepared
         self.compiler = Compiler(options.compile)
         self.events = IntervalEvents(game, options)
         # With several processes only the functions of one part are compiled, without the means over ranks.
@@ -190,14 +192,10 @@ class Stepper:
         if not isinstance(until, int | float) or not until > state.t:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
-        # The first batch shows what the networks do with such batches; later ones are trusted.
-        fresh = not self._prepared
-        if fresh:
-            self._prepare(state, batches[0])
+        self._prepare(state, batches[0])
         # As in a run: without something to differentiate, a graph would grow from step to step.
         graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
-        first = watched_first(self.game, self.options, state, lambda: batches[0]) if fresh else nullcontext()
-        with torch.set_grad_enabled(graph), first:
+        with torch.set_grad_enabled(graph):
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 
@@ -247,12 +245,22 @@ class Stepper:
         return saved_state.load(path, self._given, self.options, fresh, changed=changed, resume=resume, device=device)
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
-        """At the first step, refuse a batch or a module that cannot work."""
-        if batch is not None:
-            batch = self.events.completed(batch, state.y, state.aux, state.t)
-        game = self.game.prepared(state.y.detach(), batch)
+        """At the first step, and the first of an ensemble or of a batch of another size, refuse what cannot work."""
+        size = None if batch is None or batch.real is None else batch.real.shape
+        key = (state.y.ndim, size)
+        if self._prepared is None or key in self._prepared:
+            return
+        y = state.y.detach()
+        full = batch if batch is None else self.events.completed(batch, y, state.aux, state.t)
+        game = self._given.prepared(y, full)
+        if self._prepared:
+            take_over_couplings(game, self.game)
         self.check_divisible(game)
-        self._build(game, self.options, prepared=True)
+        if not self._prepared or couplings(game) != couplings(self.game):
+            self._build(game, self.options)
+        (full, *_), _ = self.events.begin((batch,), y, state.aux, state.t)
+        try_out(game, self.options, state.t, y, full, state.aux["index"])
+        self._prepared.add(key)
 
     def check_divisible(self, game: Game) -> None:
         """If micro-batches or several processes are requested, refuse games and penalties that do not allow them."""

@@ -1,68 +1,68 @@
-"""The first evaluation of a run: losses and penalties must be pure, and have gradients if they depend on the parameters."""
+"""Before a run, and along it: losses and penalties must be pure, and have gradients if they depend on the parameters."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
 
 import torch
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
+from odegan.field.microbatch import part_of
 from odegan.field.training_field import TrainingField
-from odegan.field.vector_field import vector_field
 from odegan.games.batch import Batch
+from odegan.games.examine import evaluate
 from odegan.games.game import Game
+from odegan.modules.validate import one_line_errors
 from odegan.training.options import Options
-from odegan.training.state import State
 from odegan.training.time_grid import as_time
 from odegan.utils import autodiff
 from odegan.utils.checks import ArgumentError
-from odegan.utils.purity import check_pure, generator_states
+from odegan.utils.purity import check_pure
 
 _STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 
-@contextlib.contextmanager
-def watched_first(game: Game, options: Options, state: State, draw: Callable[[], Batch | None]) -> Iterator[None]:
-    """A context for the first evaluation: on exit, refuse losses and penalties that drew random numbers or had no graph.
+@torch.no_grad()
+def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int = 0) -> None:
+    """Evaluate the field twice at y (P,), or (E, P), to say what is wrong with it.
 
-    ``draw`` gives the minibatch of the first evaluation. Nothing is evaluated again unless something was wrong.
-    """
-    before = generator_states()
-    autodiff.missing_graph(reset=True)
-    yield
-    if generator_states() == before and not autodiff.missing_graph():
-        return
-    y = state.y.detach()
-    batch = draw()
-    if y.ndim == 2:
-        y = y[0]
-        batch = tree_map(lambda x: x[0], batch)
-    try_out(game, options, state.t, y, batch)
+    Of an ensemble two members are tried under ``torch.vmap`` too; of a divided batch one micro-batch.
 
-
-def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None) -> None:
-    """Evaluate the field of one member again, to find out which loss or penalty is at fault.
-
-    Penalties that read noise or replay buffers are left out, since a run draws these; only one micro-batch is used.
+    Args:
+        game: of the run.
+        options: of the run.
+        time: when.
+        y: the state there.
+        batch: its minibatch, with noise and replay buffers where penalties read these.
+        number: of the refresh interval, for schedules in steps.
 
     Raises:
-        ArgumentError: a loss or a penalty draws random numbers, or a loss depends on its player's parameters without having a
-            gradient.
+        ArgumentError: a loss or a penalty draws random numbers, has a state, or cannot be differentiated or mapped; or a loss
+            depends on its player's parameters without having a gradient.
     """
+    y = y.detach()
     t = as_time(time)  # a tensor, as users' functions of time will get it
     size = options.micro_batch
-    if size is not None:
-        batch = tree_map(lambda x: x[:size], batch)
-    batch = game.with_draws(batch)
-    with torch.no_grad():
-        check_pure("loss", vector_field(game), t, y, batch)
-        own = [p for p in options.penalties if not (getattr(p, "replay", None) or getattr(p, "noise", False))]
-        if own:
-            # Weights that are schedules in steps are those of the first step.
-            check_pure("penalties", TrainingField(game, own).at_step(0.0), t, y, batch)
-        if game._gradients is None:
-            _check_gradients(game, y, batch)
+    if size is not None and batch is not None:
+        batch = part_of(batch, y.ndim - 1, 0, size)
+    one, own = (y, batch) if y.ndim == 1 else (y[0], tree_map_only(torch.Tensor, lambda x: x[0], batch))
+    bare = TrainingField(game)
+    autodiff.missing_graph(reset=True)
+    with one_line_errors("game: its gradient cannot be computed"):
+        check_pure("loss", functools.partial(_dy, bare), t, one, own)
+    if autodiff.missing_graph() and game._gradients is None:
+        _check_gradients(game, one, own)
+    if not options.penalties:
+        return
+    whole = TrainingField(game, options.penalties).at_step(as_time(number))
+    with one_line_errors("penalties: they cannot be evaluated"):
+        check_pure("penalties", functools.partial(_dy, whole), t, one, own)
+    if y.ndim == 2:
+        evaluate(functools.partial(_dy, whole, t), y, batch, "penalties")
+
+
+def _dy(field: TrainingField, t: torch.Tensor, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+    return field(t, y, batch)[0]
 
 
 def _check_gradients(game: Game, y: torch.Tensor, batch: Batch | None) -> None:

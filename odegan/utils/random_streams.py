@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from odegan.utils.checks import argument_error, check_int
 from odegan.utils.philox import random_numbers
+
+GLOBAL_GENERATORS = threading.RLock()  # held while they are seeded and put back, since all threads share them
 
 Seeds = int | list[int]
 Shape = tuple[int, ...]

@@ -38,7 +38,44 @@ def test_a_final_sigmoid(loss):
         warnings.simplefilter("always")
         odegan.gan(generator(), discriminator(nn.Sigmoid()), loss=loss)
         odegan.gan(generator(nn.Sigmoid()), discriminator(), loss=loss)
-    assert ["final Sigmoid" in str(one.message) for one in said] == [True] * taken
+    assert ["final sigmoid" in str(one.message) for one in said] == [True] * taken
+
+
+class Final(nn.Module):
+    """A discriminator that ends in a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layers, self.function = discriminator(), function
+
+    def forward(self, x):
+        return self.function(self.layers(x))
+
+
+FINAL = {
+    "torch.sigmoid": (torch.sigmoid, True),
+    "Tensor.sigmoid, squeezed": (lambda x: x.sigmoid().squeeze(1), True),
+    "F.sigmoid, viewed": (lambda x: nn.functional.sigmoid(x).view(-1), True),
+    "a gate": (lambda x: x * torch.sigmoid(x), False),
+    "a logit of it": (lambda x: torch.logit(torch.sigmoid(x)), False),
+}
+TAKES_LOGITS = {
+    "by name": "non_saturating",
+    "of one's own": (
+        lambda r, f: nn.functional.binary_cross_entropy_with_logits(r, torch.ones_like(r)) + f.mean(),
+        lambda r, f: -f.mean(),
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", TAKES_LOGITS.values(), ids=TAKES_LOGITS)
+@pytest.mark.parametrize("function, warned", FINAL.values(), ids=FINAL)
+def test_a_final_sigmoid_by_function(function, warned, loss):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        game = odegan.gan(generator(), Final(function), loss=loss)
+        odegan.odeint_gan(game, game.init(), [0.0, 0.2], data=DATA, step_size=0.1)
+    assert ["final sigmoid" in str(one.message) for one in said] == [True] * warned
 
 
 def test_a_final_sigmoid_is_right_where_the_loss_takes_probabilities():

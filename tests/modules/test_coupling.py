@@ -23,8 +23,43 @@ class Fn(nn.Module):
         return self.last(hidden + self.gain * self.function(hidden))
 
 
+class Last(nn.Module):
+    """The outputs of a recurrent layer, without its states."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
 class Own(nn.BatchNorm1d):
     pass
+
+
+class Centered(torch.autograd.Function):
+    """The identity, with a backward pass that couples."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient - gradient.mean(0)
+
+
+def hooked(change):
+    """The identity, with a hook on its gradient."""
+
+    def function(x):
+        out = x.clone()
+        if out.requires_grad:
+            out.register_hook(change)
+        return out
+
+    return function
 
 
 def groups_of_four(x):
@@ -49,6 +84,14 @@ COUPLES = {
     "standard deviation in groups": lambda: Fn(groups_of_four),
     "mean": lambda: Fn(lambda x: x.mean(0, keepdim=True).expand_as(x)),
     "flip": lambda: Fn(lambda x: x.flip(0)),
+    "the first sample": lambda: Fn(lambda x: x[:1].expand_as(x)),
+    "the last sample": lambda: Fn(lambda x: x[-1:].expand_as(x)),
+    "a running sum": lambda: Fn(lambda x: x.cumsum(0)),
+    "a recurrence over the batch": lambda: Fn(Last(nn.RNN(4, 4))),
+    "a backward pass": lambda: Fn(Centered.apply),
+    "a gradient divided by its norm": lambda: Fn(hooked(lambda g: g / (g.norm() + 1e-3))),
+    "a gradient clipped by its entries": lambda: Fn(hooked(lambda g: g.clamp(-1e-2, 1e-2))),
+    "behind a constant zero": lambda: Fn(lambda x: 0 * x.mean(0, keepdim=True).expand_as(x)),
     "attention over the batch": lambda: Fn(lambda x: torch.softmax(x @ x.T, -1) @ x),
 }
 APART = {
@@ -56,6 +99,9 @@ APART = {
     "batch norm in eval mode": lambda: Fn(nn.BatchNorm1d(4)).eval(),
     "instance norm": lambda: Fn(lambda x: F.instance_norm(x.unsqueeze(1)).squeeze(1)),
     "layer norm": lambda: Fn(nn.LayerNorm(4)),
+    "a running sum of a sample": lambda: Fn(lambda x: x.cumsum(1)),
+    "a hook that scales": lambda: Fn(hooked(lambda g: 2 * g)),
+    "refuses NaN": lambda: Fn(lambda x: x if bool(x.isfinite().all()) else int("x")),
     "squeeze": lambda: nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1), nn.Flatten(0)),
     "float32 inside": lambda: Fn(lambda x: x @ torch.eye(4, dtype=x.dtype)),
     "its own dtype alone": lambda: Fn(lambda x: x @ torch.eye(4)),
@@ -104,20 +150,45 @@ def test_a_run_stores_nothing_on_the_game():
     assert [vars(part).keys() for part in (game.generator, game.discriminator)] == [part.keys() for part in parts]
 
 
-@pytest.mark.parametrize(
-    "loss, couples",
-    [
-        ("relativistic", False),
-        ("hinge", False),
-        ((lambda r, f: F.softplus(f.mean() - r).mean(), lambda r, f: F.softplus(r - f.mean()).mean()), True),
-        ((lambda r, f: (f - r).sum(), lambda r, f: -f.sum()), True),
-    ],
-    ids=["relativistic", "hinge", "relativistic average", "sums"],
-)
+def softly(real, fake):
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def coupled_gradient(real, fake):
+    coupling = fake.mean() ** 2
+    return softly(real, fake) + coupling - coupling.detach()
+
+
+LOSSES = {
+    "relativistic": ("relativistic", False),
+    "hinge": ("hinge", False),
+    "cross entropy": (lambda r, f: F.binary_cross_entropy_with_logits(r, torch.ones_like(r)) + f.mean(), False),
+    "relativistic average": (lambda r, f: F.softplus(f.mean() - r).mean(), True),
+    "sums": (lambda r, f: (f - r).sum(), True),
+    "a hinge of the mean": (lambda r, f: F.relu(5 - r.mean()) + f.mean(), True),
+    "a far threshold of the mean": (lambda r, f: F.relu(r.mean() - 20) + softly(r, f), True),
+    "the upper half": (lambda r, f: F.softplus(-r.topk(max(1, len(r) // 2))[0]).mean() + f.mean(), True),
+    "a modulus of the mean": (lambda r, f: softly(r, f) + r.mean().abs(), True),
+    "in the gradient alone": (coupled_gradient, True),
+    "another loss of few": (lambda r, f: softly(r, f) * (1 if len(r) > 2 else 2), True),
+}
+
+
+@pytest.mark.parametrize("loss, couples", LOSSES.values(), ids=LOSSES)
 def test_a_loss_that_is_no_mean_over_samples_couples(loss, couples):
-    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), loss=loss)
+    given = loss if isinstance(loss, str) else (loss, lambda r, f: -f.mean())
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), loss=given)
     assert game.couples_batch is couples
     assert game.critic_couples_batch is False
+
+
+def test_a_loss_of_one_number_of_logits_serves_runs_of_that_number():
+    targets = torch.ones(6)
+    loss = (lambda r, f: F.binary_cross_entropy_with_logits(r, targets.to(r)) + f.mean(), lambda r, f: -f.mean())
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), loss=loss)
+    assert game.prepared(game.init(), batch(6)).couples_batch is True
+    with pytest.raises(odegan.ArgumentError, match=r"^loss: its disc function fails on logits of shape \(7,\)"):
+        game.prepared(game.init(), batch(7))
 
 
 def test_a_layer_of_the_generator_alone_leaves_the_critic():

@@ -1,5 +1,7 @@
 """Numbers at the edge, and what a run silently depends on."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -85,3 +87,13 @@ def test_a_weight_that_a_callback_changes_is_read_at_every_step_when_compiled():
     with pytest.warns(RuntimeWarning, match="reads a Python value that keeps changing"):
         found = run("eager")
     torch.testing.assert_close(found.y, expected.y, rtol=0, atol=1e-12)
+
+
+def test_a_batch_beyond_the_data_is_warned_of_once():
+    game = odegan.gan(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        odegan.odeint_gan(
+            game, game.init(), [0.0, 0.2], data=torch.randn(5, 2), batch_size=7, solver="euler", step_size=0.1
+        )
+    assert ["batch_size: got 7" in str(one.message) for one in said] == [True]

@@ -163,3 +163,17 @@ def test_no_graph_unless_asked_for():
     with torch.no_grad():
         sol = odegan.odeint_gan(smooth_game(), START.clone().requires_grad_(), SPAN, solver="heun2", step_size=0.13)
     assert not sol.ys.requires_grad
+
+
+def test_a_start_of_modules_parameters_is_not_recorded():
+    layers = [torch.nn.Linear(2, 1), torch.nn.Linear(3, 2)]
+    game = odegan.gan(layers[1], layers[0])
+    y0 = torch.cat([p.reshape(-1) for layer in layers for p in layer.parameters()])
+    run = {"t": [0.0, 0.3], "data": torch.randn(8, 2), "batch_size": 4, "solver": "euler", "step_size": 0.1}
+    with pytest.warns(UserWarning, match=r"^y0: got a tensor whose graph leads to the parameters of modules"):
+        sol = odegan.odeint_gan(game, y0, **run)
+    assert not sol.ys.requires_grad
+    scale = torch.ones((), requires_grad=True)
+    asked = odegan.odeint_gan(game, scale * y0.detach(), **run)
+    assert torch.autograd.grad(asked.y.sum(), scale)[0].isfinite()
+    torch.testing.assert_close(asked.ys.detach(), sol.ys)

@@ -158,3 +158,46 @@ def test_threads_have_modes_of_their_own():
         for thread in threads:
             thread.join()
     assert torch.equal(found[0], found[1])
+
+
+def test_threads_share_a_game():
+    starts = GAME.init(seed=range(6))
+    expected = [solve(GAME, y0, "data function") for y0 in starts]
+    found = {}
+    threads = [
+        threading.Thread(target=lambda i=i, y0=y0: found.update({i: solve(GAME, y0, "data function")}))
+        for i, y0 in enumerate(starts)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, ys in enumerate(expected):
+        assert torch.equal(found[i], ys)
+
+
+BATCH = (X, torch.randn(24, 3, generator=torch.Generator().manual_seed(1)))
+FAR = GAME.init(seed=1)
+ANALYSES = {
+    "spectrum": lambda: odegan.spectrum(GAME, Y0, BATCH).eigenvalues.abs(),
+    "spectrum, iterated": lambda: odegan.spectrum(GAME, Y0, BATCH, k=2).eigenvalues.abs(),
+    "advise": lambda: torch.tensor([row.step for row in odegan.advise(GAME, Y0, BATCH, solvers=["rk4", "euler"]).rows]),
+    "path angle": lambda: odegan.path_angle(GAME, Y0, FAR, 5, BATCH).cosines,
+    "minimizing movement": lambda: (
+        odegan.flows.minimizing_movement(odegan.games.bilinear(), torch.tensor([1.0, 0.5]).double(), 0.1, 2).y
+    ),
+    "mmd": lambda: torch.tensor(odegan.metrics.energy_distance(*BATCH[0].split(12))),
+}
+
+
+@pytest.mark.parametrize("ambient", MADE_UNDER)
+@pytest.mark.parametrize("analysis", ANALYSES.values(), ids=ANALYSES)
+def test_an_analysis_is_the_same(analysis, ambient):
+    expected = analysis()
+    with AMBIENT[ambient]():
+        if "meta" in ambient:
+            with torch.device("cpu"):
+                found = analysis()
+        else:
+            found = analysis()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, check_dtype="default" not in ambient)

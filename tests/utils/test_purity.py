@@ -57,6 +57,81 @@ def test_a_random_penalty_is_refused(draw, placement):
     assert said.startswith("penalties: got one ")
 
 
+OWN, OF_NUMPY, OF_PYTHON = torch.Generator().manual_seed(0), np.random.default_rng(0), random.Random(0)
+COUNT = {"calls": 0}
+
+
+def counted():
+    COUNT["calls"] += 1
+    return COUNT["calls"]
+
+
+HIDDEN = {
+    "torch's": lambda: torch.rand((), generator=OWN),
+    "numpy's": lambda: torch.tensor(OF_NUMPY.random()),
+    "python's": lambda: torch.tensor(OF_PYTHON.random()),
+    "a counter": lambda: torch.tensor(float(counted())),
+}
+
+
+@pytest.mark.parametrize("draw", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize("refresh", [None, float("inf")])
+def test_a_state_of_its_own_is_refused(draw, refresh):
+    """A generator of one's own, or a counter, leaves no trace in the global generators."""
+
+    def penalty(game):
+        return lambda d, g, batch, t: (d**2).sum() * draw(), None
+
+    def weight(t):
+        return 1 + draw()
+
+    known = {"data": X, "batch_size": 6, "refresh": refresh}
+    for given in (penalty, odegan.penalties.r1(weight)):
+        assert refused(game(), penalties=[given], **known).startswith("penalties: got one with two values")
+    own = odegan.Game(lambda d, g, batch: (d * g).sum() * draw(), lambda d, g, batch: -(d * g).sum(), 1, 1)
+    assert refused(own, torch.ones(2)).startswith("loss: got one with two values")
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_randomness_that_begins_later_is_refused(draw):
+    """Global generators are looked at again along the run."""
+
+    def penalty(game):
+        return lambda d, g, batch, t: (d**2).sum() * (draw() if t > 0.5 else 1), None
+
+    game_ = game()
+    with pytest.raises(ArgumentError, match=r"^penalties: got one that draws"):
+        odegan.odeint_gan(
+            game_, game_.init(), [0.0, 30.0], data=X, batch_size=6, solver="euler", step_size=0.1, penalties=[penalty]
+        )
+
+
+def test_a_callback_may_draw():
+    own = odegan.games.bilinear()
+    sol = odegan.odeint_gan(
+        own, torch.ones(2), [0.0, 1.0], solver="rk4", step_size=0.1, callback=lambda *_: bool(torch.rand(()) > 2)
+    )
+    assert sol.status == "finished"
+
+
+class Blind(torch.autograd.Function):
+    """Without a backward pass, and without a rule for vmap."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+
+def test_a_penalty_without_a_derivative_is_refused_in_one_line():
+    def penalty(game):
+        return lambda d, g, batch, t: Blind.apply(d).sum(), None
+
+    for members in (1, 2):
+        y0 = game().init() if members == 1 else game().init(seed=range(2))
+        said = refused(game(), y0, data=X, batch_size=6, penalties=[penalty])
+        assert said.startswith("penalties: ")
+
+
 def without_graph(function):
     @torch.no_grad()
     def blind(*args):

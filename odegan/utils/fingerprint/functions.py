@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from odegan.utils.fingerprint.arrays import Plain
+from odegan.utils.fingerprint.arrays import Plain, Unreadable
 from odegan.utils.fingerprint.code import digest_of_code, globals_read
 
 Describe = Callable[[str, Any], Plain]  # (name of the part, its value)
@@ -38,6 +38,21 @@ _NOT_MEMBERS = frozenset({"__module__", "__qualname__", "__doc__", "__dict__", "
 }
 
 
+_BY_NAME = frozenset({"globals", "eval", "exec", "__import__"})
+
+
+class ReadsByName:
+    """Stands for whatever a function reads by names that are not in its code; it cannot be described."""
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        """Refuse.
+
+        Raises:
+            Unreadable: always.
+        """
+        raise Unreadable
+
+
 @functools.lru_cache(maxsize=4096)
 def is_library(module: str | None) -> bool:
     """Whether a module belongs to Python, odegan or an installed package, which are compared by name only."""
@@ -50,16 +65,37 @@ def is_library(module: str | None) -> bool:
     return origin is not None and os.path.realpath(origin).startswith(_LIBRARIES)
 
 
-def of_module(value: types.ModuleType) -> Plain:
-    """The module's name; what a function reads from it is described with the function."""
-    return f"module {value.__name__}"
+def _is_library_function(value: types.FunctionType) -> bool:
+    """Whether a function comes from a library: its code lies there, for what ``exec`` makes has any module's name."""
+    if value.__module__ in (None, "builtins") or not is_library(value.__module__):
+        return False
+    source = value.__code__.co_filename
+    return source.startswith("<string>") or os.path.realpath(source).startswith(_LIBRARIES)
+
+
+def _is_library_class(value: type) -> bool:
+    """Whether a class comes from a library, and was not made by ``exec`` under the name of one."""
+    module = sys.modules.get(value.__module__)
+    found: Any = module
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return is_library(value.__module__) and (value.__module__ != "builtins" or found is value)
+
+
+def of_module(value: types.ModuleType, describe: Describe) -> Plain:
+    """The module's name, and of a user's own one the data in it; a function that reads attributes has these alone."""
+    if is_library(value.__name__):
+        return f"module {value.__name__}"
+    data = {n: x for n, x in vars(value).items() if not n.startswith("__") and not callable(x)}
+    kept = {n: describe(n, x) for n, x in sorted(data.items()) if not isinstance(x, types.ModuleType)}
+    return {"module": value.__name__, "data": kept}
 
 
 def of_function(value: types.FunctionType, describe: Describe) -> Plain:
     """Name, code, defaults, closure and the globals it reads; a library function has no code and globals."""
     if hasattr(value, "_torchdynamo_orig_callable"):
         return {"compiled": describe("function", value._torchdynamo_orig_callable)}
-    known = is_library(value.__module__)
+    known = _is_library_function(value)
     name = f"{(value.__module__ or '').partition('.')[0]}: {value.__qualname__}" if known else value.__qualname__
     parts: dict[str, Plain] = {"function": name}
     if not known:
@@ -85,6 +121,8 @@ def _globals(function: types.FunctionType, describe: Describe) -> Iterator[tuple
     """What the function reads beyond its arguments; of a module or a plain object, only the attribute that it reads."""
     names = function.__globals__
     for chain in globals_read(function.__code__):
+        if chain[0] in _BY_NAME and chain[0] not in names:
+            yield chain[0], describe(chain[0], ReadsByName())
         if chain[0] not in names:
             continue
         value = names[chain[0]]
@@ -130,23 +168,29 @@ def of_cached(value: Any, describe: Describe) -> Plain:
 
 def of_class(value: type, describe: Describe) -> Plain:
     """A library class by its name; any other by its bases and members."""
-    if is_library(value.__module__):
+    if _is_library_class(value):
         return f"class {value.__module__.partition('.')[0]}: {value.__qualname__}"
-    members = {n: x for n, x in vars(value).items() if n not in _NOT_MEMBERS and not _is_generated(x)}
-    return {
+    members = {n: x for n, x in vars(value).items() if n not in _NOT_MEMBERS and not _is_generated(value, n, x)}
+    kind = {} if _is_library_class(type(value)) else {"metaclass": describe("metaclass", type(value))}
+    return kind | {
         "class": value.__qualname__,
         "bases": [describe(base.__name__, base) for base in value.__bases__ if base is not object],
         "members": {n: describe(n, x) for n, x in sorted(members.items())},
     }
 
 
-def _is_generated(member: object) -> bool:
-    """Whether dataclass or namedtuple generated it from fields that are described anyway."""
-    return getattr(getattr(member, "__code__", None), "co_filename", "").startswith("<string>")
+def _is_generated(owner: type, name: str, member: object) -> bool:
+    """Whether dataclass or namedtuple generated a member from fields that are described anyway."""
+    if not (hasattr(owner, "__dataclass_fields__") or hasattr(owner, "_fields")):
+        return False
+    made = getattr(getattr(member, "__code__", None), "co_filename", "").startswith("<string>")
+    return made and name.startswith("_")
 
 
 def of_descriptor(value: object, describe: Describe) -> Plain:
     """A property, static method or class method, by the functions behind it."""
     names = ("fget", "fset", "fdel", "__func__", "func", "__wrapped__")
-    found = {n: getattr(value, n) for n in names if callable(getattr(value, n, None))}
+    found: dict[str, Any] = {n: getattr(value, n) for n in names if callable(getattr(value, n, None))}
+    if isinstance(value, functools.partialmethod):
+        found |= {"args": value.args, "keywords": value.keywords}
     return [type(value).__name__, *(describe(n, x) for n, x in found.items())]

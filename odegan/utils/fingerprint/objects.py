@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,16 @@ def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:
 def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
     """Keys and values; their order counts unless the mapping is a plain dict."""
     pairs = [(str(key), describe(str(key), part)) for key, part in value.items()]
-    return dict(pairs) if type(value) is dict else [type(value).__name__, *map(list, pairs)]
+    if type(value) is dict:
+        return dict(pairs)
+    factory = [describe("default", value.default_factory)] if isinstance(value, defaultdict) else []
+    return [type(value).__name__, *factory, *map(list, pairs)]
+
+
+def with_attributes(value: object, found: Plain, describe: Describe) -> Plain:
+    """The description of a tensor, an array or a mapping, with the attributes that a user gave it, if any."""
+    own = getattr(value, "__dict__", None)
+    return [found, {n: describe(str(n), x) for n, x in sorted(own.items())}] if own else found
 
 
 def of_object(value: object, describe: Describe) -> Plain:
@@ -75,8 +85,25 @@ def of_object(value: object, describe: Describe) -> Plain:
     parts["made by"] = describe("made by", function) if made else None
     parts["arguments"] = [describe(str(i), x) for i, x in enumerate(given) if x is not object]
     parts["state"] = _state(type(value), state, describe)
+    parts["left out"] = _left_out(value, state, describe)
     parts["items"] = [describe("items", list(x)) for x in items if x is not None]
     return {n: part for n, part in parts.items() if part not in ([], {}, None)}
+
+
+def _left_out(value: object, state: object, describe: Describe) -> Plain:
+    """The attributes that a user's own ``__reduce__`` or ``__getstate__`` does not mention."""
+    own = getattr(value, "__dict__", None)
+    if not own or is_library(type(value).__module__):
+        return {}
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], dict | None):
+        state = state[0]
+    known = state if isinstance(state, dict) else {}
+    return {n: describe(n, x) for n, x in sorted(own.items()) if n not in known and n not in _derived(type(value))}
+
+
+def _derived(kind: type) -> set[str]:
+    """The names of cached properties, which follow from the other attributes."""
+    return {n for base in kind.__mro__ for n, x in vars(base).items() if isinstance(x, functools.cached_property)}
 
 
 def _state(kind: type, state: object, describe: Describe) -> Plain:
@@ -85,7 +112,7 @@ def _state(kind: type, state: object, describe: Describe) -> Plain:
         state = (state[0] or {}) | (state[1] or {})
     if not isinstance(state, dict):
         return describe("state", state)
-    derived = {n for base in kind.__mro__ for n, x in vars(base).items() if isinstance(x, functools.cached_property)}
+    derived = _derived(kind)
     return {str(n): describe(str(n), x) for n, x in sorted(state.items(), key=str) if n not in derived}
 
 

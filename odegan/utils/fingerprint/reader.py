@@ -39,13 +39,13 @@ _WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), weakref.ref
 
 # Each kind of value and how it is described; the first that applies counts.
 _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
-    (torch.Tensor, lambda x, describe: arrays.of_tensor(x)),
+    (torch.Tensor, lambda x, describe: objects.with_attributes(x, arrays.of_tensor(x), describe)),
     (np.generic, lambda x, describe: arrays.number(x.item()) if x.dtype.kind in "biufc" else repr(x.item())),
-    (np.ndarray, lambda x, describe: describe("objects", arrays.of_array(x))),
+    (np.ndarray, lambda x, describe: objects.with_attributes(x, describe("objects", arrays.of_array(x)), describe)),
     (_NAMED, lambda x, describe: str(x)),
     (_WITHOUT_CONTENT, lambda x, describe: type(x).__name__),
     (os.PathLike, lambda x, describe: os.fspath(x)),
-    (types.ModuleType, lambda x, describe: functions.of_module(x)),
+    (types.ModuleType, functions.of_module),
     (types.FunctionType, functions.of_function),
     (types.MethodType, functions.of_method),
     (functools.partial, functions.of_partial),
@@ -57,7 +57,7 @@ _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (torch.jit.ScriptModule, objects.of_script),
     (nn.Module, objects.of_network),
     (torch.Generator, lambda x, describe: [str(x.device), arrays.of_tensor(x.get_state())]),
-    (Mapping, objects.of_mapping),
+    (Mapping, lambda x, describe: objects.with_attributes(x, objects.of_mapping(x, describe), describe)),
 ]
 _DUCKS: list[tuple[Callable[[Any], bool], Callable[[Any, Describe], Plain]]] = [
     (arrays.is_table, lambda x, describe: describe("table", arrays.of_table(x))),
