@@ -85,6 +85,7 @@ class Minibatches:
 
     def _open(self, seeds: Seeds, ranks: Ranks | None, workers: int) -> None:
         size = self._given.size
+        # Grad mode is noted now: the run changes it, and a user's function is called in the user's own.
         share = Share(size, _part(size, ranks), seeds, self.like.device, torch.is_grad_enabled())
         self._real = sampler("data", self._given.source, share, self._wanted, workers)
         self._latent = sampler("latent", self._latents, share, Labels(), 0)
@@ -94,9 +95,10 @@ class Minibatches:
         return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
 
     def trial(self) -> Batch:
-        """The first member's first minibatch, whole, with the least and the greatest label of a table among its own: so will be
-        some in a run.
+        """The first member's first minibatch, whole, with the smallest and largest labels of the table put in, since a run will
+        draw them too.
         """
+        # No workers, which would start to load a stream that is never read.
         alone = copy.copy(self)
         alone._open(self.seeds if isinstance(self.seeds, int) else self.seeds[0], None, 0)
         batch = alone(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -93,9 +93,8 @@ class Stepper:
         check_combination(known, has_data=True, members=None)
         self._given = game
         self._build(game, known)
-        self._prepared: set[Any] | None = (
-            set()
-        )  # kinds of states and batches that were looked at; None: the caller does
+        # The kinds of states and batches that were looked at; None: the caller does that.
+        self._prepared: set[tuple[int, torch.Size | None]] | None = set()
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
