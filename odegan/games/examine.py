@@ -20,6 +20,7 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import Trial, What, one_line_errors, tried
 from odegan.utils.checks import ArgumentError, argument_error
 
+PROBED = 8  # samples of a batch that are looked at when a game is made
 SIZE = 8  # samples tried on the CPU first
 
 

@@ -11,10 +11,11 @@ from odegan.utils.checks import check_int
 from odegan.utils.random_streams import reseed
 
 LatentFunction = Callable[[int, torch.Generator], torch.Tensor]
+Latent = int | tuple[int, ...] | LatentFunction | None
 LatentShape = tuple[int, ...] | LatentFunction | None
 
 
-def latent_shape(generator: nn.Module, latent: int | tuple[int, ...] | LatentFunction | None) -> LatentShape:
+def latent_shape(generator: nn.Module, latent: Latent) -> LatentShape:
     """The shape of one latent or the function that draws latents; by default the input shape of the generator's first layer.
 
     None if the first layer does not determine the shape.

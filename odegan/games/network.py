@@ -13,12 +13,12 @@ from torch.utils._pytree import tree_map
 
 from odegan.games import labels, losses
 from odegan.games.batch import Batch, BatchLike
-from odegan.games.examine import evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
+from odegan.games.examine import PROBED, evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
 from odegan.games.examine_loss import LossFailsError
 from odegan.games.export import export
 from odegan.games.game import Game
 from odegan.games.labels import Label, LabeledForward, labels_of, on_labels
-from odegan.games.latents import LatentFunction, LatentShape, draw_latents, latent_shape
+from odegan.games.latents import Latent, LatentShape, draw_latents, latent_shape
 from odegan.games.network_gradients import BothPlayers
 from odegan.games.network_inputs import flat_logits, read_batch
 from odegan.games.players import Player, Players
@@ -29,9 +29,6 @@ from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import sharing_ranks
 from odegan.utils.random_streams import GLOBAL_GENERATORS, check_seed, reseed
-
-Latent = int | tuple[int, ...] | LatentFunction | None
-PROBED = 8  # samples of a batch that are looked at when a game is made
 
 
 @unaffected
@@ -264,18 +261,16 @@ class NetworkGame(Game):
         """Refuse networks that do not work on this batch, and decide whether its samples are coupled; see ``prepared``."""
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
-        y = y.detach()
         batch = read_batch(batch, False)
         # One member suffices: modules cannot tell members apart.
         self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
-        evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y, batch)
+        evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y.detach(), batch)
 
     def _learn(self, y: torch.Tensor, batch: Batch) -> None:
-        theta_d, theta_g = self.split(y)
+        theta_d, theta_g = self.split(y.detach())
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
-        self.critic_couples_batch = found.critic_couples
-        self.couples_batch = found.couples
+        self.critic_couples_batch, self.couples_batch = found.critic_couples, found.couples
         self.couples_beyond_norms = found.beyond_norms
         self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
