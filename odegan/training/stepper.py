@@ -246,7 +246,7 @@ class Stepper:
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
         """At the first step, and the first of an ensemble or of a batch of another size, refuse what cannot work."""
-        size = None if batch is None or batch.real is None else batch.real.shape
+        size = getattr(getattr(batch, "real", None), "shape", None)  # what is no tensor is refused below
         key = (state.y.ndim, size)
         if self._prepared is None or key in self._prepared:
             return

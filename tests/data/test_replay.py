@@ -292,7 +292,9 @@ def test_noise_is_pure_in_seed_and_index():
 
     def noise(index, seeds=2):
         moved = state._replace(aux=state.aux | {"index": index, "seeds": seeds})
-        return [stepper.events.completed(batch, moved.y, moved.aux, stage).noise for stage, batch in enumerate(given)]
+        return [
+            stepper.events.completed(batch, moved.y, moved.aux, 0.0, stage).noise for stage, batch in enumerate(given)
+        ]
 
     drawn = torch.cat([torch.cat(noise(i)) for i in range(50)])
     assert drawn.shape == (400,)
@@ -303,7 +305,7 @@ def test_noise_is_pure_in_seed_and_index():
     assert torch.equal(noise(7)[1], noise(7)[1])
     assert not torch.equal(noise(7)[1], noise(7, 3)[1])
     own = replace(given[0], noise=torch.ones(B, dtype=D))
-    assert stepper.events.completed(own, state.y, state.aux) is own
+    assert stepper.events.completed(own, state.y, state.aux, 0.0) is own
 
 
 def test_a_fixed_minibatch_keeps_its_noise():

@@ -103,6 +103,7 @@ class Counting:
 
 @pytest.mark.parametrize("placement", ["field", "after_step"])
 @pytest.mark.parametrize("solver", FIXED)
+@pytest.mark.usefixtures("no_trial")
 def test_evaluations_of_fixed_steps(solver, placement):
     counting = Counting()
     extra = {"penalties": [forced(torch.sin)], "placement": placement}
@@ -112,6 +113,7 @@ def test_evaluations_of_fixed_steps(solver, placement):
 
 
 @pytest.mark.parametrize("solver", ADAPTIVE)
+@pytest.mark.usefixtures("no_trial")
 def test_evaluations_of_adaptive_steps(solver):
     counting = Counting()
     options = {"first_step": 1.0}

@@ -147,6 +147,7 @@ class Seen:
     ],
     ids=lambda a: "-".join(map(str, a.values())) if isinstance(a, dict) else "",
 )
+@pytest.mark.usefixtures("no_trial")
 def test_which_minibatch_when(arguments, expected):
     sol, seen, order = Seen().run(**arguments)
     assert seen == expected
@@ -164,6 +165,7 @@ def test_minibatches_do_not_depend_on_the_interval_structure():
 
 @pytest.mark.parametrize("refresh", [0.3, 0.25, 1 / 3])
 @pytest.mark.parametrize("solver", ADAPTIVE)
+@pytest.mark.usefixtures("no_trial")
 def test_adaptive_intervals_keep_to_themselves(solver, refresh):
     """Nothing is evaluated outside the interval; at most one evaluation more than the steps' own; the step is carried."""
     seen, closed, interval = [], [], [0]
