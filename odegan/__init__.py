@@ -100,25 +100,11 @@ _NAMES_OF = {
     "utils.checks": "ArgumentError",
     "utils.distributed": "LostRankError",
 }
-_MODULES = {
-    **{
-        name: name
-        for name in (
-            "callbacks",
-            "data",
-            "export",
-            "flows",
-            "games",
-            "metrics",
-            "nets",
-            "penalties",
-            "plots",
-            "solvers",
-        )
-    },
-    "losses": "games.losses",
-    "schedules": "field.schedules",
-}
+_PACKAGES = (
+    *("callbacks", "data", "export", "flows", "games", "metrics", "nets", "penalties", "plots", "solvers"),
+    *("analysis", "field", "modules", "training", "utils"),  # reachable, but not in dir(odegan)
+)
+_MODULES = {name: name for name in _PACKAGES} | {"losses": "games.losses", "schedules": "field.schedules"}
 _HOME_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # a type checker would take any name for defined

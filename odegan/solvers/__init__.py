@@ -1,5 +1,6 @@
 """Solvers by name: torchdiffeq's Runge-Kutta and Adams methods, your own tableaus, and the usual optimizers of GANs."""
 
+from odegan.solvers import stability as stability
 from odegan.solvers.adaptive import AdaptiveResult, adaptive_integrate, adaptive_solve, explain_failure
 from odegan.solvers.attempts import Attempt, make_attempt
 from odegan.solvers.baselines import BASELINES

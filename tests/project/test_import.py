@@ -42,6 +42,14 @@ def test_every_public_name_is_there_and_known_to_type_checkers():
         assert getattr(odegan, name) is getattr(home, attribute)
 
 
+def test_every_folder_is_reached_from_the_package():
+    """In a fresh interpreter, where no test has imported it already."""
+    folders = sorted(p.parent.name for p in Path(odegan.__file__).parent.glob("*/__init__.py"))
+    assert len(folders) > 10
+    wanted = [*(f"odegan.{name}" for name in folders), "odegan.solvers.stability", "odegan.games.closed_form"]
+    loaded_by("import odegan\n" + "\n".join(wanted))
+
+
 def test_an_unknown_name_is_told_as_such():
     with pytest.raises(AttributeError, match="module 'odegan' has no attribute 'odeint_gans'"):
         odegan.odeint_gans  # noqa: B018
