@@ -225,7 +225,9 @@ def test_clouds_lie_over_level_sets_that_are_blue_below_zero():
 IMAGES = torch.zeros(3, 1, 4, 4)
 FIGURES = {
     "curves": lambda: plots.curves({"a": (T, T)}, "x", "y"),
-    "bands": lambda: plots.bands({"a": (T, torch.stack([T, 2 * T]))}, "x", "y"),
+    "bands": lambda: plots.bands(
+        {"a": (T, torch.stack([torch.as_tensor(T), 2 * torch.as_tensor(T)], dim=1))}, "x", "y"
+    ),
     "bars": lambda: plots.bars(["a"], [1.0]),
     "density_frames": lambda: plots.density_frames([("t", torch.zeros(5, 2), None)]),
     "clouds": lambda: plots.clouds([("t", torch.zeros(5, 2), torch.zeros(4, 4))], extent=1.0),
