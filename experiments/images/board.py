@@ -15,10 +15,10 @@ from experiments.framework.folder import Folder, Row
 
 
 class Board(Protocol):
-    """Takes reports."""
+    """A service that shows a run's scores and sample grids while it trains."""
 
     def add(self, name: str, row: Row, picture: Path) -> None:
-        """One report: its numbers, and its grid where there is one."""
+        """Add one report: its numbers, and its picture if that file exists."""
 
 
 class TensorBoard:
