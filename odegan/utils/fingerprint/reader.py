@@ -57,6 +57,7 @@ _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (torch.jit.ScriptModule, objects.of_script),
     (nn.Module, objects.of_network),
     (torch.Generator, lambda x, describe: [str(x.device), arrays.of_tensor(x.get_state())]),
+    (np.lib.npyio.NpzFile, objects.of_mapping),  # an archive is its arrays; its other attributes are open files
     (Mapping, lambda x, describe: objects.with_attributes(x, objects.of_mapping(x, describe), describe)),
 ]
 _DUCKS: list[tuple[Callable[[Any], bool], Callable[[Any, Describe], Plain]]] = [
