@@ -40,22 +40,27 @@ def diverged(rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
     """What diverged, in one line ("" if nothing did), and whether everything did.
 
     The column ``diverged`` of a summary holds the number of members that became non-finite, as "2 of 8" or as a number out of
-    ``seeds`` (1 if there is no such column).
+    ``seeds`` (1 if there is no such column). A row goes by as many of its first cells as tell it from the others.
 
     >>> diverged([{"solver": "adam", "diverged": "2 of 2"}])
     ('diverged: adam (2 of 2)', True)
     >>> diverged([{"solver": "euler", "seeds": 3, "diverged": 3}, {"solver": "heun2", "seeds": 3, "diverged": 0}])
     ('diverged: euler (3 of 3)', False)
+    >>> diverged([{"solver": "euler", "step size": 0.4, "diverged": 1}, {"solver": "euler", "step size": 0.2, "diverged": 0}])
+    ('diverged: euler 0.4 (1 of 1)', False)
     """
     counts = [_count(row) for row in rows]
-    said = [
-        f"{next(iter(row.values()))} ({lost} of {members})"
-        for row, (lost, members) in zip(rows, counts, strict=True)
-        if lost
-    ]
+    said = [f"{name} ({lost} of {members})" for name, (lost, members) in zip(_names(rows), counts, strict=True) if lost]
     return f"diverged: {', '.join(said)}" if said else "", bool(rows) and all(
         lost >= members for lost, members in counts
     )
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fewest first cells that differ from row to row, joined."""
+    cells = [[str(value) for value in row.values()] for row in rows]
+    enough = next((n for n in range(1, 5) if len({tuple(row[:n]) for row in cells}) == len(cells)), 1)
+    return [" ".join(row[:enough]) for row in cells]
 
 
 def _count(row: Mapping[str, Any]) -> tuple[int, int]:

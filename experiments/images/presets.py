@@ -122,6 +122,7 @@ PRESETS: dict[str, Preset] = {
         change=(500,),
         steps=20_000,
         every=500,
+        decay=0.995,
         remarks="A quarter of the width, for two CPU cores. Our choice: Euler's method, which leads at equal cost, the "
         "average, the features and the length.",
     ),
@@ -132,6 +133,7 @@ PRESETS: dict[str, Preset] = {
         step_size=(4e-4,),
         steps=20_000,
         every=500,
+        decay=0.995,
         remarks=_PROJECTION
         + "a quarter of the width, for two CPU cores, Adam's settings, the data and everything else.",
     ),
