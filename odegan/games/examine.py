@@ -18,6 +18,7 @@ from odegan.games.losses import Loss
 from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import Trial, What, one_line_errors, tried
+from odegan.utils import distributed
 from odegan.utils.checks import ArgumentError, argument_error
 
 PROBED = 8  # samples of a batch that are looked at when a game is made
@@ -28,7 +29,8 @@ class Examined(NamedTuple):
     """What ``examine`` found for batches of this size.
 
     critic_couples, couples: whether a sample's logit, or its loss, depends on the other samples of its batch; None: unknown.
-    beyond_norms: whether its loss does even where batch norms share their statistics.
+    beyond_norms: whether its loss does even where batch norms share their statistics; unknown without a process group, whose
+    processes alone share them.
     generator, discriminator: the results of their trial runs.
     """
 
@@ -69,8 +71,8 @@ def examine(
     # A loss can couple samples although the networks do not, as a relativistic average does.
     loss_couples = not divides(loss, theta_d, len(real))
     whole = _any(critic_couples, couples_fake, loss_couples)
-    beyond = whole
-    if whole:
+    beyond = None if whole else whole
+    if whole and distributed.initialized():  # of large networks it takes longer than all the rest
         of_critic = couples_beyond_norms(discriminator, on_real, critic_couples, theta_d, real, *label)
         of_fake = couples_beyond_norms(generator, on_latents, couples_fake, theta_g, latent, *fake_label)
         beyond = _any(of_critic, of_fake, loss_couples)

@@ -16,6 +16,7 @@ from odegan.modules.validate import RAISED, Trial, close
 from odegan.utils.distributed import sharing
 
 POINTS = 3  # probed pairs of parameters and inputs
+BACKWARD = 1  # the point whose backward passes are tried, which take longer than everything else
 PERTURBATION = (
     0.5  # of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling
 )
@@ -67,18 +68,22 @@ class Probe(NamedTuple):
     b: Tensors
     noise: Callable[[torch.Tensor], torch.Tensor]
     rounding: float
-    first: bool
+    number: int
 
 
 def _couplings(probe: Probe) -> Iterator[bool | None]:
     forward = probe.at(probe.point)
     yield _differs(forward, probe.a, probe.b, probe.rounding)
-    yield _spreads(forward, probe.a, probe.b) if probe.first else _differs_backward(probe)
+    if probe.number == 0:
+        yield _spreads(forward, probe.a, probe.b)
+    if probe.number == BACKWARD:
+        yield _differs_backward(probe)
 
 
 def _couplings_beyond_norms(probe: Probe) -> Iterator[bool | None]:
     yield _differs_in_halves(probe.at(probe.point), probe.a, probe.b, probe.rounding)
-    yield _bends_backward(probe)
+    if probe.number == BACKWARD:
+        yield _bends_backward(probe)
 
 
 def _probed(
@@ -106,13 +111,15 @@ def _probed(
         return partial(network_at(point), module.state(point))
 
     size = theta.square().mean().sqrt() + 1e-3
-    found: list[bool | None] = []
+    known = False
     for k in range(POINTS):
         point = theta + k * PERTURBATION * size * noise(theta)
         one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
-        found += verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k == 0))
-    known = [verdict for verdict in found if verdict is not None]
-    return any(known) if known else None
+        for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k)):
+            if verdict:
+                return True
+            known |= verdict is not None
+    return False if known else None
 
 
 def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -154,14 +161,18 @@ def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
     x, *label = _joined(a, b)
     if not x.is_floating_point():
         return None
+    try:
+        clean = forward(x, *label).isnan()
+    except RAISED:
+        return None
     for bad, others in ((0, slice(1, None)), (-1, slice(-1))):
         poisoned = x.clone()
         poisoned[bad] = math.nan
         try:
-            clean, found = forward(x, *label), forward(poisoned, *label)
+            found = forward(poisoned, *label)
         except RAISED:  # a module may well refuse NaN
             return None
-        if (found[others].isnan() & ~clean[others].isnan()).any():
+        if (found[others].isnan() & ~clean[others]).any():
             return True
     return False
 

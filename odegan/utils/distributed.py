@@ -130,6 +130,11 @@ class _Mean(torch.autograd.Function):
         return ranks.differentiable_mean(x), in_dims[0]
 
 
+def initialized() -> bool:
+    """Whether this process belongs to a group of torch.distributed."""
+    return dist.is_available() and dist.is_initialized()
+
+
 class SharesMeans(Protocol):
     """The part of ``Ranks`` that a batch norm needs."""
 
@@ -164,7 +169,7 @@ def ranks() -> Ranks:
     Raises:
         ArgumentError: ``torch.distributed.init_process_group`` has not been called.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not initialized():
         raise ArgumentError(
             "distributed: got True without a process group; start with torchrun and call "
             "torch.distributed.init_process_group first"

@@ -51,7 +51,7 @@ def test_peers_give_the_same_step():
             same_outcome({"odegan": peers["odegan"], "without the penalty": without})
 
 
-@pytest.mark.parametrize("members", [0, 3])
+@pytest.mark.parametrize("members", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_jax_gives_the_same_step(members):
     pytest.importorskip("jax")
     with Worker(1) as worker:
@@ -59,6 +59,7 @@ def test_jax_gives_the_same_step(members):
         same_outcome({"odegan": odegan, "JAX": worker.add("peer_jax:mog16", steps=1, members=members)})
 
 
+@pytest.mark.slow
 def test_diffrax_solves_the_same_problem():
     pytest.importorskip("diffrax")
     with Worker(1) as worker:

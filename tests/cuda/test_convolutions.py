@@ -79,6 +79,7 @@ def test_members_are_single_runs(device, made):
         assert far(together.y[member], alone.y, start) < (0.1 if HALF.items() <= made.items() else 1e-4)
 
 
+@pytest.mark.slow
 def test_the_pair_of_ode_gan(device):
     """Its own networks, whose kernels on a device add in no fixed order, are functions of their parameters nevertheless."""
     game = odegan.gan(dcgan.Generator(), dcgan.Discriminator())

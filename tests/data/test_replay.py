@@ -1,5 +1,6 @@
 """Replay buffers as part of a run's state: filled, overwritten, drawn from, resumed, per member."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -179,22 +180,29 @@ def test_another_buffer_does_not_resume(tmp_path):
         odegan.odeint_gan(game(), game().init(), SPAN, checkpoint=path, **other)
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {},
-        {"refresh": "stage", "solver": "heun2"},
-        {"refresh": 0.2},
-        {"refresh": math.inf},
-        {"solver": "bosh3", "step_size": None, "refresh": 0.2, "rtol": 1e-6, "atol": 1e-8},
-        {"placement": "after_step", "solver": "rk4"},
-        {"players": "frozen", "placement": "first_stage", "solver": "heun2"},
-        {"solver": "adam", "options": {"alternating": True}},
-    ],
-    ids=["default", "stage", "number", "inf", "adaptive", "after_step", "first_stage", "adam"],
-)
-@pytest.mark.parametrize("name", OTHERS)
-def test_members_are_single_runs(name, extra):
+KINDS = {
+    "default": {},
+    "stage": {"refresh": "stage", "solver": "heun2"},
+    "number": {"refresh": 0.2},
+    "inf": {"refresh": math.inf},
+    "adaptive": {"solver": "bosh3", "step_size": None, "refresh": 0.2, "rtol": 1e-6, "atol": 1e-8},
+    "after_step": {"placement": "after_step", "solver": "rk4"},
+    "first_stage": {"players": "frozen", "placement": "first_stage", "solver": "heun2"},
+    "adam": {"solver": "adam", "options": {"alternating": True}},
+}
+QUICK = {
+    ("closed_loop", "stage"),
+    ("wgan_gp", "after_step"),
+    ("abs", "inf"),
+    ("closed_loop", "adam"),
+    ("abs", "first_stage"),
+}
+CASES = [pytest.param(*c, marks=[pytest.mark.slow] * (c not in QUICK)) for c in itertools.product(OTHERS, KINDS)]
+
+
+@pytest.mark.parametrize("name, kind", CASES)
+def test_members_are_single_runs(name, kind):
+    extra = KINDS[kind]
     if name == "abs" and extra.get("solver") == "bosh3":
         pytest.skip("the field jumps where D = 0: an error estimate creeps there")
     arguments = RUN | {"penalties": [OTHERS[name]]} | extra

@@ -162,7 +162,7 @@ def test_wrong_option_in_a_process_shows_no_traceback(tmp_path: Path) -> None:
     "name, module",
     [
         ("dirac", "dirac.experiment"),
-        ("dirac", "dirac.response"),
+        pytest.param("dirac", "dirac.response", marks=pytest.mark.slow),
         ("gaussian", "gaussian.experiment"),
         ("rotational", "framework.planar_fields"),
         ("dual_flow_scheme", "dual_flow_scheme.experiment"),

@@ -62,6 +62,7 @@ def test_quick_form_writes_figures_films_and_table(quick: Path) -> None:
     assert all(np.isfinite(line["MMD"]).all() for line in lines if "t" in line and PAIR not in line["run"])
 
 
+@pytest.mark.slow
 def test_resumed_run_is_the_whole_one(quick: Path, tmp_path: Path, monkeypatch) -> None:
     calls, original = [], dual_flow.solve
 

@@ -51,6 +51,7 @@ def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path) -> None:
     assert torch.tensor(logged[0]["success by cell"]).shape == (2, 2)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch, capsys) -> None:
     only = ("--only", "first order")
     assert call(tmp_path / "whole", *only) == 0

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
@@ -236,8 +237,16 @@ BEYOND = {
 }
 
 
+@pytest.fixture(scope="module")
+def process_group():
+    """A group of this process alone: what processes cannot share is examined where there is one."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
 @pytest.mark.parametrize("name", BEYOND)
-def test_what_processes_cannot_share(name):
+def test_what_processes_cannot_share(name, process_group):
     make, beyond = BEYOND[name]
     torch.manual_seed(0)
     game = odegan.gan(nn.Linear(3, 2), make(), latent=3)
