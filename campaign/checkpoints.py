@@ -75,9 +75,9 @@ class Damage:
     files: int = 300
     """Of each kind of random damage."""
     docs: Path | None = None
-    """The documentation folder to write the table into."""
+    """The documentation folder to write the table into; by default it is only printed."""
     fixture: Path | None = None
-    """Only write the checkpoint file of this version into this folder."""
+    """Only write the checkpoint file of this version into this folder; left out, the tables are made."""
 
     def check(self) -> None:
         """Refuse a number of files that is not positive."""

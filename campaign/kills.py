@@ -143,7 +143,7 @@ class Kills:
     jobs: int = 1
     """Cases at a time."""
     docs: Path | None = None
-    """Also write the page into this documentation folder."""
+    """Also write the page into this documentation folder; by default it is only printed."""
 
     def check(self) -> None:
         """Refuse unknown cases, and fewer kills than there are cases."""

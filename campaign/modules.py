@@ -228,13 +228,13 @@ class Modules:
     """Which layers, and where to write."""
 
     docs: Path | None = None
-    """The folder of the pages."""
+    """The folder of the pages; by default nothing is written."""
     constructions: int = 2
     """How many of each class; 0: all."""
     compile: bool = False
     """Compile the field of every construction too."""
     only: tuple[str, ...] = ()
-    """These classes alone."""
+    """These classes alone; by default all."""
 
     def check(self) -> None:
         """Refuse unknown classes."""

@@ -39,7 +39,7 @@ class Examination:
     examples: int = 100
     """Of each property."""
     docs: Path | None = None
-    """The documentation folder to write the table into."""
+    """The documentation folder to write the table into; by default it is only printed."""
 
     def check(self) -> None:
         """Refuse a number of examples that is not positive."""

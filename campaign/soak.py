@@ -125,7 +125,7 @@ class Soak(Plan):
     """The plan, and where to write."""
 
     docs: Path | None = None
-    """Also write the page and the figure into this documentation folder."""
+    """Also write the page and the figure into this documentation folder; by default neither."""
     output: Path | None = None
     """An empty folder for what the run writes; by default one that is removed."""
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from experiments.framework.printing import closed_pipes_are_no_errors
+
 # Only the standard library is imported before an experiment is: without the extra this must still say what to install.
 EXTRAS: Mapping[str, str] = {"datasets": "images", "PIL": "images", "tensorboard": "tensorboard"}
 WRONG_OPTION = 2
@@ -39,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Without a name, or with --help, list the experiments; else run one. Returns the exit code."""
     name, *arguments = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
     if name in ("-h", "--help"):
-        print(listing())
+        with closed_pipes_are_no_errors():
+            print(listing())
         return 0
     if name not in experiments():
         near = difflib.get_close_matches(name, experiments(), n=1)

@@ -18,7 +18,8 @@ class Dirac(PenaltyOptions, Options):
     """The gallery, and how its trajectories are integrated."""
 
     penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT[,KEY=VALUE...], as jare:10; may be repeated. The gallery is then every loss with these, together."""
+    """NAME:WEIGHT[,KEY=VALUE...], as jare:10; may be repeated. The gallery is then every loss with these, together. Left
+    out: each penalty in turn."""
     points: tuple[float, ...] = (0.0, 1.0)
     """Where the data are: a gallery for each c."""
     weight: float = 1.0

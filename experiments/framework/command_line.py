@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
-import operator
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
-from types import NoneType, UnionType
-from typing import TypeVar, Union, get_args
+from typing import TypeVar
 
 import tyro
-from tyro.constructors import (
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-    UnsupportedTypeAnnotationError,
-)
 
+from experiments.framework.help_texts import RULES
+from experiments.framework.printing import closed_pipes_are_no_errors
 from odegan import ArgumentError
 
 Chosen = TypeVar("Chosen")
-
-RULES = ConstructorRegistry()
-
-
-@RULES.primitive_rule
-def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
-    """Show an optional option by its type only, FLOAT rather than {None}|FLOAT."""
-    kinds = get_args(info.type)
-    if info.type_origin not in (Union, UnionType) or NoneType not in kinds:
-        return None
-    rest = functools.reduce(operator.or_, (kind for kind in kinds if kind is not NoneType))
-    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest, info.markers))
-    if isinstance(spec, UnsupportedTypeAnnotationError):
-        return spec
-    return replace(
-        spec,
-        is_instance=lambda value: value is None or spec.is_instance(value),
-        str_from_instance=lambda value: ["unset"] if value is None else spec.str_from_instance(value),
-    )
 
 
 def parse(options_type: type[Chosen], program: str, description: str, arguments: Sequence[str]) -> Chosen:
@@ -52,13 +25,15 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
         ArgumentError: with the first line of tyro's explanation.
     """
     complaint = io.StringIO()
+    description = "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))
     try:
-        with contextlib.redirect_stderr(complaint):
+        with closed_pipes_are_no_errors(), contextlib.redirect_stderr(complaint):
             return tyro.cli(options_type, prog=program, description=description, args=list(arguments), registry=RULES)
     except SystemExit as end:
         if not end.code:
             raise
         raise ArgumentError(_one_line(complaint.getvalue())) from None
+    raise SystemExit(0)  # nobody read the help
 
 
 def named_options(arguments: Sequence[str]) -> set[str]:

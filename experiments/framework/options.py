@@ -27,7 +27,8 @@ class Options:
     progress: bool = True
     """Show how far the run is: a bar on a terminal, elsewhere a line every half minute."""
     docs: Path | None = None
-    """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json."""
+    """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json; by
+    default only into the output folder."""
 
     # Options that may differ when a run is resumed.
     free: ClassVar[frozenset[str]] = frozenset({"output", "resume", "overwrite", "progress", "docs"})

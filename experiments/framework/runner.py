@@ -42,6 +42,7 @@ from experiments.framework.endings import (
 )
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
+from experiments.framework.printing import closed_pipes_are_no_errors
 from experiments.framework.publishing import publish
 from experiments.framework.tables import aligned
 from odegan import ArgumentError, NonFiniteError
@@ -122,7 +123,8 @@ def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: 
     places = [path for path in (folder.path / "summary.md", folder.figures) if path.exists()]
     quick = "\nquick form: these numbers mean nothing\n" if options.quick else ""
     more = "".join(f"\n{title}\n\n{aligned(part)}\n" for title, part in folder.tables.items())
-    print(f"\n{aligned(rows)}\n{more}{quick}\n" + "\n".join(f"{path.stem}: {path}" for path in places))
+    with closed_pipes_are_no_errors():
+        print(f"\n{aligned(rows)}\n{more}{quick}\n" + "\n".join(f"{path.stem}: {path}" for path in places))
     lost, nothing_left = diverged(rows)
     if said or lost:
         print(f"{program}: {said or lost}", file=sys.stderr)

@@ -42,9 +42,10 @@ class SolverOptions(PenaltyOptions):
     atol: float = 1e-6
     """Absolute tolerance of adaptive solvers."""
     clip: float | None = None
-    """Largest norm of each player's part of the field."""
+    """Largest norm of each player's part of the field; by default there is none."""
     option: UseAppendAction[tuple[str, ...]] = ()
-    """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated."""
+    """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated. Left out: what suits the
+    solver."""
 
     # The defaults of these four.
     defaults: ClassVar[ByFamily] = by_family(0.1, euler=0.1, adam=2e-4, rmsprop=1e-4)

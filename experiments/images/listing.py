@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from experiments.framework.command_line import parse
 from experiments.framework.endings import FINISHED, WRONG_OPTION
+from experiments.framework.printing import closed_pipes_are_no_errors
 from experiments.framework.tables import aligned
 from experiments.images import preset_table, presets
 from odegan import ArgumentError
@@ -24,14 +25,15 @@ class Listing:
     """Which presets to show in full."""
 
     names: Positional[tuple[str, ...]] = ()
-    """Presets of which to show everything; none: a table of all."""
+    """Presets of which to show everything; left out: a table of all."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print, and return the exit code."""
     try:
         chosen = parse(Listing, PROGRAM, __doc__ or "", arguments)
-        print("\n\n".join(map(in_full, chosen.names)) if chosen.names else overview())
+        with closed_pipes_are_no_errors():
+            print("\n\n".join(map(in_full, chosen.names)) if chosen.names else overview())
     except ArgumentError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return WRONG_OPTION

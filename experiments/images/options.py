@@ -26,8 +26,10 @@ QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64,
 class Overrides:
     """What a preset says, unless it is said here."""
 
+    left_out: ClassVar[str] = "the preset's"  # in the help of all options below
+
     preset: str
-    """A name of the table in docs/images.md."""
+    """A name of the table in docs/images.md, which odegan images presets prints."""
     data: str | None = None
     """cifar10, celeba, imagenet (from the hub), digits, fashion_mnist and others of idx files, or the path of a local copy,
     a folder of images or of idx files, a parquet file."""
@@ -113,7 +115,7 @@ class Machine:
     """How the machine is used: nothing here changes what is computed, but for rounding."""
 
     micro_batch: int | None = None
-    """Images taken at once: the same field at less memory."""
+    """Images taken at once, for the same field at less memory; by default the whole minibatch."""
     workers: int = 0
     """Processes that load images."""
     autocast: Literal["no", "bfloat16", "float16"] = "no"
@@ -203,9 +205,10 @@ class Compare(Overrides, Machine, Cached):
     """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get a learning rate and no penalty, Euler's method shorter
     steps, the others what the preset has, unless the next two options say it."""
     step_sizes: tuple[float, ...] = ()
-    """Try each of these with each solver; with Adam and RMSProp the same multiples of their learning rate."""
+    """Try each of these with each solver; with Adam and RMSProp the same multiples of their learning rate. Left out: one step
+    size, as suits the solver."""
     penalties: tuple[str, ...] = ()
-    """Try each of these with each solver: NAME:WEIGHT, or none."""
+    """Try each of these with each solver: NAME:WEIGHT, or none. Left out: what suits the solver."""
     seeds: int = 3
     """Runs of each, with seeds --seed, --seed + 1, and so on."""
     evaluations: int | None = None

@@ -25,7 +25,8 @@ class Ring8(SolverOptions, Options):
     solver: str = "rmsprop"
     """A name of odegan.solvers.names(); to compare the papers' methods, rmsprop or adam."""
     penalty: UseAppendAction[tuple[str, ...]] = ()
-    """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone, in place of the papers' methods."""
+    """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone. Left out: the papers'
+    methods in turn."""
     rings: tuple[str, ...] = tuple(RINGS)
     """jare, clc, or both: whose ring, networks and loss."""
     methods: tuple[str, ...] = ()

@@ -232,17 +232,6 @@ def test_quick_is_below_what_was_given_by_hand(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", [*EXPERIMENTS, "images"])
-def test_help_shows_what_an_option_takes(name: str, capsys) -> None:
-    main = importlib.import_module(f"experiments.{name}.experiment").main
-    with pytest.raises(SystemExit):
-        main(["train", "--help"] if name == "images" else ["--help"])
-    printed = capsys.readouterr().out
-    assert "None" not in printed
-    assert "{[" not in printed
-    assert "--output PATH" in printed
-
-
 def test_options_become_the_arguments_of_odeint_gan() -> None:
     given = SolverOptions(
         solver="adam", step_size=1e-3, refresh="never", penalty=("generator_gradient:0.5",), option=("betas=0.5,0.9",)
