@@ -69,7 +69,7 @@ class Folder:
         folder.quick = options.quick
         if not writes:
             return folder
-        config = {"experiment": folder.name, "options": json.loads(dump(options.used()))}
+        config = {"experiment": folder.name, "options": json.loads(dump(options.used() | {"output": str(path)}))}
         stored = load((path / "config.json").read_text()) if (path / "config.json").exists() else None
         if stored is not None and options.resume:
             folder._resume(stored, config, options)

@@ -46,7 +46,8 @@ class Options:
         return self.output or Path("runs") / (self.name(experiment) + "-quick" * self.quick)
 
     def used(self) -> dict[str, Any]:
-        """Every option by name, with the values that the run uses; defaults that depend on other options are resolved here."""
+        """Every option by name, with the values that the run uses; defaults that depend on other options are resolved here.
+        The output folder is filled in where it is opened."""
         return asdict(self)
 
     def check(self) -> None:

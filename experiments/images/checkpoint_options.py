@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
 from experiments.framework.options import Options
+from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.options import Cached
+from experiments.images.preset import Preset, changed
 from odegan.utils.checks import check_int
+
+SCORED = ("data", "metrics", "extractor", "samples")  # what scores depend on beside the generator
 
 
 @dataclass(kw_only=True)
@@ -21,6 +25,14 @@ class OfCheckpoint(Options):
     """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
     average: Literal["raw", "exponential", "uniform"] | None = None
     """Which parameters: those of the run, or an average; by default what the run scored."""
+
+    def used(self) -> dict[str, Any]:
+        """Every option, with which parameters are read."""
+        return super().used() | {"average": self.average or self.trained().preset.scored}
+
+    def trained(self) -> TrainingCheckpoint:
+        """What the checkpoint holds."""
+        return load(self.checkpoint, self.device)
 
     def quick_form(self) -> OfCheckpoint:
         """The same options, which are quick already."""
@@ -45,6 +57,15 @@ class Evaluate(OfCheckpoint, Cached):
     def name(self, experiment: str) -> str:
         """The name of the output folder, beside the training's."""
         return f"{experiment}_evaluate"
+
+    def used(self) -> dict[str, Any]:
+        """Every option, with what the run took for those that were left out."""
+        preset = self.preset(self.trained().preset)
+        return super().used() | {name: getattr(preset, name) for name in SCORED} | {"split": preset.reference}
+
+    def preset(self, trained: Preset) -> Preset:
+        """The run's preset, with what is scored here."""
+        return changed(trained, {name: getattr(self, name) for name in SCORED} | {"reference": self.split})
 
 
 @dataclass(kw_only=True)

@@ -48,17 +48,11 @@ def compare(options: Compare, folder: Folder) -> list[Row]:
             folder.save(figures.over_step_size(runs, metric), f"{metric}_over_step_size")
     if len(runs) <= figures.MANY:
         folder.save(figures.samples(runs, options.grid), "samples")
-    times = options.times or shortest(list(presets.values()))
+    times = options.compared_at()
     if "fid" in scorer.names:
         below = trained_below(options, equipment, folder)
         folder.tables["The largest step that trains"] = largest_steps(runs, below)
     return [row(of_seeds, scorer, times) for of_seeds in runs.values()]
-
-
-def shortest(presets: Sequence[Preset]) -> tuple[float, ...]:
-    """The end of the shortest run of those whose steps are times; optimizers' are learning rates."""
-    ends = [preset.time(preset.steps) for preset in presets if preset.solver not in OPTIMIZERS]
-    return (min(ends),) if ends else ()
 
 
 def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> Row:

@@ -22,13 +22,12 @@ from experiments.framework.options import Options
 from experiments.images import figures, listing, pictures, training
 from experiments.images.board import make_boards
 from experiments.images.checkpoint_options import Evaluate, Interpolate, OfCheckpoint, Sample
-from experiments.images.checkpoints import TrainingCheckpoint, load
+from experiments.images.checkpoints import TrainingCheckpoint
 from experiments.images.compare import compare
 from experiments.images.equipment import equip
 from experiments.images.ingredients import names_of_classes, open_data, split_of
 from experiments.images.monitor import Limits
 from experiments.images.options import Compare, Machine, Train
-from experiments.images.preset import changed
 from experiments.images.sampling import grid, interpolations, sampler
 from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
 from experiments.images.training import TrainingRun, refuse
@@ -116,9 +115,7 @@ def recognition_by_class(run: TrainingRun, scorer: Scorer) -> list[Row]:
 def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     """Scores of a checkpoint's generator."""
     trained, draw = sampler_of(options)
-    names = ("data", "metrics", "extractor", "samples")
-    given = {name: getattr(options, name) for name in names}
-    preset = changed(trained.preset, given | {"reference": options.split})
+    preset = options.preset(trained.preset)
     data = open_data(preset, preset.reference)
     scorer = Scorer(preset, data, options.cache, options.device, options.progress)
     scores = scorer(draw, options.seed)
@@ -161,7 +158,7 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
 
 def sampler_of(options: OfCheckpoint) -> tuple[TrainingCheckpoint, GameSampler]:
     """A checkpoint and its generator's images."""
-    trained = load(options.checkpoint, options.device)
+    trained = options.trained()
     return trained, sampler(trained.game, trained.state(options.average), trained.preset)
 
 

@@ -11,10 +11,11 @@ from tyro.conf import UseAppendAction
 
 from experiments.framework import processes
 from experiments.framework.options import Options
+from experiments.framework.solver_options import evaluations_per_step
 from experiments.images import presets
 from experiments.images.preset import Preset, changed
 from experiments.images.settings import Cost, variants
-from experiments.images.solvers import with_solver
+from experiments.images.solvers import OPTIMIZERS, with_solver
 from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
 from odegan.utils.checks import argument_error, check_int, check_number
@@ -180,6 +181,10 @@ class Train(Overrides, Machine, Cached):
         """The name of the output folder: one for each preset."""
         return f"{experiment}_{self.preset}"
 
+    def used(self) -> dict[str, Any]:
+        """Every option, with what the preset and other options say for those that were left out."""
+        return super().used() | {"save_every": self.save_every or self.resolved().every}
+
     def quick_form(self) -> Train:
         """The same run with a few steps only."""
         return replace(self, **{name: v for name, v in QUICK.items() if getattr(self, name) is None})
@@ -234,6 +239,17 @@ class Compare(Overrides, Machine, Cached):
     def name(self, experiment: str) -> str:
         """The name of the output folder: one for each preset and kind of comparison."""
         return f"{experiment}_{self.preset}_{'steps' if self.step_sizes else 'compared'}"
+
+    def used(self) -> dict[str, Any]:
+        """Every option, with what the preset says for those that were left out."""
+        preset = self.resolved()
+        own = preset.steps * evaluations_per_step(preset.keywords())
+        return super().used() | {"evaluations": self.evaluations or own, "times": self.compared_at()}
+
+    def compared_at(self) -> tuple[float, ...]:
+        """Times at which scores are compared: by default the end of the shortest run; an optimizer's steps are no times."""
+        ends = [one.time(one.steps) for one in self.variants().values() if one.solver not in OPTIMIZERS]
+        return self.times or tuple(ends and [min(ends)])
 
     def quick_form(self) -> Compare:
         """The same run with a few steps only."""

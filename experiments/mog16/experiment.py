@@ -17,12 +17,10 @@ from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.mixture import EnsembleRun
-from experiments.framework.solver_options import evaluations_per_step
 from experiments.mog16.figures import comparison_figures, single_figures
 from experiments.mog16.options import SETTINGS, Mog16
 from odegan import Game, gan, nets
 
-FULL_STEPS = 30_000
 
 
 def run(options: Mog16, folder: Folder) -> list[Row]:
@@ -43,13 +41,11 @@ def run(options: Mog16, folder: Folder) -> list[Row]:
 
 def train(options: Mog16, game: Game, folder: Folder, name: str) -> EnsembleRun:
     """Train one setting, or take it from its checkpoint, and log its scores."""
-    keywords = options.keywords()
-    full = FULL_STEPS * evaluations_per_step(keywords)
     trained = mixture.train(
         game,
         mixture.starting_points(game, options.seed, options.seeds).to(options.device),
-        keywords,
-        evaluations=full if options.full else options.evaluations,
+        options.keywords(),
+        evaluations=options.length(),
         reports=options.reports,
         samples=options.samples,
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),

@@ -11,9 +11,11 @@ from tyro.conf import UseAppendAction
 from experiments.framework.options import Options
 from experiments.framework.penalty_options import NONE
 from experiments.framework.solver_defaults import ByFamily, by_family
-from experiments.framework.solver_options import SolverOptions
+from experiments.framework.solver_options import SolverOptions, evaluations_per_step
 from odegan import losses, solvers
 from odegan.utils.checks import argument_error, check_int, choose
+
+FULL_STEPS = 30_000  # the authors'
 
 # What each setting of the comparison changes in the options of the command line.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -67,6 +69,19 @@ class Mog16(SolverOptions, Options):
 
     free: ClassVar[frozenset[str]] = Options.free | {"settings"}
     defaults: ClassVar[ByFamily] = by_family(0.1, ("generator_gradient:0.07",), euler=0.1, adam=1e-3, rmsprop=1e-3)
+
+    def length(self) -> int:
+        """Field evaluations of each member.
+
+        >>> Mog16(full=True).length()
+        120000
+        """
+        return FULL_STEPS * evaluations_per_step(self.keywords()) if self.full else self.evaluations
+
+    def used(self) -> dict[str, Any]:
+        """Every option; with --full --compare each setting has its own number of evaluations."""
+        steps = {"steps": FULL_STEPS} if self.full else {}
+        return super().used() | {"evaluations": None if self.full and self.compare else self.length()} | steps
 
     def quick_form(self) -> Mog16:
         """Two seeds, a few steps, small minibatches."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tyro.conf import UseAppendAction
 
@@ -70,6 +70,11 @@ class Ring8(SolverOptions, Options):
     def name(self, experiment: str) -> str:
         """The question has a folder and pages of its own."""
         return f"{experiment}_question" if self.question else experiment
+
+    def used(self) -> dict[str, Any]:
+        """Every option; with --full the minibatches are those of each ring's paper."""
+        full = {name: RINGS[name].batch_size for name in self.rings}
+        return super().used() | {"batch_size": full if self.full else self.batch_size}
 
     def quick_form(self) -> Ring8:
         """Two seeds, a few steps, narrow networks, small minibatches."""
