@@ -34,7 +34,7 @@ def run(options: Digits, folder: Folder) -> list[Row]:
     preset = options.preset()
     data = open_data(preset)
     scorer = Scorer(preset, data, options.cache, options.device)
-    equipment = Equipment(data, scorer, options.device, GRID, options.progress)
+    equipment = Equipment(data, scorer, options.device, GRID, options.progress, quick=options.quick)
     refuse(preset, equipment)
     found = train(
         preset,

@@ -23,6 +23,8 @@ from odegan.utils.checks import ArgumentError, argument_error
 
 Row = dict[str, Any]
 
+QUICK_FORM = "quick form"  # in figures of one, in this color
+QUICK_COLOR = "#B00020"
 _BETWEEN_REPORTS = 1.0  # least seconds between printed reports
 _FIRST = {"files.txt", "files.part", "config.part"}  # all files that can exist before config.json
 
@@ -176,7 +178,7 @@ class Folder:
     def _marked(self, figure: Figure) -> Figure:
         """The figure, which says so if it is one of a quick form."""
         if self.quick:
-            figure.text(0.995, 0.005, "quick form", ha="right", va="bottom", fontsize=8, color="#B00020")
+            figure.text(0.995, 0.005, QUICK_FORM, ha="right", va="bottom", fontsize=8, color=QUICK_COLOR)
         return figure
 
     def finish(self, rows: Sequence[Row]) -> None:

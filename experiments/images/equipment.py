@@ -29,4 +29,5 @@ def equip(options: Train | Compare, preset: Preset, folder: Folder, boards: Sequ
         options.for_game(),
         options.for_run(),
         boards,
+        options.quick,
     )

@@ -53,7 +53,7 @@ def train(options: Train, folder: Folder) -> list[Row]:
     if equipment.scorer is None:
         return []
     pictures.animate(list(training.frames(folder, run).values()), folder.own("figures/over_time.gif"))
-    training.save_grid(sampler(run.game, run.y, preset), preset, options.grid, folder.own("figures/samples.png"))
+    training.save_grid(sampler(run.game, run.y, preset), preset, equipment, folder.own("figures/samples.png"))
     for name, figure in figures.of_run(run, equipment.scorer).items():
         folder.save(figure, name)
     training.export(folder, run)

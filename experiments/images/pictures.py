@@ -8,20 +8,30 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import repeat
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from experiments.framework.folder import QUICK_COLOR, QUICK_FORM
 from odegan import plots
 
 LEAST = 512  # pixels of a grid's side, up to which small images are enlarged
 
 
-def save(images: torch.Tensor, path: Path, columns: int | None = None) -> Path:
-    """Write images (n, C, H, W) in [-1, 1] as a grid in a PNG file (``plots.tile``), enlarged by a whole factor where small."""
+def save(images: torch.Tensor, path: Path, columns: int | None = None, quick: bool = False) -> Path:
+    """Write images (n, C, H, W) in [-1, 1] as a grid in a PNG file (``plots.tile``), enlarged by a whole factor where small;
+    with ``quick`` it says that it is of a quick form.
+    """
     levels = (255 * plots.tile(images.float(), columns)).round().astype(np.uint8)
     factor = max(1, round(LEAST / max(levels.shape[:2])))
     sheet = repeat(levels, "h w c -> (h high) (w wide) c", high=factor, wide=factor)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet).save(path)
+    picture = Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet)
+    if quick:
+        picture = picture.convert("RGB")
+        place = (picture.width - 4, picture.height - 4)
+        ImageDraw.Draw(picture).text(
+            place, QUICK_FORM, fill=QUICK_COLOR, anchor="rs", stroke_width=1, stroke_fill="white"
+        )
+    picture.save(path)
     return path
 
 

@@ -46,6 +46,7 @@ class Equipment:
         for_game: further keyword arguments of ``gan``.
         for_run: further keyword arguments of ``odeint_gan``.
         boards: take every report and its grid, too.
+        quick: sample grids say that they are of a quick form.
     """
 
     data: Images
@@ -56,6 +57,7 @@ class Equipment:
     for_game: dict[str, Any] = field(default_factory=dict)
     for_run: dict[str, Any] = field(default_factory=dict)
     boards: Sequence[Board] = ()
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def train(
     monitor = Monitor(preset, parameters, score, tell, keep, limits)
     path = folder.checkpoint(name)
     if folder.writes and not path.exists():
-        save_grid(sampler(game, start, preset), preset, equipment.grid, frame_path(folder, name, 0))
+        save_grid(sampler(game, start, preset), preset, equipment, frame_path(folder, name, 0))
     solution = odeint_gan(
         game,
         start,
@@ -174,10 +176,10 @@ def train(
     return TrainingRun(name, preset, game, finished(solution), next(iter(parameters(solution).values())), monitor)
 
 
-def save_grid(draw: GameSampler, preset: Preset, count: int, path: Path) -> None:
+def save_grid(draw: GameSampler, preset: Preset, equipment: Equipment, path: Path) -> None:
     """Write the images of a generator that are shown over time."""
-    shown = grid(draw, preset, count, GRID_SEED)
-    pictures.save(shown.images, path, shown.columns)
+    shown = grid(draw, preset, equipment.grid, GRID_SEED)
+    pictures.save(shown.images, path, shown.columns, equipment.quick)
 
 
 def draw_and_score(
@@ -190,7 +192,7 @@ def draw_and_score(
         return equipment.scorer.nothing()
     draw = sampler(game, y, preset)
     if frame is not None:
-        save_grid(draw, preset, equipment.grid, frame)
+        save_grid(draw, preset, equipment, frame)
     return equipment.scorer(draw, seed)
 
 

@@ -22,7 +22,6 @@ from experiments.mog16.options import SETTINGS, Mog16
 from odegan import Game, gan, nets
 
 
-
 def run(options: Mog16, folder: Folder) -> list[Row]:
     """One setting, or all of them."""
     game = gan(*nets.mog16(), loss=options.loss)

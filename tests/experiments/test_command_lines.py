@@ -26,6 +26,7 @@ from experiments.mog16 import experiment as mog16
 from experiments.mog16.options import SETTINGS, Mog16
 from experiments.rotational import experiment as rotational
 from odegan import ArgumentError
+from tests.experiments.tiny import paths_in
 
 ENTRIES = {
     "rotational": rotational.main,
@@ -55,9 +56,12 @@ def summary(folder: Path) -> list[dict]:
 @pytest.fixture(scope="module", params=FIGURES)
 def quick(request, tmp_path_factory) -> tuple[str, Path, str]:
     """(command, folder, what it printed) of every quick form, run once."""
-    folder, printed = tmp_path_factory.mktemp("quick") / "run", io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
         assert call(request.param, folder) == 0
+    assert paths_in(said.getvalue(), folder)[:1] == [folder]
+    assert [path for path in paths_in(said.getvalue() + printed.getvalue(), folder) if not path.exists()] == []
     return request.param, folder, printed.getvalue()
 
 

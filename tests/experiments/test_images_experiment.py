@@ -111,10 +111,18 @@ def test_the_exponential_average_is_what_is_scored(quick):
     assert monitor["step"] == 40
     used = preset.Preset(**monitor["preset"])
     first = sampler(make_game(used), exponential["y"], used)(64, 0)
-    images_pictures.save(first, quick / "again.png")
+    images_pictures.save(first, quick / "again.png", quick=True)
     assert (quick / "again.png").read_bytes() == (quick / "figures" / "samples.png").read_bytes()
     assert not torch.equal(uniform["y"], exponential["y"])
     assert not torch.equal(payload["y"], exponential["y"])
+
+
+def test_sample_grids_of_a_quick_form_say_so(tmp_path):
+    images = -torch.ones(4, 1, 8, 8)
+    with Image.open(images_pictures.save(images, tmp_path / "grid.png", quick=True)) as marked:
+        assert any(red > 2 * green for _, (red, green, _) in marked.getcolors(2**16))
+    with Image.open(images_pictures.save(images, tmp_path / "grid.png")) as plain:
+        assert {color for _, color in plain.getcolors()} == {0, 255}  # of the images, and between them
 
 
 def test_the_export_loads_into_the_plain_module(quick):

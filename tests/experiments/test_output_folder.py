@@ -13,7 +13,7 @@ pytest.importorskip("tyro")
 from experiments.framework import runner
 from experiments.framework.folder import Folder
 from experiments.framework.options import Options
-from odegan import ArgumentError, LostRankError, NonFiniteError
+from odegan import ArgumentError, LostRankError, NonFiniteError, plots
 from tests.experiments import tiny
 from tests.experiments.tiny import Tiny, call, summary
 
@@ -128,6 +128,14 @@ def test_a_solution_that_cannot_go_on_ends_with_3(tmp_path: Path, capsys) -> Non
     assert runner.main(Tiny, run, ["--output", str(tmp_path / "run")]) == 3
     (said,) = capsys.readouterr().err.splitlines()
     assert said.endswith("diverged: field: not finite at t = 2")
+
+
+@pytest.mark.parametrize("words, said", [(["--quick"], ["quick form"]), ([], [])])
+def test_figures_of_quick_forms_say_so(words: list[str], said: list[str], tmp_path: Path, monkeypatch) -> None:
+    saved = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.append(figure))
+    assert tiny.main(*words, "--no-progress", "--output", str(tmp_path / "run")) == 0
+    assert [text.get_text() for figure in saved for text in figure.texts] == said
 
 
 def test_options_need_a_quick_form() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def main(*arguments: str) -> int:
 def call(folder: Path, *more: str) -> int:
     """The quick form in a folder."""
     return main("--quick", "--no-progress", "--output", str(folder), *more)
+
+
+def paths_in(printed: str, folder: Path) -> list[Path]:
+    """The paths of a run's folder and within it that a run printed."""
+    return [Path(found.rstrip(".")) for found in re.findall(rf"{re.escape(str(folder))}[\w./-]*", printed)]
 
 
 def summary(folder: Path) -> list[dict]:

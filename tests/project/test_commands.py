@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("tyro")
 
 from experiments.framework import command_line, programs, runner
+from tests.experiments.tiny import paths_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,8 +67,12 @@ def test_the_options_are_understood(line, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", EXPERIMENTS)
-def test_the_quick_form_runs(line, tmp_path, monkeypatch):
+def test_the_quick_form_runs_and_every_path_that_it_prints_exists(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     name, *arguments = shlex.split(line)
     arguments = [word for word in arguments if word not in ("--full", "cuda", "--device", "--autocast", "bfloat16")]
     assert main_of(name)([*arguments, "--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 0
+    captured = capsys.readouterr()
+    found = paths_in(captured.out + captured.err, tmp_path / "run")
+    assert len(found) >= 2
+    assert [path for path in found if not path.exists()] == []

@@ -72,6 +72,27 @@ def test_states_and_gradients_are_those_of_the_plain_run(case):
         assert gradient.abs().max() > 1e-8, name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["heun2", "adam", "an ensemble"])
+def test_compiled_steps_have_the_same_states_and_gradients(case):
+    plain, expected = through(None, **CASES[case])
+    compiled, found = through(4, compile=True, **CASES[case])
+    assert compiled.stats["compiled"]
+    torch.testing.assert_close(compiled.ys, plain.ys, rtol=1e-12, atol=1e-13)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_compiled_steps_are_made_again_in_pieces():
+    arguments = {"solver": "euler", "times": (0.0, 0.53)}
+    plain, expected = through(None, **arguments)
+    compiled, found = through(4, compile="eager", **arguments)
+    assert compiled.stats["compiled"]
+    torch.testing.assert_close(compiled.ys, plain.ys, rtol=1e-13, atol=1e-14)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_the_graph_that_is_kept_grows_with_the_pieces_alone():
     arguments = {"solver": "euler", "times": (0.0, 4.05)}
     plain, pieces = (nodes(through(steps, **arguments)[0].y) for steps in (None, 10))
