@@ -77,16 +77,22 @@ def _described(field: StructFieldSpec, left_out: str) -> StructFieldSpec:
     """The field with a placeholder and a default that read well; a switch that is off is shown by its name alone."""
     field = replace(field, helptext=functools.partial(_flowing, field.helptext))
     if field.default is False:
-        return replace(field, type=Annotated[FlagCreatePairsOff[field.type], arg(help_behavior_hint="")])
+        return _with(field, FlagCreatePairsOff, arg(help_behavior_hint=""))
     if field.default is True:
-        return replace(field, type=Annotated[field.type, arg(help_behavior_hint="(on by default)")])
+        return _with(field, arg(help_behavior_hint="(on by default)"))
     hint = functools.partial(_default, left_out)
     repeated = UseAppendAction in getattr(field.type, "__metadata__", ())
     spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(field.type, set()))
     if repeated or isinstance(spec, UnsupportedTypeAnnotationError):
-        return replace(field, type=Annotated[field.type, arg(help_behavior_hint=hint)])
+        return _with(field, arg(help_behavior_hint=hint))
     placeholder = _SEVERAL.sub(r"\1...", spec.metavar)
-    return replace(field, type=Annotated[field.type, arg(metavar=placeholder, help_behavior_hint=hint)])
+    return _with(field, arg(metavar=placeholder, help_behavior_hint=hint))
+
+
+def _with(field: StructFieldSpec, *more: object) -> StructFieldSpec:
+    """The field with more of what tyro reads off its type."""
+    annotated: Any = Annotated[(field.type, *more)]
+    return replace(field, type=annotated)
 
 
 def _flowing(text: str | Callable[[], str | None] | None) -> str | None:
