@@ -71,7 +71,7 @@ def examine(
     # A loss can couple samples although the networks do not, as a relativistic average does.
     loss_couples = not divides(loss, theta_d, len(real))
     whole = _any(critic_couples, couples_fake, loss_couples)
-    beyond = None if whole else whole
+    beyond: bool | None = None if whole else whole
     if whole and distributed.initialized():  # of large networks it takes longer than all the rest
         of_critic = couples_beyond_norms(discriminator, on_real, critic_couples, theta_d, real, *label)
         of_fake = couples_beyond_norms(generator, on_latents, couples_fake, theta_g, latent, *fake_label)
