@@ -38,8 +38,10 @@ def _picture(content: bytes, mode: str) -> Image:
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(content)) as picture:
+        # Pillow would clip such levels to 8 bits without a word.
         if picture.mode.startswith(("I", "F")):
             raise ValueError(f"it has more than 8 bits a channel, mode {picture.mode}")
+        # Cameras store the pixels as the sensor gave them, and the orientation in the metadata.
         return ImageOps.exif_transpose(picture).convert(mode)
 
 
@@ -65,4 +67,5 @@ def _levels(picture: Image) -> torch.Tensor:
     """A Pillow image as levels (channels, H, W) uint8."""
     levels = np.array(picture)
     pattern = "row column -> 1 row column" if levels.ndim == 2 else "row column channel -> channel row column"
+    # A copy in this memory order, since from_numpy would keep the strides of a channels-last view.
     return torch.from_numpy(rearrange(levels, pattern).copy())

@@ -23,8 +23,12 @@ Apply = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Transform:
-    """name: for messages. numbers: n, the uniform numbers that ``apply`` reads of each image. apply: (x (B, C, H, W), u (B, n))
-    -> (B, C, H, W), differentiable in x, each image for itself.
+    """One transform.
+
+    Attributes:
+        name: for messages.
+        numbers: n, the number of uniform numbers that ``apply`` reads per image.
+        apply: (x (B, C, H, W), u (B, n)) -> (B, C, H, W), differentiable in x, which treats each image independently.
     """
 
     name: str
@@ -61,6 +65,7 @@ def translated(x: Tensor, u: Tensor, ratio: float = 1 / 8) -> Tensor:
     for axis, column in ((2, u[:, 0]), (3, u[:, 1])):
         size = x.shape[axis]
         most = int(size * ratio + 0.5)
+        # Each output pixel's source: a gather, which is differentiable and needs no Python number for a shift.
         source = torch.arange(size, device=x.device) - (_whole(column, 2 * most + 1) - most)[:, None]
         inside = (source >= 0) & (source < size)
         form = "b p -> b 1 p 1" if axis == 2 else "b p -> b 1 1 p"
@@ -98,9 +103,9 @@ Probability = float | Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Transforms one after the other, each of which acts on each sample with a probability of its own draw.
+    """Transforms in sequence, each of which acts on each sample with the same probability, independently.
 
-    A sample's numbers (K,) are, of every transform, whether it acts (0 or 1) and what it reads.
+    A sample's numbers (K,) are, for each transform, whether it acts (0 or 1), then the numbers that it reads.
     """
 
     transforms: tuple[Transform, ...]
@@ -112,7 +117,7 @@ class Augmentation:
         return sum(1 + transform.numbers for transform in self.transforms)
 
     def decided(self, u: Tensor, probability: float) -> Tensor:
-        """Uniform numbers (..., K) as numbers: a transform acts where the first of its own is below the probability."""
+        """Uniform numbers (..., K) -> a sample's numbers: a transform acts where its first number is below the probability."""
         check_probability("probability", probability)
         own = list(u.split([1 + transform.numbers for transform in self.transforms], -1))
         return torch.cat([torch.cat([(part[..., :1] < probability).to(u), part[..., 1:]], -1) for part in own], -1)
@@ -122,12 +127,13 @@ class Augmentation:
         for transform, own in zip(
             self.transforms, numbers.split([1 + t.numbers for t in self.transforms], -1), strict=True
         ):
+            # Computed for all samples and selected afterwards: a choice of samples would have a shape that depends on values.
             x = torch.where(_for_each(own[:, 0] > 0), transform.apply(x, own[:, 1:]), x)
         return x
 
 
 def augmentation(transforms: str | Sequence[Given], probability: Probability) -> Augmentation:
-    """Transforms by name, or of one's own, and their probability, checked."""
+    """Transforms by name, or your own, and their probability, checked."""
     given = [name.strip() for name in transforms.split(",")] if isinstance(transforms, str) else transforms
     if not isinstance(given, Sequence) or not given:
         argument_error("transforms", transforms, f"names of {list(TRANSFORMS)}, or Transforms: at least one")

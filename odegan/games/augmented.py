@@ -32,7 +32,7 @@ def augmented(
     are the same at all stages of a step, and after a resume. Real and generated samples have numbers of their own.
 
     ============= =========================================================================
-    name          T, each image for itself
+    name          T, independently for each image
     ============= =========================================================================
     "flip"        mirrored left to right with probability 1/2
     "color"       brightness, saturation and contrast, in this order
@@ -41,7 +41,7 @@ def augmented(
     ============= =========================================================================
 
     Args:
-        game: made by ``gan``, of images (B, C, H, W).
+        game: made by ``gan``, for images (B, C, H, W).
         transforms: names, also as one string "color,translation", or ``odegan.games.augmentation.Transform``; they act in this
             order. Default: DiffAugment's.
         probability: with which each transform acts on each sample, independently: a number, a function of time, or one of
@@ -122,11 +122,11 @@ class Augmented(NetworkGame):
         return replace(batch, augment=self.augmentation.decided(u, p(t) if callable(p) else p))
 
     def check(self, y: torch.Tensor, batch: BatchLike) -> None:
-        """Refuse what cannot work with a batch, with numbers for it where it has none."""
+        """Refuse what cannot work with a batch; a batch without random numbers gets some for the check."""
         if batch is not None and read_batch(batch, False).augment is None:
             batch = self.with_draws(batch, members=len(y) if y.ndim == 2 else None)
         super().check(y, batch)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
-        """The game's own, and the transforms with their probability."""
+        """The game's own fingerprint, and the transforms with their probability."""
         return super().__odegan_fingerprint__() | {"augmentation": self.augmentation}

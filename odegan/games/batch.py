@@ -64,6 +64,7 @@ _NAMES = tuple(field.name for field in fields(Batch))
 
 
 def _flatten(batch: Batch) -> tuple[list[Any], tuple[str, ...]]:
+    # None would be a leaf of its own, for which torch.vmap needs an in_dims of None.
     present = tuple(name for name in _NAMES if getattr(batch, name) is not None)
     return [getattr(batch, name) for name in present], present
 

@@ -26,12 +26,14 @@ SIZE = 8  # samples tried on the CPU first
 
 
 class Examined(NamedTuple):
-    """What ``examine`` found for batches of this size.
+    """The findings of ``examine`` for batches of one size.
 
-    critic_couples, couples: whether a sample's logit, or its loss, depends on the other samples of its batch; None: unknown.
-    beyond_norms: whether its loss does even where batch norms share their statistics; unknown without a process group, whose
-    processes alone share them.
-    generator, discriminator: the results of their trial runs.
+    Attributes:
+        critic_couples: whether a sample's logit depends on the other samples of its batch; None: unknown.
+        couples: the same for its loss.
+        beyond_norms: the same for its loss if batch norms share their statistics; unknown without a process group, as only
+            processes share them.
+        generator, discriminator: the results of their trial runs.
     """
 
     critic_couples: bool | None
@@ -97,6 +99,7 @@ def evaluate(
         return
     # One member first: a fault of the field itself should not read as one of vmap.
     evaluate(field, *tree_map_only(torch.Tensor, lambda x: x[0], (y, batch)))
+    # Two suffice: vmap fails, if it does, for any number of members.
     two = tree_map_only(torch.Tensor, lambda x: x[:2], (y, batch))
     with one_line_errors(f"y0: got an ensemble, but the {what} cannot be mapped over its members"):
         torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
@@ -115,7 +118,7 @@ def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
 
 
 def warn_of_sigmoid(loss: Loss, like: torch.Tensor) -> bool:
-    """Warn, of a discriminator whose output is a sigmoid's, if the loss takes logits, and say whether it does."""
+    """Warn if the loss takes logits, of which a discriminator that ends in a sigmoid has none; return whether it does."""
     if given := takes_logits(loss, like):
         warnings.warn(
             "discriminator: got a final sigmoid with a loss of logits, which has one of its own; leave it out",
@@ -130,7 +133,7 @@ def couplings(game: Game) -> tuple[bool | None, bool | None, bool | None]:
 
 
 def take_over_couplings(game: Game, other: Game) -> None:
-    """Have ``game`` couple what it or the other one, prepared on other batches, couples or may couple."""
+    """Merge into ``game`` the couplings of the same game prepared on other batches: unknown or true in either one counts."""
     pairs = zip(couplings(game), couplings(other), strict=True)
     game.couples_batch, game.critic_couples_batch, game.couples_beyond_norms = (_any(*pair) for pair in pairs)
 
@@ -154,6 +157,7 @@ def _tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What,
     for one in label:
         if one.device.type != "cpu":
             few = one[:SIZE].cpu()
+            # With the extreme labels among the few, so that one out of range shows up on the CPU.
             few[0] = one.max()
             few[-1] = one.min()
             tried(module, theta.cpu(), x[:SIZE].cpu(), what, few)

@@ -1,4 +1,4 @@
-"""What a run finds out about its loss before it starts: whether it is a function of logits, and a mean over samples."""
+"""Checks of a loss before a run: whether it is a function of logits, and a mean over samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odegan.modules.observed import forked, random_states
 from odegan.modules.validate import RAISED, close
 from odegan.utils.checks import ArgumentError, one_line
 
-FEW = 8  # logits that are also tried one by one
+FEW = 8  # logits that are also tried individually
 SCALES = (0.3, 3.0, 30.0, 300.0)  # of the logits, so that thresholds lie within them
 ROUNDING = 1e-5  # relative
 
@@ -34,10 +34,10 @@ class LossFailsError(ArgumentError):
 
 
 def divides(loss: Loss, like: torch.Tensor, n: int) -> bool:
-    """Whether both losses are means over samples: those of n logits the means of theirs on parts, in value and gradient.
+    """Whether both losses are means over samples: on n logits they equal the means over parts, in value and gradient.
 
     Raises:
-        ArgumentError: a loss that is no scalar, fails on n logits, draws random numbers, or has two values at one point.
+        ArgumentError: a loss is not a scalar, fails on n logits, draws random numbers, or has two values at one point.
     """
     draw = torch.Generator().manual_seed(0)
     functions = {"disc": loss.disc, "gen": loss.gen}
@@ -58,6 +58,7 @@ def divides(loss: Loss, like: torch.Tensor, n: int) -> bool:
 
 def takes_logits(loss: Loss, like: torch.Tensor) -> bool:
     """Whether a loss applies a sigmoid, or the logarithm of one, to what the discriminator returns."""
+    # In (0, 1), where a loss of probabilities does not fail either.
     logits = torch.linspace(0.1, 0.9, FEW, dtype=torch.float64, device=like.device)
     with torch.no_grad(), forked(logits), _Calls() as calls:
         for function in (loss.disc, loss.gen):
@@ -67,7 +68,7 @@ def takes_logits(loss: Loss, like: torch.Tensor) -> bool:
 
 
 class _Calls(TorchFunctionMode):
-    """Within it, record the functions that are called."""
+    """A context that records the functions that are called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,13 +84,14 @@ class _Calls(TorchFunctionMode):
 
 def _drawn(n: int, scale: float, draw: torch.Generator, device: torch.device) -> Logits:
     """Logits whose mean differs between the parts of a batch."""
+    # Without the trend, a loss of the batch's mean could pass for a mean of losses by chance.
     noise = torch.randn(2, n, generator=draw, dtype=torch.float64) + torch.linspace(-1, 1, n, dtype=torch.float64)
     real, fake = (scale * noise).to(device)
     return real, fake.flip(0)
 
 
 def _whole(name: str, function: LogitLoss, logits: Logits) -> Logits:
-    """The logits, with a loss refused that is no function of them; see ``divides``."""
+    """The logits, after a check that the loss is a function of them; see ``divides``."""
     given = tuple(x.clone() for x in logits)
     with torch.no_grad(), forked(logits[0]):
         before = random_states(logits[0])

@@ -33,6 +33,7 @@ def export(
     made_g = generator.module(theta_g)
     made_d = discriminator.module(theta_d)
     if batches is None:
+        # The hooks come first: they note the buffers that the second function removes.
         return use_batch_statistics(keep_unused(made_g)), use_batch_statistics(keep_unused(made_d))
     listed = list(batches) if isinstance(batches, Iterable) else []
     inputs = [_inputs(batch, theta_g, conditional) for batch in listed]

@@ -247,6 +247,7 @@ class Game:
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
         """Everything that the field depends on; the loss describes itself."""
+        # What does not change the field: samples and initial states, and findings that follow from the rest.
         others = {"loss", "critic_couples_batch", "couples_beyond_norms", "solution", "_sample", "_init"}
         return {name: part for name, part in vars(self).items() if name not in others}
 

@@ -54,6 +54,7 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
     chosen = all(needs.values()) if conditional is None else conditional
     for role, module in roles.items() if chosen else ():
         try:
+            # Only the signature: a trial call needs samples, which are not known yet.
             inspect.signature(module.forward).bind(None, None)
         except TypeError:
             raise ArgumentError(

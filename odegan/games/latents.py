@@ -31,6 +31,7 @@ def latent_shape(generator: nn.Module, latent: Latent) -> LatentShape:
             return (part.in_channels, 1, 1)
         if isinstance(part, nn.Embedding):  # of labels
             continue
+        # Another layer with parameters comes first, as a Conv2d, and its input's shape is not in its weights.
         if next(iter(part.parameters(recurse=False)), None) is not None:
             return None
     return None

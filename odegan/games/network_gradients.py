@@ -44,8 +44,8 @@ class BothPlayers:
         return self.loss.gen(critic(self.real, self.label) if self.loss.gen_sees_real else fake, fake)
 
     def disc_gradient(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> Players:
-        """The discriminator's gradient and loss; the generated samples are made outside the differentiated part."""
-        # Outside the differentiated function: D's backward pass then ends at the samples and leaves G alone.
+        """The discriminator's gradient and loss."""
+        # Outside the differentiated function, so that D's backward pass ends at the samples.
         fakes = self.generate(theta_g)
         return gradient_and_value(lambda theta: self._disc_loss(theta, fakes), theta_d)
 
@@ -54,8 +54,9 @@ class BothPlayers:
         return self.loss.disc(critic(self.real, self.label), critic(fakes, self.fake_label))
 
     def shared(self, theta_d: torch.Tensor, theta_g: torch.Tensor) -> tuple[Players, Players] | None:
-        """Both gradients and losses from one backward pass through D, which must not couple samples; None if the result would
-        be inexact.
+        """Both gradients and losses from one backward pass through D, which must not couple samples.
+
+        None if the result would be inexact.
         """
         if not serves_both(self.loss, theta_d):
             return None

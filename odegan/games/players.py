@@ -1,4 +1,4 @@
-"""The two players: their names, in the order of y, and the types of what belongs to one or to both."""
+"""The two players: their names, in the order of y, and the types of a pair of tensors and of a player's loss."""
 
 from __future__ import annotations
 

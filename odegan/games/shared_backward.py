@@ -45,6 +45,7 @@ def shared_gradients(
     fake, vjp_gen, _ = vjp(lambda theta: (generate(theta), ()), theta_g)
 
     def disc_side(theta: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # One pass through D for both halves; that is why no layer may couple samples.
         on_real, on_fake = critic(theta)(torch.cat([real, x])).split([len(real), len(x)])
         return loss.disc(on_real, on_fake), on_fake
 

@@ -67,6 +67,7 @@ class Unrolled(Game):
         for _ in range(self.steps):
             theta_d = self._one_step(descent, 0.0, h, theta_d)
             if self.project is not None:
+                # A projection is a function of the whole state; G's part is dropped, as G does not move here.
                 theta_d = self.project(torch.cat([theta_d, theta_g]))[: self.n_disc]
         return theta_d
 
@@ -75,6 +76,7 @@ class Unrolled(Game):
         """Both players' parts and losses, from one unrolling."""
         grad_g, loss_g, ahead = self._generator(theta_d, theta_g, batch)
         if self.persistent:
+            # So that an Euler step of length step_size along the field ends where the k steps end.
             grad_d = (theta_d - ahead) / self.step_size
             loss_d = self.disc_loss(theta_d, theta_g, batch)
         else:
@@ -107,7 +109,7 @@ class Unrolled(Game):
         value, vjp_fn, ahead = vjp(loss, theta_g)
         return vjp_fn(torch.ones_like(value)), value, ahead
 
-    # What games of networks have besides their losses.
+    # The further methods of games of networks.
     def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
         """The critic as a function of samples and, with a class-conditional base, of their labels."""
         return self.base.critic_fn(theta_d, batch)
@@ -144,6 +146,7 @@ class Unrolled(Game):
 
     def __getattr__(self, name: str) -> Any:
         """Any other attribute of the base game: its loss, latent shape, networks, closed forms."""
+        # copy and pickle ask for attributes before ``base`` exists: without this the lookup would not end.
         if name == "base" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.base, name)

@@ -16,10 +16,10 @@ from odegan.modules.validate import RAISED, Trial, close
 from odegan.utils.distributed import sharing
 
 POINTS = 3  # probed pairs of parameters and inputs
-BACKWARD = 1  # the point whose backward passes are tried, which take longer than everything else
-PERTURBATION = (
-    0.5  # of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling
-)
+# The point whose backward passes are tried, which take longer than everything else.
+BACKWARD = 1
+# Of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling.
+PERTURBATION = 0.5
 # What rounding may change, relative to the largest output.
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
 SCALES = (1e-3, 1e3)  # of output gradients, for which a linear backward pass gives proportional results
@@ -46,9 +46,14 @@ def couples(
 def couples_beyond_norms(
     module: PureModule, trial: Trial, found: bool | None, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor
 ) -> bool | None:
-    """Whether a half of a batch has another output than within the whole, although its batch norms use means over both halves,
-    as those of processes that share a batch do. True also of a norm over anything but the whole batch, and of a backward pass
-    that is not linear. ``found`` is what ``couples`` says, and all there is to say without batch norms.
+    """Whether samples are coupled other than by batch norms, so that processes cannot share a batch.
+
+    Compares the output on each half of a batch with that on the whole batch. Batch norms use means over both halves, as with
+    processes that share a batch. True also of a norm over anything but the whole batch, and of a backward pass that is not
+    linear.
+
+    Args:
+        found: the result of ``couples``, which is the answer if there are no batch norms.
     """
     if not _has_batch_norm(module, trial):
         return found
@@ -60,7 +65,15 @@ def _has_batch_norm(module: PureModule, trial: Trial) -> bool:
 
 
 class Probe(NamedTuple):
-    """A network at one point, and two batches on which and on whose union it is tried."""
+    """A network at one point of its parameters, and two batches a and b: it is tried on each and on their union [a; b].
+
+    Attributes:
+        at: a point of the parameters -> the network's forward pass there.
+        point: the parameters at which it is tried.
+        noise: a tensor -> normal noise like it.
+        rounding: the largest relative difference that rounding explains.
+        number: of the point; 0 is the module's own, not a perturbed one.
+    """
 
     at: Callable[[torch.Tensor], Forward]
     point: torch.Tensor
@@ -74,6 +87,7 @@ class Probe(NamedTuple):
 def _couplings(probe: Probe) -> Iterator[bool | None]:
     forward = probe.at(probe.point)
     yield _differs(forward, probe.a, probe.b, probe.rounding)
+    # NaN spreads at every point or at none, so one point is enough for it.
     if probe.number == 0:
         yield _spreads(forward, probe.a, probe.b)
     if probe.number == BACKWARD:
@@ -93,7 +107,7 @@ def _probed(
     network_at: Callable[[torch.Tensor], Network],
     verdicts: Callable[[Probe], Iterator[bool | None]],
 ) -> bool | None:
-    """Whether any verdict on two batches of other inputs, at several points, is true; None if all are unknown."""
+    """Whether any verdict at any of the probed points is true; None if all are unknown."""
     theta = theta.detach()
     inputs = [x.detach() for x in inputs]
     wide = [_cast(x, torch.float64) for x in inputs]
@@ -102,6 +116,7 @@ def _probed(
         return None
     theta = theta.to(dtype)
     inputs = [_cast(x, dtype) for x in inputs]
+    # A generator of its own: probing must not move the global one.
     draw = torch.Generator().manual_seed(0)
 
     def noise(like: torch.Tensor) -> torch.Tensor:
@@ -110,6 +125,7 @@ def _probed(
     def at(point: torch.Tensor) -> Forward:
         return partial(network_at(point), module.state(point))
 
+    # 1e-3: a module initialized to zeros is perturbed too.
     size = theta.square().mean().sqrt() + 1e-3
     known = False
     for k in range(POINTS):
@@ -155,8 +171,9 @@ def _differs(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool 
 
 @torch.no_grad()
 def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
-    """Whether NaN in one sample, the first or the last of [a; b], makes another sample's output NaN, even through a factor of
-    zero.
+    """Whether NaN in one sample, the first or the last of [a; b], makes another sample's output NaN.
+
+    NaN passes through a factor of zero, which hides a coupling from a comparison of values.
     """
     x, *label = _joined(a, b)
     if not x.is_floating_point():
@@ -165,6 +182,7 @@ def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
         clean = forward(x, *label).isnan()
     except RAISED:
         return None
+    # From both ends, since a causal layer passes only earlier samples on to later ones.
     for bad, others in ((0, slice(1, None)), (-1, slice(-1))):
         poisoned = x.clone()
         poisoned[bad] = math.nan
@@ -191,7 +209,7 @@ def _gradients(
 
 
 def _differs_backward(probe: Probe) -> bool | None:
-    """Whether the gradients on [a; b] are not made of those on a and on b, or not linear in the output's gradient."""
+    """Whether the gradients on [a; b] differ from those on a and on b together, or are not linear in the output's gradient."""
     a, b = probe.a, probe.b
     try:
         (of_both, *by_sample), given = _gradients(probe, _joined(a, b), 1.0)
@@ -227,7 +245,7 @@ def _joined(a: Tensors, b: Tensors) -> list[torch.Tensor]:
 
 
 class _Rehearsal:
-    """In the place of ``Ranks``, one of two halves of a batch: its own means are kept, and those of the whole are returned."""
+    """Stands in for ``Ranks`` on one half of a batch: it records the half's own means and returns those of the whole batch."""
 
     def __init__(self, whole: Sequence[torch.Tensor] | None = None) -> None:
         self.whole = whole
@@ -240,8 +258,8 @@ class _Rehearsal:
 
 @torch.no_grad()
 def _differs_in_halves(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool | None:
-    """Whether the outputs on a and on b differ from those on [a; b] with the statistics of the latter, or these statistics from
-    the means of both halves'; None if an output is not finite.
+    """Whether the outputs on a and on b, with the statistics of [a; b], differ from those on [a; b], or these statistics differ
+    from the means of both halves' statistics. None if an output is not finite.
     """
     whole = _Rehearsal()
     try:

@@ -15,7 +15,7 @@ from odegan.utils.autodiff import depth, needs_transforms
 from odegan.utils.distributed import sharing_ranks
 
 Function = Callable[..., Any]
-EVERY_ORDER = 1_000
+EVERY_ORDER = 1_000  # more derivatives than anything here takes
 
 
 class Replacement(NamedTuple):
@@ -88,8 +88,8 @@ def order_of_derivatives() -> int:
 
 
 class Exact(TorchFunctionMode):
-    """Within it, calls of functions in ``REPLACED`` go to replacements that can be differentiated ``order`` times, or that take
-    the statistics of a batch over the ranks that share it.
+    """A context in which functions of ``REPLACED`` are called in a form that can be differentiated ``order`` times, and batch
+    norms take their statistics over the ranks that share the batch.
     """
 
     def __init__(self, order: int, autocast: bool) -> None:
@@ -102,19 +102,21 @@ class Exact(TorchFunctionMode):
     ) -> Any:
         """Call ``func`` or its replacement."""
         replacement = REPLACED.get(func)
+        # torch's kernel knows only the batch that it is given, so it is replaced whatever the order.
         over_ranks = func in BATCH_NORMS and sharing_ranks() is not None
         if replacement is None or (self.order < replacement.order and not over_ranks):
             return func(*args, **(kwargs or {}))
         if not (self.autocast and replacement.widened):
             return replacement.function(*args, **(kwargs or {}))
+        # Autocast widens torch's own norms to float32; the replacements, elementary operations, would run in half precision.
         given = dict(kwargs or {})
         x = args[0] if args else given.pop("input")
         return replacement.function(x.float(), *args[1:], **given)
 
 
 class Recorder(TorchFunctionMode):
-    """Within it, record which functions in ``REPLACED`` a network calls, whether one uses batch statistics, and which tensors
-    are a sigmoid's.
+    """A context that records which functions of ``REPLACED`` a network calls, whether one uses batch statistics, and which
+    tensors come from a sigmoid.
     """
 
     def __init__(self) -> None:

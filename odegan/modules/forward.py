@@ -79,12 +79,14 @@ class Execution(NamedTuple):
         if self == _PLAIN:
             if network.exact or network.written or not state:
                 return lambda *inputs: network(state, *inputs)
+            # Without ``_call`` around it: the shortest path, for the most common networks.
             return lambda *inputs: functional_call(network.module, state, inputs, tie_weights=False)
+        # vmap adds an axis in front, for which torch has no such layout.
         layout = self.channels_last and not under_vmap()
         dtype = next(t.dtype for t in state.values() if t.is_floating_point())
         if layout:
             state = {name: _channels_last(t) for name, t in state.items()}
-        if self.autocast is not None and dtype != torch.float64:  # which autocast leaves alone
+        if self.autocast is not None and dtype != torch.float64:  # autocast leaves float64 as it is
             # Cast once per evaluation instead of at each use.
             state = state | {name: state[name].to(self.autocast) for name in _products(network.module)}
 
@@ -106,6 +108,7 @@ def _call(network: Network, order: int, module: nn.Module, state: State, *inputs
     """The output of ``module``, which is the network or one of its children."""
     exact = order > 0 or (network.exact and sharing_ranks() is not None)
     with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if exact else nullcontext():
+        # The state has every name of a tied parameter already, so torch need not look for them at each call.
         out = functional_call(module, state, inputs, tie_weights=False) if state else module(*inputs)
     for attribute in network.written:
         setattr(attribute.part, attribute.name, attribute.value)
@@ -122,9 +125,8 @@ def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Te
         return _recomputed(_call, network, order, network.module, state, *inputs)
     (x,) = inputs
     children = list(network.module.named_children())
-    length = max(
-        1, round(math.sqrt(len(children)))
-    )  # balances what is stored between segments against what is stored within one
+    # Balances the memory between segments against the memory within one.
+    length = max(1, round(math.sqrt(len(children))))
     for start in range(0, len(children), length):
         x = _recomputed(_in_turn, network, order, children[start : start + length], state, x)
     return x
@@ -140,6 +142,7 @@ def _in_turn(
 
 
 def _recomputed(run: Callable[..., torch.Tensor], *inputs: object) -> torch.Tensor:
+    # Random state is not preserved: modules draw nothing, and reading CUDA's state would wait for the device.
     result: Any = checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)
     return result
 
@@ -147,6 +150,7 @@ def _recomputed(run: Callable[..., torch.Tensor], *inputs: object) -> torch.Tens
 def _products(module: nn.Module) -> Iterator[str]:
     """The parameters that autocast would cast at each use: those of torch's own linear and convolution layers."""
     for path, part in module.named_modules():
+        # The class whose forward runs: a subclass with its own may use its weights otherwise than in a product.
         kinds = [kind for kind in type(part).__mro__ if "forward" in vars(kind)]
         if (
             kinds

@@ -43,7 +43,7 @@ def tracking_norms(module: nn.Module) -> list[_NormBase]:
 
 @contextmanager
 def only_tracking(module: nn.Module, norms: list[_NormBase]) -> Iterator[None]:
-    """Within it, these norms are in train mode and every other part in eval mode, where a pass changes nothing else."""
+    """A context in which these norms are in train mode and all other parts in eval mode, where a pass changes nothing."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     for norm in norms:

@@ -36,6 +36,7 @@ def rms_norm(
 ) -> Tensor:
     """x / sqrt(mean x^2 + eps) over the last dimensions, times the weight."""
     wide = _wide(input)
+    # The eps of the input's own dtype, as in torch, although the mean is taken in float32.
     square = (wide**2).mean(tuple(range(-len(normalized_shape), 0)), keepdim=True)
     scale = torch.rsqrt(square + (torch.finfo(input.dtype).eps if eps is None else eps))
     return _affine(wide * scale, weight, None).to(input.dtype)
@@ -69,6 +70,7 @@ def batch_norm(
 
     Where x is one rank's share of a batch, the statistics are those of the whole batch.
     """
+    # A norm without running statistics uses the batch's in eval mode too.
     if training or running_mean is None or running_var is None:
         out = _standardized(input, (0, *range(2, input.ndim)), eps, sharing_ranks())
     else:

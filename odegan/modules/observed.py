@@ -66,6 +66,7 @@ def _untouched(kept: _Kept, value: object) -> bool:
 
 
 def _identical(a: object, b: object) -> bool:
+    # Tensors by identity: their content is compared by version, and == would give a tensor.
     if a is b or isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
         return a is b
     try:
@@ -116,6 +117,7 @@ class Watch:
 
     def _leave(self, part: nn.Module, inputs: object, output: object) -> None:
         before = self._running[-1][2]
+        # Without popping: ``place`` then names the innermost submodule, which is the one that draws.
         if not all(map(_same_state, before, random_states(self._like))):
             raise DrawsRandomNumbers
         self._running.pop()
@@ -141,6 +143,7 @@ def _same_state(a: object, b: object) -> bool:
 @contextmanager
 def forked(like: torch.Tensor) -> Iterator[None]:
     """Restore all global generators on exit."""
+    # All threads share the generators: another one must not draw between a save and its restoration.
     with GLOBAL_GENERATORS:
         python = random.getstate()
         numpy = np.random.get_state()

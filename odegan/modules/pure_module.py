@@ -50,12 +50,14 @@ class PureModule:
         self.shapes = [p.shape for _, p in trainable]
         self.sizes = [p.numel() for _, p in trainable]
         self.aliases = {n: first[id(p)] for n, p in module.named_parameters(remove_duplicate=False) if id(p) in first}
+        # A copy: training the user's module meanwhile must not change what ``init`` returns.
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = hollow(module, role)
         self.skeleton = use_batch_statistics(hollow(module, role))
         named = {m: n for n, m in self.skeleton.named_modules()}
         self.spectral = {n: m for m, n in named.items() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")}
         for power in self.spectral.values():
+            # In eval mode torch's spectral norm uses its u and v as they are; power iterations happen between steps.
             power.eval()
         self.all_constants = {n: t.detach().clone() for n, t in _named(module).items() if n not in self.aliases}
         kept = _named(self.skeleton)
@@ -84,12 +86,13 @@ class PureModule:
         key = (0 if torch.compiler.is_compiling() else get_ident(), theta.device, theta.dtype)
         if key not in self._networks:
             self._networks[key] = self.network(theta)
+        # Most networks: without a copy of the dictionary at each evaluation.
         simple = not self._constants and not self.spectral
         state = self.unflatten(theta) if simple else self.state(theta, buffers)
         return self.execution.bind(self._networks[key], state)
 
     def learned(self, replaced: bool, written: dict[tuple[str, str], object]) -> None:
-        """Take in what a trial of the forward pass has found; see the attributes."""
+        """Store the findings of a trial of the forward pass; see the attributes."""
         self.replaced = replaced
         self.written = written
         self._networks = {}  # a new one: copies of this object share the old
@@ -110,6 +113,7 @@ class PureModule:
         if self._constants:
             state |= self.constants(theta.device, theta.dtype)
         if self.spectral:
+            # The buffers of a batch may be those of the other network alone.
             known = buffers is not None and self._key(self._moving()[0]) in buffers
             moving = buffers if known and buffers is not None else self.initial_buffers(theta)
             state |= {n: moving[self._key(n)] for n in self._moving()}

@@ -36,6 +36,7 @@ def gru_cell(
     r_x, z_x, n_x = linear(x, w_ih, b_ih).chunk(3, -1)
     r_h, z_h, n_h = linear(hx, w_hh, b_hh).chunk(3, -1)
     n = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
+    # (1 - z) n + z h with one product fewer.
     return n + (z_x + z_h).sigmoid() * (hx - n)
 
 
@@ -64,6 +65,7 @@ def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
         if isinstance(hx, Tensor) and not hx.is_floating_point():  # the batch sizes of a packed sequence
             return torchs(x, hx, weights, has_biases, num_layers, *rest)
         _dropout, _train, bidirectional, batch_first = rest
+        # As torch calls it: an LSTM gives a list (h, c), the others a tensor h.
         states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         sequence = x.transpose(0, 1) if batch_first else x
         each = len(weights) // (num_layers * (1 + bidirectional))
@@ -87,6 +89,7 @@ def _scan(
     step: Step, sequence: Tensor, state: States, weights: Sequence[Tensor], has_biases: bool, backward: bool
 ) -> tuple[Tensor, States]:
     """(outputs (T, B, H), last state) of sequence (T, B, F)."""
+    # The cells take biases before the projection w_hr, which comes last.
     arguments = list(weights) if has_biases else [*weights[:2], None, None, *weights[2:]]
     outputs = []
     for x in reversed(sequence.unbind(0)) if backward else sequence.unbind(0):

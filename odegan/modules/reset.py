@@ -27,6 +27,7 @@ def redraw(module: nn.Module, role: str, init: Initialize | None) -> None:
         ArgumentError: neither a ``reset_parameters()`` nor ``init`` draws some parameter.
     """
     plain = without_parametrizations(copy.deepcopy(module))
+    # Its own ``apply`` first, then ``init``: a user's function overrides the layer's default.
     for parameter in plain.parameters():
         if parameter.requires_grad and parameter.is_floating_point():
             parameter.detach().fill_(math.nan)  # marks what is not drawn
@@ -71,6 +72,7 @@ def without_parametrizations(module: nn.Module) -> nn.Module:
         weights = {name: _plain_weight(part, name) for name in computed_weights(part)}
         if parametrize.is_parametrized(part):
             del part.parametrizations
+            # Parametrizing a module replaced its class by a subclass with properties in the place of the weights.
             part.__class__ = type(part).__bases__[0]
         for name, weight in weights.items():
             part._parameters.pop(f"{name}_orig", None)
@@ -107,6 +109,7 @@ def _assign(part: Any, name: str, value: torch.Tensor, role: str, path: str) -> 
         getattr(part, f"{name}_orig").copy_(value)
         return
     where = f"init: the {role} holds a {type(part).__name__} at {path!r} whose parametrization"
+    # torch's orthogonal, for one, stores the assigned weight in its buffer ``base``: theta would not contain it.
     buffers = {n: b.clone() for n, b in part.parametrizations.named_buffers()}
     try:
         setattr(part, name, value)

@@ -23,6 +23,7 @@ def use_batch_statistics(module: nn.Module) -> nn.Module:
         if norm.training:
             norm.track_running_stats = False
             for name in STATISTICS:
+                # With its buffers in place torch would use them in eval mode, whatever track_running_stats says.
                 setattr(norm, name, None)
     return module
 
@@ -65,6 +66,7 @@ def estimate_both(generator: nn.Module, discriminator: nn.Module, batches: Seque
     The discriminator's are averages over the real and the generated samples.
     """
     modes = {part: part.training for part in chain(generator.modules(), discriminator.modules())}
+    # A discriminator without such norms needs no generated samples, and so no second set of outputs in memory.
     uses_running = any(_estimated(discriminator))
     fakes = _estimate(generator, [latent for _, latent in batches], keep=uses_running)
     if uses_running:

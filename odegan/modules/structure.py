@@ -36,8 +36,10 @@ def hollow(module: nn.Module, role: str) -> nn.Module:
 
     Tensors held as attributes keep their values, but lose the graph that a forward pass may have left.
     """
+    # copy.deepcopy refuses tensors that are not leaves of a graph.
     memo: dict[int, Any] = {id(t): t.detach().clone() for t in held_tensors(module) if not t.is_leaf}
     for tensor in [*module.parameters(), *module.buffers()]:
+        # Placed in deepcopy's memo, the empty tensor is used in each place where the original is: ties survive.
         empty: torch.Tensor = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     try:

@@ -42,7 +42,7 @@ class CannotTakeError(ArgumentError):
 
 
 class Trial(NamedTuple):
-    """What a trial run of a module has shown.
+    """The findings of a trial run of a module.
 
     Attributes:
         output: of the forward pass.
@@ -75,12 +75,15 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, 
     """
     theta = theta.detach()
     x = x.detach()
+    # With torch's own functions: a trial finds out which ones need a replacement.
     network = module.plain_network(theta)
+    # Clones, so that a forward pass that writes to its parameters is found out without damage.
     state = {name: tensor.clone() for name, tensor in module.state(theta).items()}
     before = {name: tensor.clone() for name, tensor in state.items()}
     given = x.clone()
     own = Attributes(network.module)
     try:
+        # Grad mode on: whether the output depends on a foreign parameter shows in its requires_grad.
         with forked(x), torch.enable_grad(), Recorder() as recorder:
             output = _run(module.role, network, state, (x, *label), what)
             _check_output(module.role, output)
@@ -114,7 +117,7 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def one_line_errors(what: str) -> Iterator[None]:
-    """Within it, errors of torch become an ``ArgumentError`` that begins with ``what``."""
+    """A context in which torch's errors become an ``ArgumentError`` that begins with ``what``."""
     try:
         yield
     except ArgumentError:
@@ -191,7 +194,7 @@ def _writable(role: str, changed: list[Key], network: Network) -> list[Key]:
 def _poisoned(
     role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], written: list[Key]
 ) -> torch.Tensor:
-    """The output of a second pass with NaN in the attributes that the first one wrote, to see whether it reads them."""
+    """The output of a second pass, with NaN in the attributes that the first one wrote: it is NaN if the pass reads them."""
     for path, name in written:
         part = network.module.get_submodule(path)
         setattr(part, name, tree_map_only(torch.Tensor, lambda t: torch.full_like(t, math.nan), getattr(part, name)))

@@ -24,5 +24,5 @@ def pieces(theta: torch.Tensor, sizes: list[int], aligned: bool) -> Sequence[tor
     step = ALIGNMENT // theta.element_size()
     gaps = [-size % step for size in sizes]
     padded = [part for piece, gap in zip(own, gaps, strict=True) for part in (piece, theta.new_zeros(gap))]
-    # One split, since its backward pass writes the whole once, and that of narrow once a piece.
+    # One split: its backward pass writes the whole gradient once, and that of ``narrow`` once for each piece.
     return torch.cat(padded).split([n for pair in zip(sizes, gaps, strict=True) for n in pair])[::2]

@@ -41,7 +41,9 @@ def deconv5(n_in: int, n_out: int) -> nn.Sequential:
     Its full output has size 2 n + 3, cropped by 1 before and 2 after. torch's padding crops 1 on each side.
     """
     return nn.Sequential(
-        nn.ConvTranspose2d(n_in, n_out, kernel_size=5, stride=2, padding=1), nn.ZeroPad2d((0, -1, 0, -1))
+        # A negative pad crops the one pixel that padding leaves after.
+        nn.ConvTranspose2d(n_in, n_out, kernel_size=5, stride=2, padding=1),
+        nn.ZeroPad2d((0, -1, 0, -1)),
     )
 
 
@@ -66,7 +68,7 @@ def normalize_spectrally(network: nn.Module) -> nn.Module:
     A convolution's weight is taken as a matrix (out, in x kernel area). Source: Miyato et al. 2018, "Spectral
     Normalization for Generative Adversarial Networks", eq. 8.
     """
-    # A list first: parametrizing a layer adds modules to what is walked through.
+    # A list first: parametrizing a layer adds modules to those that are being iterated over.
     for layer in list(network.modules()):
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
             spectral_norm(layer)

@@ -90,5 +90,6 @@ class Discriminator(nn.Sequential):
         channels = widths(size, width, most)
         layers: list[nn.Module] = [conv3(3, width), block(width, width)]
         for n_in, n_out in pairwise(channels):
+            # By default torch counts the padding as zeros.
             layers += [nn.AvgPool2d(3, stride=2, padding=1), block(n_in, n_out)]
         super().__init__(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(channels[-1] * START**2, 1))

@@ -33,6 +33,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
+        # Without a gain and a shift of its own: those of the classes take their place. eps and momentum are the DCGAN pair's.
         self.norm = nn.BatchNorm2d(features, eps=1e-3, momentum=0.001, affine=False)
         self.gain = nn.Embedding(classes, features)
         self.shift = nn.Embedding(classes, features)
@@ -74,6 +75,7 @@ class Generator(nn.Module):
             check_int(name, size, low=1)
         widths = (8 * width, 4 * width, 2 * width, width)
         self.first = nn.Sequential(nn.Linear(latent, widths[0] * 4 * 4), nn.Unflatten(1, (widths[0], 4, 4)))
+        # No biases: the norm after each convolution subtracts them.
         self.convolutions = nn.ModuleList(deconv4(n_in, n_out, bias=False) for n_in, n_out in pairwise(widths))
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, classes) for n in widths[1:])
         self.last = nn.Sequential(conv3(width, channels), nn.Tanh())

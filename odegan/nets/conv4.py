@@ -25,6 +25,7 @@ from odegan.utils.checks import check_int
 
 def shift_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int) -> nn.BatchNorm1d | nn.BatchNorm2d:
     """Batch normalization whose scale stays 1: a constant, not a parameter to train."""
+    # TensorFlow's defaults: its decay 0.999 is torch's momentum 0.001.
     norm = kind(features, eps=1e-3, momentum=0.001)
     norm.weight.requires_grad_(False)
     return norm

@@ -53,6 +53,7 @@ class Discriminator(Network):
 
     def __init__(self, width: int = 64) -> None:
         layers: list[nn.Module] = []
+        # Four halvings take 32 pixels to 2.
         for n_in in (3, width, width, width):
             layers += [conv5(n_in, width), nn.LeakyReLU(0.1)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(width * 2 * 2, 1))

@@ -45,6 +45,7 @@ class Generator(Network):
 
 
 def _leaky_relu() -> nn.Module:
+
     return nn.LeakyReLU(0.1)
 
 

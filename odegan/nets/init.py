@@ -14,6 +14,7 @@ from odegan.utils.checks import argument_error, check_number
 def _fan_in(layer: nn.Linear | _ConvNd, weight: Tensor) -> int:
     """The number of inputs per output; for a transposed convolution input channels x kernel area, whatever the stride."""
     if isinstance(layer, _ConvTransposeNd):
+        # torch stores a transposed convolution's weight as (in, out / groups, kernel), with the input channels first.
         return weight.shape[0] // layer.groups * math.prod(weight.shape[2:])
     return weight[0].numel()
 

@@ -37,6 +37,7 @@ class MLP(Network):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation()]
+        # No activation after the last layer.
         super().__init__(*layers[:-1])
 
 

@@ -69,6 +69,7 @@ class Discriminator(Network):
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
+        # The published first block does not narrow.
         for n_in, hidden in ((3, WIDTH), *[(WIDTH, WIDTH // 2)] * 3):
             layers += [conv4(n_in, WIDTH), nn.ReLU(), residual(hidden)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(WIDTH * 2 * 2, 1))

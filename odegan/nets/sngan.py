@@ -105,6 +105,7 @@ def glorot_uniform_with_gain_(network: nn.Module) -> nn.Module:
     glorot_uniform_(network)
     for part in network.children():
         if isinstance(part, Residual):
+            # Drawn a second time, over the first: the branches are few, and no layer must be left out of the first pass.
             glorot_uniform_(part.branch, gain=math.sqrt(2))
     return network
 
@@ -146,6 +147,7 @@ class Discriminator(Network):
         channels, halvings, bias = _of_size(_DISCRIMINATOR, size)
         # The first block halves the size too.
         later = [_down(n_in, n_out, i < halvings) for i, (n_in, n_out) in enumerate(pairwise(channels), start=1)]
+        # The published networks differ in this bias, and in how many blocks keep the size.
         last = nn.Linear(channels[-1], 1, bias=bias)
         super().__init__(_first(channels[0]), *later, nn.ReLU(), Pool(pool), last)
         if spectral_norm:

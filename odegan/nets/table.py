@@ -113,6 +113,7 @@ def _from_module(name: str) -> Pair:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ArgumentError(f"networks: got {name!r}, which cannot be imported ({one_line(error)})") from None
+    # A NamedTuple cannot be called, so a Pair is never mistaken for a function that makes one.
     found = found() if callable(found) else found
     if not isinstance(found, Pair):
         argument_error("networks", name, "the module:name of an odegan.nets.Pair, or of a function that returns one")

@@ -71,6 +71,7 @@ def clouds(
         for panel, (name, points, values) in zip(axes, frames, strict=True):
             grid = array(values)
             line = np.linspace(-extent, extent, len(grid))
+            # Symmetric about zero, so that the colors show the sign; 1e-12 keeps the levels of a zero grid apart.
             top = max(float(np.abs(grid).max()), 1e-12)
             panel.contourf(line, line, grid, np.linspace(-top, top, _LEVELS + 1), cmap=_SIGNED)
             if data is not None:

@@ -58,6 +58,7 @@ def tile(images: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
     n = len(pixels)
     columns = math.ceil(math.sqrt(n)) if columns is None else check_int("columns", columns, low=1)
     pixels = (np.nan_to_num(pixels, nan=0.0).clip(-1, 1) + 1) / 2
+    # Padded on two sides here and on the other two in the end, so that neighbors share a margin.
     gap = max(1, pixels.shape[2] // 16)
     missing = -n % columns
     framed = np.pad(pixels, ((0, missing), (0, 0), (gap, 0), (gap, 0)), constant_values=1.0)

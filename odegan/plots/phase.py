@@ -72,6 +72,7 @@ def portraits(
             panel.set(title=title, xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
         figure.supxlabel(labels[0], fontsize="medium")
         figure.supylabel(labels[1], fontsize="medium")
+        # One legend of the first panel: all panels show the same names.
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=max(min(len(names), 6), 1))
     return figure

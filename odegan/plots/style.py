@@ -92,6 +92,7 @@ def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: in
     axes = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)
     for unused in axes[n:]:
         unused.remove()
+    # With shared axes only the bottom row has labels, which an incomplete last row leaves missing in some columns.
     for last in axes[max(n - columns, 0) : n]:
         last.tick_params(labelbottom=True)
     return figure, axes[:n]

@@ -56,11 +56,13 @@ def adaptive_solve(
     failure = None
     try:
         solver._before_integrate(times)
+        # torchdiffeq's own loop, without its ``integrate``, which would lose the states reached before a failure.
         for t in times[1:]:
             states.append(solver._advance(t))
     except AssertionError as error:
         failure = explain_failure(error)
     state = solver.rk_state
+    # With a margin for rounding: the step's length is the difference of two times, and seldom the proposal to the last bit.
     was_cut = func.proposed > float(state.t1 - state.t0) * (1 + 1e-9)
     proposed = func.proposed if was_cut else float(state.dt.detach())
     return AdaptiveResult(states, float(state.t1), state.y1, proposed, failure)

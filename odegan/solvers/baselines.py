@@ -100,6 +100,7 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
     own = dict(options)
     if "disc_steps" in own:
         check_int("disc_steps", own["disc_steps"], low=1)
+        # Only Adam and RMSProp have both forms; "alternating" always takes turns.
         if FACTS[name].normalizes and not own.get("alternating"):
             argument_error(
                 "disc_steps", own["disc_steps"], f"given with alternating=True: a joint step of {name} has no turns"
@@ -125,11 +126,11 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
     """The method's memory at the start of a run from y (..., P)."""
 
     def zeros(like: torch.Tensor) -> Memory:
-        # The count is a tensor, so that a compiled step is not specialized to its value; a float has no overflow to
-        # fear.
+        # The count is a tensor, so that a compiled step is not specialized to its value, and a float, as in torch.optim.
         count = torch.zeros((), dtype=like.dtype, device=like.device)
         return {key: count if key == "count" else torch.zeros_like(like) for key in _MEMORY.get(name, ())}
 
+    # In turn, D takes disc_steps updates for each of G's, so each player counts its own.
     if options.get("alternating", False):
         return named_memory(zeros(y[..., :n_disc]), "disc.") | named_memory(zeros(y[..., n_disc:]), "gen.")
     return zeros(y)

@@ -41,6 +41,7 @@ def first_stage_weight(name: str) -> float:
         >>> first_stage_weight("heun2"), round(first_stage_weight("rk4"), 6)
         (0.5, 0.125)
     """
+    # Counted, not read from t: a tableau may have further nodes c = 0.
     calls: list[int] = []
 
     def first_only(t: Scalar, y: torch.Tensor) -> torch.Tensor:
@@ -54,6 +55,7 @@ def first_stage_weight(name: str) -> float:
 def facts_of(name: str, cls: type, remarks: str) -> Solver:
     """The facts about one solver class."""
     known = Solver(name, None, None, remarks=remarks, options=_options(cls))
+    # A solver may be looked up within the user's own forward pass, which must not record the trial.
     with torch.no_grad():
         return _with_facts(known, cls)
 
@@ -62,6 +64,7 @@ def _with_facts(known: Solver, cls: type) -> Solver:
     if is_embedded_pair(cls):
         tableau = tableau_of(cls)
         order = order_of(tableau.matrix, np.array(tableau.b))
+        # torchdiffeq reuses the last stage whether or not it is at the new start.
         carries = not tableau.first_same_as_last
         return replace(known, order=order, stages=len(tableau.b) - 1, adaptive=True, carries_stage=carries)
     if not is_fixed_step(cls):
@@ -123,6 +126,7 @@ def _trial(cls: type) -> _Trial:
         for k in range(_STEPS):
             fresh = step_function(cls, {}, state=y)(ignoring_perturb(_slope), k * h, h, y)
             y = lasting(ignoring_perturb(counted), k * h, h, y)
+
             multistep = multistep or not torch.allclose(y, fresh, rtol=1e-12, atol=0)
             calls.append(0)
     counts = set(calls[:-1])
@@ -135,6 +139,7 @@ def _measured_order(cls: type) -> int | None:
     pairs = [(a, b) for a, b in itertools.pairwise(errors) if min(a, b) > _ROUNDING and math.isfinite(max(a, b))]
     if not pairs:
         return None
+    # Each grid halves the step of the one before, hence the logarithm to base 2.
     slope = math.log2(pairs[-1][0] / pairs[-1][1])
     return round(slope) if abs(slope - round(slope)) < 0.3 and round(slope) > 0 else None
 

@@ -35,6 +35,7 @@ def adam(
     check_number("eps", eps, low=0.0)
 
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
+        # v is minus the gradient, hence the signs of the moments and of the step.
         n = memory["count"] + 1
         first = betas[0] * memory["first"] - (1 - betas[0]) * v
         second = betas[1] * memory["second"] + (1 - betas[1]) * v**2
@@ -87,6 +88,7 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
         gen = part_of_memory(memory, "gen.")
         for _ in range(disc_steps):
             direction, disc = rule(context.disc(t, y), disc)
+            # The rate multiplies the direction after the rule: before it, the rule would divide it out again.
             y = torch.cat([y[..., :n] + h * times(direction, rates[0], t), y[..., n:]], dim=-1)
         direction, gen = rule(context.gen(t, y), gen)
         y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1], t)], dim=-1)

@@ -26,6 +26,7 @@ def trees(nodes: int) -> frozenset[Tree]:
         >>> [len(trees(n)) for n in range(1, 8)]
         [1, 1, 2, 4, 9, 20, 48]
     """
+    # Each tree of n nodes is a tree of n - 1 with one more leaf; the frozen set drops the many ways to the same tree.
     if nodes == 1:
         return frozenset({()})
     return frozenset(larger for smaller in trees(nodes - 1) for larger in _with_one_more_leaf(smaller))
@@ -44,12 +45,14 @@ def order_of(a: np.ndarray, b: np.ndarray) -> int:
         2
     """
     order = 0
+    # No explicit method with s stages has an order above s.
     while order < min(len(b), HIGHEST) and defect(a, b, order + 1) <= TOLERANCE:
         order += 1
     return order
 
 
 def _with_one_more_leaf(tree: Tree) -> set[Tree]:
+    # Sorted: the order of subtrees does not count, and sorting makes equal trees equal tuples.
     grown = {tuple(sorted((*tree, ())))}
     for i, child in enumerate(tree):
         others = tree[:i] + tree[i + 1 :]

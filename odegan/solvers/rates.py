@@ -35,6 +35,7 @@ def check_constant_rates(rates: ConstantRates) -> ConstantRates:
 
 def of_both(v: torch.Tensor, rates: Rates, n_disc: int, t: Scalar) -> torch.Tensor:
     """Each player's part of v (..., P) times the player's rate at time t."""
+    # The usual case, in which slicing and joining would copy the whole field.
     if all(_is_one(rate) for rate in rates):
         return v
     return torch.cat([times(v[..., :n_disc], rates[0], t), times(v[..., n_disc:], rates[1], t)], dim=-1)

@@ -28,11 +28,11 @@ ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
 
 # Why a solver has no stability function; the first fact that holds gives the reason.
 _REFUSALS: tuple[tuple[Callable[[Solver], bool], str], ...] = (
-    (lambda s: s.opaque, "it steps out of sight, by steps that it chooses by itself"),
-    (lambda s: s.multistep, "it is a multistep method: its step depends on the steps before"),
+    (lambda s: s.opaque, "its steps, which it chooses itself, cannot be observed"),
+    (lambda s: s.multistep, "it is a multistep method: its step depends on earlier steps"),
     (
         lambda s: s.carries_stage,
-        "it carries an evaluation over from the step before, so that no function of h lambda alone describes a step",
+        "it carries an evaluation over from the previous step, so that no function of h lambda alone describes a step",
     ),
     (
         lambda s: s.in_turn,
@@ -86,8 +86,11 @@ def polynomial(solver: str) -> np.ndarray:
     """
     check_solver(solver)
     known = registered_tableau(solver)
+    # Exact coefficients, where R's values would give them only to rounding.
     if known is not None:
         return known.stability_polynomial
+    # The discrete Fourier transform of samples on a circle gives c_k RADIUS^k without solving a linear system. The radius is
+    # larger than 1, so that high coefficients, which fall like 1 / k!, stay above rounding.
     angles = 2 * math.pi * torch.arange(_POINTS, dtype=torch.float64) / _POINTS
     values = stability_function(solver)(RADIUS * torch.exp(1j * angles)).numpy()
     scaled = np.fft.fft(values).real / _POINTS
@@ -139,6 +142,7 @@ def _one_step(name: str) -> Callable[[Rhs, torch.Tensor], torch.Tensor]:
         return baselines.make(name, {})(_Joint(f), zero, one, y0, {})[0]
 
     def adaptive(f: Rhs, y0: torch.Tensor) -> torch.Tensor:
+        # Tolerances so loose that the first attempt, of length 1, is accepted; it is the step whose R is wanted.
         options = {"first_step": 1.0, "step_t": one[None]}
         ends = torch.stack([zero, one])
         with registered():

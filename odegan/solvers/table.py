@@ -49,6 +49,7 @@ def get(name: str) -> Solver:
         >>> get("heun2").order, get("heun2").stages
         (2, 2)
     """
+    # The names are collected at each call, since a solver may be registered at any time.
     choose("solver", name, names())
     if name in baselines.FACTS:
         return baselines.FACTS[name]

@@ -61,6 +61,7 @@ class Tableau:
         for _ in self.b:
             coefficients.append(float(np.array(self.b) @ power))
             power = self.matrix @ power
+        # A method may have a lower degree than stages, as with a stage that only the error estimate uses.
         return np.trim_zeros(np.array(coefficients), "b")
 
     @property
@@ -113,6 +114,7 @@ def _check_order(tableau: Tableau, claimed: int) -> None:
 
 def _rows(a: Iterable[Numbers], stages: int) -> tuple[Row, ...]:
     """The rows of a below the diagonal, from rows of i entries or from a square matrix."""
+    # numpy users write square matrices, textbooks only the triangle; both are accepted.
     rows = [_numbers("a", row) for row in _sequence("a", a)]
     if len(rows) != stages:
         argument_error("a", rows, f"{stages} rows, as many as b has weights; the first is []")
@@ -142,6 +144,7 @@ def combined(coefficients: tuple[float, ...], slopes: list[torch.Tensor]) -> tor
     """sum_i c_i k_i, without the terms whose coefficient is zero."""
     total: torch.Tensor | float = 0.0
     for c, k in zip(coefficients, slopes, strict=True):
+        # Skipped, not multiplied: a tableau has many zeros, and 0 times a non-finite slope is NaN.
         if c != 0:
             total = torch.add(total, k, alpha=c) if isinstance(total, torch.Tensor) else c * k
     return total

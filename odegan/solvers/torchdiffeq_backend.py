@@ -32,11 +32,8 @@ OneStep = Callable[[Rhs, Scalar, Scalar, torch.Tensor], torch.Tensor]
 # Solvers that torchdiffeq lacks: the classical tableau, and registered ones.
 OURS: dict[str, type] = {}
 
-_OF_THE_LOOP = (
-    "interp",
-    "grid_constructor",
-    "step_size",
-)  # options of the integration loop, without effect on a single step
+# Options of the integration loop, without effect on a single step.
+_OF_THE_LOOP = ("interp", "grid_constructor", "step_size")
 _lock = threading.Lock()
 _running = 0
 
@@ -54,6 +51,7 @@ def torchdiffeq_names() -> list[str]:
 @contextlib.contextmanager
 def registered() -> Iterator[None]:
     """Within this context ``torchdiffeq.odeint`` knows our names too; the outermost context restores its table."""
+    # Counted, since runs may nest or overlap in threads; torchdiffeq's table is the caller's, and must be as before in the end.
     global _running
     with _lock:
         SOLVERS.update(OURS)
@@ -76,12 +74,13 @@ class RK4Classic(FixedGridODESolver):
         self, func: Callable[..., torch.Tensor], t0: torch.Tensor, dt: torch.Tensor, t1: torch.Tensor, y0: torch.Tensor
     ) -> Any:
         k1 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
+        # The operations of torchdiffeq's rk4_step_func, in its order, with fewer slopes in memory at once.
         half = dt * 0.5
         k2 = func(t0 + half, y0 + half * k1)
         k3 = func(t0 + half, y0 + half * k2)
         y4 = y0 + dt * k3
         total = k1 + 2 * (k2 + k3)
-        f0 = k1 if self.interp == "cubic" else None  # of which torchdiffeq makes no other use
+        f0 = k1 if self.interp == "cubic" else None  # torchdiffeq uses it for nothing else
         del k1, k2, k3  # before the last evaluation, which needs the most memory
         k4 = func(t1, y4, perturb=Perturb.PREV if self.perturb else Perturb.NONE)
         return (total + k4) * dt * (1 / 6), f0
@@ -176,11 +175,12 @@ def interpolation_of(cls: type) -> Callable[..., list[torch.Tensor]]:
 def attempting_class(cls: type, attempt: OneAttempt) -> type:
     """An embedded pair's class that decides on steps as torchdiffeq does, but computes each attempt by one function.
 
-    The rules (prescribed times, what is accepted, the next step size) are torchdiffeq's code itself, in which the three
-    functions that compute something of the state's size are replaced. Where ``attempt`` gives None, torchdiffeq's are called.
+    The control flow (prescribed times, acceptance, the next step size) is torchdiffeq's own code. Only the three functions that
+    compute something of the state's size are replaced. If ``attempt`` returns None, torchdiffeq's functions are called.
     """
 
     def whole_step(func: Any, y0: Any, f0: Any, t0: Any, dt: Any, t1: Any, tableau: Any) -> tuple[Any, Any, Any, Any]:
+        # It stands in for torchdiffeq's (y1, f1, error, slopes), with the ratio as the error and the polynomial as the slopes.
         found = attempt(t0, dt, t1, y0, f0)
         return rk_common._runge_kutta_step(func, y0, f0, t0, dt, t1, tableau) if found is None else found
 
@@ -193,6 +193,7 @@ def attempting_class(cls: type, attempt: OneAttempt) -> type:
 
     rules: Any = RKAdaptiveStepsizeODESolver._adaptive_step
     replaced = {"_runge_kutta_step": whole_step, "_compute_error_ratio": error_ratio}
+    # The function's globals are replaced, not the module's: other users of torchdiffeq in this process see no change.
     Attempting._adaptive_step = types.FunctionType(rules.__code__, {**vars(rk_common), **replaced})
     return Attempting
 
@@ -218,7 +219,7 @@ def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | N
 
 
 def ignoring_perturb(f: Rhs) -> Rhs:
-    """f(t, y) with torchdiffeq's argument ``perturb``, which tells on which side of a jump in f to evaluate; f has none."""
+    """f(t, y) with torchdiffeq's argument ``perturb``: on which side of a jump to evaluate f, which has none."""
 
     def called(t: Scalar, y: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
         return f(t, y)

@@ -63,6 +63,7 @@ def optimistic() -> Step:
     """y_{k+1} = y_k + h (2 v_k - v_{k-1}), with v_{-1} = v_0 (Popov 1980; Daskalakis et al. 2018)."""
 
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
+        # At the first step v_{-1} does not exist; v_0 in its place makes it an Euler step.
         v = context.joint(t, y)
         # No branch on the count: under vmap and in a compiled step it is a tensor.
         previous = torch.where(memory["count"] > 0, memory["velocity"], v)

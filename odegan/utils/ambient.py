@@ -58,7 +58,7 @@ def pinned(y: torch.Tensor) -> Iterator[None]:
     around = current()
     # Calls may nest, as a stepper within a callback: the outermost modes are the user's.
     token = _outside.set(_outside.get() or around)
-    # float64 as a default is taken as a wish for precision only where the state has it too.
+    # A float64 default asks for precision, which a float32 state cannot have.
     keeps = around.dtype == y.dtype == torch.float64
     try:
         with _under(
@@ -84,7 +84,7 @@ def as_outside() -> Iterator[None]:
 
 
 def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """What makes ``as_outside``'s context again and again: grad mode alone, where nothing else was set aside."""
+    """A factory of contexts like ``as_outside()``, which sets grad mode alone if no other mode differs."""
     outside = _outside.get()
     # Entering all contexts for each callback costs more than a small step; mostly grad mode alone differs.
     if outside is None or outside._replace(grad=torch.is_grad_enabled()) != current():
@@ -116,7 +116,7 @@ def unaffected(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
-    """The same for a whole run, which is also refused under transforms that hide the numbers that step control needs."""
+    """``unaffected`` for a whole run, which also refuses transforms that hide the numbers that step control needs."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -128,6 +128,7 @@ def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
 
 def _pinned_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+    # An empty float32 tensor stands for "no tensor": only its dtype and device are read.
     with pinned(next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))):
         # An inference tensor stays one outside inference mode, and autograd refuses it there.
         args, kwargs = usable((args, kwargs))
@@ -158,6 +159,7 @@ def _under(ambient: Ambient) -> Iterator[None]:
         for kind, dtype in ambient.autocast:
             if (kind, dtype) not in here.autocast:
                 stack.enter_context(torch.autocast(kind, dtype))
+        # torch has no context manager for the default dtype, so a callback on leaving restores it.
         if ambient.dtype != here.dtype:
             stack.callback(torch.set_default_dtype, here.dtype)
             torch.set_default_dtype(ambient.dtype)

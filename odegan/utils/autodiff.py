@@ -16,9 +16,11 @@ from torch.utils._pytree import tree_map_only
 
 from odegan.utils.checks import ArgumentError
 
+# A private name: where a release lacks it, ``needs_transforms`` always answers yes, which is slower but right.
 _transform_stack = getattr(torch._C._functorch, "peek_interpreter_stack", None)
 
 
+# Per thread: a run in another thread must not be recorded because this one is inside a vjp.
 class _Depth(threading.local):
     value = 0
     missing = False  # whether something that was to be differentiated had no graph
@@ -46,6 +48,7 @@ def vjp(
         value, transpose, aux = torch.func.vjp(func, *points, has_aux=True)  # type: ignore[misc]
         return value, (lambda cotangent: transpose(cotangent)[0]) if one else transpose, aux
     nested = _depth.value > 0
+    # Without an enclosing vjp nothing reads the graph of this gradient, and building it would double the memory.
     recorded = _depth.value > aux_only
     _depth.value += 1
     try:
@@ -56,10 +59,12 @@ def vjp(
                 own.append(point.view_as(point) if point.requires_grad else point.detach().requires_grad_())
             value, aux = func(*own)
     finally:
+        # Also after an error in func, or every later call would take itself for a nested one.
         _depth.value -= 1
 
     def vjp_fn(cotangent: torch.Tensor) -> Any:
         if not value.requires_grad:
+            # Constant in the points, or detached by mistake: zero is right for the first, and ``missing_graph`` reports both.
             _depth.missing = True
             gradients = tuple(torch.zeros_like(point) for point in points)
         else:
@@ -70,6 +75,7 @@ def vjp(
 
     if nested:
         return value, vjp_fn, aux
+    # The caller asked for numbers: a result with a graph would keep the whole forward pass in memory.
     return value.detach(), vjp_fn, tree_map_only(torch.Tensor, torch.Tensor.detach, aux)
 
 
@@ -94,8 +100,10 @@ under_vmap._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def needs_transforms() -> bool:
     """Whether an outer transform, or an outer gradient, may see the present computation."""
+    # A compiler traces torch.func's transforms, but not autograd.grad.
     if torch.compiler.is_compiling() or _transform_stack is None or _transform_stack() is not None:
         return True
+    # Within a vjp grad mode is on because ``vjp`` itself set it, which says nothing about the caller.
     differentiable = torch.is_grad_enabled() and _depth.value == 0
     return differentiable or forward_ad._current_level >= 0
 

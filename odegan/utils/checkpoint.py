@@ -48,6 +48,7 @@ def save(path: FilePath, payload: dict[str, Any]) -> None:
             raise
         _sync_folder(target.parent)
     except (OSError, RuntimeError) as error:  # torch's writer hides a full disk in a RuntimeError
+        # The OSError behind it says "No space left on device"; the RuntimeError speaks of a failed write of some bytes.
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise OSError(
             f"checkpoint: {str(path)!r} could not be written ({one_line(cause)}); what was saved before is as it was"
@@ -76,8 +77,8 @@ def load(path: FilePath, device: torch.device | str = "cpu") -> dict[str, Any]:
             raise ValueError(f"{torn} in it is damaged")
         payload = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
-        raise
-    except Exception as error:
+        raise  # a missing file means a new run, which is for the caller to decide
+    except Exception as error:  # zipfile, pickle and torch raise a dozen classes for a damaged file
         raise ArgumentError(
             f"checkpoint: got {str(path)!r}, which cannot be read ({one_line(error)}); it must be an odegan checkpoint"
         ) from error
@@ -113,6 +114,7 @@ def check_form(name: str, stored: Any, fresh: Any, open_parts: frozenset[str] = 
     if isinstance(fresh, torch.Tensor):
         same = isinstance(stored, torch.Tensor) and (stored.shape, stored.dtype) == (fresh.shape, fresh.dtype)
     elif isinstance(fresh, dict):
+        # Further keys do no harm; a missing one would be a KeyError in the middle of the run.
         same = isinstance(stored, dict) and stored.keys() >= fresh.keys()
     elif isinstance(fresh, list | tuple):
         same = type(stored) is type(fresh) and len(stored) == len(fresh)

@@ -34,6 +34,7 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> Any:
 def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
     """Return ``value`` as a float if it is a finite real number >= ``low`` (``strict``: > ``low``)."""
     bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
+    # True is an int in Python, but as a number it is a mistake.
     ok = isinstance(value, int | float) and not isinstance(value, bool)
     if (isinstance(value, torch.Tensor) and value.numel() == 1 and not value.dtype.is_complex) or (
         type(value).__module__ == "numpy" and hasattr(value, "__float__") and getattr(value, "size", 1) == 1
@@ -53,6 +54,7 @@ def check_int(name: str, value: Any, *, low: int = 0) -> int:
     """Return ``value`` as an int if it is a whole number >= ``low``."""
     try:
         truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
+        # operator.index takes the integers of numpy and torch too, and refuses 2.0, which int() would round.
         found = None if truth else operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # raised by tensors with several entries or a fractional one
         found = None
@@ -69,6 +71,7 @@ def check_vector(name: str, value: object, allowed: str) -> torch.Tensor:
         argument_error(name, value, allowed)
     if found.ndim != 1 or not len(found) or found.is_complex() or not bool(torch.isfinite(found).all()):
         argument_error(name, value, allowed)
+    # Integers, as in t=[0, 10], would make every time an integer.
     return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 

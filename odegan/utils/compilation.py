@@ -20,8 +20,8 @@ Function = Callable[..., Any]
 # Backends that replay CUDA graphs, with the options that make them do so.
 _CAPTURING: dict[str, dict[str, Any] | None] = {"inductor": {"triton.cudagraphs": True}, "cudagraphs": None}
 
-# torch.compile's check that what a graph was made from has not changed takes longer than an input's shapes do; since torch 2.7
-# it can be left out.
+# torch.compile's guards, which check that what a graph was traced from has not changed, take longer than a check of the inputs'
+# shapes. Since torch 2.7 they can be skipped.
 _UNCHECKED: dict[str, Any] = (
     {"skip_guard_eval_unsafe": True}
     if "skip_guard_eval_unsafe" in inspect.signature(torch.compiler.set_stance).parameters
@@ -45,7 +45,7 @@ class Compiler:
         self.interrupted: Callable[[], bool] = lambda: False  # Ctrl-C reaches the C++ compiler too
         self.count = 0  # compilations so far
         self.failed = False
-        self._checked: set[Function] | None = None
+        self._checked: set[Function] | None = None  # the graphs that were checked since ``unchanging`` began
 
     @property
     def works(self) -> bool:
@@ -54,8 +54,9 @@ class Compiler:
 
     @contextlib.contextmanager
     def unchanging(self) -> Iterator[None]:
-        """Within this context, nothing changes that the functions read besides their inputs: each graph checks at its first
-        call only whether it still stands for its function.
+        """A context in which nothing that the functions read changes, apart from their inputs.
+
+        Each graph checks its guards at its first call within the context, and not again.
         """
         self._checked = set()
         try:
@@ -77,6 +78,7 @@ class Compiler:
 
         def again(key: Any, inputs: Any) -> Any:
             compiled = versions[key]
+            # The first call within ``unchanging`` still checks, since something may have changed between two runs.
             if self._checked is not None and compiled in self._checked:
                 with torch.compiler.set_stance("default", **_UNCHECKED):
                     return compiled(*inputs)
@@ -94,6 +96,7 @@ class Compiler:
                 return function(*inputs)
 
         def first(key: Any, inputs: Any) -> Any:
+            # Inductor takes seconds to minutes: without a message the run would seem to hang.
             start = time.monotonic()
             self.tell(f"compiling {what} ...")
             reason = ""
@@ -107,6 +110,7 @@ class Compiler:
                     self.count += 1
                     self.tell(f"compiled {what} in {time.monotonic() - start:.1f} s")
                     return value
+            # An error of the function's own is raised again here, as the user's error and not as a failure to compile.
             value = function(*inputs)
             # A C++ compiler that Ctrl-C killed says nothing about the function.
             if not self.interrupted():
@@ -126,7 +130,7 @@ class Compiler:
 
 
 def _recompiles_for_ever(error: Exception) -> bool:
-    """Whether torch gave up on a graph for each value of something in Python."""
+    """Whether torch gave up because a Python value kept changing, each time with a new graph."""
     from torch._dynamo.exc import FailOnRecompileLimitHit  # as long to import as torch itself
 
     return isinstance(error, FailOnRecompileLimitHit)
@@ -157,6 +161,7 @@ def _attempts(function: Function, backend: str, inputs: Any) -> Iterator[Functio
 
 
 def _compiled(function: Function, backend: str, options: dict[str, Any] | None) -> Function:
+    # One static graph: a graph break would return to Python at each step, and dynamic shapes make slower kernels.
     return torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
 
 

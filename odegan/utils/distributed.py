@@ -64,6 +64,7 @@ class Ranks:
 
     def share(self, x: torch.Tensor, axis: int = 0) -> torch.Tensor:
         """This rank's equal share of x along an axis."""
+        # The size divides the batch: the options refuse any other one, for means of unequal shares are not the batch's mean.
         each = x.shape[axis] // self.size
         return x.narrow(axis, self.rank * each, each)
 
@@ -88,6 +89,7 @@ class Ranks:
 
     def wait(self) -> None:
         """Block until every rank has called this."""
+
         self.from_first(None)
 
     def _collective(self, call: Callable[[], Result]) -> Result:
@@ -103,8 +105,8 @@ class Ranks:
 
 
 class _Mean(torch.autograd.Function):
-    """``Ranks.differentiable_mean``. torch's own differentiable all-reduce (torch.distributed.nn) cannot be seen through by
-    torch.func, and its functional collectives have no derivative of an all-reduce.
+    """``Ranks.differentiable_mean``. torch.func cannot differentiate through torch.distributed.nn's all-reduce, and the
+    functional collectives have no derivative.
     """
 
     @staticmethod
@@ -141,13 +143,13 @@ class SharesMeans(Protocol):
     def differentiable_mean(self, x: torch.Tensor) -> torch.Tensor: ...
 
 
-# A backward pass may run in another thread of the process, which must see it too.
+# Not thread-local: a backward pass may run in another thread of the process, which must see the ranks too.
 _sharing: list[SharesMeans] = []
 
 
 @contextmanager
 def sharing(ranks: SharesMeans | None) -> Iterator[None]:
-    """Within it, a batch is this rank's share of one whose statistics are taken over all ranks; None: it is whole."""
+    """A context in which a batch is this rank's share, and its statistics are taken over all ranks. None: it is whole."""
     if ranks is None:
         yield
         return

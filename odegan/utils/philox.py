@@ -37,6 +37,7 @@ def philox(counter: Counter, key: tuple[Tensor, Tensor]) -> Counter:
         c2 = ((product0 >> 32) & MASK) ^ c3 ^ k1
         c1 = product2 & MASK
         c3 = product0 & MASK
+        # The last round's increment is not used; a special case would cost more than it saves.
         k0 = (k0 + _KEY_INCREMENTS[0]) & MASK
         k1 = (k1 + _KEY_INCREMENTS[1]) & MASK
     return c0, c1, c2, c3
@@ -64,6 +65,7 @@ def random_numbers(seeds: Tensor, stream: Tensor, start: int, n: int, count: int
         >>> torch.equal(both[1, 1], random_numbers(torch.tensor([4]), stream, start=6, n=1, count=6)[0, 0])
         True
     """
+    # Rounded up: a counter gives four numbers, and those beyond ``count`` are dropped.
     blocks = torch.arange(-(-count // 4), device=seeds.device)
     draws = torch.arange(start, start + n, device=seeds.device)
     return _compiled_on_cuda(seeds.device.type)(seeds, stream, draws, blocks)[..., :count]

@@ -31,6 +31,7 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
         ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
     """
     before = generator_states()
+    # States first: two equal values do not prove purity if the function seeds the global generator itself.
     first = function(*args, **kwargs)
     moved = [kind for kind, state in generator_states().items() if state != before[kind]]
     if moved:
@@ -47,6 +48,7 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
 def generator_states() -> dict[str, object]:
     """The states of the global generators, of torch, numpy and Python."""
     found: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes()}
+    # Reading the state of a device that is not in use would create a context on it.
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         found["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
     numpy_state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
@@ -59,5 +61,6 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
         return True  # the run itself reports non-finite values, with the time
     scale = _TOLERANCE.get(a.device.type, _ON_DEVICES)
     if a.dtype in (torch.float16, torch.bfloat16):
+        # Two units in the last place of bfloat16, which keeps 8 bits.
         scale = max(scale, 2.0**-6)
     return bool((a - b).abs().amax() <= scale * a.abs().amax()) if a.numel() else True

@@ -51,7 +51,7 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
     first = check_seed(seed)
     if members is None:
         return first
-    check_seed(first + members - 1)
+    check_seed(first + members - 1)  # the largest one decides
     return [first + e for e in range(members)]
 
 
@@ -90,6 +90,7 @@ def _permutation(numbers: Tensor, shape: Shape) -> Tensor:
     """The order of random keys. Each key's low bits hold its position, so that one sort of the keys yields the permutation."""
     bits = max(shape[0] - 1, 1).bit_length()
     high, low = rearrange(numbers, "n member (half position) -> half n member position", half=2)
+    # 63 bits, not 64: a set sign bit would sort as negative. Equal keys, which would favor one order, are then very rare.
     keys = ((high << 31 | low >> 1) >> bits << bits) | torch.arange(shape[0], device=numbers.device)
     return keys.sort().values & (1 << bits) - 1
 
@@ -142,6 +143,7 @@ class Stream:
         self.device = device
         self.seeds = seeds
         self._members = [seeds] if isinstance(seeds, int) else seeds
+        # Units begin at multiples of this number, wherever a block begins, so that a draw is the same in every block.
         self._draws = min(max(_AHEAD // max(kind.count(shape), 1), 1), ahead)
         self._kept: tuple[int, Tensor] | None = None  # the last unit: the next block may begin within it
 
@@ -170,6 +172,7 @@ class Stream:
         first = next(parts)[:, None]
         if len(self._members) == 1:
             return first
+        # Filled in place: stacking the parts would hold an ensemble's draws twice.
         drawn = first.new_empty(n, len(self._members), *self.shape)
         drawn[:, :1] = first
         for member, part in enumerate(parts, 1):
@@ -189,6 +192,7 @@ class Stream:
 
 
 def _stream_key(stream: str) -> int:
+    # blake2b, not hash(), which differs between processes. 63 bits fit the sign of an int64 tensor.
     return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little") >> 1
 
 
@@ -211,6 +215,7 @@ def reseed(source: torch.Generator, seed: int) -> torch.Generator:
     """
     if seed < 2**32 or source.device.type != "cpu":
         return source.manual_seed(seed)
+    # 312 numbers of 64 bits are 624 words of 32, each of which the state keeps in 8 bytes.
     words = np.random.PCG64(seed).random_raw(312).view(np.uint32)
     state = _fresh_state().copy()
     state[:8] = np.array([seed], dtype=np.uint64).view(np.uint8)  # read by initial_seed()

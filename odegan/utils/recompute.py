@@ -19,7 +19,7 @@ Tensors = tuple[torch.Tensor, ...]
 
 
 def recomputed(function: Callable[..., Result], arguments: tuple[Any, ...], held: Sequence[torch.Tensor]) -> Result:
-    """function(*arguments), whose graph is made again in the backward pass, from the arguments alone.
+    """function(*arguments), with its graph rebuilt from the arguments in the backward pass.
 
     Values and first derivatives are those of a plain call.
 
@@ -29,8 +29,8 @@ def recomputed(function: Callable[..., Result], arguments: tuple[Any, ...], held
         held: the other tensors that require a gradient and on which the result depends. None may depend on another one.
 
     Raises:
-        ArgumentError: in the backward pass, where the result depends on a tensor that requires a gradient and is in neither,
-            or where a second derivative is asked for.
+        ArgumentError: in the backward pass, if the result depends on a tensor that requires a gradient but is neither among
+            ``arguments`` nor ``held``, or if a second derivative is requested.
 
     Examples:
         >>> x, w = torch.tensor(3.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
@@ -38,6 +38,7 @@ def recomputed(function: Callable[..., Result], arguments: tuple[Any, ...], held
         >>> x.grad, w.grad
         (tensor(12.), tensor(9.))
     """
+    # Without a backward pass there is nothing to save.
     if not torch.is_grad_enabled():
         return function(*arguments)
     leaves, spec = tree_flatten(arguments)
@@ -50,7 +51,7 @@ def recomputed(function: Callable[..., Result], arguments: tuple[Any, ...], held
 
 
 class _Call:
-    """A function of the tensors among its arguments; the rest of its arguments and of its results stays as it is."""
+    """A function of the tensors among its arguments; its other arguments are fixed, and its other results are kept."""
 
     def __init__(
         self, function: Callable[..., Any], leaves: list[Any], spec: TreeSpec, held: Sequence[torch.Tensor]
@@ -70,6 +71,7 @@ class _Call:
             leaves[place] = tensor
         with torch.enable_grad():
             results, self.results_spec = tree_flatten(self.function(*tree_unflatten(leaves, self.spec)))
+        # Placeholders: the object lives until the backward pass, and the tensors' memory is what recomputing saves.
         self.results = [torch.Tensor() if isinstance(leaf, torch.Tensor) else leaf for leaf in results]
         return [leaf for leaf in results if isinstance(leaf, torch.Tensor)]
 
@@ -97,18 +99,19 @@ class _Recomputed(torch.autograd.Function):
         sources = [*own, *call.held]
         _refuse_others(results, sources)
         wanted = [source for source in sources if source.requires_grad]
+        # autograd.grad needs a cotangent for each result, also for one that the loss does not use.
         along = [torch.zeros_like(result) if given is None else given for result, given in pairs]
         found = iter(torch.autograd.grad(results, wanted, along, allow_unused=True) if results and wanted else [])
         return None, *(next(found, None) if source.requires_grad else None for source in sources)
 
 
 def _own(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Copies without a past, that ask for a gradient where the originals do."""
+    """Detached copies that require a gradient where the originals do."""
     return [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
 
 
 def refuse_dependent(held: Sequence[torch.Tensor]) -> None:
-    """Refuse tensors one of which is computed from another: gradients along both ways would be counted twice.
+    """Refuse tensors of which one is computed from another: its gradient would be counted twice.
 
     Raises:
         ArgumentError: there is such a pair.
@@ -134,7 +137,8 @@ def _refuse_others(results: Sequence[torch.Tensor], sources: Sequence[torch.Tens
 
 
 def _nodes(start: Sequence[Node], stop: Sequence[torch.Tensor]) -> Iterator[Node]:
-    """The nodes of a graph behind some of them, these included, up to those of the tensors ``stop``."""
+    """The nodes of a graph that are reachable from ``start``, these included, up to those of the tensors ``stop``."""
+    # A loop, not recursion: the graph of a long run is deeper than Python's stack.
     seen: set[Node] = set()
     waiting = list(start)
     while waiting:
@@ -148,5 +152,5 @@ def _nodes(start: Sequence[Node], stop: Sequence[torch.Tensor]) -> Iterator[Node
 
 
 def _is_of(node: Node, tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether a node is that of one of the tensors: it made the tensor, or accumulates the leaf's gradient."""
+    """Whether a node belongs to one of the tensors: it produced the tensor, or accumulates the leaf's gradient."""
     return any(node is tensor.grad_fn or getattr(node, "variable", None) is tensor for tensor in tensors)

@@ -66,11 +66,13 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         gen_loss,
         1,
         1,
+        # One logit a sample, as a network's critic gives.
         critic=lambda phi, x: (phi * x.to(phi)).reshape(len(x)),
         real=lambda batch: torch.full((1, 1), c, dtype=torch.float64),
         fake=lambda theta, batch: theta[:, None],
         sample=lambda y, n, seed: y[1:].expand(n, 1).clone(),
         init=lambda seed: start(2, seed),
+        # Only with the Wasserstein loss is the field linear, and its flow a matrix exponential.
         solution=solution if pair == losses.get("wasserstein") else None,
         loss=pair,
         name="dirac",

@@ -116,6 +116,7 @@ def gaussian(
 
 def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
     """(disc_loss, gen_loss) with expectations over the distributions of the logits."""
+    # A named objective's fingerprint is its name; a pair of functions has none in the table, and takes the quadrature.
     known = _MEANS.get(pair.__odegan_fingerprint__())
     mean_d, mean_g = known or (
         lambda r, f: mean_of_pair(pair.disc, r, f),

@@ -57,6 +57,7 @@ def project(theta: torch.Tensor, center: torch.Tensor, sigma: float) -> Projecte
     norm = torch.linalg.vector_norm(constant)
     first = torch.zeros_like(constant)
     first[0] = 1.0
+    # Both wheres: the unselected 0 / 0 would give NaN in the backward pass.
     direction = torch.where(norm > 0, constant / torch.where(norm > 0, norm, 1.0), first)
     along = theta @ direction
     rest = theta - along * direction
@@ -67,6 +68,7 @@ def normal_rule(nodes: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     """Nodes and weights (nodes,) of the trapezoidal rule for N(0, 1)."""
     z = torch.linspace(-REACH, REACH, nodes, dtype=torch.float64)
     weights = torch.exp(-(z**2) / 2)
+    # Normalized, so that the mean of a constant is that constant to the last bit.
     return z.to(like), (weights / weights.sum()).to(like)
 
 
@@ -98,6 +100,7 @@ def mean_of_pair(
     function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], real: Projected, fake: Projected
 ) -> torch.Tensor:
     """E h(u, u') over independent u and u' for a smooth h of two (1,) tensors, by a two-dimensional rule."""
+    # Fewer nodes, since the rule of two variables has their square.
     z, weights = normal_rule(NODES_EACH_OF_TWO, real.center)
     u = repeat(real.center + real.along * z, "i -> (i j)", j=len(z))
     v = repeat(fake.center + fake.along * z, "j -> (i j)", i=len(z))

@@ -75,8 +75,7 @@ class IntervalGame(Game):
             lambda ends, mu, batch: self.value(ends, mu),
             2 * self.k,
             self.k,
-            # In closed form: autograd would differentiate distribution functions whose derivatives are densities
-            # anyway.
+            # In closed form: the derivatives of distribution functions are densities, which autograd need not find.
             gradients=self._slopes,
             sample=self._draw,
             init=self._start,

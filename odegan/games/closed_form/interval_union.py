@@ -121,6 +121,7 @@ def positive_intervals(points: torch.Tensor, gains: torch.Tensor, k: int) -> tor
     ends = torch.full_like(points[..., :1], torch.inf)
     left = torch.cat([-ends, points], dim=-1)
     right = torch.cat([points, ends], dim=-1)
+    # Gains within rounding of zero, as between two nearly equal mixtures, would give spurious intervals.
     taken = gains > 8 * torch.finfo(gains.dtype).eps
     none = torch.zeros_like(taken[..., :1])
     starts = taken & ~torch.cat([none, taken[..., :-1]], dim=-1)

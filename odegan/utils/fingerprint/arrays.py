@@ -36,17 +36,21 @@ def of_tensor(value: torch.Tensor) -> Plain:
         return [str(value.layout), of_tensor(value.to_dense())]
     if value.numel() == 1 and not value.ndim and not value.dtype.is_complex:
         return number(value.item())
+    # A conjugate or negated view has the original's bytes: only the resolved tensor has its own.
     value = value.cpu().resolve_conj().resolve_neg().contiguous()
     if value.numel() <= FEW and not value.dtype.is_complex:
         return f"{kind} {[number(x) for x in value.flatten().tolist()]}"
+    # As bytes, since numpy has no bfloat16.
     return f"{kind} {digest(value.reshape(-1).view(torch.uint8).numpy().data)}"
 
 
 def of_array(value: np.ndarray) -> Plain:
     """dtype, shape, and the numbers or their digest; an array of objects becomes a list."""
+    # The bytes of an array of objects are addresses, which differ in every process.
     if value.dtype.hasobject:
         return ["array of objects", list(value.shape), list(value.flatten())]
     if isinstance(value, np.ma.MaskedArray):
+        # What lies under the mask is arbitrary, and may differ between two equal arrays.
         return ["masked array", of_array(np.asarray(value.filled(0))), of_array(np.ma.getmaskarray(value))]
     kind = f"{value.dtype if value.dtype.names else value.dtype.name} {list(value.shape)}"
     if value.size <= FEW and value.dtype.kind in "biuf":

@@ -42,6 +42,7 @@ def _chains(code: types.CodeType) -> Iterator[tuple[str, ...]]:
     chain: tuple[str, ...] = ()
     for instruction in dis.get_instructions(code):
         if chain and instruction.opname in _ATTRIBUTE:
+            # With the attributes, np.pi is one number and not a description of the whole module.
             chain = (*chain, instruction.argval)
             continue
         if chain:
@@ -62,7 +63,7 @@ def _node(code: types.CodeType) -> ast.AST | None:
     if not lines:
         return None
     compiled, nodes = _compiled("".join(lines))
-    if code not in compiled:
+    if code not in compiled:  # edited since it was imported
         return None
     found = nodes.get((code.co_name, code.co_firstlineno), [])
     if len(found) == 1:

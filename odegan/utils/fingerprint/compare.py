@@ -20,6 +20,7 @@ def compact(found: Plain, limit: int = LONGEST) -> Plain:
         return found
     if not isinstance(found, dict | list) or limit < 200 or len(found) > limit // 40:
         return f"{_title(found)} {digest(text.encode())}"
+    # Two thirds, since the keys and the punctuation between the parts need room too.
     each = max(100, 2 * limit // (3 * len(found)))
     if isinstance(found, dict):
         return {name: compact(part, each) for name, part in found.items()}

@@ -66,7 +66,7 @@ def is_library(module: str | None) -> bool:
 
 
 def _is_library_function(value: types.FunctionType) -> bool:
-    """Whether a function comes from a library: its code lies there, for what ``exec`` makes has any module's name."""
+    """Whether a function comes from a library, judged by its source file: ``exec`` can give a function any module's name."""
     if value.__module__ in (None, "builtins") or not is_library(value.__module__):
         return False
     source = value.__code__.co_filename
@@ -74,7 +74,7 @@ def _is_library_function(value: types.FunctionType) -> bool:
 
 
 def _is_library_class(value: type) -> bool:
-    """Whether a class comes from a library, and was not made by ``exec`` under the name of one."""
+    """Whether a class comes from a library, and was not made by ``exec`` under a library's name."""
     module = sys.modules.get(value.__module__)
     found: Any = module
     for name in value.__qualname__.split("."):
@@ -83,9 +83,10 @@ def _is_library_class(value: type) -> bool:
 
 
 def of_module(value: types.ModuleType, describe: Describe) -> Plain:
-    """The module's name, and of a user's own one the data in it; a function that reads attributes has these alone."""
+    """The module's name and, for a user's module, the data in it. (Where a function reads attributes, only these count.)"""
     if is_library(value.__name__):
         return f"module {value.__name__}"
+    # Its functions are left out: those that the run calls are described where they are read.
     data = {n: x for n, x in vars(value).items() if not n.startswith("__") and not callable(x)}
     kept = {n: describe(n, x) for n, x in sorted(data.items()) if not isinstance(x, types.ModuleType)}
     return {"module": value.__name__, "data": kept}
@@ -95,6 +96,7 @@ def of_function(value: types.FunctionType, describe: Describe) -> Plain:
     """Name, code, defaults, closure and the globals it reads; a library function has no code and globals."""
     if hasattr(value, "_torchdynamo_orig_callable"):
         return {"compiled": describe("function", value._torchdynamo_orig_callable)}
+    # A library's code changes with every release; its name says what it computes.
     known = _is_library_function(value)
     name = f"{(value.__module__ or '').partition('.')[0]}: {value.__qualname__}" if known else value.__qualname__
     parts: dict[str, Plain] = {"function": name}
@@ -130,6 +132,7 @@ def _globals(function: types.FunctionType, describe: Describe) -> Iterator[tuple
         for attribute in chain[1:]:
             if not isinstance(value, types.ModuleType) and attribute not in getattr(value, "__dict__", {}):
                 break
+            # A class is described as a whole: one of its methods may read any other.
             if isinstance(value, type) or not hasattr(value, attribute):
                 break
             value = getattr(value, attribute)

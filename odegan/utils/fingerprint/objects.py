@@ -38,6 +38,7 @@ def of_network(value: nn.Module, describe: Describe) -> Plain:
     for name, held in (("parameters", value._parameters), ("buffers", value._buffers), ("children", value._modules)):
         parts[name] = [[n, describe(n, x)] for n, x in held.items()]
     parts["trained"] = [n for n, p in value._parameters.items() if p is not None and p.requires_grad]
+    # ``_is_hf...`` are marks that transformers sets on modules while it loads them.
     own = {n: x for n, x in vars(value).items() if n not in _EMPTY and not n.startswith("_is_hf")}
     parts["attributes"] = {n: describe(n, x) for n, x in sorted(own.items())}
     parts["hooks"] = [describe(n, list(vars(value)[n].values())) for n in _HOOKS if vars(value).get(n)]
@@ -77,6 +78,7 @@ def of_object(value: object, describe: Describe) -> Plain:
         raise Unreadable from error
     if isinstance(reduced, str):
         return reduced
+    # Pickle's protocol: (constructor, its arguments, state, list items, dict items), of which the last three may be missing.
     function, arguments, *rest = reduced
     state, *items = (*rest, None, None, None)[:3]
     parts: dict[str, Plain] = {"object": describe("class", type(value))}
@@ -93,6 +95,7 @@ def of_object(value: object, describe: Describe) -> Plain:
 def _left_out(value: object, state: object, describe: Describe) -> Plain:
     """The attributes that a user's own ``__reduce__`` or ``__getstate__`` does not mention."""
     own = getattr(value, "__dict__", None)
+    # A library leaves out caches and handles; a user's class may leave out what changes its values.
     if not own or is_library(type(value).__module__):
         return {}
     if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], dict | None):
@@ -150,6 +153,7 @@ def of_items(value: Any, reader: Callable[[], Any]) -> Plain:
     if count > MOST_ITEMS:
         raise Unreadable
     with _random_numbers_kept():
+        # Seeded per item: a data set that augments at random gives the same item each time it is described.
         for i in range(count):
             _seed(i)
             item = value[i]

@@ -37,7 +37,7 @@ _DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property, 
 _NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, re.Pattern, range, slice)
 _WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), weakref.ref, logging.Logger, threading.Event)
 
-# Each kind of value and how it is described; the first that applies counts.
+# Each kind of value and how it is described; the first kind that matches is used.
 _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (torch.Tensor, lambda x, describe: objects.with_attributes(x, arrays.of_tensor(x), describe)),
     (np.generic, lambda x, describe: arrays.number(x.item()) if x.dtype.kind in "biufc" else repr(x.item())),
@@ -87,6 +87,7 @@ class Reader:
             return found
         if id(value) in self._met:
             return self._met[id(value)][1]
+        # An object that contains itself would otherwise be described for ever.
         if id(value) in self._under_way:
             return f"(the {type(value).__name__} {len(self._path) - self._under_way[id(value)]} levels above)"
         self._under_way[id(value)] = len(self._path)
