@@ -58,7 +58,8 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
     """
     workers = check_int("workers", workers)
     if isinstance(data, DataLoader):
-        data, batch_size, workers = _taken_apart(data, batch_size, workers)
+        data, batch_size, workers = _from_loader(data, batch_size, workers)
+    # With workers a TensorDataset is read item by item, as asked for; without, it is a table.
     source: Source = _table(data, workers) or _checked(data)
     if workers and not is_data_set(source):
         argument_error(
@@ -84,10 +85,11 @@ def checked_latent(latent: Latent) -> Source:
     return tuple(check_int("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
 
 
-def _taken_apart(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int]:
+def _from_loader(loader: DataLoader[Any], batch_size: int | None, workers: int) -> tuple[Any, int | None, int]:
     """The data set, batch size and workers of a loader; its sampler is not used, since minibatches are shuffled here."""
     _check_no_stream(loader.dataset)
     replaces = getattr(loader.sampler, "replacement", False)
+    # Any other sampler would be lost silently, for instance one with weights by class.
     if type(loader.sampler) not in (RandomSampler, SequentialSampler) or replaces or loader.batch_size is None:
         argument_error(
             "data", "a DataLoader with a sampler of its own", "its data set, or a function (n, generator) -> Tensor"
@@ -146,6 +148,7 @@ def _checked(data: Any) -> Source:
         argument_error("data", type(data).__name__, _ALLOWED)
     if isinstance(data, type):
         argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
+    # Before callables: some data sets can be called, too.
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         if len(data) == 0:
             argument_error("data", data, "a data set of at least one sample")

@@ -39,5 +39,6 @@ def reseeded_generators() -> Iterator[Reseed]:
 def _seed_all(seed: int) -> None:
     """Of torch's generators seed only the CPU's; ``torch.manual_seed`` would also seed those of accelerators."""
     reseed(torch.default_generator, seed)
+    # numpy's old interface takes seeds of 32 bits, or a list of them.
     np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
     random.seed(seed)

@@ -13,8 +13,8 @@ from odegan.data.sources import Encoded, Source, find
 from odegan.utils.checks import argument_error, check_bool, check_int
 
 Item = torch.Tensor | tuple[torch.Tensor, int]
-_READ_WHOLE = 2**28  # bytes of a data set that a fingerprint reads; beyond it
-_PROBES = 64  # images, and what their source tells
+_READ_WHOLE = 2**28  # bytes of a data set that a fingerprint reads in full
+_PROBES = 64  # images that it reads beyond these bytes, with a description of the rest by its source
 
 
 def images(
@@ -116,6 +116,7 @@ class ImageDataset(Dataset[Item]):
         # Torch's generator, not Python's: it is the one that is seeded for each minibatch in every process.
         if self.flip and torch.rand(()) < 0.5:
             levels = levels.flip(-1)
+        # Divided by 128, not 127.5: v + u lies in [0, 256), a whole number of bins.
         if self.dequantize:
             return (levels + torch.rand(levels.shape)) / 128 - 1
         return levels.float() / 127.5 - 1
@@ -147,6 +148,6 @@ class ImageDataset(Dataset[Item]):
         for i in sorted({read + k * (n - 1 - read) // (_PROBES - 1) for k in range(_PROBES)} if read < n else ()):
             digest.update(hashlib.sha256(self.encoded.read(i)).digest())
         # Reading all of ImageNet would take hours; names, sizes and a sample of contents do for telling sets apart.
-        beyond = self.encoded.told(range(read, n)) if read < n else None
+        beyond = self.encoded.description(range(read, n)) if read < n else None
         shown = [self.size, self.split, self.flip, self.crop, self.dequantize, self.channels]
         return ["images", n, digest.hexdigest()[:16], beyond, *shown, RESIZE, self.targets]

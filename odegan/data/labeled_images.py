@@ -156,4 +156,5 @@ def _padded(levels: Tensor, size: int | None) -> Tensor:
         argument_error("size", size, f"at least that of the images, {rows} x {columns} pixels")
     top = (size - rows) // 2
     left = (size - columns) // 2
+    # Both margins from the left and top ones, which differ by a pixel where the difference is odd.
     return F.pad(levels, (left, size - columns - left, top, size - rows - top))

@@ -95,8 +95,9 @@ class Minibatches:
         return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
 
     def trial(self) -> Batch:
-        """The first member's first minibatch, whole, with the smallest and largest labels of the table put in, since a run will
-        draw them too.
+        """The first member's whole first minibatch, with the smallest and the largest label of the table among its labels.
+
+        A run will draw these labels too.
         """
         # No workers, which would start to load a stream that is never read.
         alone = copy.copy(self)

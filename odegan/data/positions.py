@@ -34,6 +34,7 @@ class Positions:
 
     def block(self, start: int, n: int) -> torch.Tensor:
         """The rows of minibatches start, ..., start + n - 1: (n, B), or (n, E, B) in an ensemble."""
+        # Integers: start * size may exceed what float64 represents exactly in a long run on a large set.
         first = start * self._size // self._rows
         last = ((start + n) * self._size - 1) // self._rows
         sequence = rearrange(self._epochs.block(first, last + 1 - first), "epoch ... row -> ... (epoch row)")

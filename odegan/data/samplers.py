@@ -213,12 +213,14 @@ class _Items:
         with reseeded_generators() as reseed, torch.set_grad_enabled(self._share.grad):
             made = []
             for place, row in zip(places, rows[member].block(index, 1)[0].tolist(), strict=True):
+                # By place within the whole minibatch, not this rank's share: transforms do not depend on the ranks.
                 reseed(stream_seed(self._seeds[member], stream, index * self._share.size + place))
                 made.append(_item(self._data, row, self._labels.real))
         return made
 
     def _fake_labels(self, member: int, index: int) -> list[int]:
         """Labels from the data set's own list, as torchvision's sets have one, else from further items."""
+        # Reading an image only for its label would decode as many images again.
         known = getattr(self._data, "targets", None)
         if known is None or len(known) != len(self._data):
             return [label for _, label in self._made(member, index, "fake item", self._fake)]

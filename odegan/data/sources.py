@@ -41,7 +41,7 @@ class Encoded(Protocol):
     def targets(self) -> list[int]:
         """The images' classes."""
 
-    def told(self, rows: Iterable[int]) -> Any:
+    def description(self, rows: Iterable[int]) -> Any:
         """A description that identifies these images without reading them."""
 
 
@@ -77,7 +77,7 @@ class Files:
         numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
         return [numbers[folder] for folder in folders]
 
-    def told(self, rows: Iterable[int]) -> list[Any]:
+    def description(self, rows: Iterable[int]) -> list[Any]:
         """The files' names and sizes."""
         return [[self.paths[i], os.path.getsize(self.name(i))] for i in rows]
 
@@ -98,6 +98,7 @@ class Table:
     def read(self, i: int) -> bytes:
         """The bytes in the i-th row, or those of the file that it names."""
         value = self.rows[i][self.column]
+        # The hub's form of an image: {"bytes": ..., "path": ...}, of which one may be None.
         if isinstance(value, dict):
             value = value["bytes"] if value.get("bytes") is not None else Path(value["path"]).read_bytes()
         if not isinstance(value, bytes):
@@ -116,7 +117,7 @@ class Table:
             argument_error("labels", True, f"False where the table has no column of classes, as {self.title!r}")
         return [int(number) for number in self.rows[self.classes]]
 
-    def told(self, rows: Iterable[int]) -> str:
+    def description(self, rows: Iterable[int]) -> str:
         """The library's own fingerprint of the whole table."""
         return str(self.rows._fingerprint)
 
@@ -222,7 +223,7 @@ def from_hub(name: str, repository: str, split: str) -> Table:
     """A data set on the Hugging Face hub. name: what users call it."""
     datasets = _library()
     try:
-        with _without_retries_in_sight():
+        with _quiet_retries():
             rows = datasets.load_dataset(repository, split=split)
     except Exception as error:
         raise ArgumentError(
@@ -267,7 +268,7 @@ def _library() -> Any:
 
 
 @contextlib.contextmanager
-def _without_retries_in_sight() -> Iterator[None]:
+def _quiet_retries() -> Iterator[None]:
     """Hide the hub library's warning about every failed attempt; the final error says it once."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level

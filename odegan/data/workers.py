@@ -63,7 +63,7 @@ class Prefetched(Generic[Made]):
             self.close()
         try:
             if self._ahead is None:
-                self._ahead = _tells_when_asked(iter(self._loader(index)))
+                self._ahead = _reports_on_request(iter(self._loader(index)))
             made = next(self._ahead)
         except (RuntimeError, OSError, EOFError) as error:
             raise ChildProcessError(f"workers: a process that loads data was lost ({one_line(error)})") from error
@@ -74,6 +74,7 @@ class Prefetched(Generic[Made]):
     def _loader(self, start: int) -> DataLoader[Made]:
         return DataLoader(
             _View(self._make),
+            # ``make`` already returns whole minibatches.
             batch_size=None,
             sampler=itertools.count(start),
             num_workers=self._workers,
@@ -95,7 +96,7 @@ class Prefetched(Generic[Made]):
         self.close()
 
 
-def _tells_when_asked(ahead: Any) -> Any:
+def _reports_on_request(ahead: Any) -> Any:
     """The loader's iterator, made to report a lost worker within five seconds after the next batch is requested.
 
     torch's SIGCHLD handler would instead raise as soon as a worker ends, wherever the run is: in a callback, or while a
@@ -126,6 +127,7 @@ class _Failure:
     def __init__(self, error: Exception) -> None:
         self.trace = "".join(traceback.format_exception(error))
         try:
+            # Both ways: an exception with further arguments may be pickled and yet fail to load.
             pickle.loads(pickle.dumps(error))
             self.error = error
         except Exception:

@@ -17,6 +17,7 @@ def over_members(
     function: Callable[..., Result], t: Time, y: torch.Tensor, batch: Batch | None, *others: object
 ) -> Result:
     """function(t, y_e, batch_e, ...) for every member e, stacked; y is (E, P), and batch and others have E in front too."""
+    # t is shared: all members take the same steps.
     return torch.vmap(function, in_dims=(None, 0, None if batch is None else 0, *(0 for _ in others)))(
         t, y, batch, *others
     )

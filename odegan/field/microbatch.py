@@ -26,8 +26,8 @@ class MicrobatchedField:
     """The field of a whole batch, computed by a ``TrainingField`` on its equal parts; exact for every divisible penalty.
 
     First the batch means that the penalties depend on are averaged over the parts. Then each part contributes its gradient with
-    these means held constant, and the contributions are averaged. So no collective operation is ever differentiated but the
-    means of batch norms that ranks share, and memory is needed for one part only. The interface is that of ``Field``.
+    these means held constant, and the contributions are averaged. So the only collective operations that are differentiated are
+    the means of batch norms that ranks share, and memory is needed for one part only. The interface is that of ``Field``.
 
     Args:
         field: the field of one part.
@@ -53,7 +53,7 @@ class MicrobatchedField:
         """The field in the step of this number."""
         own = copy.copy(self)
         own.field = self.field.at_step(number)
-        # What is wrapped has the old weights in it; nothing is compiled here, where schedules in steps act.
+        # The wrapped functions contain the old weights. Nothing compiled is lost: such schedules run uncompiled.
         own._wrapped = {}
         return own
 
@@ -105,6 +105,7 @@ class MicrobatchedField:
 
     def _of_part(self, name: str, players: tuple[Player, ...], parts: int) -> Callable[..., Any]:
         """One of the field's functions as (t, y, batch[, held]), over the members of an ensemble."""
+        # Wrapped once: a compiler's wrapper keeps the graphs that it compiled.
         key = (name, players, parts)
         if key not in self._wrapped:
             function = getattr(self.field, name)
@@ -123,6 +124,7 @@ class MicrobatchedField:
         count = 0
         with sharing(self.ranks if self.game.couples_batch else None):
             for part in self._parts(y, batch):
+                # Added up as they come, so that memory holds one sum and one part's gradient.
                 value = function(t, y, part, *held)
                 total = value if total is None else tree_map(torch.add, total, value)
                 count += 1
@@ -151,7 +153,7 @@ class MicrobatchedField:
 
 
 def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
-    """``length`` samples of a batch; its buffers, which have no sample dimension, stay as they are."""
+    """``length`` samples of a batch, with all of its buffers."""
     # Buffers, such as spectral norm's vectors, have no sample dimension: every part gets all of them.
     samples = replace(batch, buffers=None)
     part: Batch = tree_map(lambda x: x.narrow(axis, start, length), samples)
@@ -165,14 +167,13 @@ def check_divisible(game: Game, penalties: Sequence[Penalty], what: str) -> None
     """
     if what == "distributed" and game.couples_beyond_norms is not False:
         raise ArgumentError(
-            f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other otherwise than by "
-            "batch normalization (a loss that is no mean over samples? Unrolling?); use layers and losses that see one sample "
-            "at a time"
+            f"{what}: got it with the game {game.name!r}, in which more than batch normalization couples the samples of a "
+            "batch (a loss that is not a mean over samples? Unrolling?); use layers and losses that see one sample at a time"
         )
     if what == "micro_batch" and game.couples_batch is not False:
         raise ArgumentError(
             f"{what}: got it with the game {game.name!r}, in which the samples of a batch see each other (BatchNorm? "
-            "A loss that is no mean over samples?): its field is not made of the parts'; use layers and losses that "
+            "A loss that is not a mean over samples?): its field is not made of the parts'; use layers and losses that "
             "see one sample at a time, or with BatchNorm several processes"
         )
     for penalty in penalties:

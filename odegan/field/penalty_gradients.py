@@ -76,6 +76,7 @@ def with_penalties(
     if of_disc:
         value, vjp_fn, (gradients, losses, extra_g) = vjp(of_d, theta_d)
         extra_d = vjp_fn(torch.ones_like(value))
+    # Without terms of D the outer vjp would record everything for a gradient that nobody needs.
     elif of_gen:
         gradients, losses, extra_g = gen_side(theta_d)
     else:
@@ -104,6 +105,7 @@ def penalty_gradient(
         held = share.held[player]
     parts = None if share is None else share.parts
 
+    # One sum and one vjp: the terms of a player share the backward pass.
     def total(own: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
         moved = at._replace(theta_d=own) if player == "disc" else at._replace(theta_g=own)
         values = [term.value(moved, h, parts) for term, h in zip(terms, held, strict=True)]

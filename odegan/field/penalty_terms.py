@@ -28,7 +28,8 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.players import Player
 
-Weight = float | torch.Tensor | Callable[[Any], Any]
+# The parameter is Any, since a function of time may be written for floats or for tensors.
+Weight = float | torch.Tensor | Callable[[Any], float | torch.Tensor]
 Function = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], torch.Tensor]
 Statistic = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], Any]
 
@@ -125,9 +126,7 @@ class BatchMeanTerm(Term):
         return () if parts is None else self._statistic(parts)(*point)
 
     def value(self, point: Point, held: object = (), parts: int | None = None) -> torch.Tensor:
-        """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), the mean of which over the parts is weight
-        F(s).
-        """
+        """weight F(s) on a whole batch; on a part weight (F(s) + <F'(s), s_r - s>), whose mean over parts is weight F(s)."""
         own = self._statistic(parts or 1)(*point)
         if parts is None:
             return self.weighted(self.function(own, point.t), point.t)
@@ -146,6 +145,7 @@ class BatchMeanTerm(Term):
 class GradientTerm(BatchMeanTerm):
     """weight(t) * F((g_p for p in players), t), where g_p = d loss_p / d theta_p. Made by ``gradient_term``."""
 
+    # An instance field in the place of the class variable: which players, each term says for itself.
     players: tuple[Player, ...] = ()  # type: ignore[misc]
 
 

@@ -10,7 +10,7 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 
@@ -20,6 +20,7 @@ from odegan.utils.checks import argument_error, check_number, choose
 Unit = Literal["time", "steps"]
 UNITS = ("time", "steps")
 Position = float | torch.Tensor
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Schedule:
 
     def __call__(self, s: Position) -> Position:
         """The value of the schedule at s."""
+        return self._value(s)
+
+    def _value(self, s: Position) -> Position:
         raise NotImplementedError
 
 
@@ -59,12 +63,12 @@ class _Between(Schedule):
 
 
 class _Linear(_Between):
-    def __call__(self, s: Any) -> Any:
+    def _value(self, s: Position) -> Position:
         return self.start + (self.end - self.start) * _part(s, self.length)
 
 
 class _Cosine(_Between):
-    def __call__(self, s: Any) -> Any:
+    def _value(self, s: Position) -> Position:
         part = _part(s, self.length)
         wave = torch.cos(math.pi * part) if isinstance(part, torch.Tensor) else math.cos(math.pi * part)
         return self.end + (self.start - self.end) * (1 + wave) / 2
@@ -75,7 +79,7 @@ class _Piecewise(Schedule):
     values: tuple[float, ...]
     boundaries: tuple[float, ...]
 
-    def __call__(self, s: Any) -> Any:
+    def _value(self, s: Position) -> Position:
         if not isinstance(s, torch.Tensor):
             # The slack keeps a time that is a sum of steps, such as 0.1 + 0.2 + ..., on the boundary's side.
             return self.values[bisect.bisect_right(self.boundaries, s + 1e-9 * max(1.0, abs(s)))]
@@ -96,7 +100,7 @@ class _Warmup(Schedule):
     then: float | Schedule
     length: float
 
-    def __call__(self, s: Any) -> Any:
+    def _value(self, s: Position) -> Position:
         after = self.then(s) if isinstance(self.then, Schedule) else self.then
         return self.start + (after - self.start) * _part(s, self.length)
 
@@ -189,17 +193,17 @@ def in_steps(value: object) -> bool:
     return isinstance(value, Schedule) and value.unit == "steps"
 
 
-def at_step(value: Any, number: Position) -> Any:
+def at_step(value: Value, number: Position) -> Value | Position:
     """The value of a schedule in steps at this step; anything else is returned unchanged."""
-    return value(number) if in_steps(value) else value
+    return value(number) if isinstance(value, Schedule) and in_steps(value) else value
 
 
-def at_time(value: float | torch.Tensor | Callable[[Any], Any], t: Time) -> Any:
+def at_time(value: Position | Callable[[Any], Position], t: Time) -> Position:
     """The value of a function of time at t; a number or a tensor is constant."""
     return value(t) if callable(value) else value
 
 
-def _part(s: Position, length: float) -> Any:
+def _part(s: Position, length: float) -> Position:
     """The fraction s / length of the way, within [0, 1]."""
     if isinstance(s, torch.Tensor):
         # Without a derivative in time: a differentiable step size would otherwise act on its own schedule.

@@ -163,7 +163,7 @@ class TrainingField:
         parts = []
         for player, gradient in zip(players, gradients, strict=True):
             if clipped and self.clip is not None:
-                # In float64: squares overflow in float32 long before their sum's root, and g * c / inf would be a step of zero.
+                # In float64: in float32 squares overflow, and g * c / inf would be a step of zero.
                 norm = torch.linalg.vector_norm(gradient, dtype=torch.float64)
                 gradient = gradient * (self.clip / norm.clamp(min=self.clip)).to(gradient.dtype)
             rate = self.rates[player]

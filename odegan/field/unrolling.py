@@ -57,7 +57,7 @@ def unrolled(
     check_game(game)
     check_int("steps", steps, low=1)
     check_number("step_size", step_size, low=0.0, strict=True)
-    # An adaptive solver chooses its steps from values, so that U_k would not be differentiable in them.
+    # An adaptive solver chooses its steps by comparing values, through which U_k has no derivative.
     fixed = [name for name in solvers.names() if solvers.get(name).fixed_one_step]
     for name, value in {"persistent": persistent, "through": through}.items():
         check_bool(name, value)

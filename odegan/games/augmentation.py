@@ -116,7 +116,7 @@ class Augmentation:
         """K, the uniform numbers that one sample needs."""
         return sum(1 + transform.numbers for transform in self.transforms)
 
-    def decided(self, u: Tensor, probability: float) -> Tensor:
+    def decided(self, u: Tensor, probability: float | Tensor) -> Tensor:
         """Uniform numbers (..., K) -> a sample's numbers: a transform acts where its first number is below the probability."""
         check_probability("probability", probability)
         own = list(u.split([1 + transform.numbers for transform in self.transforms], -1))

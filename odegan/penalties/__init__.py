@@ -76,6 +76,7 @@ def parse(text: str) -> Penalty:
         weight = float(first)
     except ValueError:
         argument_error("penalty", text, f"of the form {name}:weight, as in {name}:0.07")
+    # Read off the functions, so that a new penalty is parsed without a table of its arguments.
     parameters = list(inspect.signature(make).parameters.items())
     allowed = [key for key, _ in parameters[1:]]
     given: dict[str, Any] = {}

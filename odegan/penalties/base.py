@@ -52,6 +52,7 @@ class Penalty:
         return self._weighted(disc), self._weighted(gen)
 
     def _weighted(self, extra: Term | Function | None) -> Term | None:
+        # The weight stays beside the function, so that a schedule in steps can be evaluated once a step; see ``Term.at_step``.
         return None if extra is None else replace(as_term(extra), weight=self.weight)
 
     def __repr__(self) -> str:
@@ -63,6 +64,7 @@ def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False
     """Return the weight if it is a finite number >= 0 (``strict``: > 0), a one-element tensor, or a function of time."""
     if isinstance(weight, torch.Tensor) and weight.numel() != 1:
         argument_error(name, weight, "a number, a one-element tensor or a function of time")
+    # Only weights are evaluated by the run at each step; other arguments are functions of the field's time.
     if name != "weight" and in_steps(weight):
         argument_error(name, "a schedule in steps", "a number, a one-element tensor or a function of time")
     if not callable(weight):

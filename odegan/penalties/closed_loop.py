@@ -61,6 +61,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
             critic = game.critic_fn(theta_d, batch)
+            # Without buffers the fakes depend on theta_g, but only D's part of the gradient is taken, so none flows to G.
             seen = _current(game, theta_g, batch) if replay is None else _stored(batch, replay, game.conditional)
             real, fake, label, fake_label = seen
             return measure(game, critic(real, label), critic(fake, fake_label))

@@ -24,6 +24,7 @@ def consensus(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, Term]:
+        # The same function for both; each player differentiates it in its own parameters.
         term = half_norms(game, BOTH)
         return term, term
 

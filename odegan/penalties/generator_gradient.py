@@ -22,6 +22,7 @@ def generator_gradient(weight: Weight) -> Penalty:
     """
 
     def terms(game: Game) -> tuple[Term, None]:
+        # A gradient term: the field has this gradient already, and differentiates it once more instead of computing it anew.
         return gradient_term(game, ("gen",), lambda gradients: (gradients[0] ** 2).sum()), None
 
     return Penalty("generator_gradient", checked_weight(weight), terms)

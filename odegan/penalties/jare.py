@@ -113,6 +113,7 @@ def _chunk_means(
     # Buffers have no sample dimension, and JARE reads no replay: neither can be divided.
     samples = tree_map(divided, replace(batch, replay=None, buffers=None))
     gradients = torch.vmap(lambda chunk: gradient(theta_d, theta_g, replace(chunk, buffers=batch.buffers)))(samples)
+    # The two means that ``_estimate`` needs, instead of the K gradients, which need K times the memory between the parts.
     return gradients.mean(0), (gradients**2).sum() / own
 
 

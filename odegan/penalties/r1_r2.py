@@ -50,4 +50,5 @@ def r2(weight: Weight) -> Penalty:
 def _half_square(
     game: Game, theta_d: torch.Tensor, batch: Batch | None, x: torch.Tensor, label: torch.Tensor | None
 ) -> torch.Tensor:
+    # Summed over a sample's entries, averaged over samples: the norm grows with the number of pixels, as in the paper.
     return (input_gradient(game, theta_d, batch, x, label) ** 2).sum(1).mean() / 2

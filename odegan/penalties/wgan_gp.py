@@ -39,6 +39,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
             u = _mixing(batch, real)
             label = _common_label(batch) if game.conditional else None
             gradient = input_gradient(game, theta_d, batch, u * real + (1 - u) * fake, label)
+            # Without the root, whose derivative at 0 is infinite.
             if center == 0:
                 return (gradient**2).sum(1).mean()
             return ((torch.linalg.vector_norm(gradient, dim=1) - center) ** 2).mean()

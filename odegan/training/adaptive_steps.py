@@ -59,7 +59,7 @@ class AdaptiveSteps:
         within = reports_until(*reports, end + slack)
         inner = [t for t in within if t < end - slack]
         grid = torch.tensor([state.t, *inner, end], dtype=torch.float64, device=y0.device)
-        # torchdiffeq looks at y alone; the last state with finite losses, too, is noted on the way.
+        # torchdiffeq checks y alone; this keeps the last state whose losses were finite too.
         reached = _FiniteUntil(state.t, y0)
         recording = RecordingField(lambda t, y: self.slopes(t, y, batch, y0), True, reached.after_step)
         result = self._solve(recording, y0, grid, aux["proposed"], self.attempts(recording, batch, y0))
@@ -117,7 +117,7 @@ class AdaptiveSteps:
 
 
 class _FiniteUntil:
-    """Collects the records of an interval's steps and where it became non-finite, in y or in the losses."""
+    """Collects the records of an interval's steps, and its last state before y or a loss became non-finite."""
 
     def __init__(self, t: float, y: torch.Tensor) -> None:
         self.t = t
@@ -127,7 +127,7 @@ class _FiniteUntil:
         self.records: list[StepRecord] = []
 
     def after_step(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
-        """Take in a step that ended at (t, y); its record describes the step's start."""
+        """Record a step that ended at (t, y); the record describes the step's start."""
         self.records.append(record)
         self.ended = self.ended or not bool(record.finite.all())
         if not self.ended:

@@ -66,7 +66,7 @@ DEFAULTS: Arguments = {
 
 
 def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
-    """Check every argument by itself. projects: whether the game has a projection; the caller knows the game."""
+    """Check every argument individually. projects: whether the game has a projection."""
     # Defaults are in one place, so that a stepper and a run with the same arguments agree.
     known: Arguments = {**DEFAULTS, **given}
     solver = solvers.get(known["solver"])
@@ -75,6 +75,7 @@ def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
     if "step_size" in options:
         if step_size is not None:
             argument_error("options", "step_size", "left out when the argument step_size is given")
+        # torchdiffeq's own place for it; both spellings mean the same here.
         step_size = options.pop("step_size")
     _check_step_size(solver, step_size, options)
     _check_refresh(known["refresh"], step_size)
@@ -119,6 +120,7 @@ def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> d
     check_bool("options perturb", options.get("perturb", False))
     if solver.name == "scipy_solver":
         choose("options solver", options.get("solver", "LSODA"), _SCIPY)
+    # ``max`` stands for any function: an absent option passes.
     if not callable(options.get("grid_constructor", max)):
         argument_error("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
     for key in _POSITIVE & options.keys():

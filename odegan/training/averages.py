@@ -75,6 +75,7 @@ class UniformAverage:
         if state.t > self.start:
             self.count += 1
             y = state.y.detach()
+            # A running mean, which stays of y's size where a sum would grow and lose digits.
             self.y = y.clone() if self.y is None else self.y + (y - self.y) / self.count
 
     def __odegan_fingerprint__(self) -> dict[str, float]:

@@ -124,7 +124,7 @@ REFUSED: list[tuple[_Test, str]] = [
     ),
     (
         lambda s, a, data, members: a.compile is not False and s.opaque,
-        "compile: got True with {solver}, which steps by itself; leave it out",
+        "compile: got True with {solver}, whose steps cannot be compiled; leave it out",
     ),
     (
         lambda s, a, data, members: not data and (a.micro_batch is not None or a.ranks is not None),
@@ -132,7 +132,7 @@ REFUSED: list[tuple[_Test, str]] = [
     ),
     (
         lambda s, a, data, members: a.ranks is not None and s.opaque,
-        "distributed: got True with {solver}, which steps by itself; use another adaptive solver",
+        "distributed: got True with {solver}, whose steps processes cannot share; use another adaptive solver",
     ),
     (
         lambda s, a, data, members: s.adaptive and a.counts_steps,

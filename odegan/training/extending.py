@@ -29,6 +29,7 @@ def whole_intervals(state: State, options: Options, last: float, most: int) -> i
             return None
         if isinstance(refresh, int | float) and refresh != math.inf:
             t, length = state.aux["start"] + (state.aux["index"] + ahead + 1) * float(refresh), float(refresh)
+            # An end within rounding of the last time is not cut: the interval was planned to end there.
             cut = t > last + SNAP * length
         else:
             h = options.step_at(t, state.aux["index"] + ahead)
@@ -53,6 +54,7 @@ def fitted(payload: dict[str, Any], times: Sequence[float], path: FilePath) -> d
         raise ValueError("times is of another form")
     if stored == given:
         return payload
+    # The stored run is over: a longer one continues from before its shortened last step.
     if payload["t"] >= stored[-1] and payload.get("before_cut") is not None:
         payload = payload | payload["before_cut"]
     done = len(payload["reported"])

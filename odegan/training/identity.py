@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from odegan.data.given import Data, Latent
 from odegan.games.game import Game
 from odegan.training.options import Options
+from odegan.training.run_data import RunData
 from odegan.training.state import Callbacks
 from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import Ranks
 from odegan.utils.fingerprint import Fingerprint, fingerprint
 from odegan.utils.fingerprint.compare import differing, shown
-from odegan.utils.random_streams import Seeds
 
 _NAMES = "step_size refresh rates placement players rtol atol clip compile"
 
@@ -23,13 +22,9 @@ def identify(
     game: Game,
     y0: torch.Tensor,
     options: Options,
-    data: Data | None,
-    latent: Latent,
-    batch_size: int | None,
-    seeds: Seeds,
+    source: RunData,
     callback: Callbacks,
     stated: object,
-    fake_labels: str,
 ) -> Fingerprint:
     """The fingerprint of the arguments by name. Times are compared separately, because a longer run may continue a shorter one.
 
@@ -37,16 +32,16 @@ def identify(
     the user's ``fingerprint`` for what cannot be read.
     """
     # The default and the same latent given explicitly are one setting.
-    if latent is None and data is not None:
-        latent = getattr(game, "latent", None)
+    latent = source.latent_of(game)
     users = callback if isinstance(callback, Sequence) else [callback]
     # Callbacks without a state leave nothing in the checkpoint that could be compared.
     kept = [one for one in users if hasattr(one, "state_dict")]
     parts = setting(game, options)
-    parts |= {"y0": y0, "data": data, "latent": (latent,) if isinstance(latent, int) else latent}
-    parts |= {"batch_size": batch_size, "seed": seeds, "fingerprint": stated}
+    parts |= {"y0": y0, "data": source.data, "latent": (latent,) if isinstance(latent, int) else latent}
+    parts |= {"batch_size": source.batch_size, "seed": source.seeds, "fingerprint": stated}
+    # Of other callbacks only the class: their attributes are results, such as losses so far, which change along the run.
     parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
-    parts |= {"fake_labels": fake_labels} if game.conditional else {}
+    parts |= {"fake_labels": source.fake_labels} if game.conditional else {}
     found = fingerprint(parts)
     return found if stated is None else found._replace(unread=[])
 

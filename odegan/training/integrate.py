@@ -9,10 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
 
 from odegan.data.given import Data, Latent
-from odegan.data.minibatches import FAKE_LABELS, Minibatches
 from odegan.field.training_field import Penalty
 from odegan.games.game import Game
 from odegan.solvers.rates import Rates
@@ -23,6 +21,7 @@ from odegan.training.identity import check_same, identify
 from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.report_times import report_times
 from odegan.training.run import Run
+from odegan.training.run_data import RunData
 from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
 from odegan.training.state import Callbacks, check_state, needs_graph, start_of
@@ -31,7 +30,7 @@ from odegan.utils.ambient import unaffected_run
 from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
-from odegan.utils.random_streams import Seeds, member_seeds
+from odegan.utils.random_streams import member_seeds
 
 ON_NONFINITE = ("raise", "stop")
 
@@ -188,7 +187,8 @@ def odeint_gan(
         _check_opaque(known.solver.name, callback, needs_graph(known, game, y0, data))
     seeds = member_seeds(seed, members)
     # From here on ``game`` is the run's own copy: what its first batch reveals must not change the user's game.
-    game, minibatches = _prepared(game, y0, data, latent, batch_size, seeds, known, workers, fake_labels)
+    source = RunData(data, latent, batch_size, seeds, workers, fake_labels)
+    game, minibatches = source.prepared(game, y0, known)
     # Without something to differentiate, recording a graph would only grow with the number of steps.
     graph = needs_graph(known, game, y0, data) and torch.is_grad_enabled()
     if graph and distributed:
@@ -197,7 +197,7 @@ def odeint_gan(
     stepper.check_divisible(game)
     identity = Fingerprint({}, [])
     if checkpoint is not None or distributed:
-        identity = identify(game, y0, known, data, latent, batch_size, seeds, callback, fingerprint, fake_labels)
+        identity = identify(game, y0, known, source, callback, fingerprint)
     # Different arguments on two ranks would otherwise deadlock in a collective, or mix two runs.
     if known.ranks is not None:
         check_same(known.ranks, identity.parts | {"t": times})
@@ -239,31 +239,3 @@ def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
     for name, tolerance in {"rtol": options.rtol, "atol": options.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
             argument_error(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")
-
-
-def _prepared(
-    game: Game,
-    y0: torch.Tensor,
-    data: Data | None,
-    latent: Latent,
-    batch_size: int | None,
-    seeds: Seeds,
-    options: Options,
-    workers: int,
-    fake_labels: str,
-) -> tuple[Game, Minibatches | None]:
-    """The run's own copy of the game, checked on the first minibatch, and the minibatches."""
-    choose("fake_labels", fake_labels, FAKE_LABELS)
-    if fake_labels == "same" and not game.conditional:
-        argument_error("fake_labels", fake_labels, f"left out with the game {game.name!r}, which takes no labels")
-    if data is None:
-        if latent is not None or batch_size is not None or workers != 0:
-            argument_error("data", None, "given when latent, batch_size or workers is")
-        return game.prepared(y0.detach(), None), None
-    latent = getattr(game, "latent", None) if latent is None else latent
-    like, labels = y0.detach(), (game.conditional, fake_labels)
-    minibatches = Minibatches(data, latent, batch_size, seeds, like, options.ranks, workers, *labels)
-    first = minibatches.trial()
-    # Expanded, not drawn for each member: what is checked are shapes and properties of the modules, not numbers.
-    seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
-    return game.prepared(y0.detach(), seen), minibatches

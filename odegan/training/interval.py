@@ -33,9 +33,8 @@ class IntervalEvents:
         self.options = options
         capacities = {int(capacity) for p in options.penalties if (capacity := getattr(p, "replay", None)) is not None}
         self.replays = {replay.key: replay for replay in (Replay(capacity) for capacity in sorted(capacities))}
-        self._drawn: dict[
-            str, tuple[int, ...]
-        ] = {}  # the parts of a batch that are drawn here: the shape of one sample's
+        # The parts of a batch that are drawn here, with the shape of one sample's.
+        self._drawn: dict[str, tuple[int, ...]] = {}
         if any(getattr(penalty, "noise", False) for penalty in options.penalties):
             self._drawn["noise"] = ()
         if game.augmentation is not None:
@@ -65,17 +64,20 @@ class IntervalEvents:
         return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
 
     def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], t: Time, stage: int = 0) -> Batch:
-        """The batch of an interval from time t, with the game's buffers, and with what is drawn for each sample unless it
-        already has that: the noise that penalties read, the numbers of an augmented game.
+        """The batch of an interval from time t, with the game's buffers and the random numbers of each sample.
+
+        These are the noise that penalties read and the numbers of an augmented game; those that the batch already has are kept.
         """
         if aux["buffers"]:
             batch = replace(batch, buffers=aux["buffers"])
         absent = [name for name in self._drawn if getattr(batch, name) is None]
         if not absent:
             return batch
+        # By number, as the minibatches are: a resumed run draws the same.
         which = 0 if self.options.refresh == math.inf else aux["index"] * self.options.stages + stage
         axis = y.ndim - 1
         ranks = self.options.ranks
+        # Drawn for the whole batch and cut, so that the numbers do not depend on the processes.
         size = batch.real.shape[axis] * (ranks.size if ranks else 1)
         drawn: dict[str, Any] = {}
         for name in absent:
@@ -112,6 +114,7 @@ def interval_end(options: Options, start: float, index: int, until: float) -> fl
     if not isinstance(refresh, int | float) or refresh == math.inf:
         return until
     end = start + (index + 1) * float(refresh)
+    # An end within rounding of ``until`` is ``until``: a sliver of an interval would need a minibatch of its own.
     return end if end < until - SNAP * refresh else until
 
 

@@ -34,8 +34,8 @@ class ModuleStepper:
     - running statistics of batch norms in train mode are updated as by the forward passes of a script, once a step: G on the
       latents, D on the real, then on the generated samples, without gradients and with the new parameters. Training itself
       uses the statistics of the batch;
-    - parameters that were changed from outside since the last step (``load_state_dict``, clipping) are noticed by their values,
-      and the next step starts from them, with the solver's own memory and time as they were.
+    - if parameters have changed since the last step (``load_state_dict``, clipping), the next step starts from the new values,
+      with the solver's memory and time as they were.
 
     What is trained, and whether a layer is in train mode, is decided when the stepper is made: calls of ``eval()`` or
     ``requires_grad_()`` between steps do not matter.
@@ -102,6 +102,7 @@ class ModuleStepper:
                 f"generator, discriminator: got parameters in {y.dtype} on {y.device}; they must stay in {last.y.dtype} on "
                 f"{last.y.device}, where the first step was"
             )
+        # By value: an optimizer or load_state_dict writes in place, and leaves the same tensors.
         return last if torch.equal(y, last.y) else self._changed(last, y)
 
     def step(
@@ -167,5 +168,6 @@ class ModuleStepper:
             fake = generator(batch.latent, *labels[1])
         if self._norms[discriminator]:
             with only_tracking(discriminator, self._norms[discriminator]):
+                # Two passes, as a script makes them: each moves the running averages.
                 discriminator(batch.real, *labels[0])
                 discriminator(fake, *labels[1])

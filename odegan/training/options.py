@@ -55,6 +55,7 @@ class Options:
         h = self.step_size(number if counted else t)
         where = f"step {number}" if counted else f"t = {t:g}"
         check_number(f"step_size at {where}", h, low=0.0, strict=True)
+        # In steps the run's length is a number of steps, which a small step size reaches too.
         if not counted and to_float(h) < SHORTEST * self.horizon:
             argument_error(
                 f"step_size at {where}",

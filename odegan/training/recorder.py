@@ -53,6 +53,7 @@ class RecordingField:
         self.nfe += 1
         self._last = measurements(dy, losses)
         finite = self._last[2]
+        # Kept on the device: reading it at every evaluation would wait for the kernels.
         self._finite = finite if self._finite is True else self._finite & finite
         if self._first is None:
             self._first = self._last
@@ -65,7 +66,7 @@ class RecordingField:
         return value
 
     def attempted(self, evaluations: int, ratio: torch.Tensor, last: Measured) -> None:
-        """Take in an attempted step that was computed as a whole: its error ratio, and what its last stage measured."""
+        """Record an attempted step that was computed as a whole: its error ratio, and the measurements at its last stage."""
         self.nfe += evaluations
         self._ratio = to_float(ratio)
         self._last = last
@@ -106,6 +107,7 @@ class RecordingField:
 
 def measurements(dy: torch.Tensor, losses: torch.Tensor) -> Measured:
     """What is recorded of an evaluation."""
+    # The losses too: an infinite loss can have a finite gradient, as with a saturated discriminator.
     finite = torch.isfinite(dy).all(-1) & torch.isfinite(losses).all(-1)
     return losses.detach(), torch.linalg.vector_norm(dy.detach(), dim=-1), finite
 

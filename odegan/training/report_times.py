@@ -35,6 +35,7 @@ def interval_ends(options: Options, steps: int) -> list[float]:
     """Where the first so many refresh intervals of a run from t = 0 end, to the bit as the run counts them."""
     refresh = options.refresh
     if isinstance(refresh, int | float) and refresh != math.inf:
+        # Products, not sums: i h is rounded once.
         return [i * float(refresh) for i in range(1, steps + 1)]
     if options.solver.adaptive or options.step_size is None:
         argument_error(

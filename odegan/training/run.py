@@ -24,12 +24,11 @@ from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import generator_states
 
-_OPEN = frozenset(
-    {"reported", "table", "replay", "proposed", "callbacks"}
-)  # entries whose form a new run does not determine
+# Entries of a checkpoint whose form a new run does not determine.
+_OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})
 _ENDINGS = ("", "stopped", "interrupted")  # the later one wins if hooks or ranks differ
 LONGEST = 64  # most refresh intervals per segment
-SHORTEST_TIME, LONGEST_TIME = 0.05, 0.2  # seconds that a segment should take: Ctrl-C is heard between two
+SHORTEST_TIME, LONGEST_TIME = 0.05, 0.2  # seconds that a segment should take: Ctrl-C acts between segments
 
 
 class Run:
@@ -90,7 +89,7 @@ class Run:
         return self.solution()
 
     def try_out(self) -> None:
-        """Say in one line what is wrong with a loss or a penalty at the present state."""
+        """Refuse, in one line, a loss or a penalty that does not work at the present state."""
         events, state = self.stepper.events, self.state
         drawn = self.batches(state.aux["index"], 1)
         self._ahead = (state.aux["index"], drawn)
@@ -98,7 +97,7 @@ class Run:
         try_out(self.stepper.game, self.stepper.options, state.t, state.y, batch, state.aux["index"])
 
     def _watched(self) -> bool:
-        """Whether to look for global generators that are used in the next segment: in segments 1, 2, 4, 8, ..."""
+        """Whether to check the next segment for draws from global generators: segments 1, 2, 4, 8, ..."""
         return (self._segments + 1).bit_count() == 1
 
     def _intervals_ahead(self) -> int:
@@ -142,6 +141,7 @@ class Run:
         return self._asked or ((_ENDINGS[code], f"{_ENDINGS[code]} by another rank") if code else None)
 
     def _time_to_agree(self) -> bool:
+        # On an accelerator a collective would wait for the device, so ranks agree only now and then.
         free = self.state.y.device.type == "cpu"
         return free or self.state.aux["index"] % LONGEST == 0 or self.state.t >= self.times[-1]
 
@@ -167,6 +167,7 @@ class Run:
     def _read(self, result: IntervalResult) -> Ending | None:
         """Read the finiteness flags of a segment and count its steps, up to the one that ended the run if any did."""
         steps = result.statistics
+        # One synchronization a segment; only where it fails is each step looked at.
         if not bool(steps.finite.all()):
             for i, (t, finite) in enumerate(zip(steps.t, steps.finite, strict=True)):
                 if self.note_finite(t, finite):
@@ -206,6 +207,7 @@ class Run:
         ys = torch.stack(self.reported[: len(reached)])
         if ys.ndim == 3 and not self.stopped_at.isnan().all():
             gone = (ts[:, None] > self.stopped_at).to(ys.device)
+            # A member that stopped holds its last finite state in y, which is not its state at later times.
             ys = torch.where(gone[..., None], math.nan, ys)
         stats = self.statistics.as_dict() | {"stopped_at": self._stopped_at(), "compiled": self.stepper.compiler.works}
         result = Solution(ts, ys, self.state.y, last, self.status, stats, self.message)

@@ -18,13 +18,14 @@ from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
 from odegan.utils.fingerprint import fingerprint
 
-_OPEN = frozenset({"replay", "proposed", "seeds", "memory"})  # whose form a fresh state does not tell
+_OPEN = frozenset({"replay", "proposed", "seeds", "memory"})  # entries whose form a fresh state does not determine
 RESUME = ("same", "force")
 
 
 def plain_aux(aux: dict[str, Any]) -> dict[str, Any]:
     """A state's aux as plain data."""
     counter = aux["counter"]
+    # A checkpoint is read as plain data, without classes of this library.
     return aux | {"counter": (counter.anchor, counter.steps, to_float(counter.h))}
 
 

@@ -22,8 +22,12 @@ GROUP = 4
 
 
 class SegmentResult(NamedTuple):
-    """y and aux at the end; losses (n, ..., 2), field_norm (n, ...) and finite (n, ...) of the steps; kept: the states before
-    and after those steps that were asked for, and the minibatch they saw.
+    """The result of a segment of n steps.
+
+    Attributes:
+        y, aux: at the end.
+        losses, field_norm, finite: of the steps, (n, ..., 2), (n, ...) and (n, ...).
+        kept: of the steps in ``keep``, by number: the states before and after, and the minibatch.
     """
 
     y: torch.Tensor
@@ -94,7 +98,7 @@ class Segment:
         return SegmentResult(y, aux, losses, sizes, finite, kept)
 
     def _groups(self, intervals: Sequence[int], keep: Set[int], grouped: bool, idle: bool) -> Iterator[tuple[int, int]]:
-        """The steps [first, stop) of each call: all that may go together, or of compiled ones ``GROUP`` or one."""
+        """The steps [first, stop) of each call: as many as possible, or, if compiled, either ``GROUP`` or one."""
         compiled = bool(self.compiler.backend)
         longest = len(intervals) if not compiled else GROUP if grouped else 1
         stop = 0
@@ -112,8 +116,10 @@ class Segment:
 
 
 def _together(intervals: Sequence[int], keep: Set[int], first: int, longest: int, idle: bool) -> int:
-    """The end of the longest row of steps from ``first`` that one call can take: of one interval, or, if nothing happens
-    between intervals, of one interval each; a step whose states are needed stands alone.
+    """The end of the longest run of steps from ``first`` that one call can take.
+
+    They belong to one interval or, if nothing happens between intervals, to one interval each. A step whose states are needed
+    is alone.
     """
     stop = first + 1
     allowed = {0, 1} if idle else {0}

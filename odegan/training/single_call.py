@@ -49,7 +49,7 @@ def _solve(run: Run) -> None:
     with solvers.registered():
         try:
             states = _integrate(stepper, batch, watched, y0, times, call)
-            # scipy returns what it has reached, and says nothing.
+            # scipy returns the states that it has reached, without an error.
             if len(states) < len(times):
                 raise _Ended
             if isinstance(watched, RecordingField):
@@ -79,6 +79,7 @@ def _integrate(
 ) -> torch.Tensor:
     if stepper.options.solver.opaque:
         return _opaque(watched, y0, times, **call)
+    # torchdiffeq's odeint, unless attempts are compiled: its results are then its own by construction.
     attempt = stepper.attempts(watched, batch, y0) if stepper.options.solver.adaptive else None
     if attempt is None:
         return odeint(watched, y0, times, **call)
@@ -87,7 +88,7 @@ def _integrate(
 
 
 def _call(run: Run, seen: _Seen, batch: Batch | None) -> tuple[Any, dict[str, Any]]:
-    """The function that torchdiffeq integrates, which tells ``seen`` of its steps, and the keywords of the call."""
+    """The function that torchdiffeq integrates, which reports its steps to ``seen``, and the keywords of the call."""
     arguments = run.stepper.options
     solver = arguments.solver
     # torchdiffeq gets a recording norm below, which calls the user's.
@@ -118,7 +119,7 @@ class _Seen:
         self.counted = (0, 0)
 
     def after(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
-        """Take in a step that ended at (t, y)."""
+        """Record a step that ended at (t, y)."""
         run = self.run
         nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
         self.counted = self.watched.nfe, self.watched.rejected
@@ -138,7 +139,7 @@ class _Seen:
             raise _Ended
 
     def failed(self) -> None:
-        """Take in the failure of an adaptive solver."""
+        """Record the failure of an adaptive solver."""
         run, watched = self.run, self.watched
         steps = StepStatistics.of([watched.failed_step()])
         run.statistics.add(steps, watched.nfe - self.counted[0], watched.rejected - self.counted[1])
@@ -181,6 +182,7 @@ def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any)
         return y0[None]
     states, works, fails = y0[None], 1, len(times) + 1
     while fails - works > 1:
+        # All times first: mostly nothing fails, and one call suffices.
         asked = len(times) if fails > len(times) else (works + fails) // 2
         try:
             found, works = _finite(odeint(field, y0, times[:asked], **call)), asked

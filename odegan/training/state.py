@@ -77,8 +77,13 @@ Draw = Callable[[int, int], Sequence[Batches]]
 
 
 class IntervalResult(NamedTuple):
-    """The result of one or several refresh intervals: the state at the end, the info of the last one, the states at the report
-    times, and the statistics of every step.
+    """The result of one or several refresh intervals.
+
+    Attributes:
+        state: at the end.
+        info: of the last interval.
+        reported: the states at the report times.
+        statistics: of every step.
     """
 
     state: State
@@ -100,7 +105,7 @@ def check_state(game: Game, y0: object) -> None:
 
 
 def start_of(y0: torch.Tensor) -> torch.Tensor:
-    """y0, without its graph where this leads to modules' parameters alone, as that of ``parameters_to_vector`` does.
+    """y0, detached if its graph leads to modules' parameters alone, as that of ``parameters_to_vector`` does.
 
     A run from it would otherwise be recorded step by step, for a gradient that nobody asked for.
     """
@@ -136,7 +141,7 @@ def needs_graph(options: Options, game: Game, *values: object) -> bool:
 
 
 def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
-    """The tensors that require a gradient among weights and rates, and what the game holds or its losses close over."""
+    """The tensors that require a gradient among weights, rates, the game's attributes and its losses' closures."""
     weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
     leaves = torch.utils._pytree.tree_leaves([weights, options.rates, *held_by(game)])
     asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
@@ -144,7 +149,7 @@ def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
 
 
 def held_by(game: Game) -> list[object]:
-    """The attributes of a game, and of the game that it was made from, and the closures of the functions among them."""
+    """The attributes of a game and of the game that it was made from, with the closures of functions among them."""
     found: list[object] = []
     for value in vars(game).values():
         cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]

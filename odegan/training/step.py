@@ -70,6 +70,7 @@ def make_steps(game: Game, field: Field, options: Options) -> StepsMap:
             y1 = projected(game, y1)
             losses, size = context.measured()
             alive = alive & torch.isfinite(y1).all(-1) & torch.isfinite(losses).all(-1)
+            # A select and no branch: the step compiles, and members stop one by one without a synchronization.
             y = torch.where(alive[..., None], y1, y)
             measured.append((losses.detach(), size.detach(), alive))
         each_loss, each_size, each_alive = [torch.stack(part) for part in zip(*measured, strict=True)]
@@ -127,6 +128,7 @@ class StepContext:
         batch = self.batches[min(self._calls, len(self.batches) - 1)]
         self._calls += 1
         first = self._calls == 1
+        # By identity: a solver whose first stage is elsewhere takes the other branches.
         if first and self.apart and y is self.start and t is self.time:
             # At the start of a step, frozen and joint players have the same field.
             dy, losses, self._penalty = self.field.field_and_penalty(t, y, batch)
@@ -163,6 +165,7 @@ class StepContext:
         """(losses (..., 2), |f| (...)) at the first evaluation of each player."""
         if len(self._sizes) == 1:
             return self._losses[0], self._sizes[0]
+        # The players were evaluated one after the other; the norms of the two parts make that of the whole.
         return torch.cat(self._losses, dim=-1), torch.hypot(*self._sizes)
 
     def _next_batch(self) -> Batch | None:

@@ -89,11 +89,11 @@ class Stepper:
             argument_error(
                 "refresh", known.refresh, f"a number with {known.solver.name}: a Stepper's step is one refresh interval"
             )
-        # A loop of one's own brings its minibatches, whatever they are.
+        # Whether the user's loop will pass minibatches is not known yet.
         check_combination(known, has_data=True, members=None)
         self._given = game
         self._build(game, known)
-        # The kinds of states and batches that were looked at; None: the caller does that.
+        # The kinds of states and batches that were checked; None: the caller checks them.
         self._prepared: set[tuple[int, torch.Size | None]] | None = set()
 
     @classmethod
@@ -121,7 +121,7 @@ class Stepper:
         if field.counts_steps and not options.counts_steps:
             raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
         self.evaluate: Callable[..., Players] = self._whole(self.field)
-        # The cached maps belong to the game and field of before.
+        # The cached maps belong to the previous game and field.
         for made in ("through", "attempts"):
             self.__dict__.pop(made, None)
 
@@ -246,7 +246,7 @@ class Stepper:
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
         """At the first step, and the first of an ensemble or of a batch of another size, refuse what cannot work."""
-        size = getattr(getattr(batch, "real", None), "shape", None)  # what is no tensor is refused below
+        size = getattr(getattr(batch, "real", None), "shape", None)  # anything but a tensor is refused below
         key = (state.y.ndim, size)
         if self._prepared is None or key in self._prepared:
             return

@@ -34,6 +34,7 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
     """The step from t of size h, shortened to end at ``limit``."""
     length = to_float(h)
     start = exact_time(counter, t)
+    # A new size starts a new count from here. Compared by identity first, which reads no tensor.
     if h is not counter.h and length != to_float(counter.h):
         counter = StepCounter(t, 0, h)
     end = counter.anchor + (counter.steps + 1) * length

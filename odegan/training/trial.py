@@ -1,4 +1,4 @@
-"""Before a run, and along it: losses and penalties must be pure, and have gradients if they depend on the parameters."""
+"""Checks before and during a run: losses and penalties are pure, and have gradients if they depend on the parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 @torch.no_grad()
 def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int = 0) -> None:
-    """Evaluate the field twice at y (P,), or (E, P), to say what is wrong with it.
+    """Evaluate the field twice at y (P,) or (E, P), and refuse it if it is not pure or cannot be differentiated.
 
     Of an ensemble two members are tried under ``torch.vmap`` too; of a divided batch one micro-batch.
 

@@ -16,11 +16,11 @@ from odegan.utils.compilation import Compiler
 
 
 class WholeAttempts:
-    """``attempts(recording, batch, start)``: the function of an attempted step on a minibatch, which tells ``recording``.
+    """``attempts(recording, batch, start)``: the function of an attempted step on a minibatch, which reports to ``recording``.
 
-    It is None in eager runs, for solvers without a tableau, and for a norm of the user's, and gives None where compiling has
-    failed; torchdiffeq then evaluates the field stage by stage. start: y at the beginning of the refresh interval, which
-    frozen players see.
+    It is None in eager runs, for solvers without a tableau, and with the user's own norm, and returns None if compiling has
+    failed; torchdiffeq then evaluates the field stage by stage. start: y at the beginning of the refresh interval, the opponent
+    of frozen players.
 
     Args:
         game: for the number of the discriminator's parameters.

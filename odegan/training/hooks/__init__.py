@@ -24,6 +24,7 @@ def around(run: RunInProgress, hooks: Sequence[Hook]) -> Iterator[None]:
     """Start a run's hooks in reverse order; on exit finish all that have started, even if some of them raise."""
     with contextlib.ExitStack() as stack:
         for hook in reversed(hooks):
+            # Registered right after its own start: an error in a later hook's start still finishes this one.
             hook.start(run)
             stack.callback(hook.finish, run)
         yield

@@ -37,6 +37,7 @@ class Checkpoint(Hook):
         unread: Sequence[str] = (),
         force: bool = False,
     ) -> None:
+        # Absolute, since a callback may change the working directory.
         self.path, self.every, self.ranks = os.path.abspath(path), every, ranks
         self.unread, self.force = list(unread), force
         self.writes = ranks is None or ranks.rank == 0

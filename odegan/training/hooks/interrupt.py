@@ -29,6 +29,7 @@ class Interrupt(Hook):
             self.previous = None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        # Only a note: the handler may interrupt any line, also the writing of a checkpoint.
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -28,6 +28,7 @@ class Progress(Hook):
     def after(self, run: RunInProgress, info: Info) -> Ending | None:
         """Update the display; an error of the pipe's reader, which Ctrl-C may have ended, does not end the run."""
         with contextlib.suppress(OSError):
+            # The difference to what the bar shows, not the interval's length, whose rounding would add up.
             self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
             if time.monotonic() - self.read > self.EVERY:
                 self.read = time.monotonic()
