@@ -79,6 +79,7 @@ def largest_eigenvalues(
             continue
         found = measure(values[:k])
         if locked is None or (np.abs(found - locked) > small).any():
+            # A set of the same eigenvalues twice, with a search in between, is the criterion: a copy found changes the set.
             space.shrink(k, measure)
             space.restart()
             locked = found
@@ -125,7 +126,9 @@ class _Space:
         if last.any():
             self.dropped = np.vstack([self.dropped, last])
         self.matrix[self.size] = 0.0
+        # Drawn on the CPU, so that every device starts from the same vector.
         vector = torch.randn(self.basis.shape[1], generator=self.random, dtype=torch.float64).to(self.basis)
+        # Twice is enough (Kahan and Parlett): the second pass removes what rounding left of the first.
         for _ in range(2):
             vector = vector / torch.linalg.vector_norm(vector)
             vector = vector - (self.basis[: self.size] @ vector) @ self.basis[: self.size]
@@ -202,6 +205,7 @@ class _Space:
         chosen[in_order(_on_the_diagonal(triangle), measure)[:count]] = 1
         triangle, rotation, _, _, kept, *_ = dtrsen(chosen, triangle, rotation, job="N")
         rotation = rotation[:, :kept]
+        # The only large product of a restart: the small matrices stay on the CPU.
         turn = torch.from_numpy(np.ascontiguousarray(rotation.T)).to(self.basis)
         self.basis[:kept] = turn @ self.basis[:n]
         self.basis[kept] = self.basis[n]

@@ -73,6 +73,7 @@ class Spectrum:
             return math.nan
         real = kept.real.abs()
         imaginary = kept.imag.abs()
+        # A rotation's real part is rounding, and a division by it would give a large number that means nothing.
         real = torch.where(real <= self.tol * kept.abs(), 0.0, real)
         return torch.where(imaginary == 0, 0.0, imaginary / real).max().item()
 

@@ -60,6 +60,7 @@ def _first_exit(coefficients: np.ndarray, value: complex, rounding: float) -> fl
         return math.inf
     if excess[lowest[0]] > 0:
         return 0.0
+    # Scaled to a variable of order 1, since np.roots loses digits on coefficients that differ by many orders of magnitude.
     scale = RADIUS ** np.arange(len(excess))
     roots = RADIUS * np.roots((excess * scale)[lowest[0] :][::-1])
     crossings = sorted(root.real for root in roots if root.real > 0 and abs(root.imag) <= 1e-6 * abs(root))
@@ -68,6 +69,7 @@ def _first_exit(coefficients: np.ndarray, value: complex, rounding: float) -> fl
         powers = x ** np.arange(len(excess))
         return bool(excess @ powers > ROUNDING * (np.abs(excess) @ powers))
 
+    # Between two roots the sign is constant; a double root, where R touches the circle, does not change it.
     for here, following in itertools.pairwise([*crossings, 2 * crossings[-1]]):
         if grows((here + following) / 2):
             return float(here / size)

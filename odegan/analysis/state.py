@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
-from torch.utils._pytree import tree_map
 
 from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.game import Game
+from odegan.utils.ambient import usable
 from odegan.utils.checks import argument_error
-
-T = TypeVar("T")
 
 
 def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
@@ -20,7 +17,7 @@ def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
     if not isinstance(y, torch.Tensor) or y.shape != (game.n_params,) or not y.is_floating_point():
         allowed = f"one state, floating point, of shape ({game.n_params},); take one member of an ensemble at a time"
         argument_error(name, y, allowed)
-    return ordinary(y.detach())
+    return usable(y.detach())
 
 
 def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
@@ -29,14 +26,9 @@ def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
     They are constants of the field. A run updates them from step to step; without them the field would use those of the given
     modules, and so be a different one at a trained y.
     """
-    batch = ordinary(batch)
+    batch = usable(batch)
     if batch is None or (isinstance(batch, Batch) and batch.buffers is not None):
         return batch
     buffers = game.initial_buffers(y)
     full = as_batch(batch)
     return replace(full, buffers=buffers) if buffers and full is not None else batch
-
-
-def ordinary(tree: T) -> T:
-    """The same tree, with inference tensors cloned because autograd refuses them."""
-    return tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) and x.is_inference() else x, tree)

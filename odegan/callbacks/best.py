@@ -51,6 +51,7 @@ class Best(Periodic):
         """Score the state, and keep it if it is the best so far."""
         y = state.y.detach()
         found = self._function(y)
+        # nan is let through, as a score that is never the best; infinities are refused.
         value = math.nan if found != found else check_number("score", found)
         if value > self.score if self.larger else value < self.score:
             self.y = y.clone()

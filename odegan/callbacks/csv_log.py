@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import Any
 
 from odegan.callbacks.periodic import Periodic, measured
 from odegan.training.state import Info, State
@@ -63,10 +62,10 @@ class CSVLog(Periodic):
             file.flush()
             self._end = file.tell()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int | None]:
         """The state for a checkpoint."""
         return {"end": self._end}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: dict[str, int | None]) -> None:
         """Restore the state from a checkpoint."""
         self._end = kept["end"]

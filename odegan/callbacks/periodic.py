@@ -1,4 +1,4 @@
-"""``Periodic``: the base of the callbacks, which says how often they act and what they measure."""
+"""``Periodic``: the base class of the callbacks, with the interval at which they act and the measurements that they log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from odegan.utils.checks import check_int
 
 
 class Periodic:
-    """A callback after every ``every``-th refresh interval; its class says what it does then.
+    """The base class of callbacks that act after every ``every``-th refresh interval.
 
     Args:
         every: n > 0, counted from the start of the run, resumed or not.
@@ -26,8 +26,10 @@ class Periodic:
 
 
 def measured(state: State, info: Info) -> dict[str, float]:
-    """The time and the last step's measurements by name: t, step_size, error_ratio (nan if there is none), loss/disc, loss/gen
-    and field_norm; in an ensemble the last three for each member, as loss/disc/0.
+    """The time and the last step's measurements by name.
+
+    They are t, step_size, error_ratio (nan if there is none), loss/disc, loss/gen and field_norm; in an ensemble the last three
+    for each member, as loss/disc/0.
     """
     named = {"t": state.t, "step_size": info.step_size, "error_ratio": info.error_ratio}
     columns = {"loss/disc": info.losses[..., 0], "loss/gen": info.losses[..., 1], "field_norm": info.field_norm}

@@ -38,6 +38,7 @@ class TensorBoard(Periodic):
     def __call__(self, state: State, info: Info) -> None:
         """Write the measurements of this interval."""
         if self._writer is None:
+            # At the first call, when a resumed run has restored its last step, beyond which old scalars are discarded.
             self._writer = self._make(self.folder, purge_step=self._from)
         step = state.aux["index"]
         for name, value in measured(state, info).items():
@@ -46,10 +47,10 @@ class TensorBoard(Periodic):
         self._writer.flush()
         self._from = step + 1
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int | None]:
         """The state for a checkpoint."""
         return {"from": self._from}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: dict[str, int | None]) -> None:
         """Restore the state from a checkpoint."""
         self._from = kept["from"]

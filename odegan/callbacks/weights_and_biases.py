@@ -22,7 +22,7 @@ class WandB(Periodic):
         ArgumentError: wandb is not installed.
     """
 
-    def __init__(self, every: int = 10, **init: Any) -> None:
+    def __init__(self, every: int = 10, **init: object) -> None:
         super().__init__(every)
         try:
             import wandb
@@ -36,15 +36,16 @@ class WandB(Periodic):
     def __call__(self, state: State, info: Info) -> None:
         """Log the measurements of this interval."""
         if self._run is None:
+            # The id comes from the checkpoint, so that a resumed run continues the same curves.
             known = self._init if self._id is None else self._init | {"id": self._id, "resume": "allow"}
             self._run = self._wandb.init(**known)
             self._id = self._run.id
         self._run.log(measured(state, info), step=state.aux["index"])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, str | None]:
         """The state for a checkpoint."""
         return {"id": self._id}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: dict[str, str | None]) -> None:
         """Restore the state from a checkpoint."""
         self._id = kept["id"]

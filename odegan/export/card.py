@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from odegan.utils.checks import argument_error
 
@@ -29,20 +29,27 @@ latent = np.random.randn(16, {latent}).astype(np.float32)
 }
 
 
+class Facts(TypedDict):
+    """The content of config.json: shapes of a latent and of a sample, labels, and the number of parameters."""
+
+    latent: list[int]
+    sample: list[int]
+    conditional: bool
+    classes: int | None
+    parameters: int
+
+
 def card(
     title: str,
-    facts: Mapping[str, Any],
+    facts: Facts,
     files: Sequence[str],
     text: str,
     scores: Mapping[str, float],
-    metadata: Mapping[str, Any],
+    metadata: Mapping[str, object],
 ) -> str:
-    """A model card in Markdown: a YAML header, the text, and how to run each of the files that are there.
-
-    facts: latent, sample, conditional, classes and parameters, as in config.json.
-    """
+    """A model card in Markdown: a YAML header, the text, and how to run each of the files that are there."""
     images = len(facts["sample"]) == 3
-    header: dict[str, Any] = {"library_name": "odegan", "tags": ["gan", "odegan"]}
+    header: dict[str, object] = {"library_name": "odegan", "tags": ["gan", "odegan"]}
     header |= {"pipeline_tag": "unconditional-image-generation"} if images and not facts["conditional"] else {}
     parts = [_header(header | dict(metadata)), f"# {title}\n", text.strip() + "\n" if text.strip() else ""]
     if "samples.png" in files:
@@ -57,7 +64,7 @@ def card(
     return "\n".join(part for part in parts if part)
 
 
-def _header(entries: Mapping[str, Any]) -> str:
+def _header(entries: Mapping[str, object]) -> str:
     """YAML between lines of dashes; every value as JSON, which is YAML."""
     try:
         lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entries.items()]
@@ -66,14 +73,14 @@ def _header(entries: Mapping[str, Any]) -> str:
     return "\n".join(["---", *lines, "---", ""])
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    latent, sample = (" x ".join(map(str, facts[name])) for name in ("latent", "sample"))
+def _facts(facts: Facts) -> str:
+    latent, sample = (" x ".join(map(str, shape)) for shape in (facts["latent"], facts["sample"]))
     labels = "" if facts["classes"] is None else f" from 0 to {facts['classes'] - 1}"
     labels = f" and a label{labels}" if facts["conditional"] else ""
     return f"A generator of {facts['parameters']:,} parameters: latents {latent}{labels} to samples {sample}.\n"
 
 
-def _use(file: str, facts: Mapping[str, Any]) -> str:
+def _use(file: str, facts: Facts) -> str:
     conditional, classes = facts["conditional"], facts["classes"] or 1
     return _USES[file].format(
         latent=", ".join(map(str, facts["latent"])),

@@ -7,12 +7,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from odegan.export.card import card
+from odegan.export.card import Facts, card
 from odegan.export.portable import Batches, Inputs, generator, has_onnx, inputs, traced, write_onnx
 from odegan.games.game import Game
 from odegan.utils.checks import argument_error, check_int
@@ -29,7 +28,7 @@ def folder(
     batches: Batches = None,
     text: str = "",
     scores: Mapping[str, float] | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
     n: int = 100,
     seed: int = 0,
 ) -> Path:
@@ -77,7 +76,7 @@ def folder(
     if not isinstance(title, str) or not title.strip() or "\n" in title:
         argument_error("title", title, "a line of text")
     check_int("n", n, low=1)
-    batches = None if batches is None else list(batches)  # which are read twice
+    batches = None if batches is None else list(batches)  # a list, because they are read twice
     module = generator(game, y, batches)
     given = inputs(game, n, seed, y)
     classes = getattr(game, "classes", None) if game.conditional else None
@@ -92,7 +91,7 @@ def folder(
     files = ["generator.pt", *_programs(module, inputs(game, 2, seed, y), made)]
     columns = _ACROSS if classes is None else -(-n // classes)
     files += ["samples.png"] if _draw(samples, columns, made / "samples.png") else []
-    facts = {
+    facts: Facts = {
         "latent": list(given[0].shape[1:]),
         "sample": list(samples.shape[1:]),
         "conditional": game.conditional,
@@ -109,6 +108,7 @@ def _programs(module: nn.Module, given: Inputs, folder: Path) -> list[str]:
     torch.export.save(traced(module, given), folder / "generator.pt2")
     if not has_onnx():
         return ["generator.pt2"]
+    # ONNX runtimes lack float64 for many operations.
     single = copy.deepcopy(module).float()
     floats = tuple(x.float() if x.is_floating_point() else x for x in given)
     write_onnx(traced(single, floats), folder / "generator.onnx")

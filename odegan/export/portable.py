@@ -49,6 +49,7 @@ def generator(game: Game, y: torch.Tensor, batches: Batches = None) -> nn.Module
             None if batches is None else "a generator that tracks no running statistics",
             "minibatches (real, latent), over which batch normalization's running statistics are estimated",
         )
+    # A program that computes spectral norm at each call would be slower, and some runtimes lack its operations.
     return without_parametrizations(made).cpu().requires_grad_(False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils._pytree import tree_map
@@ -19,6 +19,7 @@ from odegan.games.players import BOTH, Player, Players
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import Ranks, sharing
 
+Result = TypeVar("Result")
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -119,8 +120,8 @@ class MicrobatchedField:
             self._wrapped[key] = self.wrap(mapped)
         return self._wrapped[key]
 
-    def _averaged(self, function: Callable[..., Any], t: Time, y: torch.Tensor, batch: Batch, *held: Held) -> Any:
-        total = None
+    def _averaged(self, function: Callable[..., Result], t: Time, y: torch.Tensor, batch: Batch, *held: Held) -> Result:
+        total: Any = None
         count = 0
         with sharing(self.ranks if self.game.couples_batch else None):
             for part in self._parts(y, batch):

@@ -186,7 +186,7 @@ def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFe
     softening = check_number("softening", softening, low=0.0)
     anchor = landmarks[0].double()
     rest = landmarks[1:].double()
-    # The variant that reports failure, so that the user hears of the landmarks and not of a leading minor.
+    # The variant that returns a failure code, so that the error names the landmarks and not a leading minor.
     factor, failed = torch.linalg.cholesky_ex(energy_kernel(anchor, softening)(rest, rest))
     if failed:
         argument_error("landmarks", landmarks, "distinct points, some way apart")

@@ -107,6 +107,7 @@ def minimizing_movement(
     steps = check_int("steps", steps, low=1)
     tolerance = check_number("tolerance", tolerance, low=0.0, strict=True)
     choose("order", order, _ORDERS)
+    # tau and the metric act only together: the inner problem sees one scale per parameter.
     scale = (tau / _checked_metric(metric, y0)).sqrt()
     draw = _checked_batch(batch)
     losses = _penalized(game, penalties)
@@ -150,7 +151,7 @@ def _step(
     solved = {}
     rest = ROUNDING * float((y / scale).norm())  # a gradient that would move y by rounding
     for p in sequence:
-
+        # p is bound now: the loop changes it while the function lives on.
         def of_own(u: torch.Tensor, p: int = p) -> torch.Tensor:
             return losses[p](u, seen[1], batch, t) if p == 0 else losses[p](seen[0], u, batch, t)
 

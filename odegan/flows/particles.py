@@ -71,6 +71,7 @@ class ParticleGame(Game):
         if not isinstance(points, torch.Tensor) or points.shape != shape:
             argument_error("start", points, f"a function (n, generator) -> points {shape}")
         positions = rearrange(points.to(self.data), "particle d -> (particle d)")
+        # The discriminator starts at zero, where the particles rest until it has seen the data.
         return torch.cat([positions.new_zeros(self.features.size), positions])
 
     def fingerprint(self) -> list[object]:

@@ -87,6 +87,7 @@ def proximal(
         gradient, value = scaled_gradient(point(x))
         return float(x @ x) / 2 + (value - base) / rho**2, x + gradient.cpu().numpy() / rho
 
+    # L-BFGS-B compares the largest entry of the gradient, hence the root; ftol 0: it must not stop on the loss's rounding.
     limits = {"gtol": max(goal, DESCENT) / math.sqrt(len(v)), "ftol": 0.0, "maxiter": MOST}
     with np.errstate(all="ignore"):  # a loss without a minimum diverges to infinity
         low = minimize(objective, np.zeros(len(v)), jac=True, method="L-BFGS-B", options=limits)
@@ -96,7 +97,6 @@ def proximal(
                 x = newton_krylov(lambda x: objective(x)[1], x, f_tol=goal, maxiter=MOST, tol_norm=np.linalg.norm)
         value, end = objective(x)
     residual = float(np.linalg.norm(end))
-    rounding = (
-        1e3 * ROUNDING * (1 + abs(base) / rho**2)
-    )  # Newton may converge to a saddle or maximum, which lies above the descent's result
+    # Newton may converge to a saddle or a maximum, which lies above the descent's result.
+    rounding = 1e3 * ROUNDING * (1 + abs(base) / rho**2)
     return Proximal(point(x), residual, evaluations, residual <= goal and value <= float(low.fun) + rounding)

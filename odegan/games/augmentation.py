@@ -145,7 +145,7 @@ def augmentation(transforms: str | Sequence[Given], probability: Probability) ->
     return Augmentation(found, probability)
 
 
-def check_probability(name: str, value: Any) -> float:
+def check_probability(name: str, value: float | Tensor) -> float:
     """Return a number in [0, 1]."""
     check_number(name, value, low=0.0)
     if float(value) > 1:

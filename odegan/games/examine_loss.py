@@ -75,7 +75,11 @@ class _Calls(TorchFunctionMode):
         self.functions: set[Callable[..., Any]] = set()
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> Any:
         """Record the call of ``func`` and make it."""
         self.functions.add(func)

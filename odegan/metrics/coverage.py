@@ -71,6 +71,6 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
 
 def _covered(rows: Tensor, real: Tensor, fake: Tensor, k: int) -> Tensor:
     """(b, d), a part of real (n, d), and fake (m, d) -> (b,) bool."""
-    # the smallest distance is that to the sample itself
+    # k + 1: the smallest distance is that to the sample itself.
     radius = distances(rows, real).kthvalue(k + 1, dim=1).values
     return (distances(rows, fake) <= radius[:, None]).any(1)

@@ -34,7 +34,7 @@ Entry = dict[str, float | int | str]  # a score's value, and what it depends on
 
 
 class Real(NamedTuple):
-    """What scores read of the real data."""
+    """The real data as scores read them."""
 
     n: int
     moments: Moments | None
@@ -42,7 +42,7 @@ class Real(NamedTuple):
 
 
 class Fake(NamedTuple):
-    """What scores read of the generated samples."""
+    """The generated samples as scores read them."""
 
     features: Tensor  # (n, d)
     logits: Tensor | None  # (n, classes)
@@ -192,6 +192,7 @@ def _checked_names(names: Sequence[str]) -> list[str]:
 def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     """n generated images, in batches."""
     for k, start in enumerate(range(0, n, batch_size)):
+        # Always a full batch, also the last: batch statistics would differ in a smaller one.
         images = sampler(batch_size, stream_seed(seed, "evaluation", k))
         if not isinstance(images, Tensor) or tuple(images.shape) != (batch_size, *shape):
             wanted = ", ".join(map(str, shape))
@@ -213,8 +214,8 @@ def _features(batches: Iterable[Tensor], extractor: Extractor, n: int, label: st
 def _real(
     reads: set[str], data: RealData, extractor: Extractor, cache: str | os.PathLike[str] | None, progress: bool
 ) -> Real:
-    """What the scores read of the real data, from the cache if there is one."""
-    # Before the extractor runs: a network may keep something of what it has seen.
+    """The real data as the scores read them, from the cache if there is one."""
+    # Before the extractor runs: a network may store something from its inputs.
     identity = [] if cache is None else [data.identity(), extractor.fingerprint(), data.n]
 
     @functools.cache

@@ -69,6 +69,7 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
 def _root(covariance: Tensor) -> Tensor:
     """The symmetric square root of a positive semidefinite matrix."""
     values, vectors = torch.linalg.eigh(covariance)
+    # Rounding makes zero eigenvalues slightly negative.
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 

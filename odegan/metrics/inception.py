@@ -44,6 +44,7 @@ class Inception(nn.Module):
             argument_error("images", images, "of shape (n, 3, height, width) for Inception")
         # The conversion to 8 bits would hide nan.
         lost = rearrange(images.isnan(), "image channel row column -> image (channel row column)").any(1, keepdim=True)
+        # round, then clamp: -1 and 1 become 0 and 255, and a generator's values beyond them do too.
         levels = ((images.float() + 1) * 127.5).nan_to_num(nan=0.0).round().clamp(0, 255)
         features, logits = self.network(levels.to(torch.uint8))
         return features.masked_fill(lost, torch.nan), logits.masked_fill(lost, torch.nan)

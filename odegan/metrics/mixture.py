@@ -80,5 +80,6 @@ def _counts(samples: Tensor, modes: Tensor, limit: float) -> Tensor:
         distance, nearest = torch.cdist(rows, modes).min(1)
         member = torch.arange(start, start + len(rows), device=samples.device) // n
         cell = (member * len(modes) + nearest)[distance <= limit]
+        # One flat histogram of (member, mode), since bincount has no batch dimension.
         counts += torch.bincount(cell, minlength=len(counts))
     return rearrange(counts, "(member mode) -> member mode", member=members).double()

@@ -63,6 +63,7 @@ class RealData:
         with Prefetched(read, self._workers, pin=False) as ahead:
             for k in range(len(self._rows)):
                 images = ahead(k)
+                # The type and shape too: equal bytes can be other images.
                 if k == 0:
                     digest.update(f"{images.dtype} {tuple(images.shape[1:])}".encode())
                 digest.update(images.detach().cpu().contiguous().view(torch.uint8).numpy().data)

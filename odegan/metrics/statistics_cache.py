@@ -35,6 +35,7 @@ def cached(
     path = Path(folder) / f"{kind}-{short_digest(key)}.pt"
     try:
         kept = checkpoint.load(path, device)
+        # The whole key, since the file's name holds only 64 bits of its digest.
         if kept.get("key") == repr(key):
             return list(kept["tensors"])
     except FileNotFoundError:

@@ -29,7 +29,7 @@ class Replacement(NamedTuple):
 def _plain_attention(function: Function) -> Function:
     """Attention by matrix products and a softmax: the flash and memory-efficient kernels have no second derivative."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         with sdpa_kernel(SDPBackend.MATH):
             return function(*args, **kwargs)
 

@@ -61,7 +61,14 @@ def _only(cell: Callable[..., Tensor]) -> Step:
 def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
     """Recurrent layers with the given step; packed sequences go to torch's own function."""
 
-    def run(x: Tensor, hx: Any, weights: Any, has_biases: Any, num_layers: Any, *rest: Any) -> Any:
+    def run(
+        x: Tensor,
+        hx: Tensor | Sequence[Tensor],
+        weights: Sequence[Tensor],
+        has_biases: bool,
+        num_layers: int,
+        *rest: bool,
+    ) -> Any:
         if isinstance(hx, Tensor) and not hx.is_floating_point():  # the batch sizes of a packed sequence
             return torchs(x, hx, weights, has_biases, num_layers, *rest)
         _dropout, _train, bidirectional, batch_first = rest

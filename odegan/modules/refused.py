@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ _OLD_NORMS = {"SpectralNorm", "WeightNorm"}
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
-def _old_norm(name: str, part: Any) -> bool:
+def _old_norm(name: str, part: nn.Module) -> bool:
     return bool({type(hook).__name__ for hook in part._forward_pre_hooks.values()} & _OLD_NORMS)
 
 
@@ -33,12 +32,12 @@ def _recurrent_noise(name: str, part: object) -> bool:
     return isinstance(part, nn.RNNBase) and part.dropout > 0 and part.training
 
 
-def _complex(name: str, part: Any) -> bool:
+def _complex(name: str, part: nn.Module) -> bool:
     return any(p.is_complex() for p in part.parameters(recurse=False))
 
 
 # What is refused, and the end of the sentence "ROLE: got CLASS at PATH; ...".
-REFUSED: list[tuple[Callable[[str, Any], bool], str]] = [
+REFUSED: list[tuple[Callable[[str, nn.Module], bool], str]] = [
     (lambda name, part: isinstance(part, torch.jit.ScriptModule), "it must be the module from before torch.jit"),
     (lambda name, part: isinstance(part, _WRAPPERS), "it must be the module inside it, its .module"),
     (_compiled, "it must be the module from before torch.compile; compile runs by odeint_gan(compile=True)"),
@@ -57,7 +56,7 @@ REFUSED: list[tuple[Callable[[str, Any], bool], str]] = [
 ]
 
 
-def refuse(module: Any, role: str) -> None:
+def refuse(module: object, role: str) -> None:
     """Refuse a module that cannot be a pure function of its parameters; the message gives the path and a remedy."""
     if not isinstance(module, nn.Module):
         argument_error(role, module, "a torch.nn.Module")

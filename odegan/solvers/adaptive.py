@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -42,7 +43,7 @@ def adaptive_solve(
     times: torch.Tensor,
     rtol: Scalar,
     atol: Scalar,
-    options: dict[str, Any],
+    options: Mapping[str, object],
     attempt: OneAttempt | None = None,
 ) -> AdaptiveResult:
     """Integrate over times (T,) float64, ending exactly at times[-1] without an evaluation beyond it.
@@ -51,7 +52,7 @@ def adaptive_solve(
     """
     # torchdiffeq's guess of the first step evaluates the field at a time that may lie beyond the end.
     within = as_function(lambda t, y: func(torch.minimum(t, times[-1].to(t)), y), func)
-    solver: Any = _class(name, attempt)(func=within, y0=y0, rtol=rtol, atol=atol, **({"step_t": times[-1:]} | options))
+    solver: Any = _class(name, attempt)(func=within, y0=y0, rtol=rtol, atol=atol, **{"step_t": times[-1:], **options})
     states = [y0]
     failure = None
     try:
@@ -70,12 +71,12 @@ def adaptive_solve(
 
 def adaptive_integrate(
     name: str,
-    func: Any,
+    func: Recording,
     y0: torch.Tensor,
     times: torch.Tensor,
-    rtol: Any,
-    atol: Any,
-    options: dict[str, Any],
+    rtol: Scalar,
+    atol: Scalar,
+    options: Mapping[str, object],
     attempt: OneAttempt,
 ) -> torch.Tensor:
     """The states (T, ...) at times (T,) float64 as from ``torchdiffeq.odeint``, each attempted step computed as a whole."""

@@ -56,7 +56,7 @@ def make_attempt(name: str, slopes: MeasuredSlopes, norm: Norm) -> Callable[...,
         slope: torch.Tensor,
         rtol: torch.Tensor,
         atol: torch.Tensor,
-        *further: Any,
+        *further: object,
     ) -> Attempt:
         t, h, end = (x.to(y.dtype) for x in (t, h, end))
         # Where the field jumps at the end, as at a change of minibatch, the step must see the value from before.

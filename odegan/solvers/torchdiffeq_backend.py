@@ -21,6 +21,7 @@ from torchdiffeq._impl.solvers import FixedGridODESolver
 
 from odegan.solvers.tableau import Tableau, combined, with_last_stage
 
+Tensor = torch.Tensor
 Scalar: TypeAlias = "torch.Tensor | float"
 Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
 # (y1, last slope, error ratio, interpolation polynomial) of an attempted step of an embedded pair.
@@ -179,16 +180,24 @@ def attempting_class(cls: type, attempt: OneAttempt) -> type:
     compute something of the state's size are replaced. If ``attempt`` returns None, torchdiffeq's functions are called.
     """
 
-    def whole_step(func: Any, y0: Any, f0: Any, t0: Any, dt: Any, t1: Any, tableau: Any) -> tuple[Any, Any, Any, Any]:
+    def whole_step(
+        func: Callable[..., Tensor],
+        y0: Tensor,
+        f0: Tensor,
+        t0: Tensor,
+        dt: Tensor,
+        t1: Tensor,
+        tableau: _ButcherTableau,
+    ) -> AttemptResult:
         # It stands in for torchdiffeq's (y1, f1, error, slopes), with the ratio as the error and the polynomial as the slopes.
         found = attempt(t0, dt, t1, y0, f0)
         return rk_common._runge_kutta_step(func, y0, f0, t0, dt, t1, tableau) if found is None else found
 
-    def error_ratio(error: torch.Tensor, *others: Any) -> torch.Tensor:
+    def error_ratio(error: torch.Tensor, *others: object) -> torch.Tensor:
         return error if error.ndim == 0 else rk_common._compute_error_ratio(error, *others)
 
     class Attempting(cls):
-        def _interp_fit(self, y0: Any, y1: Any, slopes: Any, dt: Any) -> Any:
+        def _interp_fit(self, y0: Tensor, y1: Tensor, slopes: Tensor | list[Tensor], dt: Tensor) -> list[Tensor]:
             return slopes if isinstance(slopes, list) else super()._interp_fit(y0, y1, slopes, dt)
 
     rules: Any = RKAdaptiveStepsizeODESolver._adaptive_step
@@ -198,7 +207,7 @@ def attempting_class(cls: type, attempt: OneAttempt) -> type:
     return Attempting
 
 
-def step_function(cls: type, options: Mapping[str, Any], state: torch.Tensor | None = None) -> OneStep:
+def step_function(cls: type, options: Mapping[str, object], state: torch.Tensor | None = None) -> OneStep:
     """The map (f, t, h, y) -> y1 of a fixed-step class with the solver's own options.
 
     f is called as torchdiffeq calls it, f(t, y, perturb=...). Given a state like those to come, all steps are made by one
@@ -227,12 +236,12 @@ def ignoring_perturb(f: Rhs) -> Rhs:
     return called
 
 
-def torchdiffeq_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
+def torchdiffeq_step(name: str, options: Mapping[str, object] | None = None) -> OneStep:
     """Like ``one_step``, for a function f that also takes torchdiffeq's ``perturb``."""
     return step_function(solver_class(name), options or {})
 
 
-def one_step(name: str, options: Mapping[str, Any] | None = None) -> OneStep:
+def one_step(name: str, options: Mapping[str, object] | None = None) -> OneStep:
     """The map (f, t, h, y) -> y1 of a fixed-step Runge-Kutta solver, by torchdiffeq's own step.
 
     Examples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -15,7 +14,7 @@ from odegan.games.game import Game
 from odegan.training.interval import IntervalEvents, end_of
 from odegan.training.options import Options
 from odegan.training.recorder import RecordingField
-from odegan.training.state import Draw, Info, IntervalResult, Reports, State
+from odegan.training.state import Aux, Draw, Info, IntervalResult, Reports, State
 from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.step import projected
 from odegan.training.time_grid import SNAP, as_time, reports_until
@@ -98,7 +97,7 @@ class AdaptiveSteps:
     def _given_up(
         self,
         state: State,
-        aux: dict[str, Any],
+        aux: Aux,
         result: solvers.AdaptiveResult,
         grid: torch.Tensor,
         recording: RecordingField,

@@ -41,11 +41,11 @@ class ExponentialAverage:
         """The settings that must be equal to resume."""
         return {"decay": self.decay}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, torch.Tensor | None]:
         """The state for a checkpoint."""
         return {"y": self.y}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: dict[str, torch.Tensor | None]) -> None:
         """Restore the state from a checkpoint."""
         self.y = kept["y"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from odegan.data.replay import Replay
+from odegan.data.replay import Replay, Store
 from odegan.field.ensemble import Time
 from odegan.field.schedules import at_step, at_time
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.training.options import Options
-from odegan.training.state import State, each_member
+from odegan.training.state import Aux, State, each_member
 from odegan.training.time_grid import SNAP
 from odegan.utils.distributed import sharing
 from odegan.utils.random_streams import UNIFORM, Seeds, Stream
@@ -43,8 +43,8 @@ class IntervalEvents:
         self.trivial = not self.replays and not self._drawn
 
     def begin(
-        self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: dict[str, Any], t: Time
-    ) -> tuple[tuple[Batch | None, ...], dict[str, Any]]:
+        self, batches: tuple[Batch | None, ...], y: torch.Tensor, aux: Aux, t: Time
+    ) -> tuple[tuple[Batch | None, ...], Aux]:
         """The interval's minibatches with everything that the field reads, and aux with updated replay buffers."""
         if batches[0] is None or (self.trivial and not aux["buffers"]):
             return batches, aux
@@ -53,8 +53,8 @@ class IntervalEvents:
         )
         if not self.replays:
             return full, aux
-        stores: dict[str, Any] = {}
-        samples: dict[str, Any] = {}
+        stores: dict[str, Store] = {}
+        samples: dict[str, tuple[torch.Tensor, ...]] = {}
         ranks = self.options.ranks
         with sharing(ranks if self.game.couples_batch else None):
             for key, replay in self.replays.items():
@@ -63,7 +63,7 @@ class IntervalEvents:
                 )
         return tuple(replace(batch, replay=samples) for batch in full), aux | {"replay": stores}
 
-    def completed(self, batch: Batch, y: torch.Tensor, aux: dict[str, Any], t: Time, stage: int = 0) -> Batch:
+    def completed(self, batch: Batch, y: torch.Tensor, aux: Aux, t: Time, stage: int = 0) -> Batch:
         """The batch of an interval from time t, with the game's buffers and the random numbers of each sample.
 
         These are the noise that penalties read and the numbers of an augmented game; those that the batch already has are kept.
@@ -79,7 +79,7 @@ class IntervalEvents:
         ranks = self.options.ranks
         # Drawn for the whole batch and cut, so that the numbers do not depend on the processes.
         size = batch.real.shape[axis] * (ranks.size if ranks else 1)
-        drawn: dict[str, Any] = {}
+        drawn: dict[str, Any] = {}  # parts of a batch by name, which ``replace`` takes as keywords
         for name in absent:
             numbers = self._stream(name, aux["seeds"], size, y.device).block(which, 1)[0].to(y.dtype)
             drawn[name] = ranks.share(numbers, axis) if ranks else numbers
@@ -98,14 +98,14 @@ class IntervalEvents:
             self._streams[name] = kept
         return kept
 
-    def end(self, y: torch.Tensor, aux: dict[str, Any], intervals: int = 1) -> dict[str, Any]:
+    def end(self, y: torch.Tensor, aux: Aux, intervals: int = 1) -> Aux:
         """aux after so many intervals, the last of which ended at y: the index increased, and the game's buffers updated."""
         if not intervals:
             return aux
-        moved: dict[str, Any] = {"index": aux["index"] + intervals}
-        if aux["buffers"]:
-            moved["buffers"] = each_member(self.game.update_buffers, y.detach(), aux["buffers"])
-        return aux | moved
+        buffers = aux["buffers"]
+        if buffers:
+            buffers = each_member(self.game.update_buffers, y.detach(), buffers)
+        return aux | {"index": aux["index"] + intervals, "buffers": buffers}
 
 
 def interval_end(options: Options, start: float, index: int, until: float) -> float:

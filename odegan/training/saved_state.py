@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
 from odegan.games.game import Game
 from odegan.training.identity import setting
 from odegan.training.options import Options
-from odegan.training.state import State
+from odegan.training.state import Aux, State
 from odegan.training.time_grid import StepCounter, to_float
 from odegan.utils import checkpoint
 from odegan.utils.checkpoint import FilePath
@@ -22,11 +21,11 @@ _OPEN = frozenset({"replay", "proposed", "seeds", "memory"})  # entries whose fo
 RESUME = ("same", "force")
 
 
-def plain_aux(aux: dict[str, Any]) -> dict[str, Any]:
+def plain_aux(aux: Aux) -> dict[str, object]:
     """A state's aux as plain data."""
     counter = aux["counter"]
     # A checkpoint is read as plain data, without classes of this library.
-    return aux | {"counter": (counter.anchor, counter.steps, to_float(counter.h))}
+    return {**aux, "counter": (counter.anchor, counter.steps, to_float(counter.h))}
 
 
 def save(path: FilePath, game: Game, options: Options, state: State) -> None:

@@ -7,13 +7,13 @@ finiteness checks happen between segments. A segment of n intervals equals n seg
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from odegan.games.batch import Batch
 from odegan.training.interval import IntervalEvents
-from odegan.training.state import Batches
+from odegan.training.state import Aux, Batches
 from odegan.training.step import StepsMap
 from odegan.utils.compilation import Compiler
 
@@ -31,7 +31,7 @@ class SegmentResult(NamedTuple):
     """
 
     y: torch.Tensor
-    aux: dict[str, Any]
+    aux: Aux
     losses: torch.Tensor
     field_norm: torch.Tensor
     finite: torch.Tensor
@@ -60,7 +60,7 @@ class Segment:
         t: torch.Tensor,
         h: torch.Tensor,
         y: torch.Tensor,
-        aux: dict[str, Any],
+        aux: Aux,
         batches: Sequence[Batches],
         intervals: Sequence[int],
         keep: Set[int] = frozenset(),

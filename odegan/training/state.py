@@ -5,24 +5,54 @@ from __future__ import annotations
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 
+from odegan.data.replay import Store
 from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
+from odegan.solvers.update_rules import Memory
 from odegan.training.options import Options
 from odegan.training.statistics import StepStatistics
+from odegan.training.time_grid import StepCounter
 from odegan.utils.checks import argument_error
+from odegan.utils.random_streams import Seeds
+
+
+class Aux(TypedDict):
+    """Everything that changes between steps, besides t and y.
+
+    Attributes:
+        index: the number of completed refresh intervals.
+        start: the time at which the first one began.
+        seeds: one, or one per member, for the random draws of penalties.
+        replay: the samples stored for penalties, by buffer.
+        counter: of fixed steps.
+        memory: of a baseline.
+        buffers: of the game's modules.
+        alive: () or (E,), which members are still finite.
+        proposed: an adaptive solver's last proposed step size.
+    """
+
+    index: int
+    start: float
+    seeds: Seeds
+    replay: dict[str, Store]
+    counter: StepCounter
+    memory: Memory
+    buffers: dict[str, torch.Tensor]
+    alive: torch.Tensor
+    proposed: float | None
 
 
 class State(NamedTuple):
-    """The whole state of a run. t: time; y: (P,) or (E, P); aux: everything that changes between steps, as plain data.
+    """The whole state of a run.
 
-    aux holds: index, the number of completed refresh intervals; start, the time of the first; seeds, one or one per member, and
-    replay, the stored samples, both for penalties; counter, the step counter (anchor, steps, h) with t = anchor + steps h;
-    memory, of the baselines; buffers, of the game; alive, which members are still finite; proposed, an adaptive solver's last
-    proposed step.
+    Attributes:
+        t: time.
+        y: (P,), or (E, P) for an ensemble.
+        aux: everything else that changes between steps, by name; see ``odegan.training.state.Aux``.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -34,7 +64,7 @@ class State(NamedTuple):
 
     t: float
     y: torch.Tensor
-    aux: dict[str, Any]
+    aux: Aux
 
 
 class Info(NamedTuple):

@@ -25,6 +25,7 @@ from odegan.training.interval import IntervalEvents
 from odegan.training.options import Options
 from odegan.training.segment import Segment
 from odegan.training.state import (
+    Aux,
     Batches,
     Draw,
     Info,
@@ -162,7 +163,7 @@ class Stepper:
         """
         check_state(self.game, y0)
         check_number("t0", t0)
-        aux = {
+        aux: Aux = {
             "index": 0,
             "start": float(t0),
             "seeds": member_seeds(seed, len(y0) if y0.ndim == 2 else None),

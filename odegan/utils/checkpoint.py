@@ -21,7 +21,7 @@ VERSION = 2
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
-def save(path: FilePath, payload: dict[str, Any]) -> None:
+def save(path: FilePath, payload: Mapping[str, object]) -> None:
     """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never part of one.
 
     A symbolic link is followed and kept, and an existing file keeps its mode.
@@ -38,7 +38,7 @@ def save(path: FilePath, payload: dict[str, Any]) -> None:
             with open(part, "xb") as file:  # "x" fails if the name exists, even as a link
                 if target.exists():
                     os.chmod(part, stat.S_IMODE(target.stat().st_mode))
-                torch.save({"odegan_checkpoint": VERSION} | payload, file)
+                torch.save({"odegan_checkpoint": VERSION, **payload}, file)
                 # Without fsync a power loss may leave the new name with the old, or no, content.
                 file.flush()
                 os.fsync(file.fileno())

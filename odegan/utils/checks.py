@@ -50,12 +50,12 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool 
     return plain
 
 
-def check_int(name: str, value: Any, *, low: int = 0) -> int:
+def check_int(name: str, value: object, *, low: int = 0) -> int:
     """Return ``value`` as an int if it is a whole number >= ``low``."""
     try:
         truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
         # operator.index takes the integers of numpy and torch too, and refuses 2.0, which int() would round.
-        found = None if truth else operator.index(value)
+        found = None if truth else operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError):  # raised by tensors with several entries or a fractional one
         found = None
     if found is None or found < low:

@@ -16,9 +16,11 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from odegan.utils.checks import one_line
 
 Function = Callable[..., Any]
+Options = dict[str, str | int | bool | Callable[..., Any]]
+Key = tuple[object, ...]  # what a graph is specialized to
 
 # Backends that replay CUDA graphs, with the options that make them do so.
-_CAPTURING: dict[str, dict[str, Any] | None] = {"inductor": {"triton.cudagraphs": True}, "cudagraphs": None}
+_CAPTURING: dict[str, Options | None] = {"inductor": {"triton.cudagraphs": True}, "cudagraphs": None}
 
 # torch.compile's guards, which check that what a graph was traced from has not changed, take longer than a check of the inputs'
 # shapes. Since torch 2.7 they can be skipped.
@@ -68,7 +70,7 @@ class Compiler:
         """The function, compiled at its first call. what: its description in messages."""
         if not self.backend:
             return function
-        versions: dict[Any, Function] = {}
+        versions: dict[Key, Function] = {}
 
         def call(*inputs: object) -> Any:
             if self.failed:
@@ -76,7 +78,7 @@ class Compiler:
             key = _shapes(inputs)
             return again(key, inputs) if key in versions else first(key, inputs)
 
-        def again(key: Any, inputs: Any) -> Any:
+        def again(key: Key, inputs: tuple[object, ...]) -> Any:
             compiled = versions[key]
             # The first call within ``unchanging`` still checks, since something may have changed between two runs.
             if self._checked is not None and compiled in self._checked:
@@ -95,7 +97,7 @@ class Compiler:
                 )
                 return function(*inputs)
 
-        def first(key: Any, inputs: Any) -> Any:
+        def first(key: Key, inputs: tuple[object, ...]) -> Any:
             # Inductor takes seconds to minutes: without a message the run would seem to hang.
             start = time.monotonic()
             self.tell(f"compiling {what} ...")
@@ -136,17 +138,17 @@ def _recompiles_for_ever(error: Exception) -> bool:
     return isinstance(error, FailOnRecompileLimitHit)
 
 
-def _shapes(inputs: object) -> tuple[Any, ...]:
+def _shapes(inputs: object) -> Key:
     """What a graph is specialized to: shapes and Python values, but not the values of tensors such as the time or the step."""
     # Types of Python values, not the values: torch guards these itself, and recompiles.
     return torch.is_grad_enabled(), *map(_shape, tree_leaves(inputs))
 
 
-def _shape(x: object) -> Any:
+def _shape(x: object) -> object:
     return (x.shape, x.stride(), x.dtype, x.device, x.requires_grad) if isinstance(x, torch.Tensor) else type(x)
 
 
-def _attempts(function: Function, backend: str, inputs: Any) -> Iterator[Function]:
+def _attempts(function: Function, backend: str, inputs: tuple[object, ...]) -> Iterator[Function]:
     """The function under torch.compile, with the fastest options first."""
     tensors = [x for x in tree_leaves(inputs) if isinstance(x, torch.Tensor)]
     device = next((x.device for x in tensors if x.is_cuda), None)
@@ -160,7 +162,7 @@ def _attempts(function: Function, backend: str, inputs: Any) -> Iterator[Functio
     yield _compiled(function, backend, None)
 
 
-def _compiled(function: Function, backend: str, options: dict[str, Any] | None) -> Function:
+def _compiled(function: Function, backend: str, options: Options | None) -> Function:
     # One static graph: a graph break would return to Python at each step, and dynamic shapes make slower kernels.
     return torch.compile(_own_code(function), fullgraph=True, dynamic=False, backend=backend, options=options)
 

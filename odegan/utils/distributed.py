@@ -128,7 +128,7 @@ class _Mean(torch.autograd.Function):
         return mean
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, None], x: torch.Tensor, ranks: Ranks) -> tuple[torch.Tensor, int]:
+    def vmap(info: object, in_dims: tuple[int, None], x: torch.Tensor, ranks: Ranks) -> tuple[torch.Tensor, int]:
         return ranks.differentiable_mean(x), in_dims[0]
 
 

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 Tensors = tuple[torch.Tensor, ...]
 
 
-def recomputed(function: Callable[..., Result], arguments: tuple[Any, ...], held: Sequence[torch.Tensor]) -> Result:
+def recomputed(function: Callable[..., Result], arguments: tuple[object, ...], held: Sequence[torch.Tensor]) -> Result:
     """function(*arguments), with its graph rebuilt from the arguments in the backward pass.
 
     Values and first derivatives are those of a plain call.
@@ -54,14 +54,14 @@ class _Call:
     """A function of the tensors among its arguments; its other arguments are fixed, and its other results are kept."""
 
     def __init__(
-        self, function: Callable[..., Any], leaves: list[Any], spec: TreeSpec, held: Sequence[torch.Tensor]
+        self, function: Callable[..., Any], leaves: list[object], spec: TreeSpec, held: Sequence[torch.Tensor]
     ) -> None:
         self.function = function
         self.leaves = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         self.spec = spec
         self.held = tuple(held)
-        self.results: list[Any] = []
+        self.results: list[object] = []
         self.results_spec: TreeSpec | None = None
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

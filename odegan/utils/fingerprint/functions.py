@@ -15,7 +15,7 @@ from typing import Any
 from odegan.utils.fingerprint.arrays import Plain, Unreadable
 from odegan.utils.fingerprint.code import digest_of_code, globals_read
 
-Describe = Callable[[str, Any], Plain]  # (name of the part, its value)
+Describe = Callable[[str, object], Plain]  # (name of the part, its value)
 
 _PLACES = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 _PLACES |= {*site.getsitepackages(), site.getusersitepackages(), str(Path(__file__).parents[2])}

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, IterableDataset
 from odegan.utils.fingerprint.arrays import Plain, Unreadable, digest
 from odegan.utils.fingerprint.functions import is_library
 
-Describe = Callable[[str, Any], Plain]
+Describe = Callable[[str, object], Plain]
 
 MOST_ITEMS = 10_000  # items of a data set that are read
 MOST_BYTES = 2**28  # their total size

@@ -21,7 +21,7 @@ from torch import nn
 from odegan.utils.fingerprint import arrays, functions, objects
 from odegan.utils.fingerprint.arrays import Plain, Unreadable
 
-Describe = Callable[[str, Any], Plain]
+Describe = Callable[[str, object], Plain]
 
 _BUILTIN = (
     types.BuiltinFunctionType,
