@@ -179,7 +179,7 @@ def test_stability_functions(name, degree):
 
 
 @pytest.mark.parametrize(
-    "name, reason", [("backward", "implicit"), ("bashforth2", "multistep"), ("own", "out of sight")]
+    "name, reason", [("backward", "implicit"), ("bashforth2", "multistep"), ("own", "cannot be observed")]
 )
 def test_no_stability_function(name, reason):
     assert name not in stability.names()
