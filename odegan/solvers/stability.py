@@ -28,7 +28,7 @@ ROUNDING = 1e-12  # coefficients below this share of the largest are rounding
 
 # Why a solver has no stability function; the first fact that holds gives the reason.
 _REFUSALS: tuple[tuple[Callable[[Solver], bool], str], ...] = (
-    (lambda s: s.opaque, "its steps, which it chooses itself, cannot be observed"),
+    (lambda s: s.opaque, "it chooses its own steps, which cannot be observed"),
     (lambda s: s.multistep, "it is a multistep method: its step depends on earlier steps"),
     (
         lambda s: s.carries_stage,

@@ -1,7 +1,6 @@
 """What is accepted as data and latents, how it is read, and one line for what is not."""
 
 import gc
-import random
 import re
 import warnings
 import weakref
@@ -10,26 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler
 
-import odegan
 from odegan import ArgumentError
-from odegan.data.minibatches import Minibatches
+from tests.data.given_cases import LABELS, ROWS, N, Pairs, langevin, make, same
 
 torch.set_num_threads(1)
-LIKE = torch.empty(0)
-N = 30
-ROWS = torch.arange(float(N))[:, None] * torch.ones(2) / N
-LABELS = torch.arange(N) % 3 * (torch.arange(N) % 2)  # 0 for two thirds, 1 and 2 for a sixth each
 SEEDS = {"single": 5, "members": [5, 9]}
-
-
-class Pairs(Dataset):
-    def __len__(self):
-        return N
-
-    def __getitem__(self, i):
-        return ROWS[i], int(LABELS[i])
 
 
 class WithTargets(Pairs):
@@ -37,16 +23,6 @@ class WithTargets(Pairs):
 
     def __init__(self):
         self.targets = LABELS.tolist()
-
-
-class Noisy(Dataset):
-    """Items with noise of all three global generators."""
-
-    def __len__(self):
-        return N
-
-    def __getitem__(self, i):
-        return ROWS[i] + torch.tensor([random.random(), np.random.rand()]) + torch.rand(())
 
 
 class Endless(IterableDataset):
@@ -70,15 +46,6 @@ LABELED = {
     "loader": DataLoader(Pairs(), batch_size=7),
     "function": drawn,
 }
-
-
-def make(data, latent=3, batch_size=7, seeds=5, like=LIKE, **given):
-    return Minibatches(data, latent, batch_size, seeds, like, **given)
-
-
-def same(one, other):
-    assert one.keys() == other.keys()
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 # Labels.
@@ -241,58 +208,6 @@ def test_missing_labels_are_told_of(name):
 def test_a_batch_beyond_the_data_is_told_of():
     with pytest.warns(UserWarning, match=r"^batch_size: got 31, more than the 30 samples of data, which"):
         make(ROWS, batch_size=31)
-
-
-# Code of others.
-@pytest.mark.parametrize("members", [None, 2])
-def test_all_global_generators_are_seeded_for_each_item_and_put_back(members):
-    seeds = 3 if members is None else [3, 4]
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
-    one = make(Noisy(), seeds=seeds)
-    reference = one.parts(0, 6)
-    random.seed(99), np.random.seed(99), torch.manual_seed(99)
-    with make(Noisy(), seeds=seeds, workers=2) as working:
-        assert same(working.parts(0, 6), reference)
-    assert same(make(Noisy(), seeds=seeds).parts(4, 1), {name: part[4:5] for name, part in reference.items()})
-    random.setstate(before[0])
-    torch.set_rng_state(before[2])
-    np.random.seed(7)
-    state = np.random.get_state()[1].tolist()
-    one.parts(0, 1)
-    assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == state
-    assert torch.equal(torch.get_rng_state(), before[2])
-
-
-def test_functions_may_use_any_global_generator():
-    def noise(n, generator):
-        return torch.tensor([random.random(), np.random.rand()]) + torch.rand(n, 2, generator=generator)
-
-    assert torch.equal(make(noise)(5).real, make(noise).block(3, 4).real[2])
-    assert torch.equal(make(noise, seeds=[5, 6])(5).real[0], make(noise)(5).real)
-
-
-def langevin(n, generator):
-    x = torch.randn(n, 2, generator=generator).requires_grad_()
-    return x - 0.1 * torch.autograd.grad((x**4).sum(), x)[0]
-
-
-class Langevin(Pairs):
-    def __getitem__(self, i):
-        x = ROWS[i].clone().requires_grad_()
-        return x - 0.1 * torch.autograd.grad((x**4).sum(), x)[0]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("data", [langevin, Langevin()], ids=["function", "items"])
-def test_code_of_others_keeps_its_grad_mode(data, workers):
-    if workers and data is langevin:
-        pytest.skip("workers load items")
-    game = odegan.gan(nn.Linear(2, 2), nn.Linear(2, 1))
-    given = {"batch_size": 6, "solver": "euler", "step_size": 0.1, "workers": workers}
-    solution = odegan.odeint_gan(game, game.init(), torch.tensor([0.0, 1.0]), data=data, **given)
-    assert solution.status == "finished"
-    assert not solution.ys.requires_grad
 
 
 def test_nothing_is_kept_beyond_the_minibatches():

@@ -1,28 +1,31 @@
 """Images from folders, parquet files, saved data sets and the hub: one loader, the same tensors."""
 
-import io
 import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-import odegan
 from odegan import ArgumentError
 from odegan.data import images
-from odegan.data.sources import HUB
 from odegan.utils.fingerprint import describe
+from tests.data.image_sources import ROOT, Image, encoded, parquet, train
 
-Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("sklearn")
 
 torch.set_num_threads(1)
-ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """What the library makes of parquet files goes to a folder of the test's own."""
+    if (datasets := sys.modules.get("datasets")) is not None:
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 N = 40
 
 
@@ -31,12 +34,6 @@ def digits():
     from odegan.data import load_digits
 
     return ((load_digits()[0][:N, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
-
-
-def encoded(levels, form="PNG", **given):
-    buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, form, **given)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +46,6 @@ def folder(tmp_path_factory):
         path.write_bytes(encoded(levels))
     (root / "train" / "notes.txt").write_text("not an image")
     return root
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """What the library makes of parquet files goes to a folder of the test's own."""
-    if (datasets := sys.modules.get("datasets")) is not None:
-        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def parquet(path, rows, column="image"):
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({column: rows, "label": list(range(len(rows)))}), path)
-    return path
 
 
 def as_bytes(folder, tmp_path):
@@ -222,41 +205,6 @@ def test_dequantization_fills_each_bin(tmp_path):
     assert torch.equal(still, torch.from_numpy(levels).float() / 127.5 - 1)
 
 
-# What cannot be used.
-def replaced(content):
-    return lambda path: path.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "spoil, reason",
-    [
-        (replaced(encoded(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))[:2000]), "truncated"),
-        (replaced(b"hello"), "cannot identify image file"),
-        (replaced(b""), "cannot identify image file"),
-        (replaced(encoded(np.full((4, 4), 5000, dtype=np.uint16))), "more than 8 bits a channel, mode I"),
-        (lambda path: path.unlink(), "No such file"),
-    ],
-    ids=["truncated", "text", "empty", "16 bits", "gone"],
-)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_named(spoil, reason, workers, tmp_path):
-    for i in range(6):
-        (tmp_path / f"{i}.png").write_bytes(encoded(np.zeros((4, 4), dtype=np.uint8)))
-    data = images(tmp_path, size=4, channels=1)
-    spoil(tmp_path / "3.png")
-    with pytest.raises(ArgumentError, match=rf"^data: got .*3\.png, which is no image .*{reason}.*\)$") as caught:
-        train(data, workers, "euler", 12)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unreadable_row_is_named(tmp_path):
-    pytest.importorskip("datasets")
-    rows = [encoded(np.zeros((4, 4), dtype=np.uint8)), b"hello"]
-    data = images(parquet(tmp_path / "x.parquet", rows), size=4)
-    with pytest.raises(ArgumentError, match=r"^data: got .*x.parquet, row 1, which is no image that can be used"):
-        data[1]
-
-
 def test_a_generator_of_another_shape_is_refused(folder):
     with pytest.raises(ArgumentError, match=r"^data: got samples of shape \(3, 8, 8\); .* the generator's \(1, 8, 8\)"):
         train(images(folder, size=8), 0, "euler", 2)
@@ -303,38 +251,6 @@ def test_splits_that_are_not_there(folder, tmp_path):
         images(splits, size=8, split="valid")
 
 
-def test_damaged_tables_are_refused(tmp_path):
-    pytest.importorskip("datasets")
-    (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(ArgumentError, match=r"^source: got .*x.parquet', which cannot be read \(.*\)$"):
-        images(tmp_path / "x.parquet", size=8)
-    with pytest.raises(ArgumentError, match=r"^source: got .* one column of encoded images; its columns are a, label"):
-        images(parquet(tmp_path / "y.parquet", [1, 2], "a"), size=8)
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "dataset_info.json").write_text("{")
-    with pytest.raises(ArgumentError, match=r"^source: got .*saved', which cannot be read"):
-        images(tmp_path / "saved", size=8)
-
-
-def test_offline_says_what_to_fetch_where(tmp_path):
-    pytest.importorskip("datasets")
-    code = """
-from odegan.data import images, sources
-for name in sources.HUB:
-    try:
-        images(name, size=32)
-    except ValueError as error:
-        print(type(error).__name__, error)
-"""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(HUB) == 3, done.stderr
-    for line, (name, repository) in zip(lines, HUB.items(), strict=True):
-        assert line.startswith(f"ArgumentError source: got '{name}' with split 'train', which the hub did not give (")
-        assert f"run 'hf download {repository} --repo-type dataset --local-dir DIR'" in line
-
-
 def test_folders_need_no_library_but_pillow(folder):
     code = f"""
 import sys
@@ -347,17 +263,6 @@ images("cifar10", size=32)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert done.stdout == f"{N}\n"
     assert "need Hugging Face datasets: pip install 'odegan[images]'" in done.stderr.strip().splitlines()[-1]
-
-
-# In a run.
-def train(data, workers, solver, steps, **given):
-    size = data[0].shape[-1]
-    torch.manual_seed(0)
-    generator = nn.Sequential(nn.Linear(4, size * size), nn.Tanh(), nn.Unflatten(1, (1, size, size)))
-    game = odegan.gan(generator, nn.Sequential(nn.Flatten(), nn.Linear(size * size, 1)))
-    t = torch.tensor([0.0, 0.01 * steps], dtype=torch.float64)
-    known = {"data": data, "batch_size": 6, "step_size": 0.01, "solver": solver, "workers": workers}
-    return odegan.odeint_gan(game, game.init(), t, **known | given)
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet, struct"])

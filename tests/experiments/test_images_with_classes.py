@@ -229,16 +229,6 @@ def test_weights_and_biases_gets_every_report(sets, call, tmp_path, monkeypatch,
     assert {"seed0/fid", "seed0/fid of raw", "seed0/loss_gen", "seed0"} <= logged[0][1].keys()
 
 
-def test_the_presets_are_listed(capsys):
-    assert images.main(["presets"]) == 0
-    listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed[1:]] == list(presets.PRESETS)
-    assert images.main(["presets", "digits"]) == 0
-    assert "step_size = (0.4,)" in capsys.readouterr().out
-    assert images.main(["presets", "digit"]) == 2
-    assert "did you mean 'digits'" in capsys.readouterr().err
-
-
 # What a user may have in the place of a set: what is changed, and what the one line says.
 def cut(path):
     path.write_bytes(path.read_bytes()[:-9])

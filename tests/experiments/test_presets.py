@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.images import preset_table, presets
+from experiments.images.experiment import main
 from experiments.images.options import Overrides, Train
 from experiments.images.preset import Preset
 from experiments.images.presets import PRESETS
@@ -109,3 +110,13 @@ def test_the_page_has_the_table_as_it_is():
     between = re.search(r"<!-- presets -->\n(.*)\n<!-- /presets -->", PAGE.read_text(), re.DOTALL)
     assert between is not None
     assert between[1].strip() == preset_table.table()
+
+
+def test_the_presets_are_listed(capsys):
+    assert main(["presets"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == list(PRESETS)
+    assert main(["presets", "digits"]) == 0
+    assert "step_size = (0.4,)" in capsys.readouterr().out
+    assert main(["presets", "digit"]) == 2
+    assert "did you mean 'digits'" in capsys.readouterr().err

@@ -10,61 +10,20 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 import odegan
-from odegan import losses, nets, penalties
+from odegan import losses, penalties
 from odegan.data.minibatches import Minibatches
-from odegan.games.labels import needed_inputs
 from odegan.games.sampling import GameSampler
+from tests.games.conditional_cases import CLASSES, B, D, Optional, by_autograd, drawn, pair
 from tests.penalties.test_penalties import BY_HAND, MAKERS, NOISE, WEIGHT, ByHand, flat
-
-D = torch.float64
-B, CLASSES = 8, 3
-
-
-class Embedded(nn.Module):
-    """Tanh layers of x with an embedding of its class beside it."""
-
-    def __init__(self, n_in: int, n_out: int, norm: bool = False) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(CLASSES, 2)
-        self.first = nn.Linear(n_in + 2, 4)
-        self.norm = nn.BatchNorm1d(4) if norm else nn.Identity()
-        self.last = nn.Linear(4, n_out)
-
-    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        return self.last(torch.tanh(self.norm(self.first(torch.cat([x, self.embedding(label)], 1)))))
-
-
-def pair(norm: bool = False) -> tuple[nn.Module, nn.Module]:
-    torch.manual_seed(0)
-    return Embedded(3, 2, norm).double(), Embedded(2, 1).double()
 
 
 def game(loss="non_saturating", norm: bool = False) -> odegan.Game:
     return odegan.gan(*pair(norm), loss, latent=3)
 
 
-def drawn(seed: int = 0, n: int = B) -> odegan.Batch:
-    source = torch.Generator().manual_seed(seed)
-    real, latent = (torch.randn(n, width, generator=source, dtype=D) for width in (2, 3))
-    label, fake_label = torch.randint(CLASSES, (2, n), generator=source)
-    return odegan.Batch(real, latent, label, fake_label)
-
-
 def data(n: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
     batch = drawn(7, n)
     return batch.real, batch.label
-
-
-def by_autograd(modules, loss, batch: odegan.Batch) -> torch.Tensor:
-    """The field from torch.autograd.grad on the plain modules, with each player's loss written out."""
-    generator, discriminator = modules
-    fake_label = batch.label if batch.fake_label is None else batch.fake_label
-    fake = discriminator(generator(batch.latent, fake_label), fake_label).reshape(-1)
-    real = discriminator(batch.real, batch.label).reshape(-1)
-    of_d = torch.autograd.grad(loss.disc(real, fake), [*discriminator.parameters()], retain_graph=True)
-    loss_g = loss.gen(real if loss.gen_sees_real else fake, fake)
-    of_g = torch.autograd.grad(loss_g, [*generator.parameters()])
-    return -torch.cat([g.reshape(-1) for g in (*of_d, *of_g)])
 
 
 @pytest.mark.parametrize("fake_label", [True, False], ids=["independent", "same"])
@@ -260,109 +219,6 @@ def test_running_statistics_are_averages_over_the_classes_asked_for():
     torch.testing.assert_close(generator.norm.running_mean, torch.stack(seen).mean(0).detach())
     with pytest.raises(odegan.ArgumentError, match=r"^batch.label: got None"):
         made.modules(y, [(b.real, b.latent) for b in batches])
-
-
-# Which games are conditional.
-class Optional(nn.Linear):
-    def forward(self, x, label=None):
-        return super().forward(x) if label is None else super().forward(x) * (1 + label[:, None])
-
-
-@pytest.mark.parametrize(
-    "module, count",
-    [(nn.Linear(1, 1), 1), (Embedded(1, 1), 2), (nn.Bilinear(1, 1, 1), 2), (nn.Sequential(), 1), (Optional(1, 1), 1)],
-)
-def test_signatures_tell_how_many_inputs_are_needed(module, count):
-    assert needed_inputs(module) == count
-
-
-def test_where_signatures_do_not_tell_conditional_does():
-    modules = Optional(3, 2).double(), Optional(2, 1).double()
-    batch = drawn()
-    for conditional, plain in ((None, True), (False, True), (True, False)):
-        made = odegan.gan(*modules, conditional=conditional)
-        assert made.conditional == (not plain)
-        torch.testing.assert_close(
-            made.losses(made.init(), batch)[1],
-            odegan.losses.get("non_saturating").gen(None, _judged(modules, batch, plain)),
-        )
-
-
-def _judged(modules, batch, plain):
-    label = () if plain else (batch.fake_label,)
-    return modules[1](modules[0](batch.latent, *label), *label)[:, 0].detach()
-
-
-class Dict(nn.Linear):
-    def forward(self, given):
-        return super().forward(given["x"]) * given["y"]
-
-
-class Keyword(nn.Linear):
-    def forward(self, x, *, y):
-        return super().forward(x) * y
-
-
-class Plain(nn.Linear):
-    pass
-
-
-HOW = {
-    "keyword": (Keyword(2, 1), "y"),
-    "dict": (Dict(2, 1), ("x", "y")),
-    "function": (Plain(2, 1), lambda module, x, y: module(x) * y),
-}
-
-
-@pytest.mark.parametrize("name", HOW)
-def test_other_conventions(name):
-    module, how = HOW[name]
-    table = nn.Embedding(CLASSES, 1)
-    wrapped = odegan.with_labels(module, how, embedding=table).double()
-    batch = drawn()
-    expected = nn.functional.linear(batch.real, module.weight, module.bias) * table.weight[batch.label]
-    torch.testing.assert_close(wrapped(batch.real, batch.label), expected)
-    modules = pair()[0], wrapped
-    made = odegan.gan(*modules, latent=3)
-    assert made.conditional
-    found = odegan.vector_field(made)(0.0, made.init(), batch)
-    torch.testing.assert_close(found, by_autograd(modules, losses.get("non_saturating"), batch))
-
-
-# The networks.
-@pytest.mark.parametrize("spectral_norm", [False, True])
-def test_the_projection_pair(spectral_norm):
-    """Its field against plain autograd, and the discriminator's difference between classes against the inner product."""
-    torch.manual_seed(0)
-    generator = nets.conditional.Generator(4, classes=CLASSES, width=2).double()
-    discriminator = nets.conditional.Discriminator(classes=CLASSES, width=2, spectral_norm=spectral_norm).double()
-    made = odegan.gan(generator, discriminator)
-    assert made.latent == (4,)
-    assert (made.couples_batch, made.critic_couples_batch) == (True, False)
-    x, z = torch.randn(6, 1, 32, 32, dtype=D), torch.randn(6, 4, dtype=D)
-    batch = odegan.Batch(x, z, torch.arange(6) % 3, torch.arange(6) % 2)
-    y = made.init(seed=0)
-    plain = made.modules(y)
-    judge = plain[1].eval()  # in which the vectors of spectral normalization stand still
-    found = odegan.vector_field(made)(0.0, y, batch)
-    torch.testing.assert_close(found, by_autograd(plain, losses.get("non_saturating"), batch), rtol=1e-8, atol=1e-10)
-    h, weight = judge.features(x).sum((2, 3)), judge.embedding.weight
-    difference = judge(x, torch.full((6,), 2)) - judge(x, torch.zeros(6, dtype=torch.int64))
-    torch.testing.assert_close(difference, h @ (weight[2] - weight[0]))
-    if spectral_norm:
-        assert abs(torch.linalg.matrix_norm(weight, 2).item() - 1) < 1e-3
-
-
-def test_conditional_batch_norm_is_a_gain_and_a_shift_a_class():
-    norm = nets.conditional.ConditionalBatchNorm2d(3, 4).double()
-    nn.init.normal_(norm.gain.weight)
-    nn.init.normal_(norm.shift.weight)
-    x, label = torch.randn(6, 3, 5, 5, dtype=D), torch.arange(6) % 4
-    moments = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
-    plain = (x - moments[0]) / (moments[1] + 1e-3).sqrt()
-    for i, own in enumerate(label):
-        expected = norm.gain.weight[own][:, None, None] * plain[i] + norm.shift.weight[own][:, None, None]
-        torch.testing.assert_close(norm(x, label)[i], expected)
 
 
 # Games of the wrong kind.

@@ -9,17 +9,9 @@ from torch.nn.utils import parametrizations
 
 import odegan
 from odegan.games.batch import Batch
+from tests.modules.pairs import LATENT, REAL, half_eval, judge, lived_in, normed, plain
 
 torch.set_num_threads(1)
-REAL, LATENT = torch.randn(8, 2, generator=torch.Generator().manual_seed(1)), torch.randn(8, 3)
-
-
-def plain():
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-
-
-def judge(norm=lambda layer: layer):
-    return nn.Sequential(norm(nn.Linear(2, 4)), nn.Tanh(), nn.Linear(4, 1))
 
 
 class Tied(nn.Module):
@@ -57,27 +49,6 @@ class BatchSpread(nn.Linear):
 class Squeezed(nn.Linear):
     def forward(self, x):
         return super().forward(x).squeeze(-1)
-
-
-def normed():
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2))
-
-
-def lived_in(module):
-    """With running statistics that are not those of construction."""
-    for part in module.modules():
-        if getattr(part, "running_mean", None) is not None:
-            part.running_mean += torch.linspace(-0.5, 0.5, len(part.running_mean))
-            part.running_var *= 2.0
-    return module
-
-
-def half_eval():
-    module = lived_in(
-        nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    )
-    module[1].eval()
-    return module
 
 
 def instance_normed():
@@ -260,60 +231,6 @@ def test_samples_depend_on_the_seed_alone():
     assert not torch.equal(game.sample(y[0], 5, seed=3), game.sample(y[0], 5, seed=4))
     assert not torch.equal(game.sample(y, 5)[0], game.sample(y, 5)[1])
     assert not game.sample(y.requires_grad_(), 5).requires_grad
-
-
-def test_batch_norm_statistics_are_estimated_on_export():
-    torch.manual_seed(0)
-    generator = normed()
-    game = odegan.gan(generator, judge())
-    y = game.init(seed=1)
-    batches = [(torch.randn(16, 2), torch.randn(16, 3)) for _ in range(4)]
-    made, _ = game.modules(y, batches=iter(batches))
-    hidden = [made[0](latent) for _, latent in batches]
-    torch.testing.assert_close(made[1].running_mean, torch.stack([h.mean(0) for h in hidden]).mean(0))
-    torch.testing.assert_close(made[1].running_var, torch.stack([h.var(0) for h in hidden]).mean(0))
-    assert (made.training, made[1].momentum) == (True, generator[1].momentum)
-    x = torch.randn(6, 3)
-    assert torch.allclose(made.eval()(x)[:3], made(x[:3]), atol=1e-6)
-    unestimated = game.modules(y)[0].eval()
-    assert not torch.allclose(unestimated(x)[:3], unestimated(x[:3]), atol=1e-3)
-    assert torch.equal(generator[1].running_mean, torch.zeros(4))
-
-
-def test_running_statistics_of_eval_mode_are_exported():
-    generator = lived_in(normed()).eval()
-    game = odegan.gan(generator, half_eval())
-    batches = [(torch.randn(16, 2), torch.randn(16, 3))]
-    for given in (None, batches):
-        made_g, made_d = game.modules(game.init(), given)
-        assert torch.equal(made_g[1].running_mean, generator[1].running_mean)
-        assert not made_g[1].training
-        assert (made_d[1].running_mean is not None, made_d[3].running_mean is not None) == (True, given is not None)
-
-
-def test_spectral_norm_iterates_between_steps_and_finds_sigma():
-    torch.manual_seed(0)
-    game = odegan.gan(plain(), judge(parametrizations.spectral_norm))
-    stepper = odegan.Stepper(game, solver="euler", step_size=0.01)
-    state, batch = stepper.init(game.init()), (REAL, LATENT)
-    key = next(k for k in state.aux["buffers"] if k.endswith("_u"))
-    before = {k: b.clone() for k, b in state.aux["buffers"].items()}
-    moved, _ = stepper.step(state, batch)
-    assert all(torch.equal(state.aux["buffers"][k], before[k]) for k in before)
-    weight = game.discriminator.unflatten(game.split(moved.y)[0])["0.parametrizations.weight.original"]
-    v = before[key.replace("_u", "_v")]
-    torch.testing.assert_close(moved.aux["buffers"][key], nn.functional.normalize(weight @ v, dim=0))
-    state = state._replace(
-        aux=state.aux | {"buffers": {k: torch.ones_like(b) / len(b) ** 0.5 for k, b in before.items()}}
-    )
-    for _ in range(60):
-        state, _ = stepper.step(state, batch)
-    weight = game.discriminator.unflatten(game.split(state.y)[0])["0.parametrizations.weight.original"]
-    u, v = (state.aux["buffers"][key.replace("_u", part)] for part in ("_u", "_v"))
-    sigma = torch.linalg.svdvals(weight)[0]
-    torch.testing.assert_close(u @ weight @ v, sigma, rtol=1e-4, atol=0.0)
-    exported = game.modules(state.y)[1].eval()
-    torch.testing.assert_close(torch.linalg.svdvals(exported[0].weight)[0], torch.ones(()), rtol=1e-4, atol=0.0)
 
 
 def test_float32_modules_run_in_float64():

@@ -1,25 +1,19 @@
 """The figures show what they are given."""
 
-import io
-import itertools
 import math
-import subprocess
-import sys
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from odegan import plots
 from odegan.utils.checks import ArgumentError
+from tests.plots.figures import FIGURES, T, rotation
 
 torch.set_num_threads(1)
-
-T = torch.linspace(0, 1, 50)
 
 
 def inked(figure: Figure, tmp_path) -> float:
@@ -191,10 +185,6 @@ def test_trajectories(tmp_path):
     assert inked(figure, tmp_path) > 0.03
 
 
-def rotation(points):
-    return torch.stack([-points[:, 1], points[:, 0]], 1)
-
-
 def test_portraits_mark_equilibria_in_every_panel():
     circle = torch.stack([torch.cos(T), torch.sin(T)], 1)
     frames = {name: ({"Heun": circle}, rotation) for name in ("a", "b")}
@@ -222,71 +212,9 @@ def test_clouds_lie_over_level_sets_that_are_blue_below_zero():
     assert above[0] > above[2]
 
 
-IMAGES = torch.zeros(3, 1, 4, 4)
-FIGURES = {
-    "curves": lambda: plots.curves({"a": (T, T)}, "x", "y"),
-    "bands": lambda: plots.bands(
-        {"a": (T, torch.stack([torch.as_tensor(T), 2 * torch.as_tensor(T)], dim=1))}, "x", "y"
-    ),
-    "bars": lambda: plots.bars(["a"], [1.0]),
-    "density_frames": lambda: plots.density_frames([("t", torch.zeros(5, 2), None)]),
-    "clouds": lambda: plots.clouds([("t", torch.zeros(5, 2), torch.zeros(4, 4))], extent=1.0),
-    "image_grid": lambda: plots.image_grid(IMAGES),
-    "image_grid_over_time": lambda: plots.image_grid_over_time([("t", IMAGES)]),
-    "trajectories": lambda: plots.trajectories({"a": torch.zeros(5, 2)}),
-    "portraits": lambda: plots.portraits({"a": ({"b": torch.zeros(5, 2)}, rotation)}),
-}
-
-
 def test_every_figure_is_in_the_table():
     others = {"PALETTE", "Figure", "plane", "save", "save_animation", "style", "tile"}
     assert FIGURES.keys() == set(plots.__all__) - others
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_notebook_shows_the_figure_of_a_cells_last_line(name, tmp_path):
-    figure = FIGURES[name]()
-    plots.save(figure, tmp_path / "saved.png")
-    shown = figure._repr_png_()  # saved before, and still there
-    pixels = imread(io.BytesIO(shown))
-    width, height = figure.get_size_inches()
-    assert pixels.shape[:2] == pytest.approx((100 * height, 100 * width), abs=1)
-    assert (pixels[..., :3] < 0.98).any()
-
-
-def simulated(color: str, matrix: list[list[float]]) -> np.ndarray:
-    """What the color looks like to a dichromat, in linear RGB."""
-    rgb = np.array(to_rgb(color))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return (np.array(matrix) @ linear).clip(0, 1)
-
-
-# Machado, Oliveira and Fernandes 2009, severity 1
-@pytest.mark.parametrize(
-    "matrix",
-    [
-        np.eye(3).tolist(),
-        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    ],
-    ids=["trichromat", "protanope", "deuteranope"],
-)
-def test_the_palette_is_safe_for_color_blind_readers(matrix):
-    seen = [simulated(color, matrix) ** (1 / 2.2) for color in plots.PALETTE]
-    apart = [np.abs(one - other).max() for one, other in itertools.combinations(seen, 2)]
-    assert min(apart) > 0.15
-
-
-def test_style_is_left_behind_and_pyplot_alone():
-    with mpl.rc_context({"font.size": 7.0}):
-        before = dict(mpl.rcParams)
-        figure = plots.curves({"a": (T, T)}, "x", "y")
-        assert dict(mpl.rcParams) == before
-    assert not figure.axes[0].spines["top"].get_visible()
-    with plots.style():
-        assert mpl.rcParams["axes.spines.top"] is False
-    code = "import sys, odegan.plots as p; p.bars(['a'], [1.0]); sys.exit('matplotlib.pyplot' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,10 @@
 """``compile=``: compiled runs are eager ones, compiled once a shape; what cannot be compiled runs as it is and says so."""
 
 import itertools
-import json
 import math
-import os
-import subprocess
-import sys
-import warnings
 
 import pytest
 import torch
-from torch import nn
-from torch._dynamo import register_backend
 from torch._dynamo.utils import counters
 from torch.nn.utils import parametrizations
 
@@ -21,10 +14,17 @@ from odegan.field import schedules
 from odegan.training import fixed_steps, run, segment
 from odegan.utils import compilation
 from tests.peers import ADAPTIVE, BASELINES, FIXED, START, compiles, smooth_game
+from tests.training.compile_cases import POOL, SPAN, D, H, network, starts
 
 pytestmark = compiles
-D, H, SPAN = torch.float64, 0.1, [0.0, 0.1, 0.13, 0.35]
-POOL = torch.randn(16, 1, generator=torch.Generator().manual_seed(0), dtype=D) + 1
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled_code():
+    yield
+    torch.compiler.reset()
+
+
 MAKERS = {
     "generator_gradient": lambda: penalties.generator_gradient(0.3),
     "jare": lambda: penalties.jare(0.2),
@@ -37,24 +37,6 @@ MAKERS = {
     "truncation_error": lambda: penalties.truncation_error(5.0, H),
     "drift_cancellation": lambda: penalties.drift_cancellation(H),
 }
-
-
-@pytest.fixture(autouse=True)
-def forget_compiled_code():
-    yield
-    torch.compiler.reset()
-
-
-def network(norm=lambda layer: layer, **given):
-    """Eight parameters: what takes time is tracing."""
-    torch.manual_seed(0)
-    discriminator = nn.Sequential(norm(nn.Linear(1, 2)), nn.Tanh(), nn.Linear(2, 1, bias=False))
-    return odegan.gan(nn.Linear(1, 1).to(D), discriminator.to(D), latent=1, **given)
-
-
-def starts(game, members):
-    y0 = torch.stack([game.init(seed=seed).to(D) for seed in range(2)])
-    return y0 if members else y0[0]
 
 
 def both(game, members, backend, span=SPAN, **arguments):
@@ -272,210 +254,6 @@ def test_gradients_of_a_compiled_run():
         assert solution.stats["compiled"] is bool(backend)
         found.append(torch.autograd.grad(solution.y.square().sum(), (h, y0)))
     torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
-
-
-# Once for each shape.
-MADE = []
-
-
-@register_backend
-def odegan_counts(graph, inputs):
-    """Counts the graphs that it is given."""
-    MADE.append(graph)
-    return graph.forward
-
-
-def simple():
-    """The least that reads a minibatch."""
-    return odegan.Game(
-        lambda d, g, batch: (d * g).sum() * batch.real.mean(), lambda d, g, batch: -(d * g).sum(), 1, 1,
-        init=lambda seed: torch.ones(2, dtype=D) + seed,
-    )  # fmt: skip
-
-
-def counted(game, y0, t=SPAN, **arguments):
-    MADE.clear()
-    given = {"solver": "heun2", "data": POOL, "latent": 1, "batch_size": 4, "compile": "odegan_counts"}
-    return odegan.odeint_gan(game, y0, t, **given | arguments)
-
-
-ONCE = {
-    "one": (starts(simple(), 0), {"step_size": H, "t": [0.0, 0.05, 1.03]}),
-    "ensemble": (starts(simple(), 1), {"step_size": H, "t": [0.0, 1.03]}),
-    "changing step size": (starts(simple(), 0), {"step_size": lambda t: 0.1 / (1 + t)}),
-    "copies of one start": (starts(simple(), 0).expand(3, -1), {"step_size": H}),
-    "transposed": (starts(simple(), 1).T, {"step_size": H, "solver": "adam"}),
-    "adaptive": (starts(simple(), 0), {"solver": "dopri5", "refresh": 0.1}),
-    "adaptive, one call": (starts(simple(), 1), {"solver": "bosh3", "refresh": math.inf, "rtol": 1e-9}),
-}
-
-
-@pytest.mark.parametrize("case", ONCE)
-def test_compiled_once(case):
-    y0, given = ONCE[case]
-    solution = counted(simple(), y0, **given)
-    assert solution.stats["steps"] > 3
-    assert solution.stats["compiled"]
-    # Of an adaptive solver the field, for the start, and an attempted step.
-    assert len(MADE) == (2 if given.get("solver") in ADAPTIVE else 1)
-
-
-def test_once_for_each_of_more_shapes_than_torch_recompiles():
-    MADE.clear()
-    stepper = odegan.Stepper(simple(), solver="euler", step_size=H, compile="odegan_counts")
-    state = stepper.init(starts(stepper.game, 0))
-    for size in [*range(1, 11), *range(1, 11)]:  # torch gives a code object 8
-        state, _ = stepper.step(state, (POOL[:size], POOL[:size]))
-    assert len(MADE) == 10
-    assert stepper.compiler.works
-
-
-def test_more_steppers_than_torch_recompiles():
-    for i in range(10):
-        stepper = odegan.Stepper(
-            odegan.games.bilinear(), solver="euler", step_size=0.5, rates=(1.0, 1.0 + i), compile="eager", refresh=0.5
-        )
-        state, _ = stepper.step(stepper.init(torch.tensor([1.0, 0.0])))
-        assert state.y[1] == pytest.approx(0.5 * (1 + i))
-        assert stepper.compiler.works
-
-
-# What cannot be compiled.
-def fallbacks(said):
-    """Of the warnings those of ours; torch's own come at its first compilation."""
-    return [str(one.message) for one in said if str(one.message).startswith("compile: ")]
-
-
-class Branching(nn.Linear):
-    """Control flow that depends on the data."""
-
-    def forward(self, x):
-        y = super().forward(x)
-        return 2 * y if y.sum() > 0 else y
-
-
-def branching():
-    torch.manual_seed(0)
-    return odegan.gan(nn.Linear(1, 1).to(D), Branching(1, 1).to(D), latent=1)
-
-
-@pytest.mark.parametrize("given", [{"solver": "heun2", "step_size": H}, {"solver": "bosh3", "refresh": 0.2}])
-def test_a_module_that_cannot_be_compiled_runs_as_it_is(given):
-    game = branching()
-    given = given | {"data": POOL, "batch_size": 4}
-    eager = odegan.odeint_gan(game, game.init(), SPAN, **given)
-    with pytest.warns(RuntimeWarning, match="cannot be compiled .*branching") as said:
-        fallen = odegan.odeint_gan(game, game.init(), SPAN, compile=True, **given)
-    assert len(fallbacks(said)) == 1
-    assert "\n" not in fallbacks(said)[0]
-    assert torch.equal(fallen.ys, eager.ys)
-    assert torch.equal(fallen.stats["losses"], eager.stats["losses"])
-    assert fallen.stats["compiled"] is False
-
-
-def test_said_once_a_stepper():
-    stepper = odegan.Stepper(branching(), solver="euler", step_size=H, compile="eager")
-    state, batches = stepper.init(stepper.game.init()), [(POOL[:size], POOL[:size]) for size in (2, 3, 4)]
-    with pytest.warns(RuntimeWarning, match="cannot be compiled") as said:
-        assert all(stepper.step(state, batch)[1].finite for batch in batches)
-    assert len(fallbacks(said)) == 1
-
-
-def test_no_compiler_on_the_machine():
-    y0 = torch.tensor([1.0, 0.5])
-    given = {"solver": "euler", "step_size": H, "refresh": H}
-    with (
-        torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}),
-        pytest.warns(RuntimeWarning, match="cannot be compiled .*compiler") as said,
-    ):
-        fallen = odegan.odeint_gan(odegan.games.bilinear(), y0, SPAN, compile=True, **given)
-    assert len(fallbacks(said)) == 1
-    assert torch.equal(fallen.ys, odegan.odeint_gan(odegan.games.bilinear(), y0, SPAN, **given).ys)
-
-
-@register_backend
-def odegan_refuses(graph, inputs):
-    """A backend that compiles nothing."""
-    raise NotImplementedError
-
-
-REFUSED = []
-
-
-@register_backend
-def odegan_interrupted(graph, inputs):
-    """A backend whose first compiler dies of Ctrl-C."""
-    if not REFUSED:
-        REFUSED.append(graph)
-        raise RuntimeError("killed by SIGINT")
-    return graph.forward
-
-
-@pytest.mark.parametrize("micro_batch", [None, 2])
-def test_a_backend_that_fails(micro_batch):
-    with pytest.warns(RuntimeWarning, match="odegan_refuses.*NotImplementedError") as said:
-        counted(network(), starts(network(), 0), step_size=H, compile="odegan_refuses", micro_batch=micro_batch)
-    assert len(fallbacks(said)) == 1
-
-
-def test_a_compiler_that_ctrl_c_ends_is_asked_again():
-    compiler, calls = compilation.Compiler("odegan_interrupted"), []
-    compiler.interrupted = lambda: not calls
-    square = compiler(lambda x: x * x)
-    assert square(torch.tensor(3.0)) == 9
-    assert not compiler.works
-    calls.append("no more")
-    assert square(torch.tensor(3.0)) == 9
-    assert compiler.works
-
-
-def test_an_error_of_the_function_itself_is_raised():
-    def weight(t):
-        raise LookupError("no weight today")
-
-    stepper = odegan.Stepper(
-        odegan.games.bilinear(), solver="euler", step_size=H, refresh=H, compile="eager",
-        penalties=[penalties.generator_gradient(weight)],
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(LookupError, match="no weight today"):
-            stepper.step(stepper.init(torch.ones(2)))
-
-
-# What is said.
-def test_progress_tells_of_compiling(capsys):
-    counted(simple(), starts(simple(), 0), step_size=H, progress="digits")
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("digits: compiling one step ...") == 1
-    assert said.err.count("digits: compiled one step in ") == 1
-
-
-def test_silent_without_progress(capfd):
-    counted(simple(), starts(simple(), 0), step_size=H)
-    assert capfd.readouterr() == ("", "")
-
-
-# What another process finds.
-PROCESS = """
-import json, torch, odegan
-from torch._dynamo.utils import counters
-solution = odegan.odeint_gan(
-    odegan.games.bilinear(), torch.tensor([1.0, 0.5]), [0.0, 1.0], solver="heun2", step_size=0.1, refresh=0.5, compile=True
-)
-found = counters["inductor"]
-print(json.dumps([found["fxgraph_cache_hit"], found["fxgraph_cache_miss"], solution.stats["compiled"], solution.y.tolist()]))
-"""
-
-
-@pytest.mark.slow
-def test_kept_for_other_processes(tmp_path):
-    surroundings = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    command = [sys.executable, "-c", PROCESS]
-    runs = [json.loads(subprocess.check_output(command, env=surroundings, text=True)) for _ in range(2)]
-    assert [run[:3] for run in runs] == [[0, 1, True], [1, 0, True]]
-    assert runs[0][3] == runs[1][3]
 
 
 # CUDA graphs.

@@ -1,0 +1,16 @@
+"""Images and uniform numbers."""
+
+from __future__ import annotations
+
+import torch
+
+D = torch.float64
+B, SIDE, LATENT, CLASSES = 6, 8, 3, 3
+
+
+def images(seed: int = 0, channels: int = 3, n: int = B) -> torch.Tensor:
+    return torch.rand(n, channels, SIDE, SIDE + 2, generator=torch.Generator().manual_seed(seed), dtype=D) * 2 - 1
+
+
+def uniform(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=D)

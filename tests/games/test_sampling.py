@@ -1,0 +1,67 @@
+"""Samplers of a trained generator, and the normalization statistics that they use."""
+
+import pytest
+import torch
+from torch import nn
+
+import odegan
+from odegan import ExponentialAverage, UniformAverage
+from odegan.games.sampling import GameSampler
+from tests.metrics.evaluation_cases import REAL, evaluate, normal
+
+torch.set_num_threads(1)
+
+
+# Samples of games, and batch normalization.
+def normalized_run(average):
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 16), nn.Unflatten(1, (1, 4, 4))
+    )
+    game = odegan.gan(generator, nn.Sequential(nn.Flatten(), nn.Linear(16, 1)))
+    t = torch.tensor([0.0, 2.0])
+    given = {"data": REAL, "latent": 3, "batch_size": 30, "solver": "adam", "step_size": 0.05, "callback": average}
+    return game, generator, odegan.odeint_gan(game, game.init(), t, **given)
+
+
+@pytest.mark.parametrize("make", [lambda: ExponentialAverage(0.9), UniformAverage])
+def test_an_averaged_generator_is_exported_with_statistics_of_its_own(make):
+    average = make()
+    game, original, solution = normalized_run(average)
+    batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
+    exported, _ = game.modules(average.y, batches)
+    assert torch.equal(torch.cat([p.flatten() for p in exported.parameters()]), game.split(average.y)[1])
+    seen = [exported[0](z).detach() for _, z in batches]  # what its normalization is fed, by its own parameters
+    mean, variance = (torch.stack(x).mean(0) for x in ([h.mean(0) for h in seen], [h.var(0) for h in seen]))
+    torch.testing.assert_close(exported[1].running_mean, mean)
+    torch.testing.assert_close(exported[1].running_var, variance)
+    # not those of the last state, nor the original's
+    last, _ = game.modules(solution.y, batches)
+    for stale in (last[1].running_mean, original[1].running_mean):
+        assert (exported[1].running_mean - stale).abs().max() > 0.01
+    assert original[1].num_batches_tracked == 0
+    # and another average is estimated again
+    again, _ = game.modules(2 * average.y, batches)
+    torch.testing.assert_close(again[1].running_mean, 2 * mean)
+
+
+def test_samplers_say_which_statistics_they_use():
+    average = ExponentialAverage(0.9)
+    game, _, _ = normalized_run(average)
+    batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
+    batch, running = GameSampler(game, average.y), GameSampler(game, average.y, batches)
+    assert (batch.normalization, running.normalization) == ("batch", "running")
+    assert torch.equal(batch(32, 4), game.sample(average.y, 32, 4))
+    # a sample depends on the others of its batch, or does not
+    module = game.modules(average.y, batches)[0].eval()
+    z = torch.randn(32, 3, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(running(32, 4), module(z))
+    torch.testing.assert_close(running(16, 4), running(32, 4)[:16])
+    assert (batch(16, 4) - batch(32, 4)[:16]).abs().max() > 0.01
+    found = [evaluate(("fid",), sampler, normalization=None)["fid"] for sampler in (batch, running)]
+    assert [score["normalization"] for score in found] == ["batch", "running"]
+    assert found[0]["value"] != found[1]["value"]
+    plain = odegan.gan(
+        nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4))), nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
+    )
+    assert GameSampler(plain, plain.init(), batches).normalization == "none"
