@@ -49,6 +49,7 @@ class Budget:
     @property
     def over(self) -> bool:
         """Whether another interval like the last one would exceed the budget; a resumed run checks this before it starts."""
+        # Intervals of an adaptive solver cost differently; the last one is the best guess of the next.
         return len(self.spent) > 1 and 2 * self.spent[-1] - self.spent[-2] > self.limit
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,4 +60,5 @@ class Budget:
         """Restore the state from a checkpoint."""
         for name in KEPT:
             setattr(self, name, state[name])
+        # From now on: the pause between two parts of a run is not its time.
         self._clock = Clock.now()

@@ -51,6 +51,7 @@ def holds(results: Path, test: str) -> bool:
 def _chain(results: Path, test: str) -> bool:
     first, *rest = SIGN.split(test)
     values = [references.value(results, quote) for quote in (first, *rest[1::2])]
+    # Chained as in Python: A < B > C compares neighbors.
     return all(COMPARE[sign](a, b) for sign, a, b in zip(rest[::2], values, values[1:], strict=False))
 
 

@@ -27,6 +27,7 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
     complaint = io.StringIO()
     description = "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))
     try:
+        # tyro prints a framed explanation of several lines and exits; a command here ends in one line.
         with closed_pipes_are_no_errors(), contextlib.redirect_stderr(complaint):
             return tyro.cli(options_type, prog=program, description=description, args=list(arguments), registry=RULES)
     except SystemExit as end:

@@ -67,6 +67,7 @@ def roots(trace: float, determinant: float) -> tuple[complex, complex]:
     [-2.0, -1.0]
     """
     square = cmath.sqrt(trace**2 - 4 * determinant)
+    # The root without cancellation first; the other from the product of both.
     large = (trace - square if trace <= 0 else trace + square) / 2
     return large, (determinant / large if large else large)
 

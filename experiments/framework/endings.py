@@ -66,6 +66,7 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _count(row: Mapping[str, Any]) -> tuple[int, int]:
     """The number of diverged members, and the number of all members."""
     found = _COUNT.fullmatch(str(row.get("diverged", 0)))
+    # A cell such as "-" in a table without that notion: nothing is counted as lost.
     if found is None:
         return 0, 1
     return int(found[1]), int(found[2] or row.get("seeds", 1))

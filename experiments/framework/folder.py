@@ -130,6 +130,7 @@ class Folder:
             self._begin()
         path.parent.mkdir(parents=True, exist_ok=True)
         files = self._files()
+        # Listed before it exists: a run killed in between must not leave a file that nobody removes.
         if name not in files:
             write_whole(self._listing, "\n".join([*files, name]))
         return path
@@ -150,6 +151,7 @@ class Folder:
 
         Values may be numbers, strings, lists and tensors; non-finite numbers become null.
         """
+        # As it will be read back: a resumed run compares with rows from the file.
         identity = _identity(json.loads(dump(row)))
         if identity in self._logged or not self.writes:
             return
@@ -176,7 +178,7 @@ class Folder:
         return plots.save_animation(map(self._marked, frames), self.own(f"figures/{name}.gif"))
 
     def _marked(self, figure: Figure) -> Figure:
-        """The figure, which says so if it is one of a quick form."""
+        """The figure, marked if it comes from a quick form."""
         if self.quick:
             figure.text(0.995, 0.005, QUICK_FORM, ha="right", va="bottom", fontsize=8, color=QUICK_COLOR)
         return figure

@@ -15,6 +15,7 @@ from odegan.utils.checks import one_line
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file atomically, since a run may be killed, or the disk may be full, at any moment."""
+    # Beside the file, since a rename is atomic only within one file system.
     part = path.with_suffix(".part")
     try:
         part.write_text(text + "\n")
@@ -30,6 +31,7 @@ def dump(value: object, indent: int | None = None) -> str:
     >>> dump({"values": torch.tensor([1.0, float("nan")]), "path": Path("a")})
     '{"values": [1.0, null], "path": "a"}'
     """
+    # Python's NaN and Infinity are no JSON, which other readers refuse.
     return json.dumps(_plain(value), indent=indent, allow_nan=False)
 
 

@@ -122,6 +122,7 @@ def train(
         compile: compile the step.
         progress: show a progress bar with this label.
     """
+    # Reports in time, at multiples of a step, so that none is interpolated.
     unit = keywords["step_size"] or _interval(keywords)
     steps = max(1, evaluations // evaluations_per_step(keywords))
     counts = np.unique(np.linspace(0, steps, reports + 1).round())
@@ -156,6 +157,7 @@ def score(
     game: Game, y: torch.Tensor, samples: int, target: Mixture = MOG16, radius: float = 5.0, share: float = 0.01
 ) -> MixtureScores:
     """Scores (E,) of members y (E, P), each from its own samples; a non-finite member covers no mode."""
+    # A seed per member: one seed for all would correlate their scores.
     drawn = torch.stack([game.sample(member, samples, seed=e) for e, member in enumerate(y)])
     return mixture_scores(drawn, target.modes.to(drawn.device), target.sigma, radius, share)
 

@@ -54,6 +54,7 @@ def digits() -> Target:
     images, labels = load_digits()
     pixels = rearrange(images, "n c h w -> n (c h w)").double()
     pixels = pixels - pixels.mean(0)
+    # The right singular vectors of centered data are the principal directions.
     plane = pixels @ torch.linalg.svd(pixels, full_matrices=False).Vh[:2].T
     plane = plane / plane[:, 0].std()
     return Target("digits", plane, None, plane[labels == 0].mean(0))

@@ -35,6 +35,7 @@ def path(
         game, start, t, solver=solver, step_size=h, penalties=penalties, players=players, on_nonfinite="stop"
     )
     reached = finished(solution).ys
+    # Padded, so that every path has the same times; inf draws as a gap.
     return torch.cat([reached, reached.new_full((len(t) - len(reached), 2), math.inf)])
 
 

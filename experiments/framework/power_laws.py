@@ -45,6 +45,7 @@ def fit_power_law(x: Sequence[float], y: Sequence[float] | Sequence[Mean]) -> Po
     v = torch.tensor([point.value for point in points], dtype=torch.float64).log()
     weights = (u - u.mean()) / ((u - u.mean()) ** 2).sum()
     slope = float(weights @ v)
+    # The error of log y is the relative error of y, to first order.
     relative = torch.tensor([point.error / point.value for point in points], dtype=torch.float64)
     return PowerLaw(slope, float((weights * relative).norm()), float(v.mean() - slope * u.mean()))
 

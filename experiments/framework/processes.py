@@ -24,6 +24,7 @@ def group() -> Iterator[int]:
         return
     gpus = torch.cuda.is_available()
     if gpus:
+        # More processes than GPUs share them, which tests do.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:

@@ -26,6 +26,7 @@ def publish(folder: Path, docs: Path) -> None:
     pages = "".join(page.read_text() for page in sorted(docs.glob("*.md")))
     for picture in (folder / line for line in (folder / "files.txt").read_text().splitlines()):
         target = f"figures/{name}_{picture.name}"
+        # A figure that no page shows would only make the repository larger.
         if picture.parent.name == "figures" and (not pages or target in pages):
             shutil.copyfile(picture, docs / target)
     options = config["options"]

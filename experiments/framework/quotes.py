@@ -86,6 +86,7 @@ def _numbers(text: str, results: Path) -> str:
         quote = found[1]
         shown = _looked_up(references.text, results, quote)
         before = text[end : found.start()]
+        # The longest form first: a value with a deviation would otherwise match at its last number only.
         old = re.search(rf"(?<![\w.])(?:\?|{_shape(shown)}|{VALUE})$", before)
         if old is None:
             raise Missing(f"{quote}: no such value stands before it; put ? in its place")

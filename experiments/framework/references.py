@@ -44,6 +44,7 @@ def measured(folder: Path, place: str) -> Cell:
         raise Missing(f"{name}.json has no column {column!r}")
     kind, *cells = row.split("; ")
     first = cells if kind in OVER_ROWS else [kind, *cells]
+    # By the text that a page shows: a quote names what its reader sees.
     chosen = [line[column] for table in found for line in rows_of(table, first)]
     if kind in OVER_ROWS:
         values = [value for value in map(number, chosen) if value is not None]

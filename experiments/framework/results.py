@@ -108,4 +108,5 @@ def _stored(cell: object) -> object:
     if not isinstance(cell, list | tuple):
         return cell
     mean, deviation = cell
+    # mean != mean: nan, which JSON lacks.
     return None if mean is None or mean != mean else {"mean": mean, "deviation": deviation}

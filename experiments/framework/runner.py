@@ -99,6 +99,7 @@ def chosen(options_type: type[Chosen], program: str, description: str, arguments
     """The checked options of a command line; with --quick those of the quick form, except for explicit values."""
     options = parse(options_type, program, description, arguments)
     if options.quick:
+        # Explicit values win over the quick form's, except --full, which would make it long.
         names = (named_options(arguments) & {field.name for field in fields(options)}) - {"full"}
         options = replace(options.quick_form(), **{name: getattr(options, name) for name in names})  # type: ignore[assignment]
     _check_device(options.device)
@@ -134,6 +135,7 @@ def _end(rows: list[Row], said: str, options: Options, folder: Folder, program: 
 def _check_device(name: str) -> None:
     """Refuse a device that is not available."""
     try:
+        # Tried, not looked up: torch knows names of devices that this machine lacks.
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError):
         argument_error("device", name, "a device that torch can use here, such as cpu")

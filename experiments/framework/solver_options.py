@@ -66,6 +66,7 @@ class SolverOptions(PenaltyOptions):
 
     def check(self) -> None:
         """Refuse what ``odeint_gan`` would refuse, before anything is written."""
+        # The library's own checks, so that the two cannot disagree.
         check_combination(parse_options(**self.keywords()), has_data=True, members=1)
 
     def keywords(self) -> dict[str, Any]:

@@ -36,20 +36,26 @@ class TensorBoard:
         for key, value in numbers(row).items():
             self.writer.add_scalar(f"{name}/{key}", value, row["step"])
         if picture.exists():
+            # Gray pictures have no third axis, which HWC needs.
             pixels = np.atleast_3d(np.asarray(Image.open(picture)))
             self.writer.add_image(name, pixels, row["step"], dataformats="HWC")
         self.writer.flush()
 
 
 class WeightsAndBiases:
-    """Reports of one run of Weights & Biases, which a resumed run goes on with."""
+    """Reports of one run of Weights & Biases, which a resumed run continues."""
 
     def __init__(self, folder: Folder) -> None:
         import wandb
 
         self.wandb = wandb
         self.run = wandb.init(
-            project="odegan", name=folder.path.name, id=folder.path.name, dir=folder.path, resume="allow"
+            # The folder's name as the id: a resumed run finds its own curves.
+            project="odegan",
+            name=folder.path.name,
+            id=folder.path.name,
+            dir=folder.path,
+            resume="allow",
         )
 
     def add(self, name: str, row: Row, picture: Path) -> None:

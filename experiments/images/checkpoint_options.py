@@ -19,7 +19,7 @@ SCORED = ("data", "metrics", "extractor", "samples")  # what scores depend on be
 
 @dataclass(kw_only=True)
 class OfCheckpoint(Options):
-    """What a finished or running training left behind."""
+    """A checkpoint of a finished or running training."""
 
     checkpoint: Positional[Path] = field()
     """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""

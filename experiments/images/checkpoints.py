@@ -1,4 +1,4 @@
-"""What a checkpoint of ``train`` holds."""
+"""The checkpoints of ``train``: parameters, averages, and the preset."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stateful(Protocol):
 
 
 def keep_best(path: Path, state: State, callbacks: Sequence[Stateful]) -> None:
-    """Write what ``load`` reads of a run at this moment; a run cannot go on from it."""
+    """Write the parts of a run that ``load`` reads; a run cannot be resumed from them."""
     checkpoint.save(path, {"y": state.y, "t": state.t, "callbacks": [one.state_dict() for one in callbacks]})
 
 
@@ -57,6 +57,7 @@ def load(path: Path, device: str) -> TrainingCheckpoint:
     except FileNotFoundError:
         argument_error("checkpoint", str(path), "an existing file")
     try:
+        # In the order in which ``train`` passes its callbacks: averages first, the monitor last.
         *averages, monitor = payload["callbacks"]
         preset = Preset(**monitor["preset"])
         preset.check()

@@ -1,4 +1,4 @@
-"""A small classifier of a set's classes, whose features serve FID and coverage, and whose answers recognition.
+"""A small classifier of a set's classes: its features serve FID and coverage, its predictions recognition.
 
 It is trained once for each set, with a fixed seed, and kept in the cache.
 """
@@ -96,7 +96,7 @@ def train_classifier(
 
     Args:
         train: images and classes to train on.
-        held_out: those that the accuracy is of.
+        held_out: those on which the accuracy is measured.
         seed: of the initialization and the order of the batches; the same seed gives the same classifier.
         cache: a folder that keeps it, under a name made of the images and the seed; a file of that name is loaded in the place
             of a training.
@@ -123,13 +123,14 @@ def train_classifier(
 
 
 def _identity(*sets: Classes) -> str:
-    """What tells these images from others."""
+    """A digest that identifies these images."""
     return short_digest([[describe(part) for part in one] for one in sets])
 
 
 def _fit(network: Classifier, train: Classes, progress: bool) -> None:
     """Train in place, with torch's global generator for the batches."""
     length = LARGE if len(train.images) >= MANY else SMALL
+    # Not odegan's: a classifier is a minimization, not a game.
     adam = torch.optim.Adam(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, length.epochs)
     for _ in trange(length.epochs, desc="classifier", disable=not progress):

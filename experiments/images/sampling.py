@@ -1,14 +1,16 @@
-"""Samplers of a preset's generator, and latents between latents."""
+"""Samplers of a preset's generator, and interpolations between latents."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
+from einops import rearrange, repeat
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.images.preset import Preset
 from odegan import Batch
+from odegan.games.latents import draw_latents
 from odegan.games.network import NetworkGame
 from odegan.games.sampling import GameSampler
 
@@ -18,7 +20,7 @@ PIECE = 256  # images at once where no layer couples them
 
 
 def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
-    """Images of the generator in y (P,).
+    """A sampler of the generator at y (P,).
 
     Batch normalization uses statistics estimated for this y over 100 minibatches of latents; with the preset's
     ``batch_statistics``, those of each minibatch of the training's size.
@@ -27,10 +29,11 @@ def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
         return GameSampler(game, y, piece=PIECE)
     if preset.batch_statistics:
         return GameSampler(game, y, piece=preset.batch_size)
-    draw = torch.Generator().manual_seed(STATISTICS_SEED)
-    latents = torch.randn(ESTIMATED, preset.batch_size, preset.latent, generator=draw).to(y)
+    drawn = draw_latents((preset.latent,), ESTIMATED * preset.batch_size, STATISTICS_SEED, y)
+    latents = rearrange(drawn, "(minibatch sample) ... -> minibatch sample ...", minibatch=ESTIMATED)
     label = None if preset.classes is None else torch.arange(preset.batch_size, device=y.device) % preset.classes
-    none = None if label is None else label[:0]  # of no real samples
+    # Without real samples: only the generator is exported, and its norms see none.
+    none = None if label is None else label[:0]
     batches = [Batch(z.new_empty(0), z, label=none, fake_label=label) for z in latents]
     return GameSampler(game, y, batches, piece=PIECE)
 
@@ -47,7 +50,7 @@ def grid(draw: GameSampler, preset: Preset, count: int, seed: int) -> Grid:
     if preset.classes is None:
         return Grid(draw(count, seed), None)
     columns = max(1, count // preset.classes)
-    labels = torch.arange(preset.classes).repeat_interleave(columns)
+    labels = repeat(torch.arange(preset.classes), "row -> (row column)", column=columns)
     return Grid(draw(len(labels), seed, labels), columns)
 
 
@@ -60,6 +63,7 @@ def interpolations(starts: torch.Tensor, ends: torch.Tensor, count: int) -> torc
     tensor([0.7071, 0.7071])
     """
     unit = torch.nn.functional.normalize
+    # Clamped: rounding puts the cosine of equal latents above 1.
     angle = (unit(starts, dim=1) * unit(ends, dim=1)).sum(1).clamp(-1, 1).acos()[:, None, None]
     share = torch.linspace(0, 1, count).to(starts)[None, :, None]
     weights = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from odegan.utils.checks import ArgumentError, argument_error, one_line
@@ -92,7 +93,9 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
 
 def upright(images: Tensor, name: str) -> Tensor:
     """Images (N, H, W) in reading orientation; EMNIST stores them transposed."""
-    return images.transpose(1, 2).contiguous() if name.startswith("emnist") else images
+    return (
+        rearrange(images, "image column row -> image row column").contiguous() if name.startswith("emnist") else images
+    )
 
 
 def _refuse_folder(folder: Path, prefix: str, sets: Iterable[str]) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from einops import repeat
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -67,7 +68,7 @@ class GameSampler:
         total = -(-n // piece) * piece
         if labels is not None:
             # The samples that are cut off need labels, too.
-            labels = labels.repeat(-(-total // n))[:total]
+            labels = repeat(labels, "n -> (copies n)", copies=-(-total // n))[:total]
         return self.images(self.latents(total, seed), labels)[:n]
 
     def latents(self, n: int, seed: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch.nn.functional import linear
 
 Tensor = torch.Tensor
@@ -74,7 +75,7 @@ def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
         _dropout, _train, bidirectional, batch_first = rest
         # As torch calls it: an LSTM gives a list (h, c), the others a tensor h.
         states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        sequence = x.transpose(0, 1) if batch_first else x
+        sequence = rearrange(x, "batch time feature -> time batch feature") if batch_first else x
         each = len(weights) // (num_layers * (1 + bidirectional))
         ends: list[States] = []
         for _ in range(num_layers):
@@ -86,7 +87,7 @@ def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
                 outputs.append(out)
                 ends.append(end)
             sequence = torch.cat(outputs, -1)
-        out = sequence.transpose(0, 1) if batch_first else sequence
+        out = rearrange(sequence, "time batch feature -> batch time feature") if batch_first else sequence
         return out, *(torch.stack(parts) for parts in zip(*ends, strict=True))
 
     return run

@@ -6,6 +6,8 @@ import contextlib
 import sys
 import time
 
+from einops import reduce
+
 from odegan.training.hooks.hook import Ending, Hook, RunInProgress
 from odegan.training.state import Info
 from odegan.utils.progress import display
@@ -32,7 +34,7 @@ class Progress(Hook):
             self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
             if time.monotonic() - self.read > self.EVERY:
                 self.read = time.monotonic()
-                disc, gen = info.losses.reshape(-1, 2).mean(0).tolist()
+                disc, gen = reduce(info.losses, "... player -> player", "mean").tolist()
                 self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
         return None
 
