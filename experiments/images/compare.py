@@ -26,10 +26,11 @@ Cell = float | tuple[float, float]
 
 
 def compare(options: Compare, folder: Folder) -> list[Row]:
-    """Train them all, and return a row for each; a run that is finished is not trained again with --resume."""
+    """Train every variant, and return a row for each; with --resume, finished runs are not trained again."""
     presets = options.variants()
     equipment = equip(options, options.resolved(), folder)
     for preset in presets.values():
+        # All before the first training: an error in the last variant should not come after hours.
         refuse(preset, equipment)
     seeds = range(options.seed, options.seed + options.seeds)
     runs = {
@@ -79,7 +80,7 @@ def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> 
 
 
 def steps_of(preset: Preset) -> str:
-    """The step sizes in turn."""
+    """The step sizes as text, separated by commas."""
     return ", ".join(f"{h:g}" for h in preset.step_size)
 
 
@@ -103,7 +104,7 @@ def best(run: TrainingRun, metric: str) -> float:
 
 
 def at_time(run: TrainingRun, metric: str, t: float) -> float:
-    """The score at time t, on the straight line between the two reports around it; nan where there are none.
+    """The score at time t, interpolated linearly between the two reports around it; nan if there are none.
 
     A horizon that rounding has shortened counts as reached.
     """
@@ -138,6 +139,7 @@ def largest_steps(runs: Runs, below: float) -> list[Row]:
 def _steps(settings: Sequence[Sequence[TrainingRun]], below: float) -> Row:
     """The cells of one solver with one penalty."""
     worst = {max(runs[0].preset.step_size): [end(run, "fid") for run in runs] for runs in settings}
+    # nan compares as false, so a diverged seed counts as one that does not train.
     trains = [h for h, values in worst.items() if all(value < below for value in values)]
     means = {h: sum(values) / len(values) for h, values in worst.items()}
     finite = {h: mean for h, mean in means.items() if math.isfinite(mean)}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from tyro.conf import subcommand
 
 from experiments.framework import processes, runner
@@ -62,12 +62,13 @@ def train(options: Train, folder: Folder) -> list[Row]:
     if by_class := recognition_by_class(run, equipment.scorer):
         folder.tables["Recognition by class"] = by_class
     if run.diverged:
+        # Raised last: everything that can be shown of the run has been written.
         raise Diverged(run.ending, rows)
     return rows
 
 
 def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
-    """The scores at the end, and what they took."""
+    """The scores at the end, with the time and memory that they took."""
     memory = {"peak memory, MiB": torch.cuda.max_memory_allocated() / 2**20} if "cuda" in options.device else {}
     return {
         "preset": options.preset,
@@ -82,7 +83,7 @@ def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
 
 
 def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
-    """What the table of one row has no room for: the classifier's accuracy, what real halves and other parameters score."""
+    """Further measurements: the classifier's accuracy, and the scores of real halves and of other parameters."""
     found = {} if scorer.classifier is None else {"classifier, right on held-out images": scorer.classifier.accuracy}
     found |= {
         f"{label(name)} of real halves": floor for name in scorer.names if (floor := scorer.floor(name)) is not None
@@ -100,7 +101,7 @@ def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
 
 
 def recognition_by_class(run: TrainingRun, scorer: Scorer) -> list[Row]:
-    """A row a class: the share of samples that are recognized, of all parameters that are scored, and that of real images."""
+    """One row per class: the share of recognized samples, for all scored parameters, and that of real images."""
     if run.diverged or not run.reports or RECOGNITION not in scorer.names:
         return []
     assert scorer.classifier is not None
@@ -149,7 +150,7 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
     labels = None if trained.preset.classes is None else torch.arange(options.rows) % trained.preset.classes
     images = draw.images(
         rearrange(latents, "row column d -> (row column) d"),
-        None if labels is None else labels.repeat_interleave(options.columns),
+        None if labels is None else repeat(labels, "row -> (row column)", column=options.columns),
     )
     pictures.save(images, folder.own("figures/interpolation.png"), columns=options.columns)
     weights = options.average or trained.preset.scored
@@ -157,7 +158,7 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
 
 
 def sampler_of(options: OfCheckpoint) -> tuple[TrainingCheckpoint, GameSampler]:
-    """A checkpoint and its generator's images."""
+    """A checkpoint, and a sampler of its generator."""
     trained = options.trained()
     return trained, sampler(trained.game, trained.state(options.average), trained.preset)
 

@@ -35,7 +35,7 @@ def make_game(preset: Preset, **extras: Any) -> NetworkGame:
     """The game of the preset's networks and loss; extras are further keyword arguments of ``gan``."""
     pair = nets.get(preset.networks)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # spectral norm draws vectors that a resumed run must find as they were
+        torch.manual_seed(0)  # spectral norm draws vectors, which must be the same in a resumed run
         generator = pair.generator(preset.latent)
         discriminator = pair.discriminator()
     conditional = None if pair.classes is None else True
@@ -43,9 +43,9 @@ def make_game(preset: Preset, **extras: Any) -> NetworkGame:
 
 
 def open_data(preset: Preset, split: str = "train") -> Images:
-    """The images (channels, size, size) in [-1, 1] that the preset names; all of scikit-learn's digits, as one tensor.
+    """The preset's images (channels, size, size) in [-1, 1]; scikit-learn's digits are one tensor.
 
-    Raises ``ArgumentError`` where they cannot be had.
+    Raises ``ArgumentError`` if they are not available.
     """
     if preset.data == DIGITS:
         if split != "train":
@@ -83,7 +83,7 @@ def _gray(preset: Preset, split: str) -> LabeledImages:
 
 
 def classes_of(preset: Preset) -> tuple[Classes, Classes] | None:
-    """The images with classes that a classifier is trained on, and held-out ones; None where the data are of another kind."""
+    """Training and held-out images with their classes, for a classifier; None if the data have no classes."""
     if preset.data == DIGITS:
         found = Classes(*load_digits())
         order = torch.randperm(len(found.images), generator=torch.Generator().manual_seed(0))
@@ -96,11 +96,11 @@ def classes_of(preset: Preset) -> tuple[Classes, Classes] | None:
 
 
 def names_of_classes(preset: Preset) -> list[str]:
-    """What the classes of a class-conditional preset are called; numbers where no name is known."""
+    """The names of the classes of a class-conditional preset; numbers if they have no names."""
     assert preset.classes is not None
     return list(CLOTHES) if "fashion" in preset.data else list(map(str, range(preset.classes)))
 
 
 def split_of(data: Images) -> str:
-    """What scores call the part of the data that they are of."""
+    """The name of the split, as scores record it."""
     return "all" if isinstance(data, torch.Tensor) else data.split

@@ -22,7 +22,7 @@ Scores = dict[str, Score]  # by metric
 
 @dataclass(frozen=True)
 class Report:
-    """What is known at one moment of a run; ``others``: scores of parameters that the preset does not name."""
+    """The measurements at one moment of a run; ``others``: scores of parameters other than those the preset names."""
 
     step: int
     t: float
@@ -35,10 +35,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a run before its last step; None: nothing does.
+    """Limits that end a run before its last step; None: no limit.
 
-    evaluations: field evaluations, which it does not exceed; minutes: of training, scores left out; patience: scores in a row
-    without a new best one.
+    Attributes:
+        evaluations: field evaluations, which the run does not exceed.
+        minutes: of training, without the time for scores.
+        patience: number of consecutive scores without a new best one.
     """
 
     evaluations: int | None = None
@@ -90,6 +92,7 @@ class Monitor:
         self.step += 1 if self.counts_intervals else info.accepted
         self.evaluations += info.nfe
         self.over = self._spent(info.nfe)
+        # An interval may take several steps, so a multiple can lie within it.
         due = self.step // self.preset.every > before // self.preset.every
         if due or self.over or state.t >= self.end:
             self._report(state, info)
@@ -109,6 +112,7 @@ class Monitor:
     def _report(self, state: State, info: Info) -> None:
         disc, gen = info.losses.tolist()
         self.seconds += time.perf_counter() - self._clock
+        # The clock stands still from here on, see below.
         scores, *others = ((name, self.score(y, name, self.step)) for name, y in self.parameters(state).items())
         self.reports.append(
             Report(self.step, state.t, self.evaluations, self.seconds, (disc, gen), scores[1], dict(others))
@@ -132,7 +136,7 @@ class Monitor:
         self.over = self.over or self._exhausted()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The state for a checkpoint."""
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 
 from experiments.images.classifier import Trained, train_classifier
 from experiments.images.ingredients import DIGITS, Classes, Images, classes_of, split_of
@@ -32,7 +32,7 @@ NEIGHBOR = 5  # whose distance is the radius of a ball in coverage
 METRICS = (*evaluation.SCORES, COVERAGE, RECOGNITION)
 LOWER = ("fid", "kid")  # of which lower is better
 
-Score = dict[str, Any]  # a metric's value, and all that it depends on
+Score = dict[str, Any]  # a metric's value, and everything that it depends on
 
 
 class Scorer:
@@ -96,7 +96,7 @@ class Scorer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells the real images from others; they are read for it once a run, not for every score."""
+        """A digest that identifies the real images; they are read for it once per run, not for every score."""
         return short_digest(RealData(self.data, batch_size=PIECE, workers=self.workers).identity())
 
     def __call__(self, sampler: GameSampler, seed: int) -> dict[str, Score]:
@@ -124,7 +124,7 @@ class Scorer:
         return {name: score | {"extractor_accuracy": self.classifier.accuracy} for name, score in found.items()}
 
     def coverage(self, sampler: GameSampler, seed: int) -> Score:
-        """Share of the real images that have a generated one near, in all and by class."""
+        """Share of the real images with a generated one nearby, overall and by class."""
         assert self.extractor is not None
         assert self.classes is not None
         real = self._features(
@@ -140,11 +140,11 @@ class Scorer:
         return torch.cat([self.extractor(piece)[0] for piece in pieces])
 
     def recognition(self, sampler: GameSampler, seed: int) -> Score:
-        """Share of the samples that the classifier takes for the class they were drawn for, in all and by class."""
+        """Share of the samples that the classifier assigns to the class they were drawn for, overall and by class."""
         assert self.extractor is not None
         assert self.preset.classes is not None
         each = max(1, self.preset.samples // self.preset.classes)
-        labels = torch.arange(self.preset.classes).repeat_interleave(each)
+        labels = repeat(torch.arange(self.preset.classes), "label -> (label each)", each=each)
         logits = [self.extractor(piece)[1] for piece in sampler(len(labels), seed, labels).split(PIECE)]
         answers = torch.cat([part.argmax(1).cpu() for part in logits if part is not None])
         per_class = rearrange((answers == labels).double(), "(label each) -> label each", each=each).mean(1)
@@ -156,8 +156,9 @@ class Scorer:
         return {name: {"value": math.nan} for name in self.names}
 
     def floor(self, name: str) -> float | None:
-        """FID of one random half of the real images against the other, where they are held in memory: what chance alone makes
-        of a perfect match, from fewer images than a score has.
+        """FID of one random half of the real images against the other, if they are held in memory.
+
+        This is the FID of a perfect match by chance alone, from fewer images than a score has.
         """
         if name != "fid" or self.extractor is None or self.classes is None:
             return None
@@ -191,7 +192,7 @@ def values(scores: dict[str, Score]) -> dict[str, float]:
 
 
 def loss(metric: str, value: float) -> float:
-    """What is lower for a better value of a metric; infinite where it is not finite.
+    """A number that is lower for a better value of a metric; infinite if the value is not finite.
 
     >>> loss("fid", 3.0), loss("coverage", 0.9), loss("fid", math.nan)
     (3.0, -0.9, inf)
@@ -202,7 +203,7 @@ def loss(metric: str, value: float) -> float:
 
 
 def label(metric: str) -> str:
-    """What a figure calls a metric.
+    """The name of a metric in figures.
 
     >>> label("fid"), label("inception_score")
     ('FID', 'inception score')

@@ -35,7 +35,7 @@ Average = ExponentialAverage | UniformAverage
 
 @dataclass(frozen=True)
 class Equipment:
-    """What trains and measures, whatever the preset: none of it changes what is computed, but for rounding.
+    """The means of training and measuring, for any preset. None of it changes the result, except for rounding.
 
     Args:
         data: the images.
@@ -62,7 +62,7 @@ class Equipment:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run that is over, and who can draw from it; y (P,): the parameters that were scored."""
+    """A run that has ended, with the game that draws its samples; y (P,): the parameters that were scored."""
 
     name: str
     preset: Preset
@@ -83,12 +83,12 @@ class TrainingRun:
 
     @property
     def reports(self) -> Sequence[Report]:
-        """What was known along the way, in order."""
+        """The reports of the run, in order."""
         return self.monitor.reports
 
 
 def refuse(preset: Preset, equipment: Equipment) -> None:
-    """Raise ``ArgumentError`` for what ``odeint_gan`` would refuse, while an earlier run in the folder is still whole."""
+    """Raise ``ArgumentError`` for what ``odeint_gan`` would refuse, before an earlier run in the folder is replaced."""
     game = make_game(preset, **equipment.for_game)
     start = game.init().to(equipment.device)
     workers = equipment.for_run.get("workers", 0)
@@ -122,16 +122,16 @@ def train(
     save_every: int | None = None,
     limits: Limits = NO_LIMITS,
 ) -> TrainingRun:
-    """Train, or go on from the checkpoint of that name in the folder.
+    """Train, or resume from the checkpoint of that name in the folder.
 
     Args:
-        preset: what to train.
-        equipment: what with.
-        folder: takes metrics, sample grids (samples/NAME/) and the checkpoint.
+        preset: networks, data, solver and lengths.
+        equipment: data, device, scorer and displays.
+        folder: for metrics, sample grids (samples/NAME/) and the checkpoint.
         name: of this run in the folder.
         seed: of everything random.
         save_every: steps between checkpoints; None: as between scores.
-        limits: what ends it before its last step.
+        limits: limits that end the run before its last step.
     """
     game = make_game(preset, **equipment.for_game)
     start = game.init(seed=seed).to(equipment.device)
@@ -155,6 +155,7 @@ def train(
 
     monitor = Monitor(preset, parameters, score, tell, keep, limits)
     path = folder.checkpoint(name)
+    # Not when resuming: the grid of the start is there already.
     if folder.writes and not path.exists():
         save_grid(sampler(game, start, preset), preset, equipment, frame_path(folder, name, 0))
     solution = odeint_gan(
@@ -217,7 +218,7 @@ def log(report: Report, preset: Preset, equipment: Equipment, folder: Folder, na
 
 
 def frame_path(folder: Folder, name: str, step: int) -> Path:
-    """Where the sample grid of a step belongs."""
+    """The path of the sample grid of a step."""
     return folder.own(f"samples/{name}/{step:08d}.png")
 
 
@@ -233,6 +234,7 @@ def export(folder: Folder, run: TrainingRun) -> Path:
     generator = sampler(run.game, run.y, run.preset).generator
     assert generator is not None
     path = folder.own("generator.pt")
+    # On the CPU, so that the file loads on machines without this device.
     state = {key: value.cpu() for key, value in generator.state_dict().items()}
     checkpoint.save(path, {"preset": asdict(run.preset), "weights": run.preset.scored, "generator": state})
     return path
