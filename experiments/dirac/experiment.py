@@ -33,6 +33,7 @@ def variants(options: Dirac) -> dict[str, Variant]:
     """The gallery: its own variants, or every loss with the penalties of the command line."""
     if not options.chosen_penalties():
         return VARIANTS
+    # Penalties of the command line replace those of the gallery, and are added to every loss.
     alone = {name: one for name, one in VARIANTS.items() if one.penalty is None and not one.feedback}
     return {f"{name} + {', '.join(options.penalty)}": one._replace(method=None) for name, one in alone.items()}
 
@@ -52,17 +53,17 @@ def path(game: Game, made: list[Penalty], solver: str, options: Dirac) -> torch.
 
 
 def distance(states: torch.Tensor, equilibrium: torch.Tensor, steps: int) -> float:
-    """|y - y*| at the end; inf where the trajectory did not get there."""
+    """|y - y*| at the end; inf if the trajectory ended before."""
     return float((states[-1] - equilibrium).norm()) if len(states) == steps + 1 else math.inf
 
 
 def equilibrium(c: float, options: Dirac) -> torch.Tensor:
-    """Where the game rests, (phi, theta) = (0, c)."""
+    """The equilibrium of the game, (phi, theta) = (0, c)."""
     return torch.tensor([0.0, c], dtype=torch.float64, device=options.device)
 
 
 def linearized(variant: Variant, c: float, options: Dirac) -> Row:
-    """What the eigenvalues at the equilibrium say; None where it says nothing: a kink, no equilibrium, eigenvalues 0."""
+    """The cells that follow from the eigenvalues at the equilibrium; None at a kink, or if there is no equilibrium."""
     game, made = built(variant, c, options)
     at = equilibrium(c, options)
     known = block(variant, c)

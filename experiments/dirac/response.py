@@ -33,7 +33,7 @@ class Response(NamedTuple):
     exact: Curve
 
 
-# What drives the loop -> (c, start (phi, theta)): the data at 1 for t > 0, or a kick of phi.
+# The input of the loop -> (c, start (phi, theta)): a step, the data at 1 for t > 0; or an impulse in phi.
 DRIVES = {"step response": (1.0, (0.0, 0.0)), "impulse response": (0.0, (1.0, 0.0))}
 _EXACT = {"step response": signal.step, "impulse response": signal.impulse}
 
@@ -79,7 +79,7 @@ def responses(
 
 
 def poles(feedback: float) -> Row:
-    """What the transfer function's poles say, as the gallery's rows have it."""
+    """The cells of a row that follow from the transfer function's poles, as in the gallery."""
     pair = eigenvalues("feedback", [Block(0.0, 1.0)], feedback)
     limit = max_stable_step(pair, "euler")
     return {"eigenvalues": as_text(pair), "phase factor": phase_factor(pair), "largest Euler step": limit}
@@ -99,6 +99,7 @@ def undamped(steps: int, device: str) -> tuple[dict[str, Curve], list[Row]]:
         game = games.dirac("wasserstein", 1.0)
         solution = finished(odeint_gan(game, start, LONG_STEP * counts, solver=solver, step_size=LONG_STEP))
         distances[solver] = (solution.ys - equilibrium).norm(dim=1).cpu().numpy()
+    # By logarithms: the power itself would lose digits over so many steps.
     exact = math.exp(math.log1p(LONG_STEP**2) * float(counts[-1]) / 2)
     row = {
         "setting": f"Wasserstein, {int(counts[-1]):,} steps of {LONG_STEP}",

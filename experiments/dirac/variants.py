@@ -57,7 +57,7 @@ _BLOCKS: dict[str, Callable[[float], Block]] = {
 
 
 def block(variant: Variant, c: float) -> Block | None:
-    """The block of the variant's loss, where its method has a closed form."""
+    """The block of the variant's loss, if its method has a closed form."""
     return _BLOCKS[variant.loss](c) if variant.method else None
 
 
@@ -73,5 +73,6 @@ def is_smooth(game: Game, made: list[Penalty], point: torch.Tensor) -> bool:
     WGAN-GP is not: its term w (|phi| - 1)^2 has a kink at phi = 0. Least squares has no equilibrium unless c = 0.
     """
     field = vector_field(game, made)
+    # Around the point, too: at a kink the field may vanish at the point itself.
     nudges = 1e-8 * torch.cat([torch.zeros(1, 2), torch.eye(2), -torch.eye(2)]).to(point)
     return all(float(field(0.0, point + nudge).norm()) < 1e-4 for nudge in nudges)

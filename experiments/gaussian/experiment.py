@@ -32,7 +32,7 @@ from odegan import Game, games, max_stable_step, odeint_gan, spectrum
 from odegan.penalties import Penalty
 
 SWEPT = tuple(method for method in METHODS if method != "none")
-CHUNK = 100  # steps between looks at whether Euler's method has converged
+CHUNK = 100  # steps between checks of convergence
 
 
 def blocks(v: Sequence[float], sigma: float) -> list[Block]:
@@ -46,7 +46,7 @@ def blocks(v: Sequence[float], sigma: float) -> list[Block]:
 
 
 def steps_to_converge(game: Game, made: list[Penalty], step_size: float, options: Gaussian) -> int | None:
-    """Euler steps from the game's start until |y - y*| < target times its start; None where the limit comes first."""
+    """Euler steps from the game's start until |y - y*| < target times its initial value; None beyond the limit."""
     at = options.equilibrium()
     y = game.init().to(at)
     goal = options.target * float((y - at).norm())
@@ -112,6 +112,7 @@ def sweep(options: Gaussian, weights: Sequence[float]) -> tuple[list[Row], dict[
     rows: list[Row] = []
     branches = {}
     for method in methods(options):
+        # Without a weight the row is the same at every gamma.
         tried = weights if method in SWEPT else weights[:1]
         pairs = [row(method, gamma, options) for gamma in tried]
         rows += [found for found, _ in pairs]

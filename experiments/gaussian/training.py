@@ -51,4 +51,5 @@ def train(method: str, made: Sequence[Penalty], options: Gaussian) -> Curve:
         )
     )
     distances = (solution.ys.double() - options.equilibrium()).norm(dim=-1).cpu()
+    # Relative to the start, which depends on v.
     return counts, distances / distances[0]

@@ -18,7 +18,7 @@ ORDERS = ("project", "none", "sort")
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """One way to play: a name, a game, and arguments of ``odeint_gan``."""
+    """A name, a game, and arguments of ``odeint_gan``."""
 
     group: str
     name: str
@@ -43,7 +43,7 @@ def truth() -> torch.Tensor:
 
 
 def function_norm(weight: float | torch.Tensor) -> Penalty:
-    """Closed-loop control of an indicator, whose square is itself: charge D (weight/2) (P_{G*}(D) + P_G(D)).
+    """Closed-loop control of an indicator, whose square is itself: penalize D by (weight/2) (P_{G*}(D) + P_G(D)).
 
     That is half the weight times int D^2 under both laws, the literal squared feedback with expectations in place of replayed
     samples. The best D becomes the set where (1 - weight/2) g* > (1 + weight/2) g, with densities g* and g: where these nearly

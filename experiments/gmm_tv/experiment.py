@@ -26,10 +26,10 @@ REPORTS = 100  # states that are kept after the first
 
 
 def outcome(dynamics: Dynamics, options: GmmTv, folder: Folder) -> Outcome:
-    """What came of one dynamics: played, or read from an earlier part of the run."""
+    """The outcome of one dynamics, computed, or read from an earlier part of the run."""
     path = folder.checkpoint(dynamics.file)
     if not path.exists():
-        # Only what came out is kept: the statistics of every step of every member are a hundred times as much.
+        # Only the outcome is stored: the statistics of every step of every member are a hundred times as large.
         checkpoint.save(path, {"outcome": tuple(play(dynamics, options))})
     return Outcome(*checkpoint.load(path)["outcome"])
 
