@@ -47,15 +47,15 @@ class AlternatingAdam:
 
     def step(self, real: torch.Tensor, latent: torch.Tensor) -> None:
         """One step of each player."""
-        fake, judge = self.generator(latent), self.discriminator
+        fake, critic = self.generator(latent), self.discriminator
         self.disc.zero_grad()
-        (F.softplus(-judge(real)).mean() + F.softplus(judge(fake.detach())).mean()).backward()
+        (F.softplus(-critic(real)).mean() + F.softplus(critic(fake.detach())).mean()).backward()
         self.disc.step()
-        judge.requires_grad_(False)
+        critic.requires_grad_(False)
         self.gen.zero_grad()
-        F.softplus(-judge(fake)).mean().backward()
+        F.softplus(-critic(fake)).mean().backward()
         self.gen.step()
-        judge.requires_grad_(True)
+        critic.requires_grad_(True)
 
 
 def training(case: str, steps: int, batch: int = 64, device: str = "cpu") -> Task:

@@ -60,12 +60,12 @@ def publish(docs: Path, results: Mapping[str, Result], about: Row, command: str)
 
 def goals_figure(verdicts: Sequence[Line]) -> Figure:
     """How many times better than its goal each number is: beyond 1 it is met."""
-    judged = [v for v in verdicts if v["goal"] != "-"]
-    names = [f"{v['row']}, {v['case']}: {v['what']}" for v in judged]
+    with_goals = [v for v in verdicts if v["goal"] != "-"]
+    names = [f"{v['row']}, {v['case']}: {v['what']}" for v in with_goals]
     with style():
         figure = Figure(figsize=(11.5, 0.9 + 0.27 * len(names)), layout="constrained")
         axes = figure.subplots()
-        for i, v in enumerate(judged):
+        for i, v in enumerate(with_goals):
             goal = float(v["goal"].split()[-1])
             better = v["value"] / goal if "least" in v["goal"] else goal / max(v["value"], 1e-9)
             axes.plot([1, better], [i, i], color=PALETTE[0 if better >= 1 else 1], linewidth=5, solid_capstyle="butt")

@@ -61,7 +61,7 @@ def _resumed(path: Path, whole: odegan.Solution) -> str:
 
 
 def make_fixture(folder: Path) -> None:
-    """A checkpoint of the present version, of the sixth step of ``run``, and the states that it goes on to."""
+    """Write a checkpoint of the present version at the sixth step of ``run``, and the states of the whole run."""
     name = f"checkpoint_version_{checkpoint.VERSION}"
     path = folder / f"{name}.pt"
     path.unlink(missing_ok=True)

@@ -3,8 +3,8 @@
     python -m campaign.versions --folder /tmp/versions --docs docs
 
 builds wheel and source distribution, imports every module from the wheel without the extras, and runs the tests of the source
-distribution once for each set of versions, one after another. What is in the folder already is not made again: a second call
-goes on where the first one ended. Needs the package index.
+distribution once for each set of versions, one after another. Existing results in the folder are kept: a second call continues
+where the first one ended. Needs the package index.
 """
 
 from __future__ import annotations

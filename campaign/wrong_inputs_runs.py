@@ -207,7 +207,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         (
             "compile",
             'run(solver="scipy_solver", compile=True)',
-            "True with scipy_solver, which steps by itself;",
+            "True with scipy_solver, whose steps cannot be compiled;",
             "leave it out",
         ),
         (

@@ -88,8 +88,8 @@ others = {
     "JARE": [odegan.penalties.jare(1.0)],
     "R1": [odegan.penalties.r1(1.0)],
 }
-for name, charged in others.items():
-    row = odegan.advise(game, ys[-1], batch, charged, solvers=["heun2"], k=6)["heun2"]
+for name, penalties in others.items():
+    row = odegan.advise(game, ys[-1], batch, penalties, solvers=["heun2"], k=6)["heun2"]
     print(f"{name}: largest step of Heun's method {row.step:.3g}")
 
 grew = largest[4.0] / largest[0.5]

@@ -1,4 +1,4 @@
-"""What is measured on a device, as a table: each row's peers, and the ratios that it is judged by."""
+"""What is measured on a device, as a table: each row's peers, and the ratios that have goals."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def main(
         print(f"{program}: diverged: {error}", file=sys.stderr)
         return DIVERGED
     except (OSError, LostRankError) as error:
-        print(f"{program}: {error}; what was saved goes on with --resume", file=sys.stderr)
+        print(f"{program}: {error}; --resume continues from what was saved", file=sys.stderr)
         return FAILED
     except (Interrupted, KeyboardInterrupt):
         resume = command if "--resume" in arguments else f"{command} --resume"

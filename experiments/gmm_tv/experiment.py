@@ -1,4 +1,4 @@
-"""Optimal against first-order discriminators: a mixture of two normals on the line, judged by two intervals.
+"""Optimal against first-order discriminators: a mixture of two normals on the line against two intervals.
 
 Success rates over a grid of starting means, with many random discriminators each, for the optimal discriminator, for
 first-order steps, and for unrolled ones in every variant; then whether better integration or a penalty cures what happens to

@@ -1,4 +1,4 @@
-"""Figures of the mixture judged by intervals."""
+"""Figures of the mixture in total variation."""
 
 from __future__ import annotations
 

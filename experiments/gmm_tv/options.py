@@ -1,4 +1,4 @@
-"""The command line of the mixture judged by intervals, and the grid of starts that it means."""
+"""The command line of the mixture in total variation, and its grid of starting points."""
 
 from __future__ import annotations
 

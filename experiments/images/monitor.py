@@ -149,5 +149,5 @@ class Monitor:
             setattr(self, name, kept[name])
         self.reports = [Report(**report) for report in kept["reports"]]
         self._clock = time.perf_counter()
-        # A run that minutes or patience ended goes on where it is resumed with more of them.
+        # A run that ended for lack of minutes or patience continues if it is resumed with more of them.
         self.over = self._exhausted() or (self.over and self.limits.evaluations is not None)

@@ -60,7 +60,7 @@ def train(options: Mog16, game: Game, folder: Folder, name: str) -> EnsembleRun:
 
 
 def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
-    """Scores of the settings that go beyond the time of the first one, when they reach it, beside its own."""
+    """The scores of the first setting, and those of longer settings at the same time."""
     first = next(iter(trained.values())).solution
     found: Row = {}
     for name, one in trained.items():
@@ -72,7 +72,7 @@ def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
 
 
 def row(name: str, trained: EnsembleRun) -> Row:
-    """Means and standard deviations over the members at the end; one that diverged counts with nothing covered."""
+    """Means and standard deviations over the members at the end; a diverged member covers no mode."""
     covered, quality, kl = (mixture.spread(score[-1]) for score in trained.scores)
     return {
         "setting": name,

@@ -27,7 +27,7 @@ def single_figures(game: Game, trained: EnsembleRun) -> dict[str, Figure]:
 
 
 def comparison_figures(game: Game, trained: Mapping[str, EnsembleRun]) -> dict[str, Figure]:
-    """The first setting by itself; the settings' scores over time and at the end, and one member of each at the end."""
+    """The first setting alone; the settings' scores over time and at the end, and one member of each at the end."""
     names = list(trained)
     frames = [density_frame(game, name, one.states[-1, 0], EXTENT) for name, one in trained.items()]
     return single_figures(game, trained[names[0]]) | {

@@ -23,7 +23,7 @@ class Command(NamedTuple):
         return shlex.join(shlex.split(f"python -m experiments.{self.experiment} {further}"))
 
 
-# docs/results/NAME -> what makes it. The long ones come first, so that both cores are busy to the end.
+# docs/results/NAME -> the command that makes it. The long ones come first, so that both cores are busy to the end.
 COMMANDS: Mapping[str, Command] = {
     "images_odegan-fashion-small": Command(
         "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50"

@@ -1,7 +1,7 @@
 """Run every experiment as the documentation shows it, and write the documentation's figures and tables.
 
-An experiment that is finished in the output folder is only published again, an interrupted one goes on, and one that fails
-is named at the end while the others go on. Each has one thread, and its output in OUTPUT/NAME.log.
+An experiment that is finished in the output folder is only published again, an interrupted one is resumed, and one that fails
+is named at the end while the others continue. Each has one thread, and its output in OUTPUT/NAME.log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENDS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class Reproduce:
-    """What to run, and where to."""
+    """The experiments to run, and the folders to write to."""
 
     only: tuple[str, ...] = tuple(COMMANDS)
     """The results pages to make."""
@@ -39,14 +39,14 @@ class Reproduce:
     """The quick form of each, to see that everything works."""
 
     def check(self) -> None:
-        """Refuse pages that there are not, and no workers."""
+        """Refuse unknown pages, and a number of workers below one."""
         for name in self.only:
             choose("only", name, COMMANDS)
         check_int("workers", self.workers, low=1)
 
 
 def run(options: Reproduce) -> int:
-    """All of them; the exit code."""
+    """Run them all; return the exit code."""
     options.output.mkdir(parents=True, exist_ok=True)
     runs = Runs(options.output, options.docs or (None if options.quick else Path("docs")), options.quick)
     for number in ENDS:  # ended from outside, or in the background, the runs save as with Ctrl-C
@@ -66,7 +66,7 @@ def run(options: Reproduce) -> int:
 
 
 def _watch(names: dict[Future[str], str]) -> list[str]:
-    """Say how each ends; what failed, a sentence each."""
+    """Print how each experiment ends; return a sentence for each that failed."""
     began = time.monotonic()
     failed = []
     for done, future in enumerate(as_completed(names), start=1):

@@ -21,12 +21,12 @@ from experiments.framework.publishing import publish
 from experiments.reproduce.commands import Command
 
 THREADS: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-# What a run in the output folder, by its state, needs to be told.
-TOLD: Mapping[str, Sequence[str]] = {"new": ["--overwrite"], "begun": ["--resume"]}
+# State of a run in the output folder -> further options of its command.
+OPTIONS_BY_STATE: Mapping[str, Sequence[str]] = {"new": ["--overwrite"], "begun": ["--resume"]}
 
 
 class Failed(Exception):
-    """An experiment that did not end well."""
+    """An experiment ended with an error."""
 
 
 class Ending(NamedTuple):
@@ -48,13 +48,17 @@ class Runs:
         self._lock = threading.Lock()
 
     def __call__(self, name: str, command: Command) -> str:
-        """Finish and publish one experiment; gives what there is to say, and raises ``Failed``."""
+        """Finish and publish one experiment; return a message.
+
+        Raises:
+            Failed: the experiment ended with an error.
+        """
         began = time.monotonic()
         line = command.line(self.quick)
         known = state(self.output / name, line)
         used = 0.0
         if known != "finished":
-            ending = self._run([*shlex.split(line)[1:], *TOLD[known]], name)
+            ending = self._run([*shlex.split(line)[1:], *OPTIONS_BY_STATE[known]], name)
             used = ending.seconds
             if ending.code:
                 raise Failed(f"{name}: exit code {ending.code}, see {self.output / name}.log")
@@ -89,7 +93,7 @@ class Runs:
                     self._running.discard(process)
 
     def end(self) -> None:
-        """Interrupt what runs, and start nothing more."""
+        """Interrupt all running processes, and start no more."""
         with self._lock:
             self.ended = True
             for process in self._running:
@@ -98,7 +102,7 @@ class Runs:
 
 
 def state(folder: Path, command: str) -> str:
-    """How far a folder has got with a command: new, begun or finished; a run of another command does not count."""
+    """The state of a command in a folder: new, begun or finished; runs of other commands do not count."""
     config = folder / "config.json"
     if not config.exists() or reproducing(json.loads(config.read_text())["command"]) != reproducing(command):
         return "new"

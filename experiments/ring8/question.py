@@ -78,7 +78,7 @@ def train(
 
 
 def bias(game: Game, y: torch.Tensor, ring: Ring, seed: int) -> torch.Tensor:
-    """trace(Cov) / ||g||^2 of one sample's gradient, (2,) for D and G at y (P,); nan where ||g||^2 is not told from 0."""
+    """trace(Cov) / ||g||^2 of one sample's gradient, (2,) for D and G at y (P,); nan if ||g||^2 is not clearly positive."""
     draw = Minibatches(ring.target.draw_independent, ring.latent, MEASURED, seed, y)(0)
     real, latent = (rearrange(x, "(groups each) ... -> groups each ...", each=GROUP) for x in draw)
     groups = Batch(real, latent)

@@ -31,7 +31,7 @@ def fixed_solvers() -> list[str]:
 
 
 def eigenvalues(a: float, b: float, made: Sequence[Penalty]) -> list[complex]:
-    """Of the field; the penalties that this game can have are quadratic, and leave it linear.
+    """The eigenvalues of the field, which stays linear, since the possible penalties of this game are quadratic.
 
     >>> eigenvalues(1.0, 2.0, [])
     [(-1+2j)]
@@ -89,7 +89,7 @@ def measured(solver: str, options: Rotational) -> float:
 
 
 def row(solver: str, options: Rotational) -> Row:
-    """One solver's thresholds, and what a frozen opponent makes of it on the bilinear game."""
+    """One solver's thresholds, and those with a frozen opponent on the bilinear game."""
     order = solvers.get(solver).order
     assert order is not None
     exact = closed_form(order, options.damping, options.step_size, options.chosen_penalties())

@@ -1,4 +1,4 @@
-"""Does the step-size advisor's linear prediction come true: on the rotational field, and on the mixture of 16 Gaussians?
+"""The step-size advisor's linear prediction against measured steps, on the rotational field and the mixture of 16 Gaussians.
 
 The rotational field: the largest stable step that ``odegan.advise`` predicts for every fixed-step solver, beside the one
 found by bisection on whether |y| grows under the solver itself. The mixture, in ODE-GAN's setting: the advised step along the
@@ -77,7 +77,7 @@ def row(
     found: Sequence[float],
     wrong: Sequence[str | None] = (None,) * len(BANDS),
 ) -> Row:
-    """Means over the states, where there are several with their standard deviations; of those that went wrong at some step."""
+    """Means over the states that went wrong at some step, with standard deviations if there are several."""
     pairs = [(p, m) for p, m in zip(predicted, found, strict=True) if math.isfinite(m)]
     ratios = [m / p for p, m in pairs]
     vary = len(pairs) > 2 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True))
@@ -101,7 +101,7 @@ def spread(values: Sequence[float]) -> float | tuple[float, float] | None:
 
 
 def limits(trial: Trials, factor: float) -> list[float]:
-    """Of each state the step at which runs start to go wrong, between two of the grid; inf where none did."""
+    """For each state the step at which runs start to go wrong, between two steps of the grid; inf if none did."""
     wrong = trial.wrong(factor)
     edges = torch.cat([trial.steps[:1], (trial.steps[1:] * trial.steps[:-1]).sqrt()])
     return [float(edges[int(w.nonzero()[0])]) if bool(w.any()) else math.inf for w in wrong.T]
@@ -150,7 +150,7 @@ def log_mixture(found: MixtureResults, folder: Folder) -> None:
 
 
 def mixture_rows(found: MixtureResults, factor: float) -> list[Row]:
-    """Of every kind of trial and every solver, the advice beside what was measured."""
+    """For every kind of trial and every solver, the advice beside the measurement."""
     return [
         row(
             f"mog16, {label}",

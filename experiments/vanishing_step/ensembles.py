@@ -1,4 +1,4 @@
-"""Ensembles of minibatch runs, and how far they end from where the noiseless sequence does."""
+"""Ensembles of minibatch runs, and their distances from the end of the noiseless sequence."""
 
 from __future__ import annotations
 

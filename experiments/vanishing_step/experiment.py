@@ -22,7 +22,7 @@ from experiments.vanishing_step.shifts import penalty_shifts
 
 
 def run(options: VanishingStep, folder: Folder) -> list[Row]:
-    """All of it: both games without noise and against h and B; the rest on the Gaussian alone."""
+    """Both games without noise and against h and B; the other parts on the Gaussian alone."""
     first = gaussian(options.device)
     problems = (first, network(options.device, options.seed))
     flows = {problem.name: reference(problem, options) for problem in problems}

@@ -1,4 +1,4 @@
-"""What each part of the vanishing step finds: a figure's panel, and rows of the table."""
+"""The finding of each part of the experiment: a panel of a figure, and rows of the table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def row(game: str, what: str, method: str, theory: float, measured: Mean, over: 
 
 
 def order_of(solver: str) -> int:
-    """Its order; every solver here has one."""
+    """The order of a solver; every solver here has one."""
     order = solvers.get(solver).order
     assert order is not None
     return order

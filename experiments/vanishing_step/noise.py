@@ -1,4 +1,4 @@
-"""Mean square deviations of minibatch ensembles against the step, the batch size, and what minibatches last for."""
+"""Mean square deviations of minibatch ensembles against the step, the batch size and the refresh interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By how much penalties on the norms of minibatch gradients shift the mean field."""
+"""The shift of the mean field by penalties on the norms of minibatch gradients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHIFTING = {
 
 
 def shifts(problem: Problem, name: str, batch_size: int, options: VanishingStep) -> torch.Tensor:
-    """What the penalty adds to the field at y0 on many minibatches, less what it adds to the exact field: (batches, P)."""
+    """The penalty's part of the field at y0 on many minibatches, minus its part of the exact field: (batches, P)."""
     source = torch.Generator().manual_seed(stream_seed(options.seed, name, batch_size))
     blocks = [min(BLOCK, options.batches - done) for done in range(0, options.batches, BLOCK)]
     found = [added_on_minibatches(problem, name, count, batch_size, source) for count in blocks]
@@ -48,7 +48,7 @@ def shifts(problem: Problem, name: str, batch_size: int, options: VanishingStep)
 
 
 def added(problem: Problem, game: Game, name: str, batch: Batch | None) -> torch.Tensor:
-    """What the penalty adds to the field of a game at y0, (P,)."""
+    """The penalty's part of the field of a game at y0, (P,)."""
     penalized = vector_field(game, [SHIFTING[name].penalty()])
     return penalized(0.0, problem.y0, batch) - vector_field(game)(0.0, problem.y0, batch)
 
@@ -82,7 +82,9 @@ def exact_shift(problem: Problem, name: str, batch_size: int) -> torch.Tensor:
         gradients = s * x if own else -s * theta
         return (weights @ gradients**2).sum() - ((weights @ gradients) ** 2).sum()
 
-    disc = -torch.func.grad(lambda theta: scatter(theta, phi, False))(theta)  # charged with the generator's gradient
+    disc = -torch.func.grad(lambda theta: scatter(theta, phi, False))(
+        theta
+    )  # D is penalized by the generator's gradient
     gen = -torch.func.grad(lambda phi: scatter(theta, phi, True))(phi)
     shift = {"generator gradient": [disc, torch.zeros_like(gen)], "JARE": [disc / 2, gen / 2]}
     return torch.cat(shift[name]) / batch_size
