@@ -114,7 +114,7 @@ def test_samples_that_are_not_finite():
         ({"workers": -1}, r"^workers: got -1"),
         ({"fingerprint": ""}, r"^fingerprint: got ''; it must be None, or a string that says what the data are"),
         ({"cache": 3}, r"^cache: got 3; it must be a folder, or None"),
-        ({"cache": __file__}, r"^cache: got .*test_image_metrics.py'; it must be a folder, or None"),
+        ({"cache": __file__}, r"^cache: got .*test_evaluation.py'; it must be a folder, or None"),
     ],
 )
 def test_evaluation_refuses(change, message):
