@@ -1,13 +1,10 @@
 """Image training from the command line: artefacts, exact resumption, checkpoints read back, and every preset for two steps."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,44 +13,18 @@ from PIL import Image
 from torch import nn
 
 from experiments.images import board as images_board
-from experiments.images import experiment as images
 from experiments.images import pictures as images_pictures
 from experiments.images import preset, presets
 from experiments.images import sampling as images_sampling
-from experiments.images import scores as images_scores
 from experiments.images.ingredients import make_game
-from experiments.images.monitor import Monitor
 from experiments.images.sampling import sampler
 from experiments.images.settings import Cost, variants
 from odegan import ArgumentError, nets
-from odegan.data.positions import Positions
-from odegan.metrics.features import find_extractor
 from odegan.utils import checkpoint
-from odegan.utils.fingerprint import describe
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-SHORT = ("train", "--preset", "digits", "--quick", "--metrics", "none")
-PROGRAM = (sys.executable, "-m", "experiments.images")
+from tests.experiments.conftest import ENVIRONMENT, ROOT, rows, saved
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def call(cache):
-    """Run a command in this process: (words) -> exit code."""
-
-    def run(*words, output, resume=False):
-        cached = [] if words[0] in ("sample", "interpolate") else ["--cache", str(cache)]
-        more = ["--resume"] if resume else []
-        return images.main([*map(str, words), "--output", str(output), "--no-progress", *cached, *more])
-
-    return run
+PROGRAM = (sys.executable, "-m", "experiments.images")
 
 
 @pytest.fixture(scope="module")
@@ -62,22 +33,6 @@ def quick(call, tmp_path_factory):
     folder = tmp_path_factory.mktemp("images") / "run"
     assert call("train", "--preset", "digits", "--quick", "--steps", 40, "--every", 20, output=folder) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def short(call, tmp_path_factory):
-    """A run so short that rounding has no time to grow."""
-    folder = tmp_path_factory.mktemp("short") / "run"
-    assert call(*SHORT, output=folder) == 0
-    return folder
-
-
-def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def saved(folder, name="seed0"):
-    return checkpoint.load(folder / "checkpoints" / f"{name}.pt")
 
 
 def test_every_artefact_is_there(quick):
@@ -157,18 +112,6 @@ def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
         assert (tmp_path / "run" / "samples" / "seed0" / picture.name).read_bytes() == picture.read_bytes()
 
 
-@pytest.mark.slow
-def test_two_processes_train_as_one(short, cache, tmp_path):
-    words = [*SHORT, "--no-progress"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["experiments.images", *words, "--cache", cache, "--output", tmp_path / "run"]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    torch.testing.assert_close(saved(tmp_path / "run")["y"], saved(short)["y"], rtol=0, atol=1e-5)
-    assert [row["step"] for row in rows(tmp_path / "run")] == [2, 4]
-    assert done.stdout.count("figures: ") == 1
-
-
 def test_evaluate(call, quick, tmp_path):
     file = quick / "checkpoints" / "seed0.pt"
     metrics = ("fid", "kid", "inception_score", "precision", "recall")
@@ -242,94 +185,6 @@ def test_variants_cost_and_average_the_same():
         variants(base, ("dopri5",), (), (), cost)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("train", "--preset", "digts"),
-        ("train", "--preset", "digits", "--solver", "huen2"),
-        ("train", "--preset", "digits", "--metrics", "fdi"),
-        ("train", "--preset", "digits", "--fast"),
-        ("train", "--preset", "digits", "--data", "nowhere"),
-        ("train",),
-        ("sample", "nowhere.pt"),
-        ("compare", "--preset", "digits", "--quick", "--solvers", "dopri5"),
-    ],
-    ids=lambda words: " ".join(words[-2:]),
-)
-def test_wrong_options_are_one_line(call, tmp_path, capsys, words):
-    assert call(*words, output=tmp_path / "run") == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--data", "nowhere"),
-        ("--extractor", "nowhere.pth", "--metrics", "fid"),
-        ("--metrics", "fdi"),
-        ("--workers", 1),
-        ("--networks", "clc_resnet32"),
-    ],
-    ids=lambda words: words[0],
-)
-def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, words):
-    folder = tmp_path / "run"
-    shutil.copytree(short, folder)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert call(*SHORT, *words, output=folder) == 2
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
-def test_images_that_couple_a_batch_are_refused_in_parts_before_anything_is_written(call, pictures, tmp_path, capsys):
-    words = ("train", "--preset", "odegan-fashion-small", "--data", pictures)
-    words += ("--reference", "train", "--batch-size", 4, "--metrics", "none")
-    assert call(*words, "--micro-batch", 2, output=tmp_path / "run") == 2
-    assert "BatchNorm" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"callbacks": []},
-        {"callbacks": [3]},
-        {"callbacks": [{"preset": {"solver": "heun2"}}]},
-        {"y": torch.zeros(3)},
-        {"t": None},
-    ],
-    ids=str,
-)
-def test_foreign_checkpoints_are_refused(call, short, tmp_path, capsys, change):
-    payload = {key: value for key, value in (saved(short) | change).items() if value is not None}
-    checkpoint.save(tmp_path / "other.pt", payload)
-    assert call("sample", tmp_path / "other.pt", output=tmp_path / "run") == 2
-    (said,) = capsys.readouterr().err.strip().splitlines()
-    assert "which is none of `experiments.images train`" in said
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_torn_checkpoint_is_refused(call, tmp_path, capsys):
-    (tmp_path / "torn.pt").write_bytes(b"PK\x03\x04 torn")
-    assert call("sample", tmp_path / "torn.pt", output=tmp_path / "run") == 2
-    assert "cannot be read" in capsys.readouterr().err
-
-
-def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays(call, pictures, tmp_path, capsys):
-    folder = tmp_path / "pictures"
-    shutil.copytree(pictures, folder)
-    words = ["train", "--preset", "jare-cifar10-3", "--data", folder, "--batch-size", 2, "--steps", 3, "--every", 3]
-    words += ["--save-every", 1, "--metrics", "none", "--grid", 1]
-    first = Positions(6, 2, slice(2), 0, "data", torch.device("cpu")).block(2, 1)[0, 0]  # of the third minibatch
-    next(folder.rglob(f"{int(first)}.png")).write_bytes(b"no image")
-    assert call(*words, output=tmp_path / "run") == 2
-    *_, said = capsys.readouterr().err.strip().splitlines()
-    assert f"{int(first)}.png, which is no image that can be used" in said
-    kept = (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes()
-    assert saved(tmp_path / "run")["aux"]["index"] == 2
-    assert call(*words, output=tmp_path / "run", resume=True) == 2
-    assert (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes() == kept
-
-
 def test_animations_of_long_runs_have_few_pictures(tmp_path):
     frames = [images_pictures.save(torch.full((1, 1, 8, 8), i / 100 - 1), tmp_path / f"{i}.png") for i in range(200)]
     with Image.open(images_pictures.animate(frames, tmp_path / "all.gif", seconds=1.0)) as animation:
@@ -337,25 +192,6 @@ def test_animations_of_long_runs_have_few_pictures(tmp_path):
         first = animation.convert("L").getpixel((100, 100))
         animation.seek(9)
         assert (first, animation.convert("L").getpixel((100, 100))) == pytest.approx((0, 254), abs=2)
-
-
-def test_a_run_that_diverges_says_so(call, tmp_path, capsys):
-    words = ("train", "--preset", "digits", "--quick", "--step-size", 1e30, "--penalty", "none")
-    assert call(*words, output=tmp_path / "run") == 3
-    assert "diverged" in capsys.readouterr().err
-    (row,) = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert row["diverged"] == 1
-
-
-@pytest.mark.parametrize(
-    "switch", [["--channels-last"], ["--checkpointing"], ["--micro-batch", 4], ["--autocast", "bfloat16"]], ids=str
-)
-def test_switches_of_the_machine(call, short, tmp_path, switch):
-    assert call(*SHORT, *switch, output=tmp_path / "run") == 0
-    found, expected = saved(tmp_path / "run")["y"], saved(short)["y"]
-    torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if "bfloat16" in switch else 1e-5)
-    if "bfloat16" in switch:
-        assert not torch.allclose(found, expected, atol=1e-5)
 
 
 def test_tensorboard(call, tmp_path, capsys, monkeypatch):
@@ -368,14 +204,6 @@ def test_tensorboard(call, tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorboard")
     assert call("train", "--preset", "digits", "--quick", "--tensorboard", output=tmp_path / "with") == 0
     assert any((tmp_path / "with" / "tensorboard").iterdir())
-
-
-@pytest.mark.parametrize("name", [pytest.param("sngan-cifar10", marks=pytest.mark.slow), "jare-cifar10-3"])
-def test_the_game_of_a_preset_is_always_the_same(name):
-    before = torch.get_rng_state()
-    first, second = make_game(presets.get(name)), make_game(presets.get(name))
-    assert describe(first) == describe(second)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_pictures_are_the_tiles_enlarged(tmp_path):
@@ -411,64 +239,3 @@ def test_batch_statistics_of_samples(monkeypatch):
     torch.testing.assert_close(running.images(z)[:2], running.images(z[:2]), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(batch.images(z)[:2], batch.images(z[:2]), atol=1e-3)
     assert batch(3, 0).shape == (3, 1, 32, 32)
-
-
-# Every preset at its real shapes, one of them by default.
-EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name != "odegan-fashion-small")) for name in presets.PRESETS]
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder of random images, of two classes for networks that take them."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for i in range(6):
-        pixels = np.random.default_rng(i).integers(0, 256, (150, 170, 3), dtype=np.uint8)
-        (folder / str(i // 3)).mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(folder / str(i // 3) / f"{i}.png")
-    return folder
-
-
-@pytest.fixture
-def small_features(monkeypatch):
-    """A small network in the place of Inception."""
-    torch.manual_seed(0)
-    pooled = [nn.AdaptiveAvgPool2d(8), nn.Flatten()]
-    networks = {channels: nn.Sequential(*pooled, nn.Linear(64 * channels, 4)) for channels in (1, 3)}
-
-    def extractor(name, device):
-        assert name == "inception"
-        return find_extractor(lambda x: (found := networks[x.shape[1]](x), found), device)
-
-    monkeypatch.setattr(images_scores, "find_extractor", extractor)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_every_preset_takes_two_steps_and_resumes(call, pictures, small_features, tmp_path, monkeypatch, name):
-    words = ["train", "--preset", name, "--data", pictures, "--reference", "train"]
-    words += ["--batch-size", 2, "--steps", 2, "--every", 2]
-    words += ["--save-every", 1, "--samples", 4, "--grid", 4, "--metrics", "fid", "--extractor", "inception"]
-    words += ["--uniform-from", 0]
-    assert call(*words, output=tmp_path / "whole") == 0
-    (row,) = rows(tmp_path / "whole")
-    assert row["step"] == 2
-    assert np.isfinite([row["loss_disc"], row["loss_gen"], row["fid"]["value"]]).all()
-
-    before = Monitor.__call__
-
-    def cut_short(monitor, state, info):
-        if monitor.step == 1:
-            raise KeyboardInterrupt
-        before(monitor, state, info)
-
-    monkeypatch.setattr(Monitor, "__call__", cut_short)
-    assert call(*words, output=tmp_path / "cut") == 130
-    monkeypatch.setattr(Monitor, "__call__", before)
-    assert saved(tmp_path / "cut")["t"] < saved(tmp_path / "whole")["t"]
-    assert call(*words, output=tmp_path / "cut", resume=True) == 0
-    assert torch.equal(saved(tmp_path / "cut")["y"], saved(tmp_path / "whole")["y"])
-    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
-
-    file = tmp_path / "whole" / "checkpoints" / "seed0.pt"
-    assert call("sample", file, "--n", 3, output=tmp_path / "sample") == 0
-    assert call("evaluate", file, "--metrics", "fid", "kid", "--samples", 6, output=tmp_path / "evaluate") == 0
-    assert np.isfinite(rows(tmp_path / "evaluate")[0]["kid"]["value"])

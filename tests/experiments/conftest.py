@@ -1,0 +1,51 @@
+"""The commands of the image experiment, run in this process, and what they train on."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.images import experiment as images
+from odegan.utils import checkpoint
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def call(cache):
+    """Run a command in this process: (words) -> exit code."""
+
+    def run(*words, output, resume=False):
+        cached = [] if words[0] in ("sample", "interpolate") else ["--cache", str(cache)]
+        more = ["--resume"] if resume else []
+        return images.main([*map(str, words), "--output", str(output), "--no-progress", *cached, *more])
+
+    return run
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def saved(folder, name="seed0"):
+    return checkpoint.load(folder / "checkpoints" / f"{name}.pt")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of random images, of two classes for networks that take them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+        (folder / str(i // 3)).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / str(i // 3) / f"{i}.png")
+    return folder
