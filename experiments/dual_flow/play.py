@@ -44,6 +44,7 @@ def play(configuration: Configuration, options: DualFlow) -> tuple[Game, torch.T
     if configuration.players == PARTICLES:
         return flow, torch.stack([flow.init(seed=seed) for seed in seeds]), {}
     network = torch.stack([parameters.network_start(target, z, seed) for seed in seeds])
+    # The discriminator starts at zero, as in the particle game.
     weights = network.new_zeros(len(network), flow.n_disc)
     return parameters.in_parameters(flow, z), torch.cat([weights, network], 1), {}
 
@@ -61,6 +62,7 @@ def fixed_batch(data: torch.Tensor, z: torch.Tensor, seed: int) -> dict[str, Any
 def solve(configuration: Configuration, options: DualFlow, folder: Folder) -> Path:
     """Integrate one configuration, or take it from its checkpoint."""
     game, start, data = play(configuration, options)
+    # Squared: more reports at the start, where the flow is fastest.
     times = options.time * torch.linspace(0, 1, options.reports + 1, dtype=torch.float64) ** 2
     solution = odeint_gan(
         game,

@@ -62,6 +62,7 @@ def first_sign_change(excess: Callable[[float], float], h: float) -> float:
     """
     if excess(0.0) >= 0:
         return 0.0
+    # 4 / h: beyond the stability interval of every solver here. A grid, since the excess may change sign more than once.
     grid = [4 / h * k / 1000 for k in range(1001)]
     bracket = next(((u, v) for u, v in itertools.pairwise(grid) if excess(v) > 0), None)
     return math.inf if bracket is None else float(brentq(excess, *bracket, xtol=1e-12, rtol=1e-12))

@@ -49,6 +49,7 @@ def measured(solver: str, options: StepSize) -> float:
         t = torch.tensor([0.0, STEPS * h], dtype=torch.float64, device=options.device)
         return bool(path(game, solver, t, h)[-1].norm() > 1)
 
+    # Doubling first: limits of the solvers differ by an order of magnitude, so there is no common upper end.
     low = 0.0
     high = 1e-2 / math.hypot(options.damping, options.rotation)
     while not grows(high):
@@ -80,6 +81,7 @@ def row(
     """Means over the states that went wrong at some step, with standard deviations if there are several."""
     pairs = [(p, m) for p, m in zip(predicted, found, strict=True) if math.isfinite(m)]
     ratios = [m / p for p, m in pairs]
+    # spearmanr warns about constant columns, whose correlation is undefined.
     vary = len(pairs) > 2 and all(len(set(column)) > 1 for column in zip(*pairs, strict=True))
     return {
         "field": field,
@@ -103,6 +105,7 @@ def spread(values: Sequence[float]) -> float | tuple[float, float] | None:
 def limits(trial: Trials, factor: float) -> list[float]:
     """For each state the step at which runs start to go wrong, between two steps of the grid; inf if none did."""
     wrong = trial.wrong(factor)
+    # Geometric means, as the grid is logarithmic.
     edges = torch.cat([trial.steps[:1], (trial.steps[1:] * trial.steps[:-1]).sqrt()])
     return [float(edges[int(w.nonzero()[0])]) if bool(w.any()) else math.inf for w in wrong.T]
 

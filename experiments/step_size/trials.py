@@ -29,6 +29,7 @@ class Trials:
 
     def wrong(self, factor: float) -> torch.Tensor:
         """Which runs went wrong, (H, E)."""
+        # Negated, so that nan counts as wrong.
         return ~(self.growth <= factor)
 
 
@@ -36,7 +37,7 @@ def trials(game: Game, states: torch.Tensor, fresh: bool, options: StepSize) -> 
     """Each solver from all states, at every step of the grid."""
     low, high, count = options.grid
     steps = torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
-    # Fresh minibatches come once a step, so that the runs that are compared see other numbers of them.
+    # With fresh minibatches each step size sees another number of them, so ends are not comparable, only norms.
     norm, end = attempt(game, states, TRAINER, min(options.reference, low), False, options)
     if fresh:
         norm, _ = attempt(game, states, TRAINER, low, True, options)
@@ -45,6 +46,7 @@ def trials(game: Game, states: torch.Tensor, fresh: bool, options: StepSize) -> 
     for solver in options.solvers:
         bar = tqdm(steps.tolist(), f"{solver}, {'fresh' if fresh else 'one minibatch'}", disable=not options.progress)
         pairs = [attempt(game, states, solver, h, fresh, options) for h in bar]
+        # Relative to the reference's own peak: on the way to an equilibrium the norm may well rise for a while.
         growth = torch.stack([peak / norm for peak, _ in pairs])
         error = torch.stack([(y - end).norm(dim=-1) / gone for _, y in pairs]).double().cpu()
         found[solver] = Trials(steps, growth, None if fresh else error)

@@ -28,6 +28,7 @@ def reference(problem: Problem, options: VanishingStep) -> torch.Tensor:
         solver="dopri8",
         rtol=1e-12,
         atol=1e-14,
+        # Steps that end at the reports: interpolation would add an error far above the tolerance.
         options={"step_t": t[1:]},
         **problem.fixed,
     )
@@ -65,6 +66,7 @@ def without_noise(problem: Problem, flow: torch.Tensor, options: VanishingStep, 
         distances = []
         for steps in options.counts:
             found = sequence(problem, method, steps, options)
+            # Each number of steps divides the finest, so the sequences' times are among the flow's.
             gap = (found - flow[:: options.counts[-1] // steps]).norm(dim=1).max()
             h.append(options.time / steps)
             distances.append(Mean(float(gap), 0.0))

@@ -41,6 +41,7 @@ def ends(
             solver=solver,
             step_size=options.time / steps,
             refresh=refresh,
+            # Seeds from the label, not seed + e: ensembles that shared minibatches would not be independent.
             seed=[stream_seed(options.seed, label, member) for member in range(options.members)],
             progress=label if options.progress else False,
             checkpoint=folder.checkpoint(label),

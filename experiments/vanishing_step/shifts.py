@@ -42,6 +42,7 @@ SHIFTING = {
 def shifts(problem: Problem, name: str, batch_size: int, options: VanishingStep) -> torch.Tensor:
     """The penalty's part of the field at y0 on many minibatches, minus its part of the exact field: (batches, P)."""
     source = torch.Generator().manual_seed(stream_seed(options.seed, name, batch_size))
+    # In blocks, since one vmap over all minibatches would hold all of their graphs.
     blocks = [min(BLOCK, options.batches - done) for done in range(0, options.batches, BLOCK)]
     found = [added_on_minibatches(problem, name, count, batch_size, source) for count in blocks]
     return torch.cat(found) - added(problem, problem.game, SHIFTING[name].like, None).detach()

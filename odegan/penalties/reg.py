@@ -45,6 +45,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
 
 def half_norms(game: Game, players: tuple[Player, ...]) -> Term:
     """1/2 sum ||g_p||^2 over these players' own gradients."""
+    # 1/2, as in JARE's regularizers, whose gradient is then the Jacobian's transpose times the field.
     return gradient_term(game, players, lambda gradients: torch.stack([(g**2).sum() for g in gradients]).sum() / 2)
 
 
