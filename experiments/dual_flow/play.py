@@ -62,7 +62,7 @@ def fixed_batch(data: torch.Tensor, z: torch.Tensor, seed: int) -> dict[str, Any
 def solve(configuration: Configuration, options: DualFlow, folder: Folder) -> Path:
     """Integrate one configuration, or take it from its checkpoint."""
     game, start, data = play(configuration, options)
-    # Squared: more reports at the start, where the flow is fastest.
+    # Squared, so that reports are denser at the start.
     times = options.time * torch.linspace(0, 1, options.reports + 1, dtype=torch.float64) ** 2
     solution = odeint_gan(
         game,
