@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.checkpoint import checkpoint
 
+from odegan.modules import features_first
 from odegan.modules.exact import Exact, order_of_derivatives
 from odegan.utils.autodiff import needs_transforms, under_vmap
 from odegan.utils.checks import argument_error, check_bool
@@ -37,12 +39,14 @@ class Written:
 class Network:
     """The executable form of a module: a skeleton on the meta device, and the attributes that its forward pass writes.
 
-    ``exact``: whether to replace functions in ``exact.REPLACED`` when their derivatives are needed.
+    ``exact``: whether to replace functions in ``exact.REPLACED`` when their derivatives are needed. ``thin``: whether compiled
+    steps run it by ``features_first``.
     """
 
     module: nn.Module
     exact: bool = False
     written: tuple[Written, ...] = ()
+    thin: bool = False
 
     def __call__(self, state: State, *inputs: torch.Tensor) -> torch.Tensor:
         """The output, with parameters and buffers from ``state``."""
@@ -79,6 +83,8 @@ class Execution(NamedTuple):
         if self == _PLAIN:
             if network.exact or network.written or not state:
                 return lambda *inputs: network(state, *inputs)
+            if network.thin:
+                return functools.partial(_thin, network.module, state)
             # Without ``_call`` around it: the shortest path, for the most common networks.
             return lambda *inputs: functional_call(network.module, state, inputs, tie_weights=False)
         # vmap adds an axis in front, for which torch has no such layout.
@@ -102,6 +108,13 @@ class Execution(NamedTuple):
 
 
 _PLAIN = Execution()
+
+
+def _thin(module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
+    """The output of thin linear layers in sequence."""
+    if len(inputs) == 1 and features_first.pays(*inputs):
+        return features_first.run(module, state, *inputs)
+    return functional_call(module, state, inputs, tie_weights=False)
 
 
 def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from odegan.modules import views
+from odegan.modules import features_first, views
 from odegan.modules.forward import Execution, Forward, Network, State, Written
 from odegan.modules.refused import refuse
 from odegan.modules.reset import Initialize, redraw
@@ -101,7 +101,7 @@ class PureModule:
         """The executable network on theta's device and in its dtype."""
         skeleton = self._placed(theta.device, theta.dtype)
         written = (Written(skeleton.get_submodule(path), name, value) for (path, name), value in self.written.items())
-        return Network(skeleton, self.replaced is not False, tuple(written))
+        return Network(skeleton, self.replaced is not False, tuple(written), features_first.applies(skeleton))
 
     def plain_network(self, theta: torch.Tensor) -> Network:
         """The same with torch's own functions, and without restoring the attributes that it writes."""
