@@ -54,12 +54,13 @@ class Benchmarks:
         repetitions = 2 if self.quick else 5
         return Settings(self.repetitions or repetitions, turn if self.turn is None else self.turn, self.quick)
 
-    def command(self) -> str:
-        """What makes the same numbers again: the command without where they go."""
+    def command(self, measured: Sequence[str]) -> str:
+        """What makes the same numbers of these rows again: the command without where they go."""
+        rows = [] if set(measured) == set(ROWS) else measured
         repetitions = ["--repetitions", str(self.repetitions)] if self.repetitions else []
         turn = ["--turn", f"{self.turn:g}"] if self.turn else []
         quick = ["--quick"] if self.quick else []
-        return shlex.join(["python", "-m", "benchmarks", *self.rows, *repetitions, *turn, *quick])
+        return shlex.join(["python", "-m", "benchmarks", *rows, *repetitions, *turn, *quick])
 
 
 def run(options: Benchmarks) -> int:
@@ -73,7 +74,7 @@ def run(options: Benchmarks) -> int:
         print(f"\n{name} ({time.perf_counter() - start:.0f} s)", flush=True)
         for lines in results[name][::-1]:
             print(aligned(report.uniform(lines)), flush=True)
-        report.publish(options.docs, results, about, options.command())
+        report.publish(options.docs, results, about, options.command(list(results)))
     print(f"\nresults: {options.docs / 'results/speed.md'}")
     return 0
 

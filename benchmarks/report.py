@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.earlier import earlier, in_order
 from benchmarks.rows.result import Result
 from experiments.framework import publishing
 from experiments.framework.results import Cell, Results, Row, Table
@@ -46,12 +47,16 @@ def uniform(lines: Sequence[Row]) -> list[dict[str, Cell]]:
 
 
 def publish(docs: Path, results: Mapping[str, Result], about: Row, command: str) -> None:
-    """results/speed.json, results/speed.md and figures/speed_*.png below a folder."""
-    verdicts = [verdict for result in results.values() for verdict in result.verdicts]
-    measurements = [measurement for result in results.values() for measurement in result.measurements]
+    """results/speed.json, results/speed.md and figures/speed_*.png below a folder; other rows there stay."""
+    kept = earlier(docs, results)
+    verdicts = in_order(kept.verdicts + [dict(line) for result in results.values() for line in result.verdicts])
+    found_lines = [dict(line) for result in results.values() for line in result.measurements]
+    measurements = in_order(kept.measurements + found_lines)
     tables = [Table(uniform(verdicts), "Goals"), Table(uniform(measurements), "Measurements")]
-    found = Results("speed", command, tables, {"device": "cpu", "machine": dict(about)})
-    what = f"{sentence(about)}. Medians; ranges are over the pairs."
+    commands = [*kept.commands, f"{command}  # load at the start: {about['load at the start']}"]
+    always = {key: cell for key, cell in about.items() if key != "load at the start"}
+    found = Results("speed", "\n".join(commands), tables, {"device": "cpu", "machine": always})
+    what = f"{sentence(always)}. Medians; ranges are over the pairs. The rows of a command were measured together."
     publishing.write(docs, found, "Results of `speed`", [what, *tables])
     save(goals_figure(verdicts), docs / "figures" / "speed_goals.png")
     if "ensembles" in results:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import networks, problems
+from benchmarks import networks, problems, report
 from benchmarks.rows import ROWS
+from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Times, compared, ratio, same_outcome, verdict
 from benchmarks.worker import Worker
 from experiments.framework import results
@@ -90,7 +91,9 @@ def test_quick_run_writes_all_it_says(tmp_path, capsys):
     assert program.main([*SHORT, "--quick", "--docs", str(tmp_path)]) == 0
     found = results.load(tmp_path / "results/speed.json")
     goals, measurements = found.tables
-    assert found.command == "python -m benchmarks penalties --quick"
+    command, _, comment = found.command.partition("  # ")
+    assert command == "python -m benchmarks penalties --quick"
+    assert comment.startswith("load at the start: ")
     assert found.made_with["machine"]["cores"] >= 1
     assert {row["row"] for row in (*goals.rows, *measurements.rows)} == set(SHORT)
     assert all(row["ms"] > 0 for row in measurements.rows)
@@ -100,6 +103,24 @@ def test_quick_run_writes_all_it_says(tmp_path, capsys):
     assert goals.markdown() in page
     assert (tmp_path / "figures/speed_goals.png").stat().st_size > 10_000
     assert "generator_gradient" in capsys.readouterr().out
+
+
+def test_rows_that_are_not_measured_again_stay(tmp_path):
+    def measured(row, value):
+        line = {"row": row, "case": "a", "what": "b", "goal": "-", "met": "-"}
+        return Result([{"row": row, "case": "a", "peer": "c", "ms": value}], [line | {"value": value}])
+
+    first = {"mog16": measured("mog16", 1.0), "memory": measured("memory", 2.0)}
+    report.publish(tmp_path, first, {"load at the start": 0.1}, "python -m benchmarks mog16 memory --turn 2")
+    for load in (0.5, 0.7):  # once more: nothing is left of the one before
+        again = {"mog16": measured("mog16", load)}
+        report.publish(tmp_path, again, {"load at the start": load}, "python -m benchmarks mog16")
+    found = results.load(tmp_path / "results/speed.json")
+    assert [(row["row"], row["ms"]) for row in found.tables[1].rows] == [("mog16", 0.7), ("memory", 2.0)]
+    assert found.command.splitlines() == [
+        "python -m benchmarks memory --turn 2  # load at the start: 0.1",
+        "python -m benchmarks mog16  # load at the start: 0.7",
+    ]
 
 
 @pytest.mark.slow
