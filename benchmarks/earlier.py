@@ -1,4 +1,4 @@
-"""What earlier commands measured: rows that a later command leaves out stay in the results, each below the command it is from."""
+"""What earlier commands measured: rows that a later command leaves out stay, below the command that made them."""
 
 from __future__ import annotations
 
