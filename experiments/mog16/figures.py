@@ -6,24 +6,36 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from experiments.framework.mixture import MODES, EnsembleRun
 from experiments.framework.mixture_figures import density_frame
 from odegan import Game, plots
 
 EXTENT = 2.0
+FRAMES = 16  # of one member over time: the start, and every 2,000 of 30,000 steps
 MANY = 6  # lines whose legend needs a place of its own
 
 
 def single_figures(game: Game, trained: EnsembleRun) -> dict[str, Figure]:
     """One member's density over time, and the ensemble's scores."""
-    moments = np.unique(np.linspace(0, len(trained.states) - 1, 10).round().astype(int))
+    moments = shown(len(trained.states))
     frames = [density_frame(game, f"{trained.evaluations[i]:,.0f}", trained.states[i, 0], EXTENT) for i in moments]
     return {
         "density": plots.density_frames(frames, EXTENT, MODES),
         "modes": over_time({"seeds": trained}, "modes_covered", "modes covered"),
         "quality": over_time({"seeds": trained}, "quality", "share of samples within 5 sigma"),
     }
+
+
+def shown(states: int) -> NDArray[np.int_]:
+    """The indices of at most ``FRAMES`` of so many states, at equal distances, the first and the last among them.
+
+    >>> shown(31).tolist()
+    [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30]
+    """
+    distance = next(d for d in range(1, states + 1) if (states - 1) % d == 0 and (states - 1) // d < FRAMES)
+    return np.arange(0, states, distance)
 
 
 def comparison_figures(game: Game, trained: Mapping[str, EnsembleRun]) -> dict[str, Figure]:

@@ -16,6 +16,11 @@ from odegan import losses, solvers
 from odegan.utils.checks import argument_error, check_int, choose
 
 FULL_STEPS = 30_000  # the authors'
+PENALTY = "generator_gradient:0.07"  # the authors'
+FREE = {"penalty": (NONE,)}
+# Baselines whose steps are normalized: their penalty is in the gradient that they normalize.
+ADAM = {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "placement": "field"}
+RMSPROP = {"solver": "rmsprop", "step_size": 1e-3, "placement": "field"}
 
 # What each setting of the comparison changes in the options of the command line.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -25,9 +30,15 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     # As many evaluations a unit of time as Euler's method takes at h = 0.1.
     "rk4_classic h=0.4": {"step_size": 0.4},
     "heun2 h=0.2": {"solver": "heun2", "step_size": 0.2},
-    "adam": {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "penalty": (NONE,)},
+    "adam": ADAM | FREE,
     "alternating": {"solver": "alternating"},
-    "no penalty": {"penalty": (NONE,)},
+    "no penalty": FREE,
+    "euler, no penalty": {"solver": "euler"} | FREE,
+    "heun2, no penalty": {"solver": "heun2"} | FREE,
+    "alternating, no penalty": {"solver": "alternating"} | FREE,
+    "adam, penalty": ADAM | {"penalty": (PENALTY,)},
+    "rmsprop": RMSPROP | FREE,
+    "rmsprop, penalty": RMSPROP | {"penalty": (PENALTY,)},
     "optimistic": {"solver": "optimistic"},
     "extragradient": {"solver": "extragradient"},
     "dopri5": {"solver": "dopri5"},
@@ -68,7 +79,7 @@ class Mog16(SolverOptions, Options):
     """Compile a step with torch.compile: slow to start, then faster."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"settings"}
-    defaults: ClassVar[ByFamily] = by_family(0.1, ("generator_gradient:0.07",), euler=0.1, adam=1e-3, rmsprop=1e-3)
+    defaults: ClassVar[ByFamily] = by_family(0.1, (PENALTY,), euler=0.1, adam=1e-3, rmsprop=1e-3)
 
     def length(self) -> int:
         """Field evaluations of each member.
