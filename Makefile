@@ -12,10 +12,10 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-cuda test-versions lint docs reproduce bench bench-gpu campaign clean
+.PHONY: help install demo test test-slow test-cuda test-versions lint docs reproduce reproduce-full bench bench-gpu campaign clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED)  ## make .venv and install the package with everything it is developed with
 
@@ -45,8 +45,11 @@ lint: $(INSTALLED)  ## ruff and mypy
 docs: $(INSTALLED)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --site-dir site
 
-reproduce: $(INSTALLED)  ## run every experiment in full, and write the figures and tables of the documentation
+reproduce: $(INSTALLED)  ## run every experiment, and write the figures and tables of the documentation; two hours on two cores
 	$(PY) -m experiments.reproduce $(REPRODUCE_ARGS)
+
+reproduce-full: $(INSTALLED)  ## the experiments at their authors' own lengths; many hours, goes on where it was ended
+	$(PY) -m experiments.reproduce --full $(REPRODUCE_ARGS)
 
 test-versions: $(INSTALLED)  ## the tests with the lowest and the newest dependencies, in clean environments
 	$(PY) -m campaign.versions --folder runs/versions --docs docs $(VERSIONS_ARGS)

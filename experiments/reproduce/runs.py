@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from experiments.framework.command_line import reproducing
 from experiments.framework.endings import INTERRUPTED
 from experiments.framework.publishing import publish
+from experiments.framework.results import load
 from experiments.reproduce.commands import Command
 
 THREADS: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -39,10 +41,14 @@ class Ending(NamedTuple):
 class Runs:
     """The processes of one call: starts them, and passes an interruption on to all of them, once."""
 
-    def __init__(self, output: Path, docs: Path | None, quick: bool = False) -> None:
+    def __init__(
+        self, output: Path, docs: Path | None, quick: bool = False, kept: Mapping[str, Command] = MappingProxyType({})
+    ) -> None:
+        """kept: pages that stay as they are where they show the results of these commands."""
         self.output = output
         self.docs = docs
         self.quick = quick
+        self.kept = kept
         self.ended = False
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -62,11 +68,20 @@ class Runs:
             used = ending.seconds
             if ending.code:
                 raise Failed(f"{name}: exit code {ending.code}, see {self.output / name}.log")
+        if self.docs is not None and self._shows_full(name):
+            return "not published: the page shows the full form"
         if self.docs is not None:
             publish(self.output / name, self.docs)
         if known == "finished":
             return "finished before"
         return f"{clock(time.monotonic() - began)}, {clock(used)} of a processor"
+
+    def _shows_full(self, name: str) -> bool:
+        """Whether the page shows the results of the command that is kept."""
+        page = None if self.docs is None else self.docs / "results" / f"{name}.json"
+        if name not in self.kept or page is None or not page.exists():
+            return False
+        return bool(load(page).command == reproducing(self.kept[name].line()))
 
     def _run(self, arguments: Sequence[str], name: str) -> Ending:
         """Run one process to its end."""

@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("tyro")
 
 from experiments.digits.options import Digits
+from experiments.drift.options import DriftOptions
+from experiments.edge.options import Edge
 from experiments.framework import command_line
 from experiments.framework.folder import Folder
 from experiments.framework.options import Options
@@ -21,8 +23,9 @@ from experiments.framework.results import load
 from experiments.images import experiment as images
 from experiments.mog16.options import Mog16
 from experiments.reproduce import experiment as reproduce
-from experiments.reproduce.commands import COMMANDS, Command
+from experiments.reproduce.commands import COMMANDS, FULL, Command
 from experiments.reproduce.runs import Failed, Runs, state
+from experiments.ring8.options import Ring8
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
@@ -30,17 +33,33 @@ BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
 
 def test_the_table_is_that_of_the_published_pages():
     made = {page.stem: re.findall(r"^python -m (.*)$", page.read_text(), re.MULTILINE) for page in RESULTS.glob("*.md")}
-    assert {name: lines for name, lines in made.items() if name not in BENCHMARKS and "reliability" not in name} == {
-        name: [command.line().removeprefix("python -m ")] for name, command in COMMANDS.items()
-    }
+    shown = {name: line for name, (line, *_) in made.items() if name not in BENCHMARKS and "reliability" not in name}
+    assert shown.keys() == COMMANDS.keys() | FULL.keys()
+    for name, line in shown.items():
+        forms = [table[name].line().removeprefix("python -m ") for table in (COMMANDS, FULL) if name in table]
+        assert line in forms
 
 
-@pytest.mark.parametrize(
-    "page, options",
-    {"mog16": Mog16, "digits": Digits, "images_digits_compared": images.Command}.items(),
-)
-def test_commands_are_understood(page, options):
-    _, _, module, *arguments = shlex.split(COMMANDS[page].line())
+def test_the_default_form_takes_two_hours_and_its_longest_come_first():
+    assert sum(command.minutes for command in COMMANDS.values()) / 2 < 120
+    assert not any("--minutes" in command.line() for command in COMMANDS.values())
+    for table in (COMMANDS, FULL):
+        minutes = [command.minutes for command in table.values()]
+        assert minutes == sorted(minutes, reverse=True)
+
+
+OPTIONS = {"mog16": Mog16, "digits": Digits, "drift": DriftOptions, "edge": Edge, "ring8": Ring8}
+UNDERSTOOD = [
+    (page, table, OPTIONS.get(page, images.Command))
+    for table in (COMMANDS, FULL)
+    for page in table
+    if page in OPTIONS or page.startswith("images")
+]
+
+
+@pytest.mark.parametrize("page, table, options", UNDERSTOOD)
+def test_commands_are_understood(page, table, options):
+    _, _, module, *arguments = shlex.split(table[page].line())
     found = command_line.parse(options, module, "", arguments)
     assert found.name(module.removeprefix("experiments.")) == page
 
@@ -148,6 +167,18 @@ def test_publishing_keeps_pairs_infinities_facts_and_further_tables(tmp_path):
         "| --- | --- |",
         "| farthest | 1.003 |",
     ]
+
+
+def test_a_page_of_the_full_form_is_kept(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(reproduce, "COMMANDS", {"rotational": Command("rotational")})
+    arguments = ["--quick", "--output", str(tmp_path), "--docs", str(tmp_path / "docs")]
+    assert reproduce.main(arguments) == 0
+    page = tmp_path / "docs/results/rotational.md"
+    page.write_text("as it was")
+    monkeypatch.setattr(reproduce, "FULL", {"rotational": Command("rotational --quick")})
+    assert reproduce.main(arguments) == 0
+    assert "not published: the page shows the full form" in capfd.readouterr().out
+    assert page.read_text() == "as it was"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""Does the training of a GAN go to the edge of stability: for which solvers, batches and penalties, and along which eigenvalue?
+
+The mixture of 16 Gaussians is trained with a fixed step by several solvers, with the penalty in the field or without, on fresh
+minibatches, on small ones, and on a single one. At moments of the run the field is linearized on one minibatch: the largest
+step that is stable for that very solver, the eigenvalue that sets it, real or complex, and the discriminator's share of its
+eigenvector. RMSProp's field is the one that its running mean of squares rescales.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from experiments.edge import figures
+from experiments.edge.linearized import Limit, limit
+from experiments.edge.options import SETTINGS, Edge, Setting
+from experiments.framework import mixture, runner
+from experiments.framework.endings import finished
+from experiments.framework.folder import Folder, Row
+from odegan import Batch, Game, Solution, gan, nets, odeint_gan
+from odegan.data.minibatches import Minibatches
+from odegan.training.state import Info, State
+
+APART = 1000  # the seeds of the minibatches on which the field is linearized, from those of the training
+EPS = 1e-8  # RMSProp's
+
+
+@dataclass(frozen=True)
+class Found:
+    """One setting: its step, the moments (T,) in steps, and what limits the step there, T rows of E members."""
+
+    h: float
+    counts: torch.Tensor
+    limits: Sequence[Sequence[Limit]]
+
+    @property
+    def ratios(self) -> torch.Tensor:
+        """The step over the largest stable one, (T, E): 1 on the edge."""
+        return torch.tensor([[self.h / one.step for one in row] for row in self.limits], dtype=torch.float64)
+
+
+class Squares:
+    """A callback that keeps RMSProp's mean squares, (E, P), at the moments."""
+
+    def __init__(self, times: Sequence[float]) -> None:
+        self.times = times
+        self.kept: list[torch.Tensor] = []
+
+    def __call__(self, state: State, info: Info) -> None:
+        """Keep them where a moment has come."""
+        memory = state.aux.get("memory") or {}
+        if "second" in memory and any(math.isclose(state.t, t) for t in self.times):
+            self.kept.append(memory["second"].clone())
+
+    def state_dict(self) -> dict[str, list[torch.Tensor]]:
+        """The state for a checkpoint."""
+        return {"kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, list[torch.Tensor]]) -> None:
+        """Restore the state from a checkpoint."""
+        self.kept = list(state["kept"])
+
+
+def run(options: Edge, folder: Folder) -> list[Row]:
+    """All settings, one after the other."""
+    game = gan(*nets.mog16())
+    found = {}
+    for name in (name for name in SETTINGS if name in options.settings):
+        found[name] = measure(game, name, options, folder)
+        log(name, found[name], folder)
+    folder.save(figures.along(found), "along")
+    folder.save(figures.eigenvalues(found), "eigenvalues")
+    return [row(name, one) for name, one in found.items()]
+
+
+def measure(game: Game, name: str, options: Edge, folder: Folder) -> Found:
+    """Train, and linearize at the moments."""
+    setting = SETTINGS[name]
+    solution, squares = train(game, name, options, folder)
+    limits = []
+    for i in tqdm(range(len(solution.ys)), f"{name}: linearize", disable=not options.progress, leave=False):
+        scales = (
+            [None] * options.seeds
+            if not squares.kept or i == 0
+            else [1 / (v.sqrt() + EPS) for v in squares.kept[i - 1]]
+        )
+        row = []
+        for member, (y, scale) in enumerate(zip(solution.ys[i].cpu().double(), scales, strict=True)):
+            batch = minibatch(setting, options, member, y)
+            solver = "euler" if setting.solver == "rmsprop" else setting.solver
+            row.append(limit(game, y, batch, setting.penalties, solver, options.k, scale))
+        limits.append(row)
+    if setting.solver == "rmsprop":  # which has no mean squares at its start
+        return Found(setting.step_size, options.counts[1:], limits[1:])
+    return Found(setting.step_size, options.counts, limits)
+
+
+def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solution, Squares]:
+    """Train one setting, or take it from its checkpoint."""
+    setting = SETTINGS[name]
+    times = options.counts * setting.step_size
+    squares = Squares(times.tolist())
+    solution = odeint_gan(
+        game,
+        mixture.starting_points(game, options.seed, options.seeds).to(options.device),
+        times,
+        data=mixture.draw,
+        latent=mixture.LATENT,
+        batch_size=setting.batch_size or options.batch_size,
+        solver=setting.solver,
+        step_size=setting.step_size,
+        refresh=None if setting.fresh else math.inf,
+        penalties=setting.penalties,
+        placement="field",
+        seed=options.seed,
+        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
+        callback=squares,
+        progress=name if options.progress else False,
+    )
+    return finished(solution), squares
+
+
+def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> Batch:
+    """The one that is trained on where it is a single one, else another than those."""
+    seed = options.seed + member + APART * setting.fresh
+    return Minibatches(mixture.draw, mixture.LATENT, options.batch_size, seed, y)(0)
+
+
+def log(name: str, found: Found, folder: Folder) -> None:
+    """Every linearization."""
+    for count, limits in zip(found.counts.tolist(), found.limits, strict=True):
+        columns = {
+            "largest step": [one.step for one in limits],
+            "real part": [one.eigenvalue.real for one in limits],
+            "imaginary part": [one.eigenvalue.imag for one in limits],
+            "discriminator's share": [one.share for one in limits],
+            "growing": [one.growing for one in limits],
+        }
+        folder.log({"run": name, "step": int(count), "h": found.h, **columns})
+
+
+def row(name: str, found: Found) -> Row:
+    """At the start, over the second half, and what sets the limit there."""
+    setting = SETTINGS[name]
+    late = len(found.limits) // 2
+    limits = [one for moment in found.limits[late:] for one in moment]
+    return {
+        "setting": name,
+        "h": setting.step_size,
+        "h / largest step, first": mixture.spread(found.ratios[0]),
+        "h / largest step, second half": mixture.spread(found.ratios[late:]),
+        "largest, second half": float(found.ratios[late:].max()),
+        "h modulus, second half": mixture.spread(torch.tensor([found.h * abs(one.eigenvalue) for one in limits])),
+        "real": sum(one.real for one in limits) / len(limits),
+        "discriminator's share": mixture.spread(torch.tensor([one.share for one in limits])),
+        "linearized": len(limits),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the experiment from the command line; return the exit code."""
+    return runner.main(Edge, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

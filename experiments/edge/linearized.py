@@ -1,0 +1,72 @@
+"""The eigenvalue that limits a solver's step at one state, and whose parameters its eigenvector moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, eigs
+from torch.func import jvp
+
+from odegan import Batch, Game, max_stable_step, vector_field
+from odegan.penalties import Penalty
+
+ACCURACY = 1e-3  # of eigenvalues: a step needs no more digits
+GROWS = 1e-6  # real parts above this share of the modulus are the flow's own growth, whatever the step
+REAL = 1e-3  # imaginary parts below this share of the modulus are rounding
+
+
+class Limit(NamedTuple):
+    """The largest stable step, the eigenvalue that sets it, and the discriminator's share of its eigenvector's square.
+
+    growing: how many of the computed eigenvalues are left out, for the flow itself grows along them.
+    """
+
+    step: float
+    eigenvalue: complex
+    share: float
+    growing: int
+
+    @property
+    def real(self) -> bool:
+        """Whether the eigenvalue is real."""
+        return abs(self.eigenvalue.imag) <= REAL * abs(self.eigenvalue)
+
+
+def limit(
+    game: Game,
+    y: torch.Tensor,
+    batch: Batch,
+    penalties: Sequence[Penalty],
+    solver: str,
+    k: int,
+    scale: torch.Tensor | None = None,
+) -> Limit:
+    """What limits a solver's step at y (P,), in float64, among the k eigenvalues of largest modulus.
+
+    scale (P,): of an optimizer that multiplies the field's entries by these numbers, held fixed.
+    """
+    field = vector_field(game, penalties)
+    factors = 1.0 if scale is None else scale.double().numpy()
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        tangent = torch.from_numpy(np.ascontiguousarray(vector.ravel()))
+        with torch.no_grad():
+            moved = jvp(lambda state: field(0.0, state, batch), (y,), (tangent,))[1]
+        return np.asarray(factors * moved.numpy())
+
+    size = len(y)
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    # A fixed start: ARPACK's own is random.
+    start = np.random.default_rng(0).standard_normal(size)
+    values, vectors = eigs(operator, k=k, which="LM", v0=start, tol=ACCURACY)
+    damped = np.flatnonzero(values.real <= GROWS * abs(values))
+    steps = {int(i): max_stable_step([complex(values[i])], solver) for i in damped}
+    if not steps:
+        return Limit(float("inf"), complex("nan"), float("nan"), len(values))
+    found = min(steps, key=lambda i: steps[i])
+    squares = abs(vectors[:, found]) ** 2
+    share = float(squares[: game.n_disc].sum() / squares.sum())
+    return Limit(steps[found], complex(values[found]), share, len(values) - len(damped))

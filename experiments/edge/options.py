@@ -1,0 +1,89 @@
+"""The command line of the edge-of-stability experiment, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import torch
+
+from experiments.framework.options import Options
+from odegan import penalties
+from odegan.penalties import Penalty
+from odegan.utils.checks import argument_error, check_int, choose
+
+PENALTY = "generator_gradient:0.07"
+
+
+class Setting(NamedTuple):
+    """How to train: solver, step or learning rate, whether with the penalty, samples a minibatch (None: as measured), and
+    whether they are fresh at every step.
+    """
+
+    solver: str
+    step_size: float = 0.2
+    penalized: bool = True
+    batch_size: int | None = None
+    fresh: bool = True
+
+    @property
+    def penalties(self) -> list[Penalty]:
+        """The authors' penalty, or none."""
+        return [penalties.parse(PENALTY)] if self.penalized else []
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "euler": Setting("euler"),
+    "heun2": Setting("heun2"),
+    "heun3": Setting("heun3"),
+    "rk4_classic": Setting("rk4_classic"),
+    "extragradient": Setting("extragradient"),
+    "euler, no penalty": Setting("euler", penalized=False),
+    "rk4_classic, no penalty": Setting("rk4_classic", penalized=False),
+    "euler, batches of 64": Setting("euler", batch_size=64),
+    "euler, one batch": Setting("euler", fresh=False),
+    "rmsprop, no penalty": Setting("rmsprop", 1e-3, penalized=False),
+}
+
+
+@dataclass
+class Edge(Options):
+    """The mixture of 16 Gaussians, and where its field is linearized."""
+
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    """What to train, with names in quotation marks; more may be added when a run resumes."""
+    seeds: int = 4
+    """Members of each ensemble, with seeds --seed, --seed + 1, and so on."""
+    steps: int = 800
+    """Steps of each training: t = 160 with steps of 0.2."""
+    moments: int = 5
+    """Moments at equal distances, besides the start, at which the field is linearized."""
+    batch_size: int = 256
+    """Samples of the minibatch that it is linearized on, and of those of the training where a setting does not say otherwise; a
+    multiple of 16."""
+    k: int = 6
+    """Eigenvalues of largest modulus."""
+
+    free: ClassVar[frozenset[str]] = Options.free | {"settings"}
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """The moments, in steps."""
+        return torch.linspace(0, self.steps, self.moments + 1).round().double()
+
+    def quick_form(self) -> Edge:
+        """Two seeds, a few steps, three settings."""
+        chosen = ("rk4_classic", "euler, one batch", "rmsprop, no penalty")
+        return replace(self, settings=chosen, seeds=2, steps=4, moments=2, batch_size=32, k=3)
+
+    def check(self) -> None:
+        """Refuse lengths and settings that there are not."""
+        for name in ("seeds", "steps", "moments", "k"):
+            check_int(name, getattr(self, name), low=1)
+        if self.moments > self.steps:
+            argument_error("moments", self.moments, f"at most the number of steps, {self.steps}")
+        for name in self.settings:
+            choose("settings", name, SETTINGS)
+        if self.batch_size < 16 or self.batch_size % 16:
+            argument_error("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
