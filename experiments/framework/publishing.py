@@ -23,7 +23,7 @@ def publish(folder: Path, docs: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     name = config["experiment"]
     (docs / "figures").mkdir(parents=True, exist_ok=True)
-    pages = "".join(page.read_text() for page in sorted(docs.glob("*.md")))
+    pages = "".join(page.read_text() for page in sorted(docs.rglob("*.md")) if page.parent != docs / "results")
     for picture in (folder / line for line in (folder / "files.txt").read_text().splitlines()):
         target = f"figures/{name}_{picture.name}"
         # A figure that no page shows would only make the repository larger.

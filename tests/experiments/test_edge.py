@@ -42,7 +42,7 @@ def test_quick_form_writes_and_resumes(tmp_path):
     assert edge.main(call) == 0
     before = (tmp_path / "run/summary.json").read_text()
     rows = json.loads(before)
-    assert [row["linearized"] for row in rows] == [4, 4, 2]
+    assert [row["linearized"] for row in rows] == [2, 2]
     assert all(row["h / largest step, second half"][0] > 0 for row in rows)
     assert edge.main([*call, "--resume"]) == 0
     assert (tmp_path / "run/summary.json").read_text() == before
