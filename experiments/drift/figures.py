@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from experiments.drift.options import reference
 from odegan import plots
@@ -52,7 +53,8 @@ def distances(others: Mapping[str, Trained], trained: Mapping[str, Trained]) -> 
         away = (one.states[1:] - euler.states[1:]).norm(dim=-1) / gone
         lines[name] = (one.times[1:], torch.nanmean(away.double(), 1))
     figure = plots.curves(lines, "t", "distance from euler's run,\nover the distance it has gone", log=True)
-    figure.axes[0].set_xscale("log")
+    figure.axes[0].set_xscale("log", base=2)
+    figure.axes[0].xaxis.set_major_formatter(ScalarFormatter())
     return beside(figure)
 
 

@@ -33,6 +33,8 @@ MOG16 = (
     "'adam, penalty' rmsprop 'rmsprop, penalty'"
 )
 
+DRIFT = "euler rk4 'rk4 + drift' 'rk4 + own drift' 'rk4 + interaction' 'euler - drift'"
+
 # docs/results/NAME -> what makes it, within two hours on two cores. The long ones come first, so that both are busy to the end.
 COMMANDS: Mapping[str, Command] = {
     "mog16": Command(
@@ -51,9 +53,9 @@ COMMANDS: Mapping[str, Command] = {
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "gmm_tv": Command("gmm_tv", "--full", 8),
     "ring8": Command("ring8", minutes=8),
-    "edge": Command("edge", minutes=6),
+    "edge": Command("edge", minutes=8),
     "step_size": Command("step_size", minutes=6),
-    "drift": Command("drift", minutes=5),
+    "drift": Command("drift", f"--time 240 --every 20 --settings {DRIFT}", 6),
     "dual_flow": Command("dual_flow", minutes=4),
     "gaussian": Command("gaussian", "--full --limit 4000", 4),
     "ring8_question": Command("ring8 --question"),
@@ -77,6 +79,6 @@ FULL: Mapping[str, Command] = {
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--minutes 62 --threads 1 --save-every 50", 62
     ),
-    "drift": Command("drift", "--compile --time 3000 --every 300", 60),
+    "drift": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 40),
 }
