@@ -73,12 +73,12 @@ FULL: Mapping[str, Command] = {
     "images_digits_compared": Command(
         "images compare --preset digits", f"{DIGITS} --evaluations 60000 --threads 1", 100
     ),
+    "drift": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
     "images_odegan-fashion-small": Command(
         "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50", 78
     ),
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--minutes 62 --threads 1 --save-every 50", 62
     ),
-    "drift": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 40),
 }
