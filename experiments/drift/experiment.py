@@ -12,37 +12,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from experiments.drift import figures
 from experiments.drift.modified import Drifting, of_game
 from experiments.drift.options import FREE, KINDS, DriftOptions, reference
+from experiments.drift.results import Trained
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from odegan import Batch, Game, gan, nets, odeint_gan
-from odegan.metrics import MixtureScores
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One setting: times (T,), states (T, E, P), NaN where a member diverged, scores (T, E), and field evaluations."""
-
-    times: torch.Tensor
-    states: torch.Tensor
-    scores: MixtureScores
-    evaluations: int
-
-    @property
-    def diverged(self) -> torch.Tensor:
-        """Whether each member became non-finite, (E,)."""
-        return ~self.states[-1].isfinite().all(-1)
-
-    def at(self, t: float) -> torch.Tensor:
-        """The states at a reported time, (E, P)."""
-        return self.states[int((self.times - t).abs().argmin())]
 
 
 def run(options: DriftOptions, folder: Folder) -> list[Row]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from experiments.drift.options import reference
+from experiments.drift.results import Trained
 from odegan import plots
-
-if TYPE_CHECKING:
-    from experiments.drift.experiment import Trained
 
 
 def all_of(trained: Mapping[str, Trained]) -> dict[str, Figure]:

@@ -12,13 +12,12 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from tqdm.auto import tqdm
 
 from experiments.edge import figures
-from experiments.edge.linearized import Limit, limit
+from experiments.edge.linearized import Found, limit
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
@@ -29,20 +28,6 @@ from odegan.training.state import Info, State
 
 APART = 1000  # the seeds of the minibatches on which the field is linearized, from those of the training
 EPS = 1e-8  # RMSProp's
-
-
-@dataclass(frozen=True)
-class Found:
-    """One setting: its step, the moments (T,) in steps, and what limits the step there, T rows of E members."""
-
-    h: float
-    counts: torch.Tensor
-    limits: Sequence[Sequence[Limit]]
-
-    @property
-    def ratios(self) -> torch.Tensor:
-        """The step over the largest stable one, (T, E): 1 on the edge."""
-        return torch.tensor([[self.h / one.step for one in row] for row in self.limits], dtype=torch.float64)
 
 
 class Squares:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.figure import Figure
 
+from experiments.edge.linearized import Found
 from odegan import plots
 from odegan.plots.style import INK
 from odegan.solvers import stability
-
-if TYPE_CHECKING:
-    from experiments.edge.experiment import Found
 
 COLUMNS = 5
 CEILING = 10.0  # of the plotted regions' moduli

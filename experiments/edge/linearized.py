@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,20 @@ class Limit(NamedTuple):
     def real(self) -> bool:
         """Whether the eigenvalue is real."""
         return abs(self.eigenvalue.imag) <= REAL * abs(self.eigenvalue)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One setting: its step, the moments (T,) in steps, and what limits the step there, T rows of E members."""
+
+    h: float
+    counts: torch.Tensor
+    limits: Sequence[Sequence[Limit]]
+
+    @property
+    def ratios(self) -> torch.Tensor:
+        """The step over the largest stable one, (T, E): 1 on the edge."""
+        return torch.tensor([[self.h / one.step for one in row] for row in self.limits], dtype=torch.float64)
 
 
 def limit(

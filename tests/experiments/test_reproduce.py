@@ -169,16 +169,16 @@ def test_publishing_keeps_pairs_infinities_facts_and_further_tables(tmp_path):
     ]
 
 
-def test_a_page_of_the_full_form_is_kept(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(reproduce, "COMMANDS", {"rotational": Command("rotational")})
-    arguments = ["--quick", "--output", str(tmp_path), "--docs", str(tmp_path / "docs")]
-    assert reproduce.main(arguments) == 0
-    page = tmp_path / "docs/results/rotational.md"
+def test_a_page_of_the_full_form_is_kept(tmp_path):
+    full = Command("given", "--full")
+    folder(tmp_path / "given", "given --full").finish([{"a": 1}])
+    assert Runs(tmp_path, tmp_path / "docs")("given", full) == "finished before"
+    page = tmp_path / "docs/results/given.md"
     page.write_text("as it was")
-    monkeypatch.setattr(reproduce, "FULL", {"rotational": Command("rotational --quick")})
-    assert reproduce.main(arguments) == 0
-    assert "not published: the page shows the full form" in capfd.readouterr().out
+    assert "not published" in Runs(tmp_path, tmp_path / "docs", kept={"given": full})("given", full)
     assert page.read_text() == "as it was"
+    assert Runs(tmp_path, tmp_path / "docs", kept={"given": Command("given")})("given", full) == "finished before"
+    assert page.read_text() != "as it was"
 
 
 @pytest.mark.parametrize(
