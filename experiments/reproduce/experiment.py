@@ -1,8 +1,9 @@
 """Run every experiment as the documentation shows it, and write the documentation's figures and tables.
 
 An experiment that is finished in the output folder is only published again, an interrupted one is resumed, and one that fails
-is named at the end while the others continue. Each has one thread, and its output in OUTPUT/NAME.log. With --full the authors' own
-lengths, many hours; pages that show these are left as they are by the shorter form.
+is named at the end while the others continue. Each has one thread, and its output in OUTPUT/NAME.log.
+
+With --full the experiments have their authors' own lengths, many hours; the shorter form leaves pages that show these as they are.
 """
 
 from __future__ import annotations
