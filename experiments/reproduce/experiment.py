@@ -3,7 +3,7 @@
 An experiment that is finished in the output folder is only published again, an interrupted one is resumed, and one that fails
 is named at the end while the others continue. Each has one thread, and its output in OUTPUT/NAME.log.
 
-With --full the experiments have their authors' own lengths, many hours; the shorter form leaves pages that show these as they are.
+With --full the experiments have their authors' own lengths, many hours; the shorter form leaves pages that show these alone.
 """
 
 from __future__ import annotations
