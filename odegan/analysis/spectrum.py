@@ -43,6 +43,11 @@ class Spectrum:
     costs about two evaluations of the field. residuals: (k,), |J^T x - lambda x| / |lambda| for the unit vector x found with
     each lambda, which is then exact for a matrix that differs from J by this fraction of |lambda|; None for a dense solution,
     where the residual is rounding.
+
+    Examples:
+        >>> found = Spectrum(torch.tensor([-1 + 2j, -1 - 2j, 0j]), tol=1e-6)
+        >>> found.phase_factor, found.ignored
+        (2.0, 1)
     """
 
     eigenvalues: torch.Tensor

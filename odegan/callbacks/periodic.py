@@ -11,6 +11,16 @@ class Periodic:
 
     Args:
         every: n > 0, counted from the start of the run, resumed or not.
+
+    Examples:
+        >>> import torch, odegan
+        >>> class Times(Periodic):
+        ...     def __call__(self, state, info):
+        ...         print(f"t = {state.t:.1f}: field norm {float(info.field_norm):.1f}")
+        >>> run = {"solver": "heun2", "step_size": 0.1, "callback": Times(every=2)}
+        >>> sol = odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=4, **run)
+        t = 0.2: field norm 1.0
+        t = 0.4: field norm 1.0
     """
 
     def __init__(self, every: int) -> None:

@@ -22,6 +22,14 @@ class TensorBoard(Periodic):
 
     Raises:
         ArgumentError: tensorboard is not installed.
+
+    Examples:
+        >>> import tempfile, torch, odegan
+        >>> folder = tempfile.mkdtemp()
+        >>> run = {"solver": "heun2", "step_size": 0.1, "callback": TensorBoard(folder, every=2)}
+        >>> sol = odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=4, **run)
+        >>> [name.split(".")[0] for name in os.listdir(folder)]
+        ['events']
     """
 
     def __init__(self, folder: str | os.PathLike[str], every: int = 10) -> None:

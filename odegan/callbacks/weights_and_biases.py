@@ -20,6 +20,13 @@ class WandB(Periodic):
 
     Raises:
         ArgumentError: wandb is not installed.
+
+    Examples:
+        >>> from odegan import ArgumentError
+        >>> try:
+        ...     watch = WandB(every=10, project="gans", mode="offline")  # give it as callback=
+        ... except ArgumentError as error:
+        ...     assert "pip install wandb" in str(error)
     """
 
     def __init__(self, every: int = 10, **init: object) -> None:

@@ -89,6 +89,27 @@ class ImageDataset(Dataset[Item]):
     """A map-style data set; made by ``images``, and picklable for worker processes.
 
     ``data[i]`` is a tensor (channels, size, size), or the pair of this and its class if there are ``targets`` (N,).
+
+    Attributes:
+        encoded: the N images as files hold them.
+        size: pixels of a side.
+        split: "train" or another one of the source.
+        flip: whether images are mirrored at random.
+        crop: None, "center", or pixels of a square in the middle.
+        dequantize: whether uniform noise below one grey level is added.
+        channels: 1 or 3.
+        targets: (N,) classes, or None.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from odegan.data import images
+        >>> folder = tempfile.mkdtemp()
+        >>> Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(f"{folder}/black.png")
+        >>> data = images(folder, size=8)
+        >>> len(data), data[0].shape, float(data[0].max())
+        (1, torch.Size([3, 8, 8]), -1.0)
     """
 
     encoded: Encoded = field(repr=False)

@@ -41,6 +41,12 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
         targets: (N,) int64, the classes.
         name: of the set.
         split: "train" or "test".
+
+    Examples:
+        >>> levels = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+        >>> data = LabeledImages(levels, torch.tensor([3, 7]), "two", "train")
+        >>> data[1]
+        (tensor([[[1.]]]), 7)
     """
 
     levels: Tensor = field(repr=False)

@@ -70,6 +70,11 @@ def program(game: Game, y: torch.Tensor, batches: Batches = None) -> torch.expor
 
     ``torch.export.save`` writes it; it runs without the generator's class.
 
+    Args:
+        game: from ``gan``.
+        y: (P,), or an average of such states.
+        batches: for the running statistics of BatchNorm, as in ``game.modules``.
+
     Raises:
         ArgumentError: as ``generator``; or torch.export cannot trace the forward pass.
 
@@ -95,6 +100,12 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     """Write ``generator`` as an ONNX file in float32: inputs "latent" and in a class-conditional game "label", output "sample".
 
     The first dimension is free. Needs the packages onnx and onnxscript (the extra ``export``).
+
+    Args:
+        game: from ``gan``.
+        y: (P,), or an average of such states.
+        path: of the file.
+        batches: for the running statistics of BatchNorm, as in ``game.modules``.
 
     Raises:
         ArgumentError: as ``program``; or a package is missing, or ONNX lacks an operation.

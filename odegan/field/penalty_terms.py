@@ -116,6 +116,15 @@ class BatchMeanTerm(Term):
 
     function: F(s, t). statistic: (theta_d, theta_g, batch, t) -> s. of_part: R -> the statistic of one of R parts, if that is a
     different function.
+
+    Examples:
+        >>> from odegan.games.batch import Batch
+        >>> def mean(theta_d, theta_g, batch, t):
+        ...     return (theta_d * batch.real).mean()
+        >>> term = BatchMeanTerm(lambda s, t: s**2, 0.5, mean)  # 0.5 (mean of theta x)^2
+        >>> batch = Batch(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))
+        >>> term(torch.tensor([2.0]), torch.zeros(1), batch, 0.0)
+        tensor(8.)
     """
 
     statistic: Statistic | None = None

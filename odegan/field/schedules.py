@@ -28,6 +28,14 @@ class Schedule:
     """A value that changes with s; made by the functions of this module.
 
     Called with a tensor it computes in torch without a branch, so that torch.compile and vmap go through.
+
+    Attributes:
+        unit: "time" or "steps", what s is.
+
+    Examples:
+        >>> schedule = linear(1.0, 0.0, 10, unit="steps")
+        >>> isinstance(schedule, Schedule), schedule.unit, schedule(5)
+        (True, 'steps', 0.5)
     """
 
     unit: Unit
@@ -189,7 +197,12 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float], unit: Unit =
 
 
 def in_steps(value: object) -> bool:
-    """Whether a value is a schedule in steps."""
+    """Whether a value is a schedule in steps.
+
+    Examples:
+        >>> in_steps(linear(1.0, 0.0, 10, unit="steps")), in_steps(0.1)
+        (True, False)
+    """
     return isinstance(value, Schedule) and value.unit == "steps"
 
 

@@ -15,7 +15,16 @@ Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (n, d), (m, d) 
 
 
 class Features(Protocol):
-    """A map phi: R^dim -> R^size, and the kernel that phi(x) . phi(y) approximates."""
+    """A map phi: R^dim -> R^size, and the kernel that phi(x) . phi(y) approximates.
+
+    ``fourier_features`` and ``energy_features`` make such maps; any object with these four members is one.
+
+    Examples:
+        >>> phi = fourier_features(dim=2, count=512, bandwidth=1.0)
+        >>> x = torch.zeros(1, 2)
+        >>> phi.size, phi(x).shape, phi.kernel(x, x)
+        (1024, torch.Size([1, 1024]), tensor([[1.]]))
+    """
 
     @property
     def dim(self) -> int:

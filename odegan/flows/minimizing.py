@@ -35,7 +35,21 @@ Losses = tuple[Loss, Loss]
 
 
 class InnerProblemError(RuntimeError):
-    """The inner problem of a step was not solved to the tolerance. ``solution`` holds the earlier steps."""
+    """The inner problem of a step was not solved to the tolerance.
+
+    Args:
+        message: which step and what is left, one line.
+        solution: the earlier steps; an attribute, too.
+
+    Examples:
+        >>> from odegan import games
+        >>> game = games.quadratic([[-1.0, 0.0], [0.0, 3.0]])  # the generator's loss has no minimum
+        >>> try:
+        ...     minimizing_movement(game, torch.ones(2).double(), tau=1.0, steps=2)
+        ... except InnerProblemError as error:
+        ...     error.solution.ys.shape
+        torch.Size([1, 2])
+    """
 
     def __init__(self, message: str, solution: Solution) -> None:
         super().__init__(message)

@@ -22,6 +22,19 @@ class ParticleGame(Game):
 
     For a state y (P,), ``particles(y)`` is the cloud (N, d); ``mmd(y)`` is |m_data - m_mu| in the features' kernel; ``norm(y)``
     is |D| = |w|; and ``pairing(y)`` is <D, m_data - m_mu> = mean D(data) - mean D(particles).
+
+    Args:
+        data: (n, d).
+        features: phi: R^d -> R^size.
+        n_particles: N.
+        decay: lambda of w' = m_data - m_mu - lambda w.
+        start: (n, generator) -> the particles at the start (n, d).
+
+    Examples:
+        >>> from odegan.flows import fourier_features, particle_game
+        >>> game = particle_game(torch.randn(20, 2), fourier_features(2, 16, 1.0), n_particles=5)
+        >>> isinstance(game, ParticleGame), game.particles(game.init(seed=0)).shape
+        (True, torch.Size([5, 2]))
     """
 
     def __init__(self, data: torch.Tensor, features: Features, n_particles: int, decay: float, start: Start) -> None:

@@ -29,6 +29,11 @@ class Transform:
         name: for messages.
         numbers: n, the number of uniform numbers that ``apply`` reads per image.
         apply: (x (B, C, H, W), u (B, n)) -> (B, C, H, W), differentiable in x, which treats each image independently.
+
+    Examples:
+        >>> darker = Transform("darker", 1, lambda x, u: x - u[:, :, None, None])
+        >>> darker.apply(torch.ones(1, 1, 1, 1), torch.tensor([[0.25]]))
+        tensor([[[[0.7500]]]])
     """
 
     name: str

@@ -29,12 +29,17 @@ LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Loss(NamedTuple):
-    """Two scalar functions of the logits (real (B,), fake (B,)).
+    """Two scalar functions of the logits (real (B,), fake (B,)): ``disc`` is the discriminator's loss, ``gen`` the generator's.
 
     ``gen_sees_real``: whether the generator's loss depends on the real logits; if not, it is called with the fake logits twice.
     ``ratio``: the derivative of the generator's loss in a fake logit divided by that of the discriminator's loss, a function
     (B,) -> (B,) of the fake logits; None unless it exists everywhere. ``constant_ratio``: whether it is the same for all
     logits.
+
+    Examples:
+        >>> mine = Loss(disc=lambda real, fake: (fake - real).mean(), gen=lambda real, fake: -fake.mean())
+        >>> mine.disc(torch.tensor([2.0]), torch.tensor([0.5]))
+        tensor(-1.5000)
     """
 
     disc: LogitLoss
@@ -105,8 +110,15 @@ def names() -> list[str]:
 def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
     """The objective with that name, or the user's own pair (disc, gen) of functions of (real, fake) logits.
 
+    Args:
+        loss: a name of ``names()``, the pair, or a ``Loss``.
+
     Raises:
         ArgumentError: the name is unknown, or the argument is not a pair of functions.
+
+    Examples:
+        >>> get("hinge").disc(torch.tensor([2.0]), torch.tensor([0.5]))
+        tensor(1.5000)
     """
     if isinstance(loss, Loss):
         return loss

@@ -11,7 +11,12 @@ from odegan.utils.checks import argument_error, check_int
 
 
 class Coverage(NamedTuple):
-    """The fraction of covered real samples: in each class, and overall."""
+    """The fraction of covered real samples: ``per_class`` (C,), and ``overall``.
+
+    Examples:
+        >>> Coverage(torch.tensor([1.0, 0.5], dtype=torch.float64), 0.75).overall
+        0.75
+    """
 
     per_class: Tensor  # (C,) float64
     overall: float

@@ -86,7 +86,7 @@ def _device(name: torch.device | str) -> torch.device:
 
 @torch.no_grad()
 def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
-    """Features (n, d) of images (n, ...), by a module in evaluation mode, in batches, as float64.
+    """The ``features`` (n, d) of images (n, ...), by a module in evaluation mode, ``batch_size`` images at a time, as float64.
 
     The module runs in its own dtype, and the mode of every submodule is restored.
 

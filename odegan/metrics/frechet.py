@@ -13,7 +13,12 @@ _CHUNK = 4096  # rows held in float64 at once
 
 
 class Moments(NamedTuple):
-    """Mean (d,) and covariance (d, d), with denominator n - 1, in float64."""
+    """``mean`` (d,) and ``covariance`` (d, d), with denominator n - 1, in float64.
+
+    Examples:
+        >>> frechet_distance(Moments(torch.zeros(1), torch.eye(1)), Moments(torch.ones(1), torch.eye(1)))
+        1.0
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -40,7 +45,7 @@ def moments(features: Tensor) -> Moments:
 @unaffected
 @torch.no_grad()
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), nan if a moment is not finite.
+    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), of the ``Moments`` ``real`` and ``fake``; nan if one is not finite.
 
     The trace of the root is computed as the sum of the singular values of S_r^(1/2) S_f^(1/2), with roots from eigenvalues in
     float64. So if the covariances are singular, as with fewer samples than features, no further square root amplifies the

@@ -59,6 +59,13 @@ def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
     Raises:
         ArgumentError: torch-fidelity cannot be imported; the weights cannot be downloaded (the message says what to fetch); or
             the file is damaged or does not hold these weights.
+
+    Examples:
+        >>> try:
+        ...     inception("no such file")
+        ... except ArgumentError as error:
+        ...     "no such file" in str(error)
+        True
     """
     if weights is not None:
         _check_file(weights)

@@ -34,6 +34,12 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
         seed: of the draws.
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 4.
+
+    Examples:
+        >>> real = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+        >>> score = kid(real, real + 1, subsets=10, subset_size=50)
+        >>> score.value > 3 * score.std
+        True
     """
     check_pair("real, fake", real, fake, "of shapes (n, d) and (m, d), with n, m >= 2", least=2)
     most = min(len(real), len(fake))

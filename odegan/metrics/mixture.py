@@ -14,7 +14,13 @@ _CHUNK = 1 << 16  # rows whose distances to all modes are computed at once
 
 
 class MixtureScores(NamedTuple):
-    """Scores of shape () for samples (n, d), or (E,) for an ensemble's samples (E, n, d)."""
+    """``modes_covered``, ``quality`` and ``histogram_kl``, of shape () for samples (n, d), or (E,) for an ensemble's (E, n, d).
+
+    Examples:
+        >>> modes = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+        >>> mixture_scores(modes, modes, sigma=0.1).modes_covered
+        tensor(2)
+    """
 
     modes_covered: Tensor  # int64: number of modes with at least the given share of all samples
     quality: Tensor  # float64: share of all samples within the radius of their nearest mode

@@ -38,7 +38,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
 @unaffected
 @torch.no_grad()
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of two empirical distributions (n, d) and (m, d), in float64.
+    """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of two empirical distributions, ``x`` (n, d) and ``y`` (m, d), in float64.
 
     It is sqrt(2) times the MMD of the kernel that the distance induces (Sejdinovic et al. 2013), and in one dimension
     ``scipy.stats.energy_distance``.
@@ -56,7 +56,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 @unaffected
 @torch.no_grad()
 def wasserstein2(x: Tensor, y: Tensor) -> float:
-    """The exact Wasserstein-2 distance of two clouds (n, d) of equal weights 1/n, by optimal assignment, in float64.
+    """The exact Wasserstein-2 distance of two clouds ``x`` and ``y`` (n, d) of equal weights 1/n, by optimal assignment, in float64.
 
     W2^2 = min over permutations p of (1/n) sum_i |x_i - y_p(i)|^2 (an optimal coupling of equal weights is a
     permutation: Birkhoff). Costs O(n^3).

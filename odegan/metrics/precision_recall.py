@@ -12,7 +12,12 @@ from odegan.utils.checks import argument_error, check_int
 
 
 class PrecisionRecall(NamedTuple):
-    """precision: share of generated samples in the real manifold; recall: share of real samples in the generated one."""
+    """precision: share of generated samples in the real manifold; recall: share of real samples in the generated one.
+
+    Examples:
+        >>> PrecisionRecall(0.9, 0.5).recall
+        0.5
+    """
 
     precision: float
     recall: float

@@ -64,6 +64,10 @@ class Execution(NamedTuple):
     channels_last: this memory layout for images and filters; ensembles ignore it.
     checkpointing: store only the inputs of about sqrt(n) segments of an ``nn.Sequential`` with n children (otherwise of the
     whole module) and recompute the rest in the backward pass. Ensembles, compiled steps and gradients through a run ignore it.
+
+    Examples:
+        >>> Execution(autocast=torch.bfloat16).check()
+        Execution(autocast=torch.bfloat16, channels_last=False, checkpointing=False)
     """
 
     autocast: torch.dtype | None = None

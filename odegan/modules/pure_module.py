@@ -37,6 +37,21 @@ class PureModule:
     Attributes:
         replaced: whether the forward pass calls a function in ``exact.REPLACED``; None: not known yet.
         written: attributes, such as stored features, that the forward pass writes before it reads them.
+
+    Args:
+        module: unmodified.
+        role: how messages call it, "generator" or "discriminator".
+        execution: how it is run.
+
+    Raises:
+        ArgumentError: the module has a layer that is no function of its input, or no trainable parameter.
+
+    Examples:
+        >>> linear = nn.Linear(2, 1)
+        >>> pure = PureModule(linear, "discriminator")
+        >>> x = torch.ones(3, 2)
+        >>> torch.equal(pure(pure.values, x), linear(x))
+        True
     """
 
     def __init__(self, module: nn.Module, role: str, execution: Execution | None = None) -> None:

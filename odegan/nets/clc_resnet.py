@@ -84,6 +84,11 @@ class Discriminator(nn.Sequential):
         size: of the images.
         width: channels at full size.
         most: the largest number of channels.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator(size=64, width=4)(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1])
     """
 
     def __init__(self, size: int = 32, width: int = 32, most: int = 256) -> None:

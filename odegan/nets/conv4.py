@@ -63,7 +63,13 @@ class Generator(Network):
 
 
 class Discriminator(dcgan.Discriminator):
-    """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 2,935,873 parameters."""
+    """Images (B, 3, 32, 32) -> logits (B, 1), positive for real; 2,935,873 parameters.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1])
+    """
 
     initialize = staticmethod(glorot_uniform_)
 

@@ -69,6 +69,11 @@ class Discriminator(Network):
             2,944,066 parameters.
         channels: of the images.
         width: w.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator(width=4)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1])
     """
 
     def __init__(self, logits: int = 1, channels: int = 3, width: int = 64) -> None:

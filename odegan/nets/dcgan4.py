@@ -47,6 +47,11 @@ class Discriminator(Network):
 
     Args:
         width: channels, 64.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1])
     """
 
     initialize = staticmethod(glorot_uniform_)

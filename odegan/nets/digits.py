@@ -57,6 +57,11 @@ class Discriminator(Network):
     Args:
         channels: c.
         activation: makes one activation layer, LeakyReLU of slope 0.1 by default.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator()(torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 1])
     """
 
     def __init__(self, channels: int = 32, activation: Callable[[], nn.Module] = _leaky_relu) -> None:

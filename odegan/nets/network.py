@@ -19,6 +19,14 @@ class Network(nn.Sequential):
     """Layers in sequence. ``initialize`` draws their parameters: at construction, and again in ``reset_parameters``.
 
     It is ODE-GAN's ``truncated_normal_`` unless a subclass sets another ``Initializer``.
+
+    Args:
+        layers: modules, called one after the other.
+
+    Examples:
+        >>> import torch
+        >>> Network(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))(torch.zeros(5, 8)).shape
+        torch.Size([5, 2])
     """
 
     initialize: ClassVar[Initializer] = staticmethod(truncated_normal_)

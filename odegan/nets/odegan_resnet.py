@@ -15,7 +15,13 @@ from odegan.nets.init import truncated_normal_
 
 
 class Generator(sngan.Generator):
-    """Latents (B, latent) -> images (B, 3, size, size) in [-1, 1]; SN-GAN's generator with ODE-GAN's initialization."""
+    """Latents (B, latent) -> images (B, 3, size, size) in [-1, 1]; SN-GAN's generator with ODE-GAN's initialization.
+
+    Examples:
+        >>> import torch
+        >>> Generator()(torch.zeros(2, 128)).shape
+        torch.Size([2, 3, 32, 32])
+    """
 
     initialize = staticmethod(truncated_normal_)
 
@@ -25,6 +31,11 @@ class Discriminator(sngan.Discriminator):
 
     Args:
         size: 32 or 128.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1])
     """
 
     initialize = staticmethod(truncated_normal_)

@@ -118,6 +118,11 @@ class Generator(Network):
     Args:
         latent: width of the latent vector; its distribution is N(0, I).
         size: 32 or 128.
+
+    Examples:
+        >>> import torch
+        >>> Generator()(torch.zeros(2, 128)).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     initialize = staticmethod(glorot_uniform_with_gain_)
@@ -139,6 +144,11 @@ class Discriminator(Network):
         size: 32 or 128.
         spectral_norm: whether every weight is divided by its largest singular value.
         pool: "sum", or "mean" over the pixels.
+
+    Examples:
+        >>> import torch
+        >>> Discriminator()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 1])
     """
 
     initialize = staticmethod(glorot_uniform_with_gain_)

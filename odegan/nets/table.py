@@ -27,6 +27,11 @@ class Pair(NamedTuple):
 
     generator: latent width -> module; discriminator: () -> module; images are (channels, size, size). classes: of a
     class-conditional pair, G(z, label) and D(x, label).
+
+    Examples:
+        >>> PAIR = Pair(lambda latent: nn.Linear(latent, 2), lambda: nn.Linear(2, 1))
+        >>> PAIR.generator(8)
+        Linear(in_features=8, out_features=2, bias=True)
     """
 
     generator: Callable[[int], nn.Module]

@@ -63,6 +63,12 @@ def names() -> list[str]:
 def parse(text: str) -> Penalty:
     """The penalty written as ``name:weight`` on a command line, with further arguments after commas.
 
+    Args:
+        text: as ``str`` of a command line's word.
+
+    Raises:
+        ArgumentError: no penalty has that name, or it takes no such argument.
+
     Examples:
         >>> parse("jare:10"), parse("closed_loop:0.01,kind=abs,buffer=0")
         (jare(10.0, chunks=None, unbiased=False), closed_loop(0.01, kind='abs', buffer=0))

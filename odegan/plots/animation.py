@@ -30,6 +30,16 @@ def save_animation(
         path: must end in .gif.
         seconds: total duration; the last frame stays for one more second.
         dpi: dots per inch.
+
+    Raises:
+        ArgumentError: no frames, or a duration that is not positive.
+
+    Examples:
+        >>> import tempfile
+        >>> from odegan.plots import curves
+        >>> frames = (curves({"loss": ([0, 1], [1, height])}, "t", "loss") for height in (0.5, 0.2))
+        >>> save_animation(frames, tempfile.mkdtemp() + "/loss.gif").name
+        'loss.gif'
     """
     check_number("seconds", seconds, low=0.0, strict=True)
     path = Path(path)
@@ -63,6 +73,11 @@ def clouds(
         data: (m, 2), drawn as dots beneath the cloud.
         title: of the whole figure.
         columns: panels per row; by default at most 5, with rows filled evenly.
+
+    Examples:
+        >>> points, values = np.zeros((4, 2)), np.linspace(-1, 1, 9).reshape(3, 3)
+        >>> len(clouds([("t = 0", points, values), ("t = 1", points, values)], extent=1.0).axes)
+        2
     """
     if not frames:
         argument_error("frames", frames, "at least one (title, points, values)")

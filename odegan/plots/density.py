@@ -55,6 +55,12 @@ def density_frames(
         modes: (K, 2), marked by circles.
         columns: panels per row; by default at most 5, with rows filled evenly.
         bandwidth: standard deviation of the kernel, in the samples' units.
+
+    Examples:
+        >>> samples = np.array([[0.0, 0.0], [0.1, 0.0]])
+        >>> figure = density_frames([("t = 0", samples, None), ("t = 1", samples, None)], modes=[[0.0, 0.0]])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['t = 0', 't = 1']
     """
     if not frames:
         argument_error("frames", frames, "at least one (title, samples, critic grid or None)")

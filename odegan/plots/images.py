@@ -13,7 +13,7 @@ from odegan.utils.checks import argument_error, check_int
 
 
 def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:
-    """Images (n, 1 or 3, H, W) in [-1, 1], row by row; by default in a grid as square as possible.
+    """The ``images`` (n, 1 or 3, H, W) in [-1, 1], row by row; by default in a grid as square as possible.
 
     Examples:
         >>> figure = image_grid(np.zeros((6, 1, 8, 8)), columns=3)
@@ -29,9 +29,14 @@ def image_grid(images: ArrayLike, columns: int | None = None) -> Figure:
 
 
 def image_grid_over_time(frames: Sequence[tuple[str, ArrayLike]], columns: int | None = None) -> Figure:
-    """One grid for each frame (title, images (n, 1 or 3, H, W) in [-1, 1]), each as square as possible.
+    """One grid for each of the ``frames`` (title, images (n, 1 or 3, H, W) in [-1, 1]), each as square as possible.
 
     ``columns`` is the number of grids per row; by default at most 5.
+
+    Examples:
+        >>> figure = image_grid_over_time([("t = 0", np.zeros((4, 1, 8, 8))), ("t = 1", np.ones((4, 1, 8, 8)))])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['t = 0', 't = 1']
     """
     if not frames:
         argument_error("frames", frames, "at least one (title, images)")

@@ -29,6 +29,12 @@ def trajectories(
         field: points (n, 2) -> vectors (n, 2); None draws no stream lines.
         extent: the picture shows [-extent, extent]^2.
         labels: names of the two axes.
+
+    Examples:
+        >>> path = np.array([[0.5, 0.0], [0.0, 0.5], [-0.4, 0.0]])
+        >>> figure = trajectories({"heun2": path}, field=lambda y: y.flip(1))
+        >>> figure.axes[0].lines[0].get_label()
+        'heun2'
     """
     with style():
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
@@ -58,6 +64,12 @@ def portraits(
         labels: names of the two axes.
         marks: (n, 2) points, such as equilibria, marked by a plus in every panel.
         columns: panels per row; by default at most 5, with rows filled evenly.
+
+    Examples:
+        >>> paths = {"rk4": np.array([[0.5, 0.0], [0.0, 0.5]])}
+        >>> figure = portraits({"rotation": (paths, lambda y: y.flip(1)), "decay": (paths, lambda y: -y)})
+        >>> [axes.get_title() for axes in figure.axes]
+        ['rotation', 'decay']
     """
     if not frames:
         argument_error("frames", dict(frames), "at least one title -> (paths, field)")

@@ -32,6 +32,12 @@ class Figure(matplotlib.figure.Figure):
     """A matplotlib figure that a notebook displays as the result of a cell.
 
     matplotlib's own figures are displayed only if pyplot manages them, and pyplot keeps all of its figures in memory.
+
+    Examples:
+        >>> figure = Figure(figsize=(2, 1))  # inches
+        >>> axes = figure.subplots()
+        >>> figure._repr_png_()[1:4]
+        b'PNG'
     """
 
     def _repr_png_(self) -> bytes:
@@ -74,7 +80,13 @@ def style() -> AbstractContextManager[None]:
 
 
 def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path:
-    """Write ``figure`` as PNG at 150 dots per inch; create the folder, and return the path."""
+    """Write ``figure`` as PNG at 150 dots per inch; create the folder, and return the path.
+
+    Examples:
+        >>> import tempfile
+        >>> save(Figure(figsize=(2, 1)), tempfile.mkdtemp() + "/figures/empty.png").name
+        'empty.png'
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", dpi=FILE_DPI)

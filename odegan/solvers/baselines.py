@@ -137,14 +137,20 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
 
 
 class Cost(NamedTuple):
-    """Number of gradients in one step: of D's loss in theta_D, and of G's in theta_G. The joint field takes one of each."""
+    """Number of gradients in one step: ``disc`` of D's loss in theta_D, and ``gen`` of G's in theta_G. The joint field takes one
+    of each.
+
+    Examples:
+        >>> sum(cost("alternating", {"disc_steps": 5}))
+        6
+    """
 
     disc: int
     gen: int
 
 
 def cost(name: str, options: Options) -> Cost:
-    """The cost of one step.
+    """The cost of one step of the solver ``name``, with its own ``options``.
 
     Examples:
         >>> cost("alternating", {"disc_steps": 5}), cost("extragradient", {})

@@ -25,6 +25,22 @@ def adam(
     """Adam (Kingma and Ba 2015, algorithm 1) on the gradient -v, with torch.optim.Adam's arithmetic.
 
     The learning rate of player p is h rates[p], which gives the two-time-scale rule of Heusel et al. (2017).
+
+    Args:
+        betas: decay of the two moments, each in [0, 1).
+        eps: added to the root of the second moments.
+        alternating: G moves after D, at D's new parameters.
+        disc_steps: steps of D before each of G; more than one needs ``alternating``.
+        rates: of D and G, numbers or functions of time.
+
+    Raises:
+        ArgumentError: a value outside of its range.
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "adam", "step_size": 0.5, "options": {"betas": (0.5, 0.9)}}
+        >>> odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=1, **run).y
+        tensor([1.0000, 0.5000])
     """
     if (
         not isinstance(betas, tuple | list)
@@ -55,6 +71,22 @@ def rmsprop(
     """RMSProp (Hinton 2012) on the gradient -v, with torch.optim.RMSprop's arithmetic.
 
     The learning rate of player p is h rates[p].
+
+    Args:
+        alpha: decay of the second moment, in [0, 1).
+        eps: added to the root of the second moments.
+        alternating: G moves after D, at D's new parameters.
+        disc_steps: steps of D before each of G; more than one needs ``alternating``.
+        rates: of D and G, numbers or functions of time.
+
+    Raises:
+        ArgumentError: a value outside of its range.
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "rmsprop", "step_size": 0.5}
+        >>> odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=1, **run).y
+        tensor([1.0000, 5.0000])
     """
     if not 0 <= check_number("alpha", alpha) < 1:
         argument_error("alpha", alpha, "a number in [0, 1)")

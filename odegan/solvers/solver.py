@@ -22,6 +22,12 @@ class Solver:
         opaque: whether its steps are hidden, without a callback between them.
         in_turn: whether it updates the players one after the other.
         normalizes: whether it divides every parameter's step by the size of its own gradients.
+
+    Examples:
+        >>> import odegan
+        >>> heun = odegan.solvers.get("heun2")
+        >>> heun.order, heun.evaluations, heun.kind
+        (2, 2, 'fixed')
     """
 
     name: str

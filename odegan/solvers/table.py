@@ -43,7 +43,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Solver:
-    """The facts about a solver. Those of torchdiffeq's and of registered solvers are read off the class or measured, once.
+    """The facts about the solver ``name``. Those of torchdiffeq's and of registered solvers are read off the class or measured, once.
 
     Examples:
         >>> get("heun2").order, get("heun2").stages
@@ -58,7 +58,12 @@ def get(name: str) -> Solver:
 
 
 def describe() -> None:
-    """Print the table: name, order, evaluations of the joint field per step, kind, remarks."""
+    """Print the table: name, order, evaluations of the joint field per step, kind, remarks.
+
+    Examples:
+        >>> describe()
+        solver ...
+    """
     rows = [get(name) for name in names()]
     width = max(15, *(len(row.name) for row in rows))
     print(f"{'solver':<{width}} {'order':>5} {'evaluations':>11}  {'step':<9} remark")

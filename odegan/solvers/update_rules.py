@@ -37,7 +37,14 @@ Step: TypeAlias = Callable[[StepContext, Scalar, Scalar, torch.Tensor, Memory], 
 
 
 def alternating(disc_steps: int = 1) -> Step:
-    """disc_steps of theta_D <- theta_D + h v_D(theta_D, theta_G), then theta_G <- theta_G + h v_G(new theta_D, theta_G)."""
+    """disc_steps of theta_D <- theta_D + h v_D(theta_D, theta_G), then theta_G <- theta_G + h v_G(new theta_D, theta_G).
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "alternating", "step_size": 0.5, "options": {"disc_steps": 1}}
+        >>> odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=1, **run).y
+        tensor([1.0000, 0.5000])
+    """
 
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         n = context.n_disc
@@ -50,7 +57,14 @@ def alternating(disc_steps: int = 1) -> Step:
 
 
 def extragradient() -> Step:
-    """y1 = y + h v(y + h v(y)) (Korpelevich 1976; Gidel et al. 2019)."""
+    """y1 = y + h v(y + h v(y)) (Korpelevich 1976; Gidel et al. 2019).
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "extragradient", "step_size": 0.5}
+        >>> odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=1, **run).y
+        tensor([0.7500, 0.5000])
+    """
 
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         ahead = y + h * context.joint(t, y)
@@ -60,7 +74,14 @@ def extragradient() -> Step:
 
 
 def optimistic() -> Step:
-    """y_{k+1} = y_k + h (2 v_k - v_{k-1}), with v_{-1} = v_0 (Popov 1980; Daskalakis et al. 2018)."""
+    """y_{k+1} = y_k + h (2 v_k - v_{k-1}), with v_{-1} = v_0 (Popov 1980; Daskalakis et al. 2018).
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "optimistic", "step_size": 0.5}
+        >>> odegan.odeint_gan(odegan.games.bilinear(), torch.tensor([1.0, 0.0]), steps=1, **run).y
+        tensor([1.0000, 0.5000])
+    """
 
     def step(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         # At the first step v_{-1} does not exist; v_0 in its place makes it an Euler step.

@@ -39,7 +39,21 @@ class Solution:
 
 
 class NonFiniteError(RuntimeError):
-    """The field turned non-finite. ``solution`` holds the results before."""
+    """The field turned non-finite.
+
+    Args:
+        message: where and when, one line.
+        solution: the results before, its status "stopped"; an attribute, too.
+
+    Examples:
+        >>> import odegan
+        >>> run = {"solver": "euler", "step_size": 1e30}
+        >>> try:
+        ...     odegan.odeint_gan(odegan.games.bilinear(), torch.ones(2), steps=9, **run)
+        ... except NonFiniteError as error:
+        ...     error.solution.status
+        'stopped'
+    """
 
     def __init__(self, message: str, solution: Solution) -> None:
         super().__init__(message)

@@ -22,12 +22,20 @@ FilePath: TypeAlias = "str | os.PathLike[str]"
 
 
 def save(path: FilePath, payload: Mapping[str, object]) -> None:
-    """Write tensors and plain values to ``path`` atomically: readers see the old file or the new one, never part of one.
+    """Write the ``payload``, tensors and plain values by name, to ``path`` atomically: readers see the old file or the new
+    one, never part of one.
 
     A symbolic link is followed and kept, and an existing file keeps its mode.
 
     Raises:
         OSError: the file could not be written; the old one is unchanged.
+
+    Examples:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/state.pt"
+        >>> save(path, {"y": torch.ones(2), "steps": 3})
+        >>> load(path)["steps"]
+        3
     """
     target = Path(path).resolve()
     # Beside the target, since ``os.replace`` is atomic only within one file system.
@@ -66,9 +74,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 def load(path: FilePath, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint as data: nothing in the file is executed.
+    """Read the checkpoint at ``path`` as data, its tensors onto ``device``: nothing in the file is executed.
 
-    Raises ``ArgumentError`` for a file that is damaged, foreign, or of another version.
+    Raises:
+        ArgumentError: the file is damaged, foreign, or of another version.
+        FileNotFoundError: there is none.
+
+    Examples:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/state.pt"
+        >>> save(path, {"y": torch.ones(2)})
+        >>> load(path, device="cpu")["y"]
+        tensor([1., 1.])
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch compares no checksums

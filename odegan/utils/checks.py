@@ -13,7 +13,16 @@ import torch
 
 
 class ArgumentError(ValueError):
-    """A wrong argument. The message is one line: the argument, what it got, what it may be."""
+    """A wrong argument. The message is one line: the argument, what it got, what it may be.
+
+    Examples:
+        >>> import odegan
+        >>> try:
+        ...     odegan.solvers.get("hune2")
+        ... except ArgumentError as error:
+        ...     str(error)
+        "solver: got 'hune2'; it must be one of ... (did you mean 'heun2'?)"
+    """
 
 
 def argument_error(name: str, got: object, allowed: str) -> NoReturn:

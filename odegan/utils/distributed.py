@@ -22,7 +22,17 @@ LETTING_GO = 0.2  # seconds
 
 
 class LostRankError(RuntimeError):
-    """Another process has ended or cannot be reached. The run can be resumed from its last checkpoint."""
+    """Another process has ended or cannot be reached. The run can be resumed from its last checkpoint.
+
+    Raised by ``odeint_gan`` and ``Stepper`` with ``distributed=True``, in every process that is left.
+
+    Examples:
+        >>> def resumed(run):  # run: () -> Solution, with checkpoint=; a launcher such as torchrun starts the processes again
+        ...     try:
+        ...         return run()
+        ...     except LostRankError as error:
+        ...         raise SystemExit(f"start again: {error}") from error
+    """
 
 
 class Ranks:
