@@ -43,7 +43,7 @@ class InnerProblemError(RuntimeError):
 
     Examples:
         >>> from odegan import games
-        >>> game = games.quadratic([[-1.0, 0.0], [0.0, 3.0]])  # the generator's loss has no minimum
+        >>> game = games.quadratic(torch.tensor([[-1.0, 0.0], [0.0, 3.0]]).double())  # the generator's loss has no minimum
         >>> try:
         ...     minimizing_movement(game, torch.ones(2).double(), tau=1.0, steps=2)
         ... except InnerProblemError as error:

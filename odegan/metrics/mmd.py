@@ -56,7 +56,7 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 @unaffected
 @torch.no_grad()
 def wasserstein2(x: Tensor, y: Tensor) -> float:
-    """The exact Wasserstein-2 distance of two clouds ``x`` and ``y`` (n, d) of equal weights 1/n, by optimal assignment, in float64.
+    """The exact Wasserstein-2 distance of two clouds ``x`` and ``y`` (n, d) of equal weights 1/n, in float64.
 
     W2^2 = min over permutations p of (1/n) sum_i |x_i - y_p(i)|^2 (an optimal coupling of equal weights is a
     permutation: Birkhoff). Costs O(n^3).

@@ -137,8 +137,8 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
 
 
 class Cost(NamedTuple):
-    """Number of gradients in one step: ``disc`` of D's loss in theta_D, and ``gen`` of G's in theta_G. The joint field takes one
-    of each.
+    """Number of gradients in one step: ``disc`` of D's loss in theta_D, and ``gen`` of G's in theta_G. The joint field takes
+    one of each.
 
     Examples:
         >>> sum(cost("alternating", {"disc_steps": 5}))
