@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from odegan.solvers.stability import RADIUS, ROUNDING, check_solver, polynomial
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_number
 
 Numbers = torch.Tensor | np.ndarray | Sequence[complex]
 
 
+@unaffected
 def max_stable_step(eigenvalues: Numbers, solver: str, *, tol: float | None = None) -> float:
     """The supremum of all h such that |R(s lambda)| <= 1 for all s in (0, h] and every nonzero eigenvalue lambda.
 

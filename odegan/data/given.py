@@ -118,6 +118,8 @@ def _table(data: object, workers: int) -> Table | None:
         samples = as_tensor(data)
         if samples.ndim == 0 or len(samples) == 0:
             argument_error("data", samples, "a tensor (N, ...) of at least one sample")
+        if samples.layout != torch.strided or samples.is_meta:
+            argument_error("data", samples, "a dense tensor that holds numbers: call .to_dense() on a sparse one")
         if not samples.is_floating_point() and samples.dtype != torch.uint8:
             argument_error("data", samples, "floating point (convert and scale integers first), or levels in uint8")
         return Table(samples)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int, check_number
 from odegan.utils.random_streams import reseed
 
@@ -52,6 +53,7 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
     return lambda x, y: torch.exp(-_squares(x, y) / (2 * bandwidth**2))
 
 
+@unaffected
 def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
     """k(x, y) = (|x - z| + |y - z| - |x - y|) / 2 with z the anchor (d,): the kernel that the distance induces.
 
@@ -132,6 +134,7 @@ class EnergyFeatures:
         return energy_kernel(self.anchor)(x, y)
 
 
+@unaffected
 def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> FourierFeatures:
     """Random Fourier features of the Gaussian kernel: f_j ~ N(0, I / bandwidth^2), j = 1..M.
 
@@ -163,6 +166,7 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
     return FourierFeatures(torch.randn(count, dim, generator=draw, dtype=torch.float64) / bandwidth, bandwidth)
 
 
+@unaffected
 def energy_features(landmarks: torch.Tensor, softening: float = 0.0) -> EnergyFeatures:
     """Nystrom features of the energy distance's kernel: phi(x) = L^-1 k(Z, x), L L^T = k(Z, Z).
 

@@ -10,6 +10,7 @@ from einops import rearrange
 from odegan.flows.kernels import Features
 from odegan.games.batch import Batch
 from odegan.games.game import Game
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int, check_number
 from odegan.utils.fingerprint import describe
 from odegan.utils.random_streams import reseed
@@ -95,20 +96,24 @@ class ParticleGame(Game):
         """The cloud (N, d) at y (P,), or (E, N, d) at y (E, P)."""
         return self._cloud(self.split(y)[1].detach())
 
+    @unaffected
     def mmd(self, y: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """|m_data - m_mu| in the RKHS of the features' own kernel, a scalar."""
         return torch.linalg.vector_norm(self._gap(self.split(y)[1], batch))
 
+    @unaffected
     def norm(self, y: torch.Tensor) -> torch.Tensor:
         """|D| in that RKHS, a scalar."""
         return torch.linalg.vector_norm(self.split(y)[0])
 
+    @unaffected
     def pairing(self, y: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """<D, m_data - m_mu>, a scalar."""
         w, theta_g = self.split(y)
         return w @ self._gap(theta_g, batch)
 
 
+@unaffected
 def particle_game(
     data: torch.Tensor, features: Features, n_particles: int, decay: float = 1.0, start: Start | None = None
 ) -> ParticleGame:

@@ -121,6 +121,7 @@ class Game:
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ..., *, with_losses: Literal[True]
     ) -> tuple[Players, Players]: ...
 
+    @unaffected
     def gradients(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, *, with_losses: bool = False
     ) -> Players | tuple[Players, Players]:
@@ -147,6 +148,7 @@ class Game:
         with_loss: Literal[True],
     ) -> Players: ...
 
+    @unaffected
     def player_gradient(
         self,
         player: Player,
@@ -232,6 +234,7 @@ class Game:
             raise ArgumentError(f"batch: got None; {self.name} reads its real samples from it")
         return batch.real
 
+    @unaffected
     def fake(self, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
         """The generated samples (B, ...) of a batch."""
         if self._fake is None:

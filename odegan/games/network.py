@@ -122,7 +122,7 @@ class NetworkGame(Game):
         self._warned = False  # of a final sigmoid
         self._try_latents(given=latent is not None)
 
-    # The losses and their gradients.
+    @unaffected
     def logits(self, theta_d: torch.Tensor, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (n,) of samples x (n, ...), and in a class-conditional game of their labels (n,)."""
         return self.critic_fn(theta_d)(x, label)
@@ -149,9 +149,11 @@ class NetworkGame(Game):
         critic, generate = partial(self.critic_fn, batch=batch), partial(self._fakes, batch=batch)
         return BothPlayers(self.loss, critic, generate, batch.real, *own)
 
+    @unaffected
     def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         return self._on(batch).disc_loss(theta_d, theta_g)
 
+    @unaffected
     def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         return self._on(batch).gen_loss(theta_d, theta_g)
 
@@ -171,7 +173,6 @@ class NetworkGame(Game):
             return super()._evaluate_player(player, theta_d, theta_g, batch)
         return self._on(batch).disc_gradient(theta_d, theta_g)
 
-    # Samples, starting points, modules.
     def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
         """The labels (n,) of n samples to draw; see ``sample``."""
         if not self.conditional:
@@ -214,8 +215,8 @@ class NetworkGame(Game):
         roles = {"discriminator": self.discriminator, "generator": self.generator}
         parts: dict[str, Any] = {role: [part.template, part.all_constants] for role, part in roles.items()}
         execution = self.discriminator.execution
-        parts |= {"autocast": execution.autocast, "channels_last": execution.channels_last}
-        return parts | ({"conditional": True} if self.conditional else {})
+        held = {"autocast": execution.autocast, "channels_last": execution.channels_last}
+        return parts | held | ({"conditional": True} if self.conditional else {})
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""

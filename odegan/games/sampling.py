@@ -14,6 +14,7 @@ from odegan.games.game import Game, check_game
 from odegan.games.labels import Label
 from odegan.games.latents import draw_latents
 from odegan.games.network import NetworkGame
+from odegan.utils.ambient import pinned, unaffected
 from odegan.utils.checks import argument_error, check_int
 
 
@@ -42,6 +43,7 @@ class GameSampler:
         (torch.Size([5, 3]), 'none')
     """
 
+    @unaffected
     def __init__(
         self, game: Game, y: Tensor, batches: Iterable[BatchLike] | None = None, piece: int | None = None
     ) -> None:
@@ -59,6 +61,10 @@ class GameSampler:
 
     def __call__(self, n: int, seed: int, label: Label = None) -> Tensor:
         """Samples (n, C, H, W)."""
+        with pinned(self._y):
+            return self._samples(n, seed, label)
+
+    def _samples(self, n: int, seed: int, label: Label) -> Tensor:
         n = check_int("n", n, low=1)
         if self.generator is None:
             return self._game.sample(self._y, n, seed, label)
@@ -77,7 +83,8 @@ class GameSampler:
         latent = getattr(self._game, "latent", None)
         if latent is None:
             argument_error("latent", None, "given to gan, whose generator does not tell it")
-        return draw_latents(latent, n, seed, self._y)
+        with pinned(self._y):
+            return draw_latents(latent, n, seed, self._y)
 
     @torch.no_grad()
     def images(self, latents: Tensor, label: Label = None) -> Tensor:
@@ -87,4 +94,5 @@ class GameSampler:
         labels = self._game.labels_to_draw(label, len(latents), self._y)
         inputs = [latents] if labels is None else [latents, labels]
         pieces = zip(*(part.split(self._piece or len(latents)) for part in inputs), strict=True)
-        return torch.cat([self.generator(*piece) for piece in pieces])
+        with pinned(self._y):
+            return torch.cat([self.generator(*piece) for piece in pieces])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odegan.metrics.inception import RESIZE, inception
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 from odegan.utils.fingerprint import describe
 
@@ -27,6 +28,7 @@ class Extractor:
     network: FeatureMap
     device: torch.device
 
+    @unaffected
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features of images (n, C, H, W) in [-1, 1], by the network in evaluation mode."""
@@ -49,6 +51,7 @@ class Extractor:
 Spec = str | os.PathLike[str] | FeatureMap | Extractor
 
 
+@unaffected
 def find_extractor(spec: Spec, device: torch.device | str | None = None) -> Extractor:
     """The extractor for the ``extractor`` argument of ``scores``.
 
@@ -84,6 +87,7 @@ def _device(name: torch.device | str) -> torch.device:
         argument_error("device", name, "a device of torch, such as cpu")
 
 
+@unaffected
 @torch.no_grad()
 def extract_features(features: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
     """The ``features`` (n, d) of images (n, ...), by a module in evaluation mode, ``batch_size`` images at a time, as float64.

@@ -13,6 +13,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 # TensorFlow's weights as torch-fidelity converted them; the hexadecimal digits begin the file's SHA-256.
@@ -50,6 +51,7 @@ class Inception(nn.Module):
         return features.masked_fill(lost, torch.nan), logits.masked_fill(lost, torch.nan)
 
 
+@unaffected
 def inception(weights: str | os.PathLike[str] | None = None) -> Inception:
     """The network in evaluation mode.
 

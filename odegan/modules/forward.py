@@ -141,7 +141,7 @@ def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Te
     if type(network.module).forward is not nn.Sequential.forward:
         return _recomputed(_call, network, order, network.module, state, *inputs)
     (x,) = inputs
-    children = list(network.module.named_children())
+    children = list(network.module._modules.values())  # one that comes several times is applied several times
     # Balances the memory between segments against the memory within one.
     length = max(1, round(math.sqrt(len(children))))
     for start in range(0, len(children), length):
@@ -149,12 +149,15 @@ def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Te
     return x
 
 
-def _in_turn(
-    network: Network, order: int, children: list[tuple[str, nn.Module]], state: State, x: torch.Tensor
-) -> torch.Tensor:
-    for name, child in children:
-        own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
-        x = _call(network, order, child, own, x)
+def _in_turn(network: Network, order: int, children: list[nn.Module], state: State, x: torch.Tensor) -> torch.Tensor:
+    paths = {part: path for path, part in network.module.named_modules()}
+    for child in children:
+        names = {
+            f"{path}.{n}".lstrip("."): f"{paths[part]}.{n}"
+            for path, part in child.named_modules()
+            for n in (*part._parameters, *part._buffers)
+        }
+        x = _call(network, order, child, {n: state[full] for n, full in names.items() if full in state}, x)
     return x
 
 

@@ -125,15 +125,11 @@ class Watch:
 
 def random_states(like: torch.Tensor) -> tuple[object, ...]:
     """The states of all global generators that a forward pass on this device may use."""
-    device = (torch.cuda.get_rng_state(like.device),) if like.is_cuda else ()
     numpy = np.random.get_state(legacy=False)["state"]
-    return (
-        torch.get_rng_state(),
-        *device,
-        random.getstate(),
-        torch.as_tensor(numpy["key"].astype(np.int64)),
-        numpy["pos"],
-    )
+    with torch._C._DisableFuncTorch():  # whose tensors have no storage to compare
+        device = (torch.cuda.get_rng_state(like.device),) if like.is_cuda else ()
+        key = torch.as_tensor(numpy["key"].astype(np.int64))
+        return torch.get_rng_state(), *device, random.getstate(), key, numpy["pos"]
 
 
 def _same_state(a: object, b: object) -> bool:

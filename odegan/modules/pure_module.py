@@ -14,7 +14,7 @@ from odegan.modules.forward import Execution, Forward, Network, State, Written
 from odegan.modules.refused import refuse
 from odegan.modules.reset import Initialize, redraw
 from odegan.modules.running_statistics import use_batch_statistics
-from odegan.modules.structure import filled, held_tensors, holding, hollow
+from odegan.modules.structure import filled, held_tensors, holding, hollow, named_tensors
 from odegan.utils.checks import ArgumentError
 
 POWER_ITERATIONS_AT_START = 30  # twice the 15 with which torch's own spectral_norm starts, from random vectors
@@ -64,7 +64,7 @@ class PureModule:
         self.names = [n for n, _ in trainable]
         self.shapes = [p.shape for _, p in trainable]
         self.sizes = [p.numel() for _, p in trainable]
-        self.aliases = {n: first[id(p)] for n, p in module.named_parameters(remove_duplicate=False) if id(p) in first}
+        self.aliases = {n: first[id(t)] for n, t in named_tensors(module).items() if id(t) in first}
         # A copy: training the user's module meanwhile must not change what ``init`` returns.
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = hollow(module, role)
@@ -74,8 +74,8 @@ class PureModule:
         for power in self.spectral.values():
             # In eval mode torch's spectral norm uses its u and v as they are; power iterations happen between steps.
             power.eval()
-        self.all_constants = {n: t.detach().clone() for n, t in _named(module).items() if n not in self.aliases}
-        kept = _named(self.skeleton)
+        self.all_constants = {n: t.detach().clone() for n, t in named_tensors(module).items() if n not in self.aliases}
+        kept = named_tensors(self.skeleton)
         self._constants = {n: t for n, t in self.all_constants.items() if n in kept}
         self._cast: dict[tuple[torch.device, torch.dtype], State] = {}
         self._skeletons: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
@@ -221,11 +221,6 @@ def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> N
         raise ArgumentError(f"{role}: got no parameter with requires_grad=True; it must have at least one")
     if len({(p.dtype, p.device) for _, p in trainable}) > 1:
         raise ArgumentError(f"{role}: got parameters of several dtypes or devices; they must share one")
-
-
-def _named(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers under all of their names."""
-    return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
 
 
 def _moved(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:

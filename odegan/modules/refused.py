@@ -36,6 +36,11 @@ def _complex(name: str, part: nn.Module) -> bool:
     return any(p.is_complex() for p in part.parameters(recurse=False))
 
 
+def _gradient_hooks(name: str, part: nn.Module) -> bool:
+    own = part.parameters(recurse=False)
+    return any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in own)
+
+
 # What is refused, and the end of the sentence "ROLE: got CLASS at PATH; ...".
 REFUSED: list[tuple[Callable[[str, nn.Module], bool], str]] = [
     (lambda name, part: isinstance(part, torch.jit.ScriptModule), "it must be the module from before torch.jit"),
@@ -49,6 +54,10 @@ REFUSED: list[tuple[Callable[[str, nn.Module], bool], str]] = [
         "it must be initialized: run one forward pass first",
     ),
     (_complex, "its parameters must be real: hold real and imaginary parts, and join them by torch.complex"),
+    (
+        _gradient_hooks,
+        "its parameters must have no gradient hooks, which the field would not call: scale by rates=, clip by clip=",
+    ),
     (
         lambda name, part: isinstance(part, _SpectralNorm) and not name.endswith(".0"),
         "spectral norm must be the first parametrization of its weight",

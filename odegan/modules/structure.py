@@ -24,6 +24,15 @@ def attributes(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Any]]:
                 yield path, part, name, value
 
 
+def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, tied ones under each of their names; those of a module with several paths under its first."""
+    found: dict[str, torch.Tensor] = {}
+    for path, part in module.named_modules():
+        own = {n: t for n, t in [*part._parameters.items(), *part._buffers.items()] if t is not None}
+        found |= {f"{path}.{n}".lstrip("."): t for n, t in own.items()}
+    return found
+
+
 def held_tensors(module: nn.Module) -> list[torch.Tensor]:
     """Tensors held as attributes, or in lists, tuples and dicts held as attributes, that are not parameters or buffers."""
     named = {id(t) for t in [*module.parameters(), *module.buffers()]}

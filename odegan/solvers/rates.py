@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import TypeAlias
 
 import torch
@@ -47,6 +48,8 @@ def times(part: torch.Tensor, rate: Rate, t: Scalar) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         # A rate may be a float64 tensor on the CPU: as it is, it would raise the part's dtype, or wait for the device.
         return value.to(part, non_blocking=True).reshape(()) * part
+    if not isinstance(value, Real):
+        argument_error("rates", value, f"functions of time whose values are numbers; this is one at t = {t:g}")
     return part if value == 1 else value * part
 
 

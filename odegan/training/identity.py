@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from odegan.games.game import Game
+from odegan.solvers.table import registered_tableau
 from odegan.training.options import Options
 from odegan.training.run_data import RunData
 from odegan.training.state import Callbacks
@@ -15,6 +16,13 @@ from odegan.utils.distributed import Ranks
 from odegan.utils.fingerprint import Fingerprint, fingerprint
 from odegan.utils.fingerprint.compare import differing, shown
 
+# Hooks on every module, as torch.nn.modules.module.register_module_forward_hook and its like leave them.
+_GLOBAL_HOOKS = (
+    "_global_forward_pre_hooks",
+    "_global_forward_hooks",
+    "_global_backward_pre_hooks",
+    "_global_backward_hooks",
+)
 _NAMES = "step_size refresh rates placement players rtol atol clip compile"
 
 
@@ -48,7 +56,12 @@ def identify(
 
 def setting(game: Game, options: Options) -> dict[str, object]:
     """The game and the options that decide what a step does, under their arguments' names."""
-    parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": options.solver.name}
+    name = options.solver.name
+    # A name that a user registered may have another tableau next time.
+    solver = name if registered_tableau(name) is None else [name, registered_tableau(name)]
+    parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": solver}
+    hooks = [h for kind in _GLOBAL_HOOKS for h in getattr(torch.nn.modules.module, kind).values()]
+    parts |= {"global hooks": hooks} if hooks else {}
     parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
     return parts | {"options": options.solver_options}
 

@@ -26,7 +26,7 @@ from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
 from odegan.training.state import Callbacks, check_state, needs_graph, start_of
 from odegan.training.stepper import Stepper
-from odegan.utils.ambient import unaffected_run
+from odegan.utils.ambient import refuse_derivatives, unaffected_run
 from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
@@ -183,6 +183,8 @@ def odeint_gan(
     _check_around(callback, progress, on_nonfinite)
     _check_saving(checkpoint, checkpoint_every, resume)
     check_combination(known, data is not None, members)
+    if known.solver.adaptive:
+        refuse_derivatives(known.solver.name)
     if known.solver.opaque:
         _check_opaque(known.solver.name, callback, needs_graph(known, game, y0, data))
     seeds = member_seeds(seed, members)

@@ -92,7 +92,8 @@ class RecordingField:
 
     def failed_step(self) -> StepRecord:
         """The record of the step at which the solver failed."""
-        losses, size, _ = self._last
+        # The step's first evaluation, if that is what failed: later stages then start from numbers that are not finite.
+        losses, size, _ = self._first if self._first and not bool(self._first[2].all()) else self._last
         finite = torch.zeros_like(size, dtype=torch.bool)
         return StepRecord(self.t, self.proposed, losses, size, self._ratio, finite)
 

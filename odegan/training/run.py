@@ -196,7 +196,7 @@ class Run:
         """The message that says when the run, or which member, turned non-finite."""
         gone = (~self.stopped_at.isnan()).nonzero().flatten().tolist()
         when = f"the field turned non-finite in the step from t = {self.stopped_at[~self.stopped_at.isnan()].min():g}"
-        return when + (f" (members {gone})" if self.stopped_at.ndim else "")
+        return when + (f" (members {gone})" if self.stopped_at.ndim else "") + self.statistics.nonfinite_losses()
 
     def solution(self) -> Solution:
         """The result so far as a ``Solution``; raises ``NonFiniteError`` if ``on_nonfinite`` says so."""

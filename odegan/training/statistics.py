@@ -24,6 +24,9 @@ class StepRecord(NamedTuple):
     finite: torch.Tensor
 
 
+_PLAYERS = ("discriminator", "generator")
+
+
 class StepStatistics(NamedTuple):
     """The ``StepRecord`` entries of n consecutive steps, stacked. Tensors are on the device.
 
@@ -97,6 +100,12 @@ class Statistics:
         """All rows so far, (steps, 6) or (steps, E, 6)."""
         self.flush()
         return torch.cat(self._rows) if self._rows else torch.zeros(0, 6, dtype=torch.float64)
+
+    def nonfinite_losses(self) -> str:
+        """The end of a sentence that names the players whose losses were not finite at the start of the last step."""
+        losses = self.table()[-1:, ..., 3:5].reshape(-1, 2)
+        bad = [name for name, one in zip(_PLAYERS, losses.T, strict=True) if not bool(one.isfinite().all())]
+        return f", where the loss of the {' and that of the '.join(bad)} was not finite" if bad else ""
 
     def as_dict(self) -> dict[str, Any]:
         """The ``stats`` of a Solution."""

@@ -76,6 +76,7 @@ class Stepper:
         (0.1, tensor([0.9950, 0.1000]), 2)
     """
 
+    @unaffected
     def __init__(self, game: Game, **options: Unpack[Arguments]) -> None:
         check_game(game)
         for name in options:

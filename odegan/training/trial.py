@@ -44,7 +44,8 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     t = as_time(time)  # a tensor, as users' functions of time will get it
     size = options.micro_batch
     if size is not None and batch is not None:
-        batch = part_of(batch, y.ndim - 1, 0, size)
+        axis = y.ndim - 1
+        batch = part_of(batch, axis, 0, min(size, batch.real.shape[axis]))
     one, own = (y, batch) if y.ndim == 1 else (y[0], tree_map_only(torch.Tensor, lambda x: x[0], batch))
     bare = TrainingField(game)
     autodiff.missing_graph(reset=True)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
+from torch.nn.utils import parametrize
 
 from odegan.utils.checks import ArgumentError
 
@@ -61,18 +63,48 @@ def pinned(y: torch.Tensor) -> Iterator[None]:
     # A float64 default asks for precision, which a float32 state cannot have.
     keeps = around.dtype == y.dtype == torch.float64
     try:
-        with _under(
-            Ambient(
-                False,
-                around.grad and not around.inference,
-                torch.float64 if keeps else torch.float32,
-                y.device if around.device.type != "cpu" else around.device,
-                (),
-            )
+        with (
+            _no_cached_weights(),
+            _under(
+                Ambient(
+                    False,
+                    around.grad and not around.inference,
+                    torch.float64 if keeps else torch.float32,
+                    y.device if around.device.type != "cpu" else around.device,
+                    (),
+                )
+            ),
         ):
             yield
     finally:
         _outside.reset(token)
+
+
+@contextlib.contextmanager
+def _no_cached_weights() -> Iterator[None]:
+    """Suspend ``parametrize.cached()``, under which a parametrized weight would stay that of the first evaluation."""
+    depth = parametrize._cache_enabled
+    parametrize._cache_enabled = 0
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled = depth
+
+
+@contextlib.contextmanager
+def _no_saved_tensor_hooks() -> Iterator[None]:
+    """Suspend hooks on saved tensors, which torch.func does not allow; private, and so only where torch has the functions."""
+    own = torch._C._autograd
+    top = getattr(own, "_top_saved_tensors_default_hooks", lambda _: None)
+    hooks = []
+    while (pair := top(True)) is not None:
+        hooks.append(pair)
+        own._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pack, unpack in reversed(hooks):
+            own._push_saved_tensors_default_hooks(pack, unpack)
 
 
 @contextlib.contextmanager
@@ -92,18 +124,25 @@ def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
     return functools.partial(torch.set_grad_enabled, outside.grad)
 
 
+# Private functions that take a fraction of a microsecond, where the public ones take 20; this is asked at every evaluation.
+_modes = getattr(torch._C, "_len_torch_function_stack", lambda: 1)
+_casts = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
+
+
 def is_plain() -> bool:
     """Whether every mode and default already is torch's own."""
     return (
         not torch.is_inference_mode_enabled()
         and torch.get_default_dtype() == torch.float32
-        and torch.get_default_device().type == "cpu"
-        and not any(torch.is_autocast_enabled(d) for d in _DEVICES)
+        and not parametrize._cache_enabled
+        and not (_casts() and any(torch.is_autocast_enabled(d) for d in _DEVICES))
+        # A default device is a mode for torch's functions.
+        and (_modes() == 0 or torch.get_default_device().type == "cpu")
     )
 
 
 def unaffected(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function independent of the caller's modes and defaults. Its first tensor argument serves as y in ``pinned``."""
+    """Make a function independent of the caller's modes and defaults. Its first tensor or module is y in ``pinned``."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -121,18 +160,25 @@ def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         refuse_transforms()
-        return _pinned_call(function, *args, **kwargs)
+        with _no_saved_tensor_hooks():
+            return _pinned_call(function, *args, **kwargs)
 
     return guarded
 
 
 def _pinned_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    leaves = torch.utils._pytree.tree_leaves((args, kwargs))
-    # An empty float32 tensor stands for "no tensor": only its dtype and device are read.
-    with pinned(next((x for x in leaves if isinstance(x, torch.Tensor)), torch.empty(0))):
+    with pinned(_first_tensor((args, kwargs))):
         # An inference tensor stays one outside inference mode, and autograd refuses it there.
         args, kwargs = usable((args, kwargs))
         return function(*args, **kwargs)
+
+
+def _first_tensor(arguments: object) -> torch.Tensor:
+    """The first tensor among the arguments, or the first parameter of a module; an empty one on the CPU if there is none."""
+    leaves = torch.utils._pytree.tree_leaves(arguments)
+    given = (x for x in leaves if isinstance(x, torch.Tensor))
+    held = (p for x in leaves if isinstance(x, torch.nn.Module) for p in x.parameters())
+    return next(itertools.chain(given, held), torch.empty(0, device="cpu"))
 
 
 def usable(tree: T) -> T:
@@ -172,9 +218,7 @@ def refuse_transforms() -> None:
     Raises:
         ArgumentError: such a transform or mode is active.
     """
-    # Private, and absent under some builds: without it nothing is refused here, and torch raises its own error later.
-    stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []
-    kinds = {level.key() for level in stack}
+    kinds = _transforms()
     modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
     names = [
         type(mode).__name__ for mode in modes if type(mode).__name__ in ("FakeTensorMode", "ProxyTorchDispatchMode")
@@ -188,3 +232,24 @@ def refuse_transforms() -> None:
             f"odegan: got a run within {names[0]}; it must be outside, for its steps are decided by numbers (an ensemble is a "
             "y0 of shape (E, P); vector_field works under every transform)"
         )
+
+
+def refuse_derivatives(solver: str) -> None:
+    """Refuse an adaptive solver within ``torch.func.grad`` and its like, for which torchdiffeq's adaptive steps have no rule.
+
+    Raises:
+        ArgumentError: such a transform is active.
+    """
+    kinds = torch._C._functorch.TransformType
+    if {kinds.Grad, kinds.Jvp} & _transforms():
+        raise ArgumentError(
+            f"solver: got {solver!r} within a transform of torch.func; it must be a solver of fixed steps there, or the "
+            "gradient be torch.autograd's"
+        )
+
+
+def _transforms() -> set[object]:
+    """The kinds of torch.func's transforms in which this is called."""
+    # Private, and absent under some builds: without it nothing is refused here, and torch raises its own error later.
+    stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []
+    return {level.key() for level in stack}

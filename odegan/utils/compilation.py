@@ -82,7 +82,8 @@ class Compiler:
             compiled = versions[key]
             # The first call within ``unchanging`` still checks, since something may have changed between two runs.
             if self._checked is not None and compiled in self._checked:
-                with torch.compiler.set_stance("default", **_UNCHECKED):
+                # Under a stance of the user's, such as "force_eager", there may be no graph yet: then once more, with checks.
+                with contextlib.suppress(RuntimeError), torch.compiler.set_stance("default", **_UNCHECKED):
                     return compiled(*inputs)
             if self._checked is not None:
                 self._checked.add(compiled)

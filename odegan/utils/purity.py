@@ -47,10 +47,11 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
 
 def generator_states() -> dict[str, object]:
     """The states of the global generators, of torch, numpy and Python."""
-    found: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes()}
-    # Reading the state of a device that is not in use would create a context on it.
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
+    with torch._C._DisableFuncTorch():  # within torch.func.grad a new tensor has no storage that numpy could read
+        found: dict[str, object] = {"torch": torch.get_rng_state().numpy().tobytes()}
+        # Reading the state of a device that is not in use would create a context on it.
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            found["torch.cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
     numpy_state: dict[str, Any] = np.random.get_state(legacy=False)["state"]
     found["numpy"] = numpy_state["key"].tobytes(), numpy_state["pos"]
     return found | {"random": random.getstate()}

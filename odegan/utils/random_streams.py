@@ -220,10 +220,12 @@ def reseed(source: torch.Generator, seed: int) -> torch.Generator:
     state = _fresh_state().copy()
     state[:8] = np.array([seed], dtype=np.uint64).view(np.uint8)  # read by initial_seed()
     state[_TWISTER] = words.astype(np.uint64).view(np.uint8)
-    return source.set_state(torch.from_numpy(state))
+    with torch._C._DisableFuncTorch():  # within torch.func.grad a new tensor has no storage that a generator could read
+        return source.set_state(torch.from_numpy(state))
 
 
 @functools.cache
 def _fresh_state() -> np.ndarray:
     """The state (5 kB) of a CPU generator before its first draw."""
-    return torch.Generator().manual_seed(0).get_state().numpy()
+    with torch._C._DisableFuncTorch():
+        return torch.Generator().manual_seed(0).get_state().numpy()

@@ -77,6 +77,12 @@ class InPlace(nn.Module):
         return self.last(self.act(x))
 
 
+def hooked(register):
+    critic = Critic()
+    register(critic.first.weight, lambda g: None)
+    return critic
+
+
 REFUSED = {
     "torch's random numbers": (
         lambda: Critic(lambda own, x: x + torch.randn_like(x)),
@@ -107,6 +113,8 @@ REFUSED = {
     "complex parameters": (lambda: nn.Linear(2, 1, dtype=torch.complex64), "must be real"),
     "too wide": (lambda: nn.Linear(3, 1), "discriminator: got samples (8, 2), float32"),
     "old norm": (lambda: nn.utils.spectral_norm(nn.Linear(2, 1)), "torch.nn.utils.parametrizations"),
+    "a hook on a parameter": (lambda: hooked(nn.Parameter.register_hook), "no gradient hooks"),
+    "a hook on its gradient": (lambda: hooked(nn.Parameter.register_post_accumulate_grad_hook), "no gradient hooks"),
     "lazy": (lambda: nn.LazyLinear(1), "run one forward pass first"),
     "dropout in a recurrent layer": (
         lambda: nn.Sequential(nn.Unflatten(1, (2, 1)), nn.LSTM(1, 1, 2, dropout=0.5)),

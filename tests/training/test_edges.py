@@ -97,3 +97,44 @@ def test_a_batch_beyond_the_data_is_warned_of_once():
             game, game.init(), [0.0, 0.2], data=torch.randn(5, 2), batch_size=7, solver="euler", step_size=0.1
         )
     assert ["batch_size: got 7" in str(one.message) for one in said] == [True]
+
+
+def trained(**given):
+    game = odegan.gan(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    known = {"data": torch.ones(8, 2), "batch_size": 4, "solver": "euler", "step_size": 0.1}
+    return odegan.odeint_gan(game, game.init(), [0.0, 0.2], **known | given)
+
+
+REFUSED = {
+    "a rate that is no number": ({"rates": (lambda t: None, 1.0)}, "rates: got None"),
+    "sparse data": ({"data": torch.eye(2).to_sparse()}, "data: got a float32 tensor"),
+    "data without numbers": ({"data": torch.ones(8, 2, device="meta")}, "data: got a float32 tensor"),
+}
+
+
+@pytest.mark.parametrize("given, message", REFUSED.values(), ids=REFUSED)
+def test_refused_in_one_line(given, message):
+    with pytest.raises(odegan.ArgumentError, match=f"^{message}") as error:
+        trained(**given)
+    assert "\n" not in str(error.value)
+
+
+def test_a_micro_batch_beyond_the_batch_is_the_batch():
+    torch.manual_seed(0)
+    whole = trained()
+    torch.manual_seed(0)
+    torch.testing.assert_close(trained(micro_batch=10).y, whole.y)
+
+
+@pytest.mark.parametrize(
+    "given", [{"refresh": float("inf")}, {}, {"solver": "adam"}, {"solver": "dopri5", "refresh": 0.2}]
+)
+def test_a_loss_that_is_not_finite_is_named(given):
+    """G's alone from t = 0 on, through a division 0 / 0."""
+    loss = (lambda real, fake: fake.mean() - real.mean(), lambda real, fake: fake.mean() + (fake - fake).sum() / 0.0)
+    game = odegan.gan(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1), loss=loss)
+    known = {"data": torch.ones(8, 2), "batch_size": 4, "solver": "euler", "step_size": 0.1} | given
+    if known["solver"] == "dopri5":
+        del known["step_size"]
+    with pytest.raises(odegan.NonFiniteError, match="t = 0, where the loss of the generator was not finite"):
+        odegan.odeint_gan(game, game.init(), [0.0, 0.2], **known)

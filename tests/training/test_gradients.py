@@ -177,3 +177,38 @@ def test_a_start_of_modules_parameters_is_not_recorded():
     asked = odegan.odeint_gan(game, scale * y0.detach(), **run)
     assert torch.autograd.grad(asked.y.sum(), scale)[0].isfinite()
     torch.testing.assert_close(asked.ys.detach(), sol.ys)
+
+
+NETWORKS = odegan.gan(*networks())
+
+
+def with_data(w, solver):
+    """The end of a run with minibatches, as a function of a penalty's weight."""
+    step = {"refresh": 0.2} if solver == "dopri5" else {"step_size": 0.1}
+    sol = odegan.odeint_gan(
+        NETWORKS,
+        NETWORKS.init(),
+        [0.0, 0.3],
+        data=draw()[0],
+        batch_size=4,
+        solver=solver,
+        penalties=[odegan.penalties.generator_gradient(w)],
+        **step,
+    )
+    return (sol.y**2).sum()
+
+
+@pytest.mark.parametrize("solver", ["heun2", "adam"])
+def test_transforms_of_torch_func_give_the_same_gradient(solver):
+    w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(with_data(w, solver), w)
+    found = torch.func.grad(with_data)(w.detach(), solver)
+    _, slope = torch.func.jvp(lambda v: with_data(v, solver), (w.detach(),), (torch.ones_like(w),))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(slope, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_adaptive_steps_within_them_are_refused_in_one_line():
+    with pytest.raises(odegan.ArgumentError, match=r"^solver: got 'dopri5' within a transform of torch.func") as error:
+        torch.func.grad(with_data)(torch.tensor(0.3, dtype=torch.float64), "dopri5")
+    assert "\n" not in str(error.value)

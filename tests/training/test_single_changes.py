@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.data import Dataset
 
 import odegan
 from odegan import ArgumentError
+from odegan.solvers import table, torchdiffeq_backend
 from tests.training import changes_data, changes_games, changes_settings
 from tests.training.changes_data import Items, closure, normal
 from tests.training.changes_games import X, game
@@ -34,7 +36,7 @@ def stop(state, info):
 
 
 def test_there_are_a_hundred():
-    assert len(CHANGES) + len(GLOBALS) >= 100
+    assert len(CHANGES) + len(GLOBALS) + len(AROUND) >= 100
     assert CHANGES.keys() >= ALWAYS
 
 
@@ -84,6 +86,40 @@ def test_a_changed_global_is_refused(tmp_path, monkeypatch, function, name, valu
             run(path, data=function)
     monkeypatch.setattr(TABLE, "other", 1)  # which no function reads
     assert run(path, data=function).status == "finished"
+
+
+def tableaus(monkeypatch):
+    """Two solvers of one name, as two versions of a script register them."""
+    for weights in ([1 / 4, 3 / 4], [0.0, 1.0]):
+        node = 1 / (2 * weights[1])
+        monkeypatch.setattr(table, "_registered", {})
+        monkeypatch.delitem(torchdiffeq_backend.OURS, "of_two_stages", raising=False)
+        odegan.solvers.register("of_two_stages", a=[[], [node]], b=weights, c=[0, node], order=2)
+        yield
+
+
+def hooks(monkeypatch):
+    for factor in (1.0, 2.0):
+        handle = register_module_forward_hook(lambda module, inputs, output, factor=factor: factor * output)
+        yield
+        handle.remove()
+
+
+AROUND = {"a solver of the same name": tableaus, "a hook on all modules": hooks}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_a_change_around_the_run_is_refused(tmp_path, monkeypatch, around):
+    path = tmp_path / "run.pt"
+    given = {"solver": "of_two_stages"} if around is tableaus else {}
+    changes = around(monkeypatch)
+    next(changes)
+    run(path, stop, **given)
+    assert run(path, stop, **given).status == "stopped"
+    next(changes)
+    with pytest.raises(ArgumentError, match=r"run.pt"):
+        run(path, **given)
+    assert list(changes) == []
 
 
 def drawn_from(rows):

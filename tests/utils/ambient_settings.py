@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 import torch
 from torch._subclasses import FakeTensorMode
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -115,6 +116,10 @@ AMBIENT = {
     "one backward thread": lambda: torch.autograd.set_multithreading_enabled(False),
     "saved tensors on the CPU": torch.autograd.graph.save_on_cpu,
     "saved tensors packed": lambda: torch.autograd.graph.saved_tensors_hooks(lambda x: x.clone(), lambda x: x),
+    "saved tensors in halves": lambda: torch.autograd.graph.saved_tensors_hooks(
+        lambda x: x.half(), lambda x: x.float()
+    ),
+    "cached parametrizations": parametrize.cached,
     "forward-mode level": torch.autograd.forward_ad.dual_level,
     "profiler": lambda: torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]),
     "function mode": OwnFunctionMode,

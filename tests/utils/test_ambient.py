@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import odegan
 from odegan import ArgumentError
@@ -201,3 +202,20 @@ def test_an_analysis_is_the_same(analysis, ambient):
         else:
             found = analysis()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, check_dtype="default" not in ambient)
+
+
+@pytest.mark.parametrize("compile", [False, "eager"])
+def test_cached_parametrizations_are_computed_anew_at_every_state(compile):
+    torch.manual_seed(0)
+    gen = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), parametrizations.orthogonal(nn.Linear(5, 2)))
+    disc = nn.Sequential(parametrizations.weight_norm(nn.Linear(2, 5)), nn.Tanh(), nn.Linear(5, 1))
+    game = odegan.gan(gen, disc)
+    known = {"data": X, "batch_size": 6, "solver": "heun2", "step_size": 0.1, "compile": compile}
+    expected = odegan.odeint_gan(game, game.init(), [0.0, 0.4], **known).y
+    with torch.nn.utils.parametrize.cached():
+        torch.testing.assert_close(odegan.odeint_gan(game, game.init(), [0.0, 0.4], **known).y, expected)
+        field = odegan.vector_field(game)
+        for y in (game.init(), expected):
+            inside = field(0.0, y, (X, X.new_ones(24, 3)))
+            with torch.nn.utils.parametrize.cached():
+                torch.testing.assert_close(field(0.0, y, (X, X.new_ones(24, 3))), inside)

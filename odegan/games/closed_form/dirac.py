@@ -8,9 +8,11 @@ from odegan.games import losses
 from odegan.games.batch import Batch
 from odegan.games.closed_form.linear import flow, start
 from odegan.games.game import Game
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import check_number
 
 
+@unaffected
 def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c: float, feedback: float = 0.0) -> Game:
     """Data at the point c, the generator at theta, the discriminator D(x) = phi x; y = (phi, theta), batch=None.
 

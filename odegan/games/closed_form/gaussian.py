@@ -18,6 +18,7 @@ from odegan.games.closed_form.gaussian_expectation import (
     project,
 )
 from odegan.games.game import Game
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, check_number, check_vector, choose
 from odegan.utils.random_streams import reseed
 
@@ -47,6 +48,7 @@ _MEANS: dict[str, tuple[Mean, Mean]] = {
 }
 
 
+@unaffected
 def gaussian(
     v: torch.Tensor | Sequence[float],
     sigma: float,

@@ -11,6 +11,7 @@ from odegan.games.batch import Batch
 from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass, positive_intervals, sign_changes
 from odegan.games.game import Game
 from odegan.games.players import Players
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import check_int, check_vector, choose
 from odegan.utils.random_streams import reseed
 
@@ -21,6 +22,7 @@ _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
 }
 
 
+@unaffected
 def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order: str = "project") -> IntervalGame:
     """Learn a mixture of unit normals on the line against a union of intervals, without any sampling.
 

@@ -9,6 +9,7 @@ import torch
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.players import Players
+from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_int
 from odegan.utils.random_streams import reseed
 
@@ -39,6 +40,7 @@ def bilinear() -> Game:
     )
 
 
+@unaffected
 def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
     """The game whose field is linear: v(y) = A y, with A (P, P); the first n_disc parameters are the discriminator's.
 

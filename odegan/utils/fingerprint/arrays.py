@@ -58,6 +58,14 @@ def of_array(value: np.ndarray) -> Plain:
     return f"{kind} {digest(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)}"
 
 
+def of_scalar(value: np.generic) -> Plain:
+    """A number of numpy's; it needs no dtype where Python's numbers have the same."""
+    if value.dtype.kind not in "biufc":
+        return repr(value.item())
+    plain = value.dtype in (np.float64, np.int64, np.bool_, np.complex128)
+    return number(value.item()) if plain else f"{value.dtype.name} {value.item()!r}"
+
+
 def number(value: object) -> Plain:
     """A number as it is, or as text if JSON lacks it or if it compares equal to another number, as -0.0 and 0.0."""
     if isinstance(value, complex):

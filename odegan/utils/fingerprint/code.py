@@ -38,6 +38,23 @@ def globals_read(code: types.CodeType) -> list[tuple[str, ...]]:
     return sorted(found)
 
 
+def names_read(code: types.CodeType) -> set[str]:
+    """All names of globals and attributes in the code and its inner functions."""
+    return {name for part in _nested(code) for name in part.co_names}
+
+
+def imports(code: types.CodeType) -> list[tuple[int, str]]:
+    """The modules that the code and its inner functions import: (dots before a relative name, name)."""
+    found = set()
+    for part in _nested(code):
+        instructions = list(dis.get_instructions(part))
+        for i, instruction in enumerate(instructions):
+            if instruction.opname == "IMPORT_NAME":
+                # The level and the list of names were pushed just before.
+                found.add((instructions[i - 2].argval, instruction.argval))
+    return sorted(found)
+
+
 def _chains(code: types.CodeType) -> Iterator[tuple[str, ...]]:
     chain: tuple[str, ...] = ()
     for instruction in dis.get_instructions(code):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
 from odegan.utils.fingerprint.arrays import Plain, Unreadable, digest
-from odegan.utils.fingerprint.functions import is_library
+from odegan.utils.fingerprint.libraries import is_library
 
 Describe = Callable[[str, object], Plain]
 
@@ -53,9 +53,11 @@ def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:
 
 def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
     """Keys and values; their order counts unless the mapping is a plain dict."""
-    pairs = [(str(key), describe(str(key), part)) for key, part in value.items()]
+    pairs = [
+        (key if type(key) is str else describe("key", key), describe(str(key), part)) for key, part in value.items()
+    ]
     if type(value) is dict:
-        return dict(pairs)
+        return dict(pairs) if all(type(key) is str for key in value) else sorted(map(list, pairs), key=repr)
     factory = [describe("default", value.default_factory)] if isinstance(value, defaultdict) else []
     return [type(value).__name__, *factory, *map(list, pairs)]
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from odegan.utils.fingerprint import arrays, functions, objects
 from odegan.utils.fingerprint.arrays import Plain, Unreadable
+from odegan.utils.fingerprint.reads import ReadsElsewhere
 
 Describe = Callable[[str, object], Plain]
 
@@ -34,15 +35,19 @@ _BUILTIN = (
     np.ufunc,
 )
 _DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property, functools.partialmethod)
-_NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, re.Pattern, range, slice)
-_WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), weakref.ref, logging.Logger, threading.Event)
+_NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, range, slice)
+_WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), logging.Logger)
 
 # Each kind of value and how it is described; the first kind that matches is used.
 _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (torch.Tensor, lambda x, describe: objects.with_attributes(x, arrays.of_tensor(x), describe)),
-    (np.generic, lambda x, describe: arrays.number(x.item()) if x.dtype.kind in "biufc" else repr(x.item())),
+    (np.generic, lambda x, describe: arrays.of_scalar(x)),
+    (np.memmap, lambda x, describe: arrays.of_array(x)),  # its attributes are the open file
     (np.ndarray, lambda x, describe: objects.with_attributes(x, describe("objects", arrays.of_array(x)), describe)),
     (_NAMED, lambda x, describe: str(x)),
+    (re.Pattern, lambda x, describe: ["pattern", x.pattern, x.flags]),
+    (weakref.ref, lambda x, describe: {"reference to": describe("object", x())}),
+    (threading.Event, lambda x, describe: ["Event", x.is_set()]),
     (_WITHOUT_CONTENT, lambda x, describe: type(x).__name__),
     (os.PathLike, lambda x, describe: os.fspath(x)),
     (types.ModuleType, functions.of_module),
@@ -52,7 +57,7 @@ _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (functools._lru_cache_wrapper, functions.of_cached),
     (_BUILTIN, functions.of_builtin),
     (_DESCRIPTORS, functions.of_descriptor),
-    (enum.Enum, lambda x, describe: f"{type(x).__qualname__}.{x.name} {x.value!r}"),
+    (enum.Enum, functions.of_member),
     (type, functions.of_class),
     (torch.jit.ScriptModule, objects.of_script),
     (nn.Module, objects.of_network),
@@ -149,6 +154,8 @@ class Reader:
 
     def _leave(self, value: object) -> Plain:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, ReadsElsewhere):
+            kind = "a file, or a name that the code does not show"
         self.unread.append(f"{'.'.join(self._path)} ({kind})")
         return {"unread": kind}
 
