@@ -149,7 +149,8 @@ def of_member(value: enum.Enum, describe: Describe) -> Plain:
         return name
     own = {n: x for n, x in vars(value).items() if not n.startswith("__") and n not in ("_name_", "_sort_order_")}
     members = {n: describe(n, x.value) for n, x in kind.__members__.items()}
-    others = {n: x for n, x in vars(kind).items() if isinstance(x, types.FunctionType | property)}
+    kinds = (types.FunctionType, property)
+    others = {n: x for n, x in vars(kind).items() if isinstance(x, kinds) and getattr(x, "__module__", "") != "enum"}
     return {
         "enum": name,
         "attributes": {n: describe(n, x) for n, x in sorted(own.items())},
