@@ -24,7 +24,8 @@ def applies(module: nn.Module) -> bool:
     linear = [layer for layer in layers if type(layer) is nn.Linear]
     others = [layer for layer in layers if type(layer) is not nn.Linear]
     thin = all(max(layer.in_features, layer.out_features) <= WIDEST for layer in linear)
-    plain = not any(map(_changed, [module, *layers]))
+    # One that comes several times is a child once.
+    plain = len(layers) == len(module._modules) and not any(map(_changed, [module, *layers]))
     return bool(linear) and thin and plain and all(map(_is_elementwise, others))
 
 
@@ -34,7 +35,8 @@ def _is_elementwise(layer: nn.Module) -> bool:
 
 def _changed(layer: nn.Module) -> bool:
     """Whether a call of this layer does something else than its class says."""
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(layer)
 
 
 def pays(x: torch.Tensor) -> bool:

@@ -18,6 +18,17 @@ def hooked():
     return module
 
 
+def hooked_backward():
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    module[0].register_full_backward_hook(lambda layer, given, got: (2 * given[0],))
+    return module
+
+
+def repeated(shared, *others):
+    """A layer that comes twice, which ``children()`` names once."""
+    return nn.Sequential(nn.Linear(3, 3), shared, *others, shared)
+
+
 class Doubled(nn.Linear):
     """A layer of its own."""
 
@@ -40,6 +51,9 @@ LEFT = {
     "a subclass": nn.Sequential(Doubled(2, 3)),
     "a parametrization": nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(2, 3))),
     "a hook": hooked(),
+    "a backward hook": hooked_backward(),
+    "one layer twice": repeated(nn.Linear(3, 3)),
+    "one activation twice": repeated(nn.Tanh(), nn.Linear(3, 3)),
     "nested": nn.Sequential(nn.Sequential(nn.Linear(2, 3))),
     "along features": nn.Sequential(nn.Linear(2, 3), nn.Softmax(-1)),
 }
