@@ -94,6 +94,10 @@ class Mog16(SolverOptions, Options):
         steps = {"steps": FULL_STEPS} if self.full else {}
         return super().used() | {"evaluations": None if self.full and self.compare else self.length()} | steps
 
+    def name(self, experiment: str) -> str:
+        """A comparison over the same time, which --full makes of it, has a folder and a page of its own."""
+        return f"{experiment}_time" if self.compare and self.full else experiment
+
     def quick_form(self) -> Mog16:
         """Two seeds, a few steps, small minibatches."""
         return replace(self, seeds=2, evaluations=64, full=False, batch_size=32, reports=4, samples=256)
