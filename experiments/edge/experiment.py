@@ -69,7 +69,9 @@ def measure(game: Game, name: str, options: Edge, folder: Folder) -> Found:
     setting = SETTINGS[name]
     solution, squares = train(game, name, options, folder)
     limits = []
-    for i in tqdm(range(len(solution.ys)), f"{name}: linearize", disable=not options.progress, leave=False):
+    for i in tqdm(
+        range(len(solution.ys)), f"{name}: linearize", disable=None if options.progress else True, leave=False
+    ):
         scales = (
             [None] * options.seeds
             if not squares.kept or i == 0
