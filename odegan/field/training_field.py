@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -198,6 +199,9 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
     for penalty in penalties:
         if not callable(penalty):
             argument_error("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
+        if inspect.isfunction(penalty) and penalty.__module__.startswith("odegan.penalties."):
+            name = penalty.__name__
+            argument_error("penalties", f"the function {name}", f"what it returns: {name}(...) with a weight")
         pair = penalty(game)
         if not isinstance(pair, tuple) or len(pair) != 2:
             argument_error("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")

@@ -285,3 +285,9 @@ def test_penalties_are_of_the_unpenalised_losses():
     for order in itertools.permutations(names):
         field = odegan.vector_field(game, [MAKERS[n](WEIGHT) for n in order])
         torch.testing.assert_close(field(0.0, y, BATCH) - base, sum(each), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", penalties.names())
+def test_a_function_in_the_place_of_what_it_returns_is_refused_in_a_line(name):
+    with pytest.raises(odegan.ArgumentError, match=rf"penalties: .*the function {name}.*{name}\(\.\.\.\) with a weight"):
+        odegan.vector_field(odegan.games.bilinear(), [getattr(penalties, name)])
