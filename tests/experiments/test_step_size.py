@@ -44,6 +44,7 @@ def test_quick_form_writes_figures_table_and_page(quick):
     assert all(r["measured / predicted"] == pytest.approx(1, abs=2e-3) for r in rows if r["field"] == "rotational")
 
 
+@pytest.mark.slow
 def test_resumed_is_the_same(quick):
     before = (quick / "run/summary.json").read_text(), (quick / "run/metrics.jsonl").read_text()
     assert step_size.main(["--quick", "--no-progress", "--output", str(quick / "run"), "--resume"]) == 0
@@ -157,6 +158,7 @@ def test_wrong_options_end_in_one_line(call, words, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_penalties_of_the_command_line_are_used(quick, tmp_path):
     switches = [
         "--quick",

@@ -179,7 +179,16 @@ NORMS: dict[str, dict[str, Any]] = {
     "norms, augmented": NORMED | FIXED | {"game": augmented_game, "penalties": PENALTIES["closed_loop"]},
 }
 DIVIDED = CASES | NORMS
-# Two processes take all of them; four these.
+# Two processes take all of them, these few by default; four those below.
+FEW = [
+    "heun2, generator_gradient",
+    "heun2, jare",
+    "dopri5, closed_loop",
+    "adam",
+    "ensemble, replay",
+    "data set",
+    "norms, r1",
+]
 FOR_FOUR = [
     *(f"{s}, {p}" for s in ("heun2", "dopri5") for p in ("generator_gradient", "jare", "closed_loop")),
     "heun2, jare unbiased",

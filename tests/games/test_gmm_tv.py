@@ -108,7 +108,7 @@ def test_the_game_of_the_complement_is_another_game() -> None:
 
 
 # The optimal discriminator.
-@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("k", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_optimal_discriminator_attains_the_total_variation(k: int) -> None:
     game, starts = games.gmm_tv(truth_of(TRUTHS[k])), draw(60, k, seed=7)
     best = game.optimal_discriminator(starts)

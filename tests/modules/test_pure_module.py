@@ -170,7 +170,9 @@ def test_a_fresh_initialization_is_of_its_seed(pair):
     assert (~changed).sum() <= constant  # only a normalization's scale and shift start the same
 
 
-@pytest.mark.parametrize("name", ["mlp", "weight-norm", "tied", "squeezed"])
+@pytest.mark.parametrize(
+    "name", ["mlp", *(pytest.param(n, marks=pytest.mark.slow) for n in ("weight-norm", "tied", "squeezed"))]
+)
 def test_a_fresh_initialization_has_the_constructors_moments(name):
     torch.manual_seed(0)
     game = odegan.gan(*(make() for make in PAIRS[name]))

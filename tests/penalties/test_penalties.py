@@ -289,5 +289,7 @@ def test_penalties_are_of_the_unpenalised_losses():
 
 @pytest.mark.parametrize("name", penalties.names())
 def test_a_function_in_the_place_of_what_it_returns_is_refused_in_a_line(name):
-    with pytest.raises(odegan.ArgumentError, match=rf"penalties: .*the function {name}.*{name}\(\.\.\.\) with a weight"):
+    with pytest.raises(
+        odegan.ArgumentError, match=rf"penalties: .*the function {name}.*{name}\(\.\.\.\) with a weight"
+    ):
         odegan.vector_field(odegan.games.bilinear(), [getattr(penalties, name)])

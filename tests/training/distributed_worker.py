@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,22 +14,40 @@ import torch.distributed as dist
 import odegan
 from odegan import penalties
 from odegan.utils.distributed import Ranks
-from tests.field.microbatch_cases import BATCH, DIVIDED, FOR_FOUR, data, game, normed_game, pictures, published_run, run
+from tests.field.microbatch_cases import (
+    BATCH,
+    DIVIDED,
+    FEW,
+    FOR_FOUR,
+    data,
+    game,
+    normed_game,
+    pictures,
+    published_run,
+    run,
+)
 
 LONG = torch.tensor([0.0, 10.0, 20.0], dtype=torch.float64)
 
 
+def few(folder: Path, rank: int) -> None:
+    """Some cases, one of them in micro-batches and compiled too, saved by every rank."""
+    found = _runs(FEW)
+    found["micro_batch"] = (run("heun2, jare", distributed=True, micro_batch=2).ys, 0)
+    compiled = run("heun2, jare", distributed=True, compile="aot_eager")
+    found["compiled"] = (compiled.ys, compiled.stats["compiled"])
+    torch.save(found, folder / f"few{rank}.pt")
+
+
 def trajectories(folder: Path, rank: int) -> None:
-    """Every case, saved by every rank."""
-    found = {}
-    for name in DIVIDED if dist.get_world_size() == 2 else FOR_FOUR:
-        solution = run(name, distributed=True)
-        found[name] = (solution.ys, solution.stats["nfe"])
-    if dist.get_world_size() == 2:
-        found["micro_batch"] = (run("heun2, jare", distributed=True, micro_batch=2).ys, 0)
-        compiled = run("heun2, jare", distributed=True, compile="aot_eager")
-        found["compiled"] = (compiled.ys, compiled.stats["compiled"])
-    torch.save(found, folder / f"trajectories{rank}.pt")
+    """The other cases, or those of four processes, saved by every rank."""
+    names = [name for name in DIVIDED if name not in FEW] if dist.get_world_size() == 2 else FOR_FOUR
+    torch.save(_runs(names), folder / f"trajectories{rank}.pt")
+
+
+def _runs(names: Sequence[str]) -> dict[str, tuple[torch.Tensor, int]]:
+    solutions = {name: run(name, distributed=True) for name in names}
+    return {name: (solution.ys, solution.stats["nfe"]) for name, solution in solutions.items()}
 
 
 def derivatives(folder: Path, rank: int) -> None:

@@ -139,7 +139,7 @@ WITHIN = {
 
 
 @pytest.mark.usefixtures("grouped")
-@pytest.mark.parametrize("case", WITHIN)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] * (c != "minibatches")) for c in WITHIN])
 def test_groups_of_steps_of_networks(case, capsys):
     grouped_run(capsys, network(), 1, **WITHIN[case])
 
@@ -232,10 +232,12 @@ def test_parts_of_a_run(case):
 @pytest.mark.parametrize(
     "solver, given",
     [
-        pytest.param("dopri5", {"refresh": 0.2, "players": "frozen"}),
+        pytest.param("dopri5", {"refresh": 0.2, "players": "frozen"}, marks=pytest.mark.slow),
         pytest.param("bosh3", {"refresh": math.inf, "options": {"jump_t": torch.tensor([0.2], dtype=D)}}),
         pytest.param(
-            "fehlberg2", {"refresh": math.inf, "penalties": [penalties.generator_gradient(lambda t: 0.1 * t)]}
+            "fehlberg2",
+            {"refresh": math.inf, "penalties": [penalties.generator_gradient(lambda t: 0.1 * t)]},
+            marks=pytest.mark.slow,
         ),
         *[pytest.param(solver, {"refresh": math.inf}, marks=pytest.mark.slow) for solver in ADAPTIVE],
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.field.microbatch_cases import DIVIDED, FOR_FOUR, published_run, run
+from tests.field.microbatch_cases import DIVIDED, FEW, FOR_FOUR, published_run, run
 from tests.peers import compiles
 from tests.training.distributed_worker import long_run
 
@@ -41,26 +41,30 @@ def succeeded(task: str, size: int, folder: Path) -> list:
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    """Number of ranks -> what each of them found, run when it is first asked for."""
-    return functools.cache(lambda size: succeeded("trajectories", size, tmp_path_factory.mktemp("ranks")))
+    """(task, number of ranks) -> what each of them found, run when it is first asked for."""
+    return functools.cache(lambda task, size: succeeded(task, size, tmp_path_factory.mktemp("ranks")))
 
 
-WITH_FOUR = [pytest.param(4, name, marks=pytest.mark.slow) for name in FOR_FOUR]
+OTHERS = [name for name in DIVIDED if name not in FEW]
+SLOW = [*(("trajectories", 2, name) for name in OTHERS), *(("trajectories", 4, name) for name in FOR_FOUR)]
 
 
-@pytest.mark.parametrize("size, name", [(2, name) for name in DIVIDED] + WITH_FOUR)
-def test_ranks_give_one_processs_trajectory(ranks, size, name):
+@pytest.mark.parametrize(
+    "task, size, name",
+    [*(("few", 2, name) for name in FEW), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
+)
+def test_ranks_give_one_processs_trajectory(ranks, task, size, name):
     alone = run(name)
-    for found in ranks(size):
+    for found in ranks(task, size):
         ys, nfe = found[name]
         assert torch.allclose(ys, alone.ys, rtol=0, atol=1e-10)
         assert nfe == alone.stats["nfe"]
-        assert torch.equal(ys, ranks(size)[0][name][0])  # the same bits, so the same decisions
+        assert torch.equal(ys, ranks(task, size)[0][name][0])  # the same bits, so the same decisions
 
 
 @pytest.mark.parametrize("name", ["micro_batch", pytest.param("compiled", marks=compiles)])
 def test_ranks_with(ranks, name):
-    ys, compiled = ranks(2)[0][name]
+    ys, compiled = ranks("few", 2)[0][name]
     assert torch.allclose(ys, run("heun2, jare").ys, rtol=0, atol=1e-10)
     assert compiled == (name == "compiled")
 
