@@ -52,7 +52,8 @@ def test_peers_give_the_same_step():
             same_outcome({"odegan": peers["odegan"], "without the penalty": without})
 
 
-@pytest.mark.parametrize("members", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [0, 3])
 def test_jax_gives_the_same_step(members):
     pytest.importorskip("jax")
     with Worker(1) as worker:

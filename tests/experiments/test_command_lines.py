@@ -53,7 +53,10 @@ def summary(folder: Path) -> list[dict]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-@pytest.fixture(scope="module", params=FIGURES)
+SLOW = {"mog16 --compare"}
+
+
+@pytest.fixture(scope="module", params=[pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in FIGURES])
 def quick(request, tmp_path_factory) -> tuple[str, Path, str]:
     """(command, folder, what it printed) of every quick form, run once."""
     folder = tmp_path_factory.mktemp("quick") / "run"

@@ -80,6 +80,7 @@ def test_the_largest_step_that_trains_needs_every_seed():
     assert (none["longest step that trains"], none["FID at the end"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_comparison_of_steps_and_penalties_resumes_and_publishes(tmp_path, monkeypatch):
     words = ["compare", "--preset", "digits", "--quick", "--metrics", "fid", "--seeds", "1", "--no-progress"]
     words += ["--solvers", "euler", "heun2", "--step-sizes", "0.2", "1e30", "--penalties", "none", "r1:0.1"]

@@ -64,6 +64,7 @@ def test_commands_are_understood(page, table, options):
     assert found.name(module.removeprefix("experiments.")) == page
 
 
+@pytest.mark.slow
 def test_runs_resumes_and_names_what_failed(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(
         reproduce, "COMMANDS", {"spiral": Command("rotational"), "wrong": Command("rotational --seed none")}

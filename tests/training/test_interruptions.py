@@ -146,6 +146,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
     assert "equal True ['run.pt']" in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_ten_times_ends_bit_identical(tmp_path):
     out, _ = start(KILLS, tmp_path, 0).communicate(timeout=120)
