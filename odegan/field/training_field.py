@@ -199,7 +199,7 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
     for penalty in penalties:
         if not callable(penalty):
             argument_error("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
-        if inspect.isfunction(penalty) and penalty.__module__.startswith("odegan.penalties."):
+        if inspect.isfunction(penalty) and str(penalty.__module__).startswith("odegan.penalties."):
             name = penalty.__name__
             argument_error("penalties", f"the function {name}", f"what it returns: {name}(...) with a weight")
         pair = penalty(game)

@@ -87,7 +87,7 @@ class Execution(NamedTuple):
         if self == _PLAIN:
             if network.exact or network.written or not state:
                 return lambda *inputs: network(state, *inputs)
-            if network.thin:
+            if network.thin and torch.compiler.is_compiling():
                 return functools.partial(_thin, network.module, state)
             # Without ``_call`` around it: the shortest path, for the most common networks.
             return lambda *inputs: functional_call(network.module, state, inputs, tie_weights=False)

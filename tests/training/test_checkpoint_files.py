@@ -25,7 +25,7 @@ def test_the_file_is_plain_data(tmp_path):
     payload = torch.load(path, weights_only=True)
     assert torch.equal(payload["y"], solution.y)
     assert payload["arguments"]["seed"] == 3
-    assert payload["arguments"]["rates"] == [1.0, 1]
+    assert payload["arguments"]["rates"] == ["float32 1.0", 1]
 
 
 def test_two_that_write_one_file_do_not_tear_it(tmp_path, monkeypatch):
