@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from tqdm.auto import tqdm
 
 from experiments.dual_flow import figures
 from experiments.dual_flow.configurations import PAIR, PARTICLES, Configuration, Path, configurations
@@ -22,6 +21,7 @@ from experiments.dual_flow.play import solve
 from experiments.framework import runner
 from experiments.framework.folder import Folder, Row
 from experiments.framework.particle_targets import SPREAD
+from experiments.framework.progress import shown
 from odegan.metrics import energy_distance, mixture_scores
 
 RADIUS = 3.0  # a particle is in a mode within this many of its standard deviations
@@ -77,8 +77,7 @@ def run(options: DualFlow, folder: Folder) -> list[Row]:
     torch.set_num_threads(options.threads)
     paths: dict[tuple[str, str, str], Path] = {}
     rows: list[Row] = []
-    for configuration in (bar := tqdm(configurations(options), disable=not options.progress)):
-        bar.set_postfix_str(configuration.label)
+    for configuration in shown(configurations(options), "configurations", options.progress):
         path = solve(configuration, options, folder)
         rows.append(row(configuration, path))
         folder.log({"run": configuration.label, **rows[-1]})

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from tqdm.auto import tqdm
 
 from experiments.dual_flow_scheme.figures import errors_over_tau
 from experiments.dual_flow_scheme.options import Scheme
@@ -21,6 +20,7 @@ from experiments.framework import particle_targets, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.power_laws import fit_power_law
+from experiments.framework.progress import shown
 from odegan import odeint_gan
 from odegan.flows import ParticleGame, minimizing_movement, particle_game
 from odegan.metrics import wasserstein2
@@ -78,7 +78,7 @@ def run(options: Scheme, folder: Folder) -> list[Row]:
     torch.set_num_threads(options.threads)
     target = particle_targets.circle(2, options.data, options.seed)
     rows: list[Row] = []
-    for name, order in tqdm(list(itertools.product(KERNELS, ORDERS)), disable=not options.progress):
+    for name, order in shown(list(itertools.product(KERNELS, ORDERS)), "kernels and orders", options.progress):
         features = KERNELS[name](target, options.seed)
         game = particle_game(target.data, features, options.particles, options.decay, target.start)
         start = game.init(seed=options.seed).to(options.device)

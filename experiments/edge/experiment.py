@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from tqdm.auto import tqdm
 
 from experiments.edge import figures
 from experiments.edge.linearized import Found, limit
@@ -22,6 +21,7 @@ from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
+from experiments.framework.progress import shown
 from odegan import Batch, Game, Solution, gan, nets, odeint_gan
 from odegan.data.minibatches import Minibatches
 from odegan.training.state import Info, State
@@ -69,9 +69,7 @@ def measure(game: Game, name: str, options: Edge, folder: Folder) -> Found:
     setting = SETTINGS[name]
     solution, squares = train(game, name, options, folder)
     limits = []
-    for i in tqdm(
-        range(len(solution.ys)), f"{name}: linearize", disable=None if options.progress else True, leave=False
-    ):
+    for i in shown(range(len(solution.ys)), f"{name}: linearize", options.progress):
         scales = (
             [None] * options.seeds
             if not squares.kept or i == 0
@@ -120,7 +118,7 @@ def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> 
 
 
 def log(name: str, found: Found, folder: Folder) -> None:
-    """Every linearization."""
+    """Log what limits the step at every moment of one setting, for all members."""
     for count, limits in zip(found.counts.tolist(), found.limits, strict=True):
         columns = {
             "largest step": [one.step for one in limits],

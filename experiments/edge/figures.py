@@ -9,27 +9,23 @@ from matplotlib.figure import Figure
 
 from experiments.edge.linearized import Found
 from odegan import plots
-from odegan.plots.style import INK
+from odegan.plots.style import INK, panels
 from odegan.solvers import stability
 
-COLUMNS = 5
 CEILING = 10.0  # of the plotted regions' moduli
 
 
 def along(found: Mapping[str, Found]) -> Figure:
     """The step over the largest stable one along each training, one line a seed; 1 is the edge."""
     with plots.style():
-        rows = -(-len(found) // COLUMNS)
-        figure = Figure(figsize=(2.3 * min(COLUMNS, len(found)) + 0.5, 2.1 * rows + 0.4), layout="constrained")
-        panels = figure.subplots(rows, min(COLUMNS, len(found)), sharey=True, squeeze=False).ravel()
-        for axes, (name, one) in zip(panels, found.items(), strict=False):
+        figure, grid = panels(len(found), None, share=False)
+        for axes, (name, one) in zip(grid, found.items(), strict=True):
+            axes.sharey(grid[0])  # but not x: RMSProp has no mean squares at its start
             for member, color in zip(one.ratios.T, plots.PALETTE, strict=False):
                 axes.plot(one.counts, member, color=color, linewidth=1.1)
             axes.axhline(1, color=INK, linewidth=0.8, linestyle="--")
             axes.set(yscale="log")
             axes.set_title(name, fontsize="small")
-        for axes in panels[len(found) :]:
-            axes.set_visible(False)
         figure.supxlabel("steps", fontsize="medium")
         figure.supylabel("h / largest stable step", fontsize="medium")
     return figure
@@ -41,10 +37,8 @@ def eigenvalues(found: Mapping[str, Found]) -> Figure:
     radii = torch.linspace(0.0, CEILING, 501, dtype=torch.float64)
     plane = torch.polar(radii[:, None].expand(-1, len(angles)), angles[None].expand(len(radii), -1))
     with plots.style():
-        rows = -(-len(found) // COLUMNS)
-        figure = Figure(figsize=(2.3 * min(COLUMNS, len(found)) + 0.5, 2.5 * rows + 0.4), layout="constrained")
-        panels = figure.subplots(rows, min(COLUMNS, len(found)), squeeze=False).ravel()
-        for axes, (name, one) in zip(panels, found.items(), strict=False):
+        figure, grid = panels(len(found), None, share=True)
+        for axes, (name, one) in zip(grid, found.items(), strict=True):
             solver = name.partition(",")[0]
             growth = stability.stability_function("euler" if solver == "rmsprop" else solver)(plane).abs()
             axes.contour(plane.real, plane.imag, growth, [1.0], colors=[INK], linewidths=0.9)
@@ -54,8 +48,6 @@ def eigenvalues(found: Mapping[str, Found]) -> Figure:
                 axes.scatter(z.real, sign * z.imag, 12, plots.PALETTE[1], alpha=0.7, linewidths=0)
             axes.set(xlim=(-4, 0.5), ylim=(-3, 3), aspect="equal")
             axes.set_title(name, fontsize="small")
-        for axes in panels[len(found) :]:
-            axes.set_visible(False)
         figure.supxlabel("Re h λ", fontsize="medium")
         figure.supylabel("Im h λ", fontsize="medium")
     return figure

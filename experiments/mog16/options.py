@@ -95,7 +95,7 @@ class Mog16(SolverOptions, Options):
         return super().used() | {"evaluations": None if self.full and self.compare else self.length()} | steps
 
     def name(self, experiment: str) -> str:
-        """A comparison over the same time, which --full makes of it, has a folder and a page of its own."""
+        """With --compare and --full the settings run over the same time; that comparison has a folder and a page of its own."""
         return f"{experiment}_time" if self.compare and self.full else experiment
 
     def quick_form(self) -> Mog16:

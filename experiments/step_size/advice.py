@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from tqdm.auto import tqdm
 
 from experiments.framework import mixture
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
+from experiments.framework.progress import shown
 from experiments.step_size.options import StepSize
 from odegan import Game, NonFiniteError, advise, odeint_gan
 from odegan.analysis.advisor import Advice
@@ -84,7 +84,7 @@ def train_and_advise(game: Game, h: float, options: StepSize, folder: Folder) ->
 
 def members(states: torch.Tensor, options: StepSize) -> Iterator[tuple[int, torch.Tensor]]:
     """(number of the minibatch, state) of states (N, P), under a progress bar."""
-    yield from enumerate(tqdm(states, "advice", disable=not options.progress, leave=False))
+    yield from enumerate(shown(states.unbind(), "advice", options.progress))
 
 
 def advice_at(game: Game, y: torch.Tensor, member: int, options: StepSize, penalties: Sequence[Penalty]) -> Advice:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from tqdm.auto import tqdm
 
 from experiments.framework import mixture
 from experiments.framework.endings import finished
+from experiments.framework.progress import shown
 from experiments.step_size.advice import TRAINER
 from experiments.step_size.options import StepSize
 from odegan import Game, odeint_gan
@@ -44,8 +44,9 @@ def trials(game: Game, states: torch.Tensor, fresh: bool, options: StepSize) -> 
     gone = (end - states).norm(dim=-1)
     found = {}
     for solver in options.solvers:
-        bar = tqdm(steps.tolist(), f"{solver}, {'fresh' if fresh else 'one minibatch'}", disable=not options.progress)
-        pairs = [attempt(game, states, solver, h, fresh, options) for h in bar]
+        label = f"{solver}, {'fresh' if fresh else 'one minibatch'}"
+        grid = shown(steps.tolist(), label, options.progress)
+        pairs = [attempt(game, states, solver, h, fresh, options) for h in grid]
         # Relative to the reference's own peak: on the way to an equilibrium the norm may well rise for a while.
         growth = torch.stack([peak / norm for peak, _ in pairs])
         error = torch.stack([(y - end).norm(dim=-1) / gone for _, y in pairs]).double().cpu()

@@ -1,7 +1,6 @@
 """The digits as images in every kind of source."""
 
 import io
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,6 @@ from torch import nn
 import odegan
 
 pytest.importorskip("sklearn")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """What the library makes of parquet files goes to a folder of the test's own."""
-    if (datasets := sys.modules.get("datasets")) is not None:
-        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 Image = pytest.importorskip("PIL.Image")

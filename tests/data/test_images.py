@@ -19,13 +19,6 @@ pytest.importorskip("sklearn")
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """What the library makes of parquet files goes to a folder of the test's own."""
-    if (datasets := sys.modules.get("datasets")) is not None:
-        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 N = 40
 
 

@@ -72,25 +72,24 @@ def test_states_and_gradients_are_those_of_the_plain_run(case):
         assert gradient.abs().max() > 1e-8, name
 
 
+def compiled_equals_plain(backend, rtol, **arguments):
+    """States and gradients of a run in compiled steps, made again four at a time, are those of a plain one."""
+    plain, expected = through(None, **arguments)
+    compiled, found = through(4, compile=backend, **arguments)
+    assert compiled.stats["compiled"]
+    torch.testing.assert_close(compiled.ys, plain.ys, rtol=1e-3 * rtol, atol=1e-4 * rtol)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=rtol, atol=rtol / 100, msg=lambda m, n=name: f"{n}: {m}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["heun2", "adam", "an ensemble"])
 def test_compiled_steps_have_the_same_states_and_gradients(case):
-    plain, expected = through(None, **CASES[case])
-    compiled, found = through(4, compile=True, **CASES[case])
-    assert compiled.stats["compiled"]
-    torch.testing.assert_close(compiled.ys, plain.ys, rtol=1e-12, atol=1e-13)
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-11, msg=lambda m, n=name: f"{n}: {m}")
+    compiled_equals_plain(True, 1e-9, **CASES[case])
 
 
 def test_compiled_steps_are_made_again_in_pieces():
-    arguments = {"solver": "euler", "times": (0.0, 0.53)}
-    plain, expected = through(None, **arguments)
-    compiled, found = through(4, compile="eager", **arguments)
-    assert compiled.stats["compiled"]
-    torch.testing.assert_close(compiled.ys, plain.ys, rtol=1e-13, atol=1e-14)
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-10, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+    compiled_equals_plain("eager", 1e-10, solver="euler", times=(0.0, 0.53))
 
 
 def test_the_graph_that_is_kept_grows_with_the_pieces_alone():

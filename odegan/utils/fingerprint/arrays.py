@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ FEW = 8  # most numbers that are shown in full instead of as a digest
 LARGEST = 2**30  # most bytes read from an array outside memory
 
 Plain = Any  # None, bool, int, float, str, and lists and dicts of these: what a checkpoint holds
+Describe = Callable[[str, object], Plain]  # (name of the part, its value)
 
 
 class Unreadable(Exception):

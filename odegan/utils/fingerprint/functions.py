@@ -5,15 +5,12 @@ from __future__ import annotations
 import enum
 import functools
 import types
-from collections.abc import Callable
 from typing import Any
 
-from odegan.utils.fingerprint.arrays import Plain
+from odegan.utils.fingerprint.arrays import Describe, Plain
 from odegan.utils.fingerprint.code import digest_of_code
 from odegan.utils.fingerprint.libraries import is_library, is_library_class, is_library_function
 from odegan.utils.fingerprint.reads import globals_of, imports_of
-
-Describe = Callable[[str, object], Plain]  # (name of the part, its value)
 
 # Members of classes that do not affect behavior: names, annotations, caches.
 _NOT_MEMBERS = frozenset({"__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"}) | {

@@ -15,10 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
-from odegan.utils.fingerprint.arrays import Plain, Unreadable, digest
+from odegan.utils.fingerprint.arrays import Describe, Plain, Unreadable, digest
 from odegan.utils.fingerprint.libraries import is_library
-
-Describe = Callable[[str, object], Plain]
 
 MOST_ITEMS = 10_000  # items of a data set that are read
 MOST_BYTES = 2**28  # their total size

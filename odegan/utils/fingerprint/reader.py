@@ -19,10 +19,8 @@ import torch
 from torch import nn
 
 from odegan.utils.fingerprint import arrays, functions, objects
-from odegan.utils.fingerprint.arrays import Plain, Unreadable
+from odegan.utils.fingerprint.arrays import Describe, Plain, Unreadable
 from odegan.utils.fingerprint.reads import ReadsElsewhere
-
-Describe = Callable[[str, object], Plain]
 
 _BUILTIN = (
     types.BuiltinFunctionType,

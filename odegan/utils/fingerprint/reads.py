@@ -5,27 +5,34 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from odegan.utils.fingerprint.arrays import Plain, Unreadable
+from odegan.utils.fingerprint.arrays import Describe, Plain, Unreadable
 from odegan.utils.fingerprint.code import globals_read, imports, names_read
 from odegan.utils.fingerprint.libraries import is_library
-
-Describe = Callable[[str, object], Plain]  # (name of the part, its value)
 
 # Built-in functions, functions of libraries, and methods of any object that reach beyond what code and arguments show.
 _BY_NAME = frozenset({"globals", "eval", "exec", "__import__", "open"})
 _READERS = frozenset(
-    {"import_module", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open", "imread", "read_image"}
-) | {
-    "read_csv",
-    "read_parquet",
-    "read_pickle",
-    "read_json",
-    "load_file",
-    "safe_open",
-    "urlopen",
-}
+    [
+        "import_module",
+        "load",
+        "loadtxt",
+        "genfromtxt",
+        "fromfile",
+        "memmap",
+        "open",
+        "imread",
+        "read_image",
+        "read_csv",
+        "read_parquet",
+        "read_pickle",
+        "read_json",
+        "load_file",
+        "safe_open",
+        "urlopen",
+    ]
+)
 _METHODS = frozenset({"read_text", "read_bytes"})
 
 
@@ -80,7 +87,7 @@ def imports_of(function: types.FunctionType, describe: Describe) -> Iterator[tup
     for level, name in imports(function.__code__):
         try:
             found = importlib.import_module("." * level + name, package)
-        except ImportError:  # the function may well handle that
+        except Exception:  # an import can raise anything; it is the function's to handle
             continue
         if not is_library(found.__name__):
             yield name, describe(name, found)
