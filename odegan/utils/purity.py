@@ -11,6 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from odegan.utils.checks import ArgumentError
+from odegan.utils.random_streams import GLOBAL_GENERATORS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,10 +31,12 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
     Raises:
         ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
     """
-    before = generator_states()
     # States first: two equal values do not prove purity if the function seeds the global generator itself.
-    first = function(*args, **kwargs)
-    moved = [kind for kind, state in generator_states().items() if state != before[kind]]
+    first, moved = _watched(function, *args, **kwargs)
+    if moved:
+        # All threads share the generators, and another run may have seeded them meanwhile: once more while it waits.
+        with GLOBAL_GENERATORS:
+            first, moved = _watched(function, *args, **kwargs)
     if moved:
         raise ArgumentError(
             f"{name}: got one that draws from {moved[0]}'s global generator; it must be pure: {_REMEDY}"
@@ -43,6 +46,13 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
         if isinstance(a, torch.Tensor) and a.is_floating_point() and not _close(a.detach(), b.detach()):
             raise ArgumentError(f"{name}: got one with two values at one point; it must be pure: {_REMEDY}")
     return first
+
+
+def _watched(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, list[str]]:
+    """The function's value, and the libraries whose global generators changed meanwhile."""
+    before = generator_states()
+    value = function(*args, **kwargs)
+    return value, [kind for kind, state in generator_states().items() if state != before[kind]]
 
 
 def generator_states() -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Losses and penalties that draw random numbers, or have lost their graph, are refused at the start."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ from torch import nn
 
 import odegan
 from odegan import ArgumentError
+from odegan.data.global_generators import reseeded_generators
+from odegan.utils.fingerprint import fingerprint
 from odegan.utils.purity import check_pure
+from odegan.utils.random_streams import GLOBAL_GENERATORS
 
 DRAWS = {
     "torch": lambda: torch.rand(()),
@@ -166,3 +170,42 @@ def test_a_constant_loss_is_a_loss():
 def test_the_value_comes_back():
     assert torch.equal(check_pure("f", torch.square, torch.tensor(3.0)), torch.tensor(9.0))
     assert torch.isnan(check_pure("f", torch.sqrt, torch.tensor(-1.0)))
+
+
+def test_what_another_thread_seeds_is_not_the_functions_draw():
+    inside, over = threading.Event(), threading.Event()
+
+    def seed_elsewhere():
+        with reseeded_generators() as seed:
+            seed(1)
+            inside.set()
+            over.wait()
+
+    other = threading.Thread(target=seed_elsewhere)
+
+    def function():
+        if not inside.is_set():
+            other.start()
+            inside.wait()
+            threading.Timer(0.05, over.set).start()
+        return torch.ones(())
+
+    assert check_pure("loss", function) == 1.0
+    other.join()
+
+
+def test_no_other_thread_seeds_while_a_data_set_is_read():
+    free = []
+
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            attempt = threading.Thread(target=lambda: free.append(GLOBAL_GENERATORS.acquire(blocking=False)))
+            attempt.start()
+            attempt.join()
+            return torch.rand(2)
+
+    fingerprint({"data": Data()})
+    assert free == [False, False]

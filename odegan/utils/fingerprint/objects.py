@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from odegan.utils.fingerprint.arrays import Describe, Plain, Unreadable, digest
 from odegan.utils.fingerprint.libraries import is_library
+from odegan.utils.random_streams import GLOBAL_GENERATORS
 
 MOST_ITEMS = 10_000  # items of a data set that are read
 MOST_BYTES = 2**28  # their total size
@@ -183,10 +184,12 @@ def _seed(i: int) -> None:
 
 @contextmanager
 def _random_numbers_kept() -> Iterator[None]:
-    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(kept[0])
-        np.random.set_state(kept[1])
-        random.setstate(kept[2])
+    # All threads share the generators: no other may seed them between items.
+    with GLOBAL_GENERATORS:
+        kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        try:
+            yield
+        finally:
+            torch.set_rng_state(kept[0])
+            np.random.set_state(kept[1])
+            random.setstate(kept[2])
