@@ -70,4 +70,5 @@ class Best(Periodic):
 
     def __odegan_fingerprint__(self) -> dict[str, object]:
         """The settings that must be equal to resume."""
+        # The stored score was compared in this direction. The function and ``every`` may change on resuming.
         return {"larger": self.larger}

@@ -49,7 +49,9 @@ class CSVLog(Periodic):
         if self._end is None and self.path.exists() and not self.overwrite:
             raise ArgumentError(f"path: got {str(self.path)!r}, which exists; choose another, or give overwrite=True")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # A resumed run whose file was deleted starts another one, with a header.
         goes_on = self._end is not None and self.path.exists()
+        # newline="" leaves line ends to csv; otherwise Windows would write two returns.
         with open(self.path, "r+" if goes_on else "w", newline="") as file:
             if goes_on:
                 file.seek(self._end or 0)

@@ -44,6 +44,7 @@ def measured(state: State, info: Info) -> dict[str, float]:
     named = {"t": state.t, "step_size": info.step_size, "error_ratio": info.error_ratio}
     columns = {"loss/disc": info.losses[..., 0], "loss/gen": info.losses[..., 1], "field_norm": info.field_norm}
     for name, values in columns.items():
+        # All members in one transfer; one by one they would synchronize with the device each time.
         plain = values.detach().tolist()
         each = enumerate(plain) if isinstance(plain, list) else None
         named |= {name: plain} if each is None else {f"{name}/{member}": value for member, value in each}

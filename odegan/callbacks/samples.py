@@ -49,6 +49,7 @@ class Samples(Periodic):
 
     def __call__(self, state: State, info: Info) -> None:
         """Draw samples at the state and write them."""
+        # To float32 first, since numpy has no bfloat16.
         found = self.game.sample(state.y.detach(), self.n, self.seed).detach().float().cpu().numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"samples_{state.aux['index']:08d}.npy"

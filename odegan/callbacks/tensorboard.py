@@ -52,6 +52,7 @@ class TensorBoard(Periodic):
         for name, value in measured(state, info).items():
             if not math.isnan(value):  # as where the solver estimates no error
                 self._writer.add_scalar(name, value, step)
+        # Its own thread writes every two minutes, which is long to wait for a curve.
         self._writer.flush()
         self._from = step + 1
 

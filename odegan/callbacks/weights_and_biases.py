@@ -47,6 +47,7 @@ class WandB(Periodic):
             known = self._init if self._id is None else self._init | {"id": self._id, "resume": "allow"}
             self._run = self._wandb.init(**known)
             self._id = self._run.id
+        # W&B drops steps that it has already: intervals repeated after a resume are not logged twice.
         self._run.log(measured(state, info), step=state.aux["index"])
 
     def state_dict(self) -> dict[str, str | None]:

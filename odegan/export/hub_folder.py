@@ -81,11 +81,13 @@ def folder(
     given = inputs(game, n, seed, y)
     classes = getattr(game, "classes", None) if game.conditional else None
     if classes is not None:
+        # Class by class, with as many samples each as fill a row of the grid (-(-a // b) rounds up).
         given = (given[0], torch.arange(classes).repeat_interleave(-(-n // classes))[:n])
     with torch.no_grad():
         samples = module(*given)
     made = Path(path)
     made.mkdir(parents=True, exist_ok=True)
+    # Not ``module``'s: without its parametrizations, as of spectral norm, it does not fit the generator's own class.
     own = game.modules(y, batches)[0].state_dict()
     torch.save({name: tensor.cpu() for name, tensor in own.items()}, made / "generator.pt")
     files = ["generator.pt", *_programs(module, inputs(game, 2, seed, y), made)]
@@ -109,6 +111,7 @@ def _programs(module: nn.Module, given: Inputs, folder: Path) -> list[str]:
     if not has_onnx():
         return ["generator.pt2"]
     # ONNX runtimes lack float64 for many operations.
+    # A copy, because ``float`` changes a module in place.
     single = copy.deepcopy(module).float()
     floats = tuple(x.float() if x.is_floating_point() else x for x in given)
     write_onnx(traced(single, floats), folder / "generator.onnx")
@@ -120,6 +123,7 @@ def _draw(samples: torch.Tensor, columns: int, path: Path) -> bool:
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         return False
     try:
+        # Imported here, because matplotlib is not among the library's dependencies.
         from odegan.plots.images import image_grid
     except ImportError:
         return False

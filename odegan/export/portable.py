@@ -61,6 +61,7 @@ def inputs(game: Game, n: int, seed: int, y: torch.Tensor) -> Inputs:
     drawn = draw_latents(latent, n, seed, y.detach().cpu())
     if not game.conditional:
         return (drawn,)
+    # If the number of classes is unknown, every label is 0, which is a class in any case.
     classes = getattr(game, "classes", None)
     return drawn, torch.arange(n) % (classes or 1)
 
@@ -128,6 +129,7 @@ def write_onnx(made: torch.export.ExportedProgram, path: str | os.PathLike[str])
     try:
         converted: Any = torch.onnx.export(
             made,
+            # The other exporter takes a module and traces it anew; this one takes the program.
             dynamo=True,
             input_names=names,
             output_names=["sample"],
@@ -135,6 +137,7 @@ def write_onnx(made: torch.export.ExportedProgram, path: str | os.PathLike[str])
         )
     except Exception as error:  # torch.onnx's errors have no common class
         raise ArgumentError(f"onnx: torch.onnx cannot convert the generator ({one_line(error)})") from error
+    # The weights go into the same file, so that it can be moved alone.
     converted.save(Path(path), external_data=False)
 
 

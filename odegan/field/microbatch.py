@@ -91,6 +91,7 @@ class MicrobatchedField:
         def scaled(*own: torch.Tensor) -> torch.Tensor:
             return self.field.scaled(players, own, t, clipped)
 
+        # Scaled after the parts are averaged: clipping each part would bound its own noise, not the batch's gradient.
         return scaled(*gradients) if y.ndim == 1 else torch.vmap(scaled)(*gradients)
 
     def _mean(self, name: str, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Any:

@@ -36,6 +36,7 @@ class PlayersTerms:
     @classmethod
     def of(cls, terms: Mapping[Player, Sequence[Term]]) -> PlayersTerms:
         """Sort the terms of each player."""
+        # Once, when the field is made: each evaluation would sort the same terms again.
         of_gradients = {p: [term for term in terms[p] if isinstance(term, GradientTerm)] for p in BOTH}
         others = {p: [term for term in terms[p] if not isinstance(term, GradientTerm)] for p in BOTH}
         return cls(terms, of_gradients, others)

@@ -191,6 +191,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float], unit: Unit =
         argument_error("values", list(values), f"one more than the {len(boundaries)} boundaries")
     plain = tuple(check_number("values", value) for value in values)
     edges = tuple(check_number("boundaries", b) for b in boundaries)
+    # bisect and the chain of ``where`` both rely on this order.
     if tuple(sorted(edges)) != edges:
         argument_error("boundaries", list(edges), "increasing")
     return _Piecewise(unit, plain, edges)

@@ -125,6 +125,7 @@ class TrainingField:
         if y.ndim != 1:
             return over_members(self.field_and_penalty, t, y, batch)
         gradients, losses, extra = with_penalties(self.game, self.terms, t, y, batch)
+        # Zeros, not None: vmap returns tensors only.
         added = [torch.zeros_like(g) if e is None else e for g, e in zip(gradients, extra, strict=True)]
         return self.scaled(BOTH, gradients, t), torch.stack(losses), self.scaled(BOTH, added, t, clipped=False)
 
@@ -199,6 +200,7 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
     for penalty in penalties:
         if not callable(penalty):
             argument_error("penalties", penalty, "penalties as odegan.penalties makes them, or functions of a game")
+        # ``penalties=[jare]`` without a weight is a function as well, and would fail far from here.
         if inspect.isfunction(penalty) and str(penalty.__module__).startswith("odegan.penalties."):
             name = penalty.__name__
             argument_error("penalties", f"the function {name}", f"what it returns: {name}(...) with a weight")

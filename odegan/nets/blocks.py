@@ -18,6 +18,7 @@ class Residual(nn.Module):
     def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None, scale: float = 1.0) -> None:
         super().__init__()
         self.branch = branch
+        # An empty nn.Sequential is false in Python too, and is the identity as well.
         self.shortcut = shortcut or nn.Identity()
         self.scale = scale
 
@@ -32,6 +33,7 @@ class Residual(nn.Module):
 
 def conv5(n_in: int, n_out: int) -> nn.Sequential:
     """A 5x5 stride-2 convolution that halves an even size, padded as TensorFlow's SAME: 1 before, 2 after."""
+    # A layer of its own pads: torch's padding="same" refuses strides, and a number pads both sides alike.
     return nn.Sequential(nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(n_in, n_out, kernel_size=5, stride=2))
 
 
@@ -49,6 +51,7 @@ def deconv5(n_in: int, n_out: int) -> nn.Sequential:
 
 def deconv4(n_in: int, n_out: int, bias: bool = True) -> nn.ConvTranspose2d:
     """A 4x4 stride-2 transposed convolution that doubles the size."""
+    # TensorFlow's SAME is symmetric for this kernel and stride, so torch's own padding is the same.
     return nn.ConvTranspose2d(n_in, n_out, kernel_size=4, stride=2, padding=1, bias=bias)
 
 
@@ -70,6 +73,7 @@ def normalize_spectrally(network: nn.Module) -> nn.Module:
     """
     # A list first: parametrizing a layer adds modules to those that are being iterated over.
     for layer in list(network.modules()):
+        # No transposed convolutions: only discriminators are normalized, and such a weight would be another matrix.
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
             spectral_norm(layer)
     return network

@@ -40,6 +40,7 @@ def widths(size: int, width: int, most: int) -> list[int]:
     """
     check_int("width", width, low=1)
     check_int("most", most, low=1)
+    # The floor of log2 in integers; math.log2 could round across a whole number.
     halvings = (check_int("size", size, low=START) // START).bit_length() - 1
     if size != START * 2**halvings:
         argument_error("size", size, "4 times a power of two")
@@ -71,7 +72,9 @@ class Generator(nn.Sequential):
             nn.Unflatten(1, (channels[0], START, START)),
         ]
         for n_in, n_out in pairwise(channels):
+            # Upsample's default is the nearest pixel, which is the public code's doubling.
             layers += [block(n_in, n_out), nn.Upsample(scale_factor=2)]
+        # Blocks begin with ReLU and end without one, so the last convolution needs its own.
         super().__init__(*layers, block(width, width), nn.ReLU(), conv3(width, 3), nn.Tanh())
 
 

@@ -76,6 +76,7 @@ class Generator(nn.Module):
         widths = (8 * width, 4 * width, 2 * width, width)
         self.first = nn.Sequential(nn.Linear(latent, widths[0] * 4 * 4), nn.Unflatten(1, (widths[0], 4, 4)))
         # No biases: the norm after each convolution subtracts them.
+        # Two lists and no nn.Sequential, which would pass a single argument on: the norms also need the label.
         self.convolutions = nn.ModuleList(deconv4(n_in, n_out, bias=False) for n_in, n_out in pairwise(widths))
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, classes) for n in widths[1:])
         self.last = nn.Sequential(conv3(width, channels), nn.Tanh())
@@ -85,6 +86,7 @@ class Generator(nn.Module):
         """Draw all parameters again from torch's global generator."""
         glorot_uniform_(self)
         for norm in self.norms:
+            # ``glorot_uniform_`` has drawn the gains and shifts as well, since they are embeddings.
             norm.reset_parameters()  # type: ignore[operator]
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
@@ -127,6 +129,7 @@ class Discriminator(nn.Module):
         self.psi = nn.Linear(widths[-1], 1)
         self.embedding = nn.Embedding(classes, widths[-1])
         self.reset_parameters()
+        # After the draw: spectral_norm starts its power iteration at construction, from the weights it finds.
         if check_bool("spectral_norm", spectral_norm):
             normalize_spectrally(self)
 
@@ -136,6 +139,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """(B, channels, 32, 32), (B,) -> (B,)."""
+        # A sum, as in SN-GAN; spectral normalization bounds it. See ``odegan_resnet`` for what happens without.
         h: Tensor = self.features(x).sum((2, 3))
         out: Tensor = self.psi(h)[:, 0] + (self.embedding(label) * h).sum(1)
         return out

@@ -56,6 +56,7 @@ class Generator(Network):
         check_int("latent", latent, low=1)
         biased = not batch_norm
         layers: list[nn.Module] = [nn.Linear(latent, 512 * 4 * 4, bias=biased), *norm(nn.BatchNorm1d, 512 * 4 * 4)]
+        # Unflattened after the norm, which has statistics for each of the 8,192 features, as in the public code.
         layers += [nn.ReLU(), nn.Unflatten(1, (512, 4, 4))]
         for n_in, n_out in pairwise((512, 256, 128, 64)):
             layers += [deconv4(n_in, n_out, bias=biased), *norm(nn.BatchNorm2d, n_out), nn.ReLU()]

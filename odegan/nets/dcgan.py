@@ -86,5 +86,6 @@ class Discriminator(Network):
         for i, (n_in, n_out) in enumerate(pairwise(widths)):
             convolution = conv4 if i % 2 else conv3
             layers += [convolution(n_in, n_out), nn.LeakyReLU(0.1)]
+        # The losses and penalties read one logit, so the pair of outputs is reduced within the network.
         difference = [LogitDifference()] if logits == 2 else []
         super().__init__(*layers, nn.Flatten(), nn.Linear(8 * width * 4 * 4, logits), *difference)

@@ -46,6 +46,7 @@ def truncated_normal_(module: nn.Module) -> nn.Module:
     _check_module(module)
     for name, layer in module.named_modules():
         own = dict(layer.named_parameters(recurse=False))
+        # A reparametrized layer fails this: its weight is computed at each use, and drawing it would have no effect.
         if isinstance(layer, nn.Linear | _ConvNd) and set(own) <= {"weight", "bias"} and "weight" in own:
             # Cut at two deviations without correcting the deviation for it, as Sonnet does.
             std = _fan_in(layer, own["weight"]) ** -0.5

@@ -36,6 +36,7 @@ class MLP(Network):
             argument_error("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
+            # A new activation each time, since it may have parameters, as PReLU does.
             layers += [nn.Linear(n_in, n_out), activation()]
         # No activation after the last layer.
         super().__init__(*layers[:-1])

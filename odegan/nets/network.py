@@ -29,6 +29,7 @@ class Network(nn.Sequential):
         torch.Size([5, 2])
     """
 
+    # A static method: as a plain attribute the function would be bound, and get the module twice.
     initialize: ClassVar[Initializer] = staticmethod(truncated_normal_)
 
     def __init__(self, *layers: nn.Module) -> None:

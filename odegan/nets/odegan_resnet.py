@@ -41,4 +41,5 @@ class Discriminator(sngan.Discriminator):
     initialize = staticmethod(truncated_normal_)
 
     def __init__(self, size: int = 32) -> None:
+        # The sum diverges without spectral normalization; see the head of this file.
         super().__init__(size, spectral_norm=False, pool="mean")

@@ -54,6 +54,7 @@ class Generator(Network):
             nn.ReLU(),
             nn.Unflatten(1, (WIDTH, start, start)),
         ]
+        # Three doublings reach 32 pixels from 4. Version 1 starts at 2, and its last layer is the fourth.
         for _ in range(3):
             layers += [deconv4(WIDTH, WIDTH), nn.ReLU(), residual(WIDTH // 2)]
         super().__init__(*layers, last, nn.Tanh())

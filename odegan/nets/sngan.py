@@ -84,7 +84,9 @@ def _up(n_in: int, n_out: int) -> Residual:
 
 def _first(n_out: int) -> Residual:
     """A discriminator's first block, (B, 3, H, W) -> (B, n_out, H/2, W/2)."""
+    # No ReLU first: images lie in [-1, 1], and it would discard their negative half.
     branch = nn.Sequential(conv3(3, n_out), nn.ReLU(), conv3(n_out, n_out), nn.AvgPool2d(2))
+    # A 1x1 convolution commutes with the average: this is the later blocks' shortcut, at a quarter of its cost.
     return Residual(branch, nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, n_out, kernel_size=1)))
 
 
@@ -160,5 +162,6 @@ class Discriminator(Network):
         # The published networks differ in this bias, and in how many blocks keep the size.
         last = nn.Linear(channels[-1], 1, bias=bias)
         super().__init__(_first(channels[0]), *later, nn.ReLU(), Pool(pool), last)
+        # After the weights are drawn: spectral_norm starts its power iteration at construction, from what it finds.
         if spectral_norm:
             normalize_spectrally(self)

@@ -88,5 +88,6 @@ def need(game: Game, penalty: str, *parts: str) -> None:
 
 
 def _plain(value: object) -> Any:
+    # A tensor is shown as its number. A function shows its name, since its repr holds an address in memory.
     value = float(value.detach()) if isinstance(value, torch.Tensor) else value
     return getattr(value, "__qualname__", value)

@@ -54,6 +54,7 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
         closed_loop(10.0, kind='square', buffer=100)
     """
     measure = _KINDS[choose("kind", kind, _KINDS)]
+    # None, not 0: a run makes a pair of buffers for every capacity that a penalty states.
     replay = check_int("buffer", buffer) or None
 
     def terms(game: Game) -> tuple[Function, None]:
@@ -83,6 +84,7 @@ def _stored(batch: Batch | None, capacity: int, conditional: bool) -> Seen:
             "batch.replay: got None; closed_loop reads its stored samples there, which odeint_gan and Stepper provide: use "
             "them, or buffer=0"
         )
+    # Stored samples bring their own labels; those of the present batch belong to other samples.
     real, fake, *labels = kept[f"samples {capacity}"]
     if conditional and len(labels) != 2:
         raise ArgumentError(

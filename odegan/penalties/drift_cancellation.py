@@ -54,6 +54,7 @@ def drift_cancellation(
 
     def terms(game: Game) -> tuple[Term, Term]:
         def disc_in_gen(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+            # Not ``player_gradient``, which differentiates a player's loss in its own parameters only.
             return gradient_and_value(lambda g: game.disc_loss(theta_d, g, batch), theta_g)[0]
 
         def gen_in_disc(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
@@ -84,6 +85,7 @@ def drift_cancellation(
 
         return WithConstants(value, constants=lambda theta_d, theta_g, batch, t: opponent(theta_d, theta_g, batch))
 
+    # Not divisible: products of two batch means are not a mean over the parts of a batch.
     settings = {"self_terms": self_terms, "interaction": interaction} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}
     )

@@ -17,6 +17,7 @@ def input_gradient(
     """grad_x D(x, label) for each sample, flattened: x (n, ...) -> (n, numel of one sample)."""
     if game.critic_couples_batch:
         _refuse_coupled(game, "input_gradient")
+    # Checked when the penalty is made too, but before the first batch a game may not know yet.
     critic = game.critic_fn(theta_d, batch)
     # The gradient of the sum holds every sample's own gradient, because no layer couples the samples.
     return gradient_and_value(lambda own: critic(own, label).sum(), x)[0].flatten(1)

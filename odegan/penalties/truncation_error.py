@@ -51,6 +51,7 @@ def truncation_error(
     """
     choose("pair", pair, [*_ALIASES, *solvers.embedded_pairs()])
     tableau = solvers.tableau(_ALIASES.get(pair, pair))
+    # ``embedded_pairs`` lists only tableaus with error weights; this tells the type checker.
     assert tableau.error is not None
     error = tableau.error
     checked_weight(step_size, "step_size", strict=True)
@@ -68,6 +69,7 @@ def truncation_error(
             y = torch.cat([theta_d, theta_g])
             h = at_time(step_size, t)
             stages = [field(y, batch)]
+            # From the second row on: the first is empty, and its stage is the field at y, just computed.
             for row in tableau.a[1:]:
                 stages.append(field(y + h * combined(row, stages), batch))
             return ((h * torch.as_tensor(combined(error, stages))) ** 2).sum() / 2
@@ -77,4 +79,5 @@ def truncation_error(
     settings = {"step_size": step_size, "pair": pair, "player": player} | (
         {} if rates == (1.0, 1.0) else {"rates": rates}
     )
+    # Not divisible: each stage moves along the gradient of the whole batch, which no part has.
     return Penalty("truncation_error", checked_weight(weight), terms, settings, divisible=False)

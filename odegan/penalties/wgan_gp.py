@@ -42,6 +42,7 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
             # Without the root, whose derivative at 0 is infinite.
             if center == 0:
                 return (gradient**2).sum(1).mean()
+            # vector_norm has gradient 0 at 0, where the root of a sum of squares would give nan.
             return ((torch.linalg.vector_norm(gradient, dim=1) - center) ** 2).mean()
 
         return term, None
@@ -59,6 +60,7 @@ def _mixing(batch: Batch | None, real: torch.Tensor) -> torch.Tensor | float:
             "batch.noise: got None; wgan_gp reads uniform numbers (B,) there: use odeint_gan or Stepper, or give "
             "Batch(real, latent, noise=u)"
         )
+    # Not by einops, whose patterns cannot add a number of axes that is known only here.
     return u.reshape(-1, *([1] * (real.ndim - 1)))
 
 

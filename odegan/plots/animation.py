@@ -47,6 +47,7 @@ def save_animation(
     if not drawn:
         argument_error("frames", drawn, "at least one figure")
     each = int(1000 * seconds / len(drawn))
+    # Dithering would scatter pixels differently in every frame, and files would grow.
     # With one palette for all frames, unchanged regions cost nothing.
     common = drawn[-1].quantize(_COLORS)
     reduced = [frame.quantize(palette=common, dither=Image.Dither.NONE) for frame in drawn]
@@ -102,9 +103,11 @@ def clouds(
 
 
 def _drawn(figure: MplFigure, dpi: int) -> Image.Image:
+    # Agg draws into memory, so that no display is needed.
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
     canvas.draw()
+    # Copied, since the buffer belongs to the canvas.
     image = Image.fromarray(np.asarray(canvas.buffer_rgba()).copy()).convert("RGB")
     figure.clear()
     return image

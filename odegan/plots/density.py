@@ -89,6 +89,7 @@ def _density(points: NDArray[np.float64], extent: float, bandwidth: float) -> ND
 
     # Left out rather than clipped: piled up at the border, strays would look like a mode.
     inside = points[(np.abs(points) <= extent).all(1)]
+    # The second coordinate first: imshow draws rows along y.
     counts = np.histogram2d(inside[:, 1], inside[:, 0], bins=_BINS, range=[(-extent, extent)] * 2)[0]
     # Zeros beyond the border: reflecting there would draw mass that is not in the picture.
     density: NDArray[np.float64] = gaussian_filter(counts, bandwidth * _BINS / (2 * extent), mode="constant")

@@ -72,5 +72,6 @@ def tile(images: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
 
 
 def _show(axes: Axes, tiles: NDArray[np.float64]) -> None:
+    # Without vmin and vmax matplotlib would stretch the gray levels of each grid to its own range.
     axes.imshow(tiles, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()

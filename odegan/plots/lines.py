@@ -138,13 +138,16 @@ def bars(
         marks = {"ecolor": INK, "elinewidth": 1.2, "capsize": 2.5}
         drawn = axes.barh(list(names), shown, xerr=error, color=PALETTE[0], height=0.62, error_kw=marks)
         axes.bar_label(drawn, texts, padding=5)
+        # barh counts from the bottom.
         axes.invert_yaxis()
         axes.set(xlabel=xlabel)
+        # Room for the printed values beside the bars.
         axes.margins(x=0.22)
         axes.tick_params(left=False)
         axes.spines["left"].set_visible(False)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.grid(axis="x")
+        # The margin would otherwise begin left of zero, where no bar can be.
         if (shown >= 0).all():
             axes.set_xlim(left=0)
     return figure

@@ -109,6 +109,7 @@ def _path(axes: Axes, path: NDArray[np.float64], name: str, color: str, extent: 
     reach = np.abs(path).max(axis=1, initial=0.0)
     drawn = np.where((reach <= 10 * extent)[:, None], path, np.nan)  # far points would overflow the renderer
     axes.plot(drawn[:, 0], drawn[:, 1], color=color, label=name, linewidth=1.4 * size)
+    # Above the lines (zorder 2), so that a path which returns does not cover its own start.
     axes.plot(*path[0], "o", color=color, markerfacecolor="white", markersize=7 * size, zorder=3)
     inside = np.flatnonzero(reach <= extent)
     if reach[-1] <= extent:

@@ -54,6 +54,7 @@ def style() -> AbstractContextManager[None]:
         ...     mpl.rcParams["legend.frameon"]
         False
     """
+    # A context, so that the caller's own settings are as before afterwards.
     return mpl.rc_context(
         {
             "figure.facecolor": "white",
