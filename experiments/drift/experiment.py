@@ -43,6 +43,7 @@ def prepared(options: DriftOptions) -> Game:
     """The mixture's game, which knows that its samples are not coupled."""
     game = gan(*nets.mog16())
     generator = torch.Generator().manual_seed(options.seed)
+    # Any batch will do: it only shows the probe that no layer couples samples.
     batch = Batch(mixture.draw(16, generator), torch.randn(16, mixture.LATENT, generator=generator))
     return game.prepared(game.init(), batch)
 
@@ -62,6 +63,7 @@ def train(game: Game, name: str, options: DriftOptions, folder: Folder) -> Train
             batch_size=options.batch_size,
             solver=solver,
             step_size=options.step_size,
+            # Penalties of the game itself: of the shifted one they would carry a drift that Euler's run does not have.
             penalties=[of_game(penalty, game) for penalty in penalties],
             placement="after_step",
             seed=options.seed,
@@ -74,6 +76,7 @@ def train(game: Game, name: str, options: DriftOptions, folder: Folder) -> Train
     # Where all members have diverged the solution ends early.
     missing = solution.ys.new_full((len(times) - len(solution.ys), *solution.ys.shape[1:]), torch.nan)
     states = torch.cat([solution.ys, missing]).cpu()
+    # The shifted field evaluates the game's twice, which the solver counts as once.
     factor = 1 if drift is None else 2
     return Trained(times, states, mixture.scored(game, states, options.samples), factor * solution.stats["nfe"])
 
@@ -90,6 +93,7 @@ def departures(name: str, trained: Mapping[str, Trained]) -> Row:
     if trained[name] is euler:
         return {}
     found: Row = {}
+    # Only early: trajectories of a chaotic training part whatever the solver.
     for t in euler.times[1:6].tolist():
         moved = (euler.at(t) - euler.states[0]).norm(dim=-1)
         away = (trained[name].at(t) - euler.at(t)).norm(dim=-1)
@@ -117,6 +121,7 @@ def row(name: str, trained: Mapping[str, Trained]) -> Row:
 
 def paired(score: torch.Tensor, other: torch.Tensor) -> tuple[float, float]:
     """Mean of the differences at the end over the members, and its standard error."""
+    # Member by member: runs of one seed share start and minibatches, and most of the scatter cancels.
     differences = (score[-1] - other[-1]).double()
     return float(differences.mean()), float(differences.std(correction=1) / len(differences) ** 0.5)
 

@@ -81,6 +81,7 @@ class Drifting(Game):
     def _evaluate_player(
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> Players:
+        # Both, though one is asked for: the interaction needs the opponent's gradient too.
         gradients, losses = self._evaluate(theta_d, theta_g, batch)
         which = 0 if player == "disc" else 1
         return gradients[which], losses[which]
@@ -90,6 +91,7 @@ def of_game(penalty: Penalty, game: Game) -> Penalty:
     """The penalty of this game's losses, whichever game it is added to: a drift is not penalized."""
 
     def plain(term: Term | None) -> Term | None:
+        # A plain term: a gradient term would be taken of the gradients that the field has, and those have the drift.
         return None if term is None else Term(lambda *point: term(*point))
 
     disc, gen = penalty(game)

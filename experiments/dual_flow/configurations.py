@@ -72,5 +72,6 @@ def configurations(options: DualFlow) -> list[Configuration]:
             Configuration(target, NETWORK, *kernel, ratio)
             for kernel, ratio in itertools.product(kernels, options.network_ratios)
         ]
+        # Without a kernel: here a network is the discriminator, so MMD and |D| are not known.
         found += [Configuration(target, PAIR, "network", None, None, ratio) for ratio in options.pair_ratios]
     return found + [Configuration(particle_targets.digits(), PARTICLES, *kernel, 1.0) for kernel in kernels]

@@ -52,6 +52,7 @@ def row(configuration: Configuration, path: Path) -> Row:
         share = float(shares[-1].mean())
         # The time from which on every mode is reached in every start.
         short = (counts < len(configuration.target.modes)).any(1).nonzero()
+        # From the last time that falls short: a mode may be lost again after it was reached.
         last = int(short[-1]) + 1 if len(short) else 0
         first = float(path.times[last]) if last < len(path.times) else None
     far = [energy_distance(points, configuration.target.data) for points in path.clouds[-1]]
@@ -83,6 +84,7 @@ def run(options: DualFlow, folder: Folder) -> list[Row]:
         folder.log({"run": configuration.label, **rows[-1]})
         for t, mmd, norm in zip(path.times.tolist(), path.mmd, path.norm, strict=True):
             folder.log({"run": configuration.label, "t": t, "MMD": mmd, "norm of D": norm})
+        # Figures show r = 1 and the default number of features; the table has the rest.
         if configuration.ratio == 1.0 and configuration.frequencies in (None, options.frequencies):
             paths[configuration.target.name, configuration.players, configuration.discriminator] = path
     counted = [r for r in rows if r["frequencies"] in (None, options.frequencies) and r["modes reached"]]

@@ -79,6 +79,7 @@ def over_time(paths: Mapping[tuple[str, str, str], Path]) -> Figure:
             axes.set(ylabel=label)
         for axes in grid.flat:
             axes.set_yscale("log")
+            # Symmetric log, because t = 0 belongs to the axis.
             axes.set_xscale("symlog", linthresh=1.0)
             axes.set_xlim(left=0.0)
             axes.grid(axis="y")

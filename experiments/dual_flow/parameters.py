@@ -37,6 +37,7 @@ def in_parameters(game: ParticleGame, z: torch.Tensor) -> Game:
     network = PureModule(generator(), "generator")
 
     def cloud(theta: torch.Tensor) -> torch.Tensor:
+        # ``to`` moves to theta's device: the latents are drawn on the CPU, so that all devices have the same.
         return network(theta, z.to(theta))
 
     def flat(theta: torch.Tensor) -> torch.Tensor:
@@ -70,7 +71,9 @@ def network_start(target: Target, z: torch.Tensor, seed: int) -> torch.Tensor:
         image = fresh(z)
         last = fresh[-1]
         assert isinstance(last, torch.nn.Linear)
+        # The last layer is linear, so that scaling its rows scales the image's coordinates exactly.
         last.weight.mul_(SPREAD / image.std(0)[:, None])
+        # The bias comes second: the mean to be moved is that of the rescaled image.
         last.bias.copy_(target.origin - fresh(z).mean(0) + last.bias)
     return parameters_to_vector(fresh.parameters()).detach()
 

@@ -43,6 +43,7 @@ def compare(
     """The errors of every step against the reference (T, P)."""
     found = []
     for tau in options.taus:
+        # Rounded: the times are multiples of every tau, which binary fractions only approximate.
         steps = round(options.times[-1] / tau)
         scheme = minimizing_movement(game, start, tau, steps, order=order, tolerance=options.tolerance).ys
         states = scheme[[round(t / tau) for t in options.times]]
@@ -55,6 +56,7 @@ def compare(
 def flow(game: ParticleGame, start: torch.Tensor, options: Scheme) -> torch.Tensor:
     """The reference at the times, (T, P)."""
     times = torch.tensor((0.0, *options.times), dtype=torch.float64)
+    # Ten times tighter than the scheme's inner problems, so that differences are the scheme's.
     tight = options.tolerance / 10
     # The solver stops at every compared time: otherwise its interpolation would be the error.
     stops = {"step_t": times[1:].to(start)}

@@ -30,7 +30,7 @@ CLAIMS = Path(__file__).with_name("claims.json")
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, the measurement (with quotes), the tests that decide, and a remark on the verdict."""
+    """A statement, the measurement, the tests that decide, and a remark on the verdict; all texts may contain quotes."""
 
     claim: str
     measured: str
@@ -61,12 +61,12 @@ def verdict(results: Path, claim: Claim) -> str:
     for where, test in claim.tests.items():
         agrees = "agrees" if holds(results, test) else "does not agree"
         said.append(f"{where}: {agrees}" if where else agrees)
-    return "; ".join([*said, *([claim.remark] if claim.remark else [])])
+    return "; ".join([*said, *([quoted(results, claim.remark)] if claim.remark else [])])
 
 
-def measured(results: Path, claim: Claim) -> str:
-    """The measurement, with numbers from the results."""
-    return QUOTE.sub(lambda quote: references.text(results, quote[1]), claim.measured)
+def quoted(results: Path, text: str) -> str:
+    """A text with its quotes replaced by numbers from the results."""
+    return QUOTE.sub(lambda quote: references.text(results, quote[1]), text)
 
 
 def table(results: Path, links: str) -> str:
@@ -75,5 +75,5 @@ def table(results: Path, links: str) -> str:
     for claim in load():
         names = sorted({quote.partition(": ")[0] for quote in QUOTE.findall(claim.measured)})
         sources = ", ".join(f"[{name}]({links}/{name}.md)" for name in names)
-        rows.append([claim.claim, measured(results, claim), verdict(results, claim), sources])
+        rows.append([claim.claim, quoted(results, claim.measured), verdict(results, claim), sources])
     return of_cells([["claim", "measured", "agreement", "results"], *rows])

@@ -59,6 +59,7 @@ def load(path: Path, device: str) -> TrainingCheckpoint:
     try:
         # In the order in which ``train`` passes its callbacks: averages first, the monitor last.
         *averages, monitor = payload["callbacks"]
+        # The preset as it was run, not the table's: options and later versions may have changed that.
         preset = Preset(**monitor["preset"])
         preset.check()
         states = {RAW: payload["y"]} | {

@@ -106,6 +106,7 @@ def train_classifier(
     if cache is not None and (not isinstance(cache, str | os.PathLike) or Path(cache).is_file()):
         argument_error("cache", cache, "None, or a folder")
     size = train.images.shape[-1]
+    # size & (size - 1) is 0 only for powers of two.
     if size < SMALLEST or size & (size - 1):
         argument_error("train", train.images, f"images whose side is a power of two from {SMALLEST} on")
     classes = int(train.labels.max()) + 1
@@ -114,6 +115,7 @@ def train_classifier(
         torch.manual_seed(seed)
         network = Classifier(size, train.images.shape[1], classes)
         if path is not None and path.exists():
+            # Within ``fork_rng`` as well: the network just made has drawn from the global generator.
             return _load(path, network)
         _fit(network, train, progress)
     found = Trained(network.eval().requires_grad_(False), seed, *accuracy(network, held_out, classes))

@@ -63,6 +63,7 @@ def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> 
     for metric in scorer.names:
         found[metric] = over_seeds([end(run, metric) for run in runs])
         found[f"best {metric}"] = over_seeds([best(run, metric) for run in runs])
+        # An optimizer's steps do not measure time, so it has no score at a time.
         timed = runs if preset.solver not in OPTIMIZERS else []
         found |= {f"{metric} at t = {t:g}": over_seeds([at_time(run, metric, t) for run in timed]) for t in times}
     return {

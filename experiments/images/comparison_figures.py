@@ -36,6 +36,7 @@ def best_steps(runs: Runs, metric: str) -> Runs:
     """Of the settings with one solver and one penalty the one with the best mean score at the end."""
     chosen: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = {}
     for title, seeds in runs.items():
+        # A setting with a diverged seed loses to every other one, however good its other seeds.
         ends = [math.inf if run.diverged else loss(metric, run.reports[-1].scores[metric]["value"]) for run in seeds]
         kind = (seeds[0].preset.solver, seeds[0].preset.penalty)
         chosen[kind] = min(chosen.get(kind, (math.inf, title)), (sum(ends) / len(ends), title))
@@ -47,6 +48,7 @@ def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
     lines: dict[str, tuple[Sequence[float], Sequence[float] | torch.Tensor]] = {}
     bands = {}
     for title, seeds in runs.items():
+        # A diverged seed has fewer reports; a mean over the others alone would look like a recovery.
         length = min(len(run.reports) for run in seeds)
         values = torch.tensor([[report.scores[metric]["value"] for report in run.reports[:length]] for run in seeds])
         lines[title] = ([value(report) for report in seeds[0].reports[:length]], values.mean(0))

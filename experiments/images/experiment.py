@@ -189,8 +189,10 @@ def run(options: Options, folder: Folder) -> list[Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the experiment from the command line; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    # Not a subcommand of tyro: a list has no output folder, and none of the options of a run.
     if arguments[:1] == ["presets"]:
         return listing.main(arguments[1:])
+    # Under torchrun every process trains, and the first alone writes.
     with processes.group() as rank:
         return runner.main(Command, run, arguments, writes=rank == 0)  # type: ignore[arg-type]
 

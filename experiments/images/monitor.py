@@ -137,6 +137,7 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint."""
+        # The seconds so far go into the checkpoint, since a resumed process has another clock.
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now

@@ -26,6 +26,7 @@ def save(images: torch.Tensor, path: Path, columns: int | None = None, quick: bo
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet)
     if quick:
+        # For the color of the words; a gray picture has none.
         picture = picture.convert("RGB")
         place = (picture.width - 4, picture.height - 4)
         ImageDraw.Draw(picture).text(

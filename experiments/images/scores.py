@@ -144,6 +144,7 @@ class Scorer:
         assert self.extractor is not None
         assert self.preset.classes is not None
         each = max(1, self.preset.samples // self.preset.classes)
+        # As many of each class, so that the overall share is the mean over the classes.
         labels = repeat(torch.arange(self.preset.classes), "label -> (label each)", each=each)
         logits = [self.extractor(piece)[1] for piece in sampler(len(labels), seed, labels).split(PIECE)]
         answers = torch.cat([part.argmax(1).cpu() for part in logits if part is not None])
@@ -162,6 +163,7 @@ class Scorer:
         """
         if name != "fid" or self.extractor is None or self.classes is None:
             return None
+        # Random halves: sets are often stored class by class.
         order = torch.randperm(len(self.classes.images), generator=torch.Generator().manual_seed(0))
         halves = (self._features(self.classes.rows(rows)[0] for rows in half.split(PIECE)) for half in order.chunk(2))
         one, other = (moments(features) for features in halves)

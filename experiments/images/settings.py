@@ -73,6 +73,7 @@ def variant(preset: Preset, text: str, step_size: float | None, penalty: str | N
 def scaled(preset: Preset, longest: float) -> Preset:
     """The preset with its schedule scaled so that its longest step is this."""
     factor = longest / max(preset.step_size)
+    # Rounded: the product of a factor and a step shows digits such as 0.060000000000000005 in tables and file names.
     new = replace(preset, step_size=tuple(h if factor == 1 else round(h * factor, 12) for h in preset.step_size))
     new.check()
     return new
@@ -83,6 +84,7 @@ def at_equal_cost(preset: Preset, new: Preset, cost: Cost) -> Preset:
     own = evaluations_per_step(preset.keywords())
     each = evaluations_per_step(new.keywords())
     steps = max(1, (cost.evaluations or preset.steps * own) // each)
+    # A step that costs more evaluations weighs more in an average over evaluations.
     decay = max(0.0, 1 - (1 - preset.decay) * each / own)
     every = math.ceil(steps / cost.reports)
     return replace(new, steps=steps, every=every, decay=decay, averages=preset.averages[:1])

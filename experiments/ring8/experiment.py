@@ -59,6 +59,7 @@ def chosen(options: Ring8, ring: Ring) -> dict[str, Method]:
 
 def keywords(options: Ring8, ring: Ring, how: Method) -> dict[str, Any]:
     """The solver's arguments under one method; D moves before G where the paper's does and the solver has turns."""
+    # Solvers without that option move both players at once, also where the paper does not.
     turns = (ring.in_turn or how.in_turn) and "alternating" in solvers.get(options.solver).options
     given = replace(options, penalty=how.penalty).keywords()
     return given | {"options": ({"alternating": True} if turns else {}) | given["options"]}
@@ -79,9 +80,11 @@ def train(options: Ring8, name: str, method: str, how: Method, folder: Folder) -
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", label)),
         batch_size=ring.batch_size if options.full else options.batch_size,
     )
+    # Scored again with the stricter threshold: ``trained`` holds the scores with the usual one.
     resolved = mixture.scored(game, trained.states, options.samples, ring.target, **RESOLVED).modes_covered
     for line, modes in zip(trained.lines(), resolved, strict=True):
         folder.log({"run": label} | line | {"modes_resolved": modes})
+    # Only after the scores are logged, since an interrupted run raises here.
     finished(trained.solution)
     return MethodRun(ring, method, game, trained, resolved)
 

@@ -54,6 +54,7 @@ def all_modes(runs: Sequence[MethodRun]) -> Figure:
                 axes.text(width + 0.01 * seeds, y, str(width), va="center", fontsize="small")
         axes.set(xlim=(0, 1.06 * seeds), xlabel=f"seeds with all modes, of {seeds}", yticks=range(len(runs)))
         axes.set_yticklabels(names)
+        # Descending: barh counts from the bottom, and the first run belongs on top.
         axes.set_ylim(len(runs) - 0.4, -0.6)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(axis="y", length=0)
@@ -118,6 +119,7 @@ def arms(pairs: Sequence[Pair]) -> Figure:
                     trained = getattr(pair, name)
                     values = getattr(trained.scores, score).double()
                     mean = values.mean(1)
+                    # Of the mean, not of one seed: the question is whether the means differ.
                     error = values.std(1) / values.shape[1] ** 0.5
                     axes.plot(trained.evaluations, mean, color=color, label=name)
                     axes.fill_between(
@@ -138,6 +140,7 @@ def gaps(differences: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> Figure
         figure = Figure(figsize=(3.1 * len(differences), 3.4), layout="constrained")
         for axes, (name, by_size) in zip(figure.subplots(1, len(differences)), differences.items(), strict=True):
             for i, gap in enumerate(by_size.values()):
+                # Spread sideways in the order of the seeds, since equal differences would hide each other.
                 spots = i + np.linspace(-0.12, 0.12, len(gap))
                 axes.plot(spots, gap, "o", color=plots.PALETTE[5], markersize=3.5)
                 error = 2 * gap.std(ddof=1) / len(gap) ** 0.5

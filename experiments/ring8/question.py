@@ -49,6 +49,7 @@ def train_pair(options: Ring8, game: Game, ring: Ring, size: int, folder: Folder
     fair = penalties.jare(WEIGHT, chunks=options.chunks, unbiased=True)
     biased = train(options, game, ring, size, "biased", penalties.jare(WEIGHT), folder)
     unbiased = train(options, game, ring, size, "unbiased", fair, folder)
+    # Along the biased runs only: there the bias acts.
     measured = [torch.stack([bias(game, y, ring, e) for e, y in enumerate(members)]) for members in biased.states]
     pair = Pair(size, biased, unbiased, torch.stack(measured) / size)
     for step, (evaluations, ratios) in enumerate(zip(biased.evaluations, pair.bias, strict=True)):
@@ -89,7 +90,9 @@ def _ratio(gradient: Callable[..., torch.Tensor], d: torch.Tensor, g: torch.Tens
     with torch.no_grad():
         each = torch.vmap(lambda batch: gradient(d, g, batch))(groups).double()
     trace = GROUP * each.var(0).sum()
+    # The square of a mean of MEASURED samples is itself too large by trace(Cov) / MEASURED.
     squared = (each.mean(0) ** 2).sum() - trace / MEASURED
+    # Near an equilibrium the difference may be negative by chance, and a ratio to it says nothing.
     return torch.where(squared > 0, trace / squared, torch.nan)
 
 
@@ -121,6 +124,7 @@ def _row(pair: Pair, name: str, score: str, gap: NDArray[np.float64]) -> Row:
         "biased": _with_error(late(pair.biased, score)),
         "unbiased": _with_error(late(pair.unbiased, score)),
         "unbiased - biased": _with_error(gap),
+        # Of paired differences: the two runs of a seed share start, data and latents.
         "p": float(stats.ttest_1samp(gap, 0.0).pvalue) if gap.std() > 0 else None,
         "bias / squared norm, D": ratio[0],
         "bias / squared norm, G": ratio[1],

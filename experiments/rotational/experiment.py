@@ -75,9 +75,11 @@ def measured(solver: str, options: Rotational) -> float:
     t = options.times(options.steps * h, 1)
 
     def grows(b: float) -> bool:
+        # The start has norm 1 and the field is linear, so that growth over many steps decides.
         return bool(path(games.quadratic(rotation_matrix(options.damping, b)), solver, t, h, penalties)[-1].norm() > 1)
 
     low = 0.0
+    # As in ``first_sign_change``: beyond the stability interval of every solver here.
     high = 4 / h
     if grows(low):
         return 0.0

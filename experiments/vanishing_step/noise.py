@@ -65,6 +65,7 @@ def fixed_refresh(problem: Problem, options: VanishingStep, folder: Folder) -> F
         ]
         line = fit_power_law(h, found)
         series.append(Series(f"{name}: slope {line.slope:.3f}", h, found, line.curve))
+        # Refreshed every step, the slope is already a row of ``against_step_and_batch``.
         if refresh is not None:
             what = f"{SQUARE}, minibatches {name}: slope in h"
             rows.append(row(problem.name, what, "euler", theory, Mean(line.slope, line.error), h))
@@ -106,5 +107,6 @@ def distance_and_constants(
         deviation(states, at).value * size * steps / options.time
         for states, at, steps in zip(found, last, counts, strict=True)
     ]
+    # From the finest step, where terms of higher order in h matter least.
     bias = float(((last[-1] - end) ** 2).sum()) / (options.time / counts[-1]) ** (2 * order_of(solver))
     return [deviation(states, end) for states in found], sum(noise) / len(noise), bias

@@ -50,6 +50,7 @@ def shifts(problem: Problem, name: str, batch_size: int, options: VanishingStep)
 
 def added(problem: Problem, game: Game, name: str, batch: Batch | None) -> torch.Tensor:
     """The penalty's part of the field of a game at y0, (P,)."""
+    # The difference on one minibatch: the noise of the plain field cancels exactly.
     penalized = vector_field(game, [SHIFTING[name].penalty()])
     return penalized(0.0, problem.y0, batch) - vector_field(game)(0.0, problem.y0, batch)
 
