@@ -32,7 +32,7 @@ def test_every_claim_is_decided(claim):
     assert said.count("agree") >= len(claim.tests)
     if claim.tests:
         assert claims.QUOTE.search(claim.measured)
-        assert not claims.QUOTE.search(claims.measured(RESULTS, claim))
+        assert not claims.QUOTE.search(claims.quoted(RESULTS, claim.measured + claim.remark))
 
 
 def test_a_verdict_follows_the_tables(tmp_path):
