@@ -34,7 +34,8 @@ class Loss(NamedTuple):
     ``gen_sees_real``: whether the generator's loss depends on the real logits; if not, it is called with the fake logits twice.
     ``ratio``: the derivative of the generator's loss in a fake logit divided by that of the discriminator's loss, a function
     (B,) -> (B,) of the fake logits; None unless it exists everywhere. ``constant_ratio``: whether it is the same for all
-    logits.
+    logits. ``mean_of_samples``: whether both are means over samples, equal to the means of their values on parts of a batch;
+    None: this is tried out before every run.
 
     Examples:
         >>> mine = Loss(disc=lambda real, fake: (fake - real).mean(), gen=lambda real, fake: -fake.mean())
@@ -47,6 +48,7 @@ class Loss(NamedTuple):
     gen_sees_real: bool = False
     ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
     constant_ratio: bool = False
+    mean_of_samples: bool | None = None
 
     def __odegan_fingerprint__(self) -> Any:
         """The name for an objective of the table, so that a checkpoint survives changes of its code; else the functions."""
@@ -70,7 +72,7 @@ def _opposite(fake: torch.Tensor) -> torch.Tensor:
     return -torch.ones_like(fake)
 
 
-_TABLE: dict[str, Loss] = {
+_OBJECTIVES: dict[str, Loss] = {
     "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
     "non_saturating": Loss(
         # s_G / s_D = -sigmoid(-f) / sigmoid(f) = -exp(-f), which overflows for very negative f: see
@@ -95,6 +97,9 @@ _TABLE: dict[str, Loss] = {
         gen_sees_real=True,
     ),
 }
+
+# By their formulas above, which saves trying it out for each game and run.
+_TABLE = {name: loss._replace(mean_of_samples=True) for name, loss in _OBJECTIVES.items()}
 
 
 def names() -> list[str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from odegan.modules.forward import Network
+from odegan.modules.linear_chain import is_linear_chain
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import RAISED, Trial, close
@@ -33,13 +34,17 @@ def couples(
 ) -> bool | None:
     """True, False, or None if unknown.
 
-    A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. A probe at
-    x (B, ...), with the labels (B,) of a class-conditional module, and at perturbed parameters and inputs, in float64 if the
-    module supports it, can only add couplings. It probes the backward pass too, which hooks and custom functions may change:
-    a backward pass that is not linear counts as a coupling, because batches cannot be divided then either.
+    A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. Linear layers
+    and activations in sequence do not couple samples (B, n). For all other modules a probe at x (B, ...), with the labels (B,)
+    of a class-conditional module, and at perturbed parameters and inputs, in float64 if the module supports it, can only add
+    couplings. It probes the backward pass too, which hooks and custom functions may change: a backward pass that is not linear
+    counts as a coupling, because batches cannot be divided then either.
     """
     if _has_batch_norm(module, trial):
         return True
+    # Of one dimension the batch itself would be the features.
+    if x.ndim > 1 and is_linear_chain(module.skeleton):
+        return False
     return _probed(module, theta, (x, *label), module.plain_network, _couplings)
 
 

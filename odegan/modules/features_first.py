@@ -7,10 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-# Each acts on every number alone, and so on a transposed input as well.
-_ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(
-    {nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh}
-)
+from odegan.modules.linear_chain import is_linear_chain
 
 # For wider layers W X^T was not measured; MKL's rate of X W^T rises with the width.
 WIDEST = 64
@@ -18,25 +15,8 @@ WIDEST = 64
 
 def applies(module: nn.Module) -> bool:
     """Whether ``run`` computes this module: thin linear layers and elementwise activations of torch's own, in sequence."""
-    if type(module).forward is not nn.Sequential.forward:
-        return False
-    layers = list(module.children())
-    linear = [layer for layer in layers if type(layer) is nn.Linear]
-    others = [layer for layer in layers if type(layer) is not nn.Linear]
-    thin = all(max(layer.in_features, layer.out_features) <= WIDEST for layer in linear)
-    # One that comes several times is a child once.
-    plain = len(layers) == len(module._modules) and not any(map(_changed, [module, *layers]))
-    return bool(linear) and thin and plain and all(map(_is_elementwise, others))
-
-
-def _is_elementwise(layer: nn.Module) -> bool:
-    return type(layer) in _ELEMENTWISE and not getattr(layer, "inplace", False)
-
-
-def _changed(layer: nn.Module) -> bool:
-    """Whether a call of this layer does something else than its class says."""
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return any(hooks) or "forward" in vars(layer)
+    linear = [layer for layer in module.children() if type(layer) is nn.Linear]
+    return is_linear_chain(module) and all(max(layer.in_features, layer.out_features) <= WIDEST for layer in linear)
 
 
 def pays(x: torch.Tensor) -> bool:

@@ -9,7 +9,7 @@ from torch.func import functional_call, hessian, vmap
 
 import odegan
 from odegan import nets, penalties
-from odegan.modules import features_first
+from odegan.modules import features_first, linear_chain
 
 
 def hooked():
@@ -39,7 +39,7 @@ class Doubled(nn.Linear):
 TAKEN = {
     "one layer": nn.Sequential(nn.Linear(3, 2)),
     "no bias": nn.Sequential(nn.Linear(3, 5, bias=False), nn.Tanh(), nn.Linear(5, 1)),
-    "activations": nn.Sequential(nn.Linear(3, 4), *(kind() for kind in sorted(features_first._ELEMENTWISE, key=str))),
+    "activations": nn.Sequential(nn.Linear(3, 4), *(kind() for kind in sorted(linear_chain._ELEMENTWISE, key=str))),
     "ODE-GAN's": nets.mog16()[0],
 }
 LEFT = {
