@@ -13,7 +13,7 @@ from experiments.framework.command_line import parse
 from experiments.framework.endings import FINISHED, WRONG_OPTION
 from experiments.framework.printing import closed_pipes_are_no_errors
 from experiments.framework.tables import aligned
-from experiments.images import preset_table, presets
+from experiments.images import preset_page, presets
 from odegan import ArgumentError
 
 PROGRAM = "python -m experiments.images presets"
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def overview() -> str:
     """All presets, one a line."""
-    cells = {name: preset_table.cells(preset) for name, preset in presets.PRESETS.items()}
+    cells = {name: preset_page.cells(preset) for name, preset in presets.PRESETS.items()}
     return aligned([{"preset": name} | {column: row[column] for column in COLUMNS} for name, row in cells.items()])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.images import preset_table, presets
+from experiments.images import preset_page, presets
 from experiments.images.experiment import main
 from experiments.images.options import Overrides, Train
 from experiments.images.preset import Preset
@@ -106,10 +106,10 @@ def test_unknown_presets_are_refused():
 
 
 def test_the_page_has_the_table_as_it_is():
-    """To renew it: python -c 'from experiments.images import preset_table; print(preset_table.table())'."""
+    """To renew it: python -c 'from experiments.images import preset_page; print(preset_page.table())'."""
     between = re.search(r"<!-- presets -->\n(.*)\n<!-- /presets -->", PAGE.read_text(), re.DOTALL)
     assert between is not None
-    assert between[1].strip() == preset_table.table()
+    assert between[1].strip() == preset_page.table()
 
 
 def test_the_presets_are_listed(capsys):
