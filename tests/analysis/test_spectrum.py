@@ -1,8 +1,6 @@
 """The spectrum of the field against closed forms; matrix-free against dense; the path angle."""
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from torch import nn
 
 import odegan
 from odegan import games, penalties
+from tests import forked
 from tests.analysis.networks import NETWORK, D
 from tests.peers import draw, networks, smooth_game
 
@@ -221,7 +220,7 @@ for width in map(int, sys.argv[1:]):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory that Linux reports")
 def test_large_games_take_memory_linear_in_the_parameters():
     """33 vectors of float32 and one stored evaluation: some hundred bytes a parameter, not P^2."""
-    done = subprocess.run([sys.executable, "-c", LARGE, "320", "640"], capture_output=True, text=True, timeout=300)
+    done = forked.run("-c", LARGE, 320, 640)
     assert done.returncode == 0, done.stderr[-2000:]
     sizes, bytes_taken, largest = zip(*(map(float, line.split()) for line in done.stdout.splitlines()), strict=True)
     assert sizes[0] > 100_000

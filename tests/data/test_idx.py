@@ -4,8 +4,6 @@ import gzip
 import os
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from odegan.data import idx
 from odegan.data.labeled_images import HUB, INSTALLED
 from odegan.data.minibatches import Minibatches
 from odegan.utils.fingerprint import describe
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 N, ROWS, COLUMNS = 12, 4, 3
@@ -203,8 +202,7 @@ for name in labeled_images.HUB:
     except ValueError as error:
         print(type(error).__name__, error)
 """
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    done = forked.run("-c", code, env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
     lines = done.stdout.splitlines()
     assert len(lines) == len(HUB), done.stderr
     for line, (name, repository) in zip(lines, HUB.items(), strict=True):

@@ -1,9 +1,6 @@
 """Images from folders, parquet files, saved data sets and the hub: one loader, the same tensors."""
 
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +9,8 @@ import torch
 from odegan import ArgumentError
 from odegan.data import images
 from odegan.utils.fingerprint import describe
-from tests.data.image_sources import ROOT, Image, encoded, parquet, train
+from tests import forked
+from tests.data.image_sources import Image, encoded, parquet, train
 
 pytest.importorskip("sklearn")
 
@@ -252,8 +250,7 @@ from odegan.data import images
 print(len(images({str(folder)!r}, size=8)))
 images("cifar10", size=32)
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    done = forked.run("-c", code)
     assert done.stdout == f"{N}\n"
     assert "need Hugging Face datasets: pip install 'odegan[images]'" in done.stderr.strip().splitlines()[-1]
 

@@ -1,8 +1,6 @@
 """Images that cannot be used: each error is one line that names the file, the row or the argument."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,8 @@ import torch
 from odegan import ArgumentError
 from odegan.data import images
 from odegan.data.sources import HUB
-from tests.data.image_sources import ROOT, encoded, parquet, train
+from tests import forked
+from tests.data.image_sources import encoded, parquet, train
 
 pytest.importorskip("sklearn")
 
@@ -76,8 +75,7 @@ for name in sources.HUB:
     except ValueError as error:
         print(type(error).__name__, error)
 """
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    done = forked.run("-c", code, env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)})
     lines = done.stdout.splitlines()
     assert len(lines) == len(HUB) == 3, done.stderr
     for line, (name, repository) in zip(lines, HUB.items(), strict=True):

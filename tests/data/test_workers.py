@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,9 +16,9 @@ import odegan
 from odegan import ArgumentError
 from odegan.data.minibatches import Minibatches
 from odegan.data.workers import Prefetched
+from tests import forked
 
 torch.set_num_threads(1)
-ROOT = Path(__file__).parents[2]
 
 
 class Noisy(Dataset):
@@ -215,10 +213,7 @@ print("status", solution.status, flush=True)
 
 
 def start(folder):
-    command = [sys.executable, "-c", SCRIPT, str(folder / "run.pt")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    process = forked.Python("-c", SCRIPT, folder / "run.pt", together=True)
     for line in process.stdout:
         if line == "step\n":
             break
@@ -241,10 +236,10 @@ def gone(group, seconds):
 def test_ctrl_c_in_a_terminal_ends_all_in_good_order(tmp_path):
     process = start(tmp_path)
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out = process.rest()
     assert "status interrupted" in out, out
     assert "Traceback" not in out
-    assert process.returncode == 0
+    assert process.wait() == 0
     assert gone(process.pid, 1)
 
 
@@ -252,7 +247,6 @@ def test_ctrl_c_in_a_terminal_ends_all_in_good_order(tmp_path):
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
     process = start(tmp_path)
     process.kill()
-    process.wait()
     assert gone(process.pid, 30)
 
 

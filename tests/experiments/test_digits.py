@@ -1,10 +1,7 @@
 """The digits experiment in its quick form, from the command line to the figures."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,10 +12,10 @@ import torch
 from experiments.digits import experiment as digits
 from experiments.digits.options import Digits
 from odegan.utils import checkpoint
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--quick", "--no-progress", "--output")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 FIGURES = {"samples", "over_time", "fid", "coverage", "losses"}
 
 
@@ -31,14 +28,15 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def program(cache):
     """The command of a quick run, all but its output folder."""
-    return [sys.executable, "-m", "experiments.digits", "--cache", cache, *QUICK]
+    return ["-m", "experiments.digits", "--cache", cache, *QUICK]
 
 
 @pytest.fixture(scope="module")
 def quick(program, tmp_path_factory):
     """(folder, what was printed) of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("digits") / "run"
-    done = subprocess.run([*program, folder], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    done = forked.run(*program, folder, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
 
@@ -82,13 +80,13 @@ def test_scores_say_what_they_depend_on(quick):
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(quick, program, tmp_path):
     command = [*program, tmp_path / "run"]
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    process = forked.Python(*command, cwd=ROOT)
     while not (tmp_path / "run" / "checkpoints" / "seed0.pt").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
-    subprocess.run([*command, "--resume"], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    assert forked.run(*command, "--resume", cwd=ROOT).returncode == 0
     resumed, whole = saved(tmp_path / "run"), saved(quick[0])
     assert resumed["t"] == whole["t"]
     assert torch.equal(resumed["y"], whole["y"])

@@ -3,8 +3,6 @@
 import doctest
 import importlib
 import pkgutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ pytest.importorskip("tyro")
 from experiments import __main__ as entry
 from experiments import framework
 from experiments.framework.command_line import reproducing
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORK = [f"experiments.framework.{one.name}" for one in pkgutil.iter_modules(framework.__path__)]
@@ -50,13 +49,14 @@ def test_an_unknown_name_is_one_line(capsys):
 def test_without_the_extra_it_says_which_to_install(missing, extra):
     code = f"""
 import runpy, sys
-sys.modules[{missing!r}] = None
+for name in [{missing!r}, *(name for name in sys.modules if name.startswith({missing!r} + "."))]:
+    sys.modules[name] = None
 from experiments.__main__ import main
 assert main([]) == 0
 sys.argv = ["images", "--help"]
 runpy.run_module("experiments.images", run_name="__main__")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = forked.run("-c", code, cwd=ROOT)
     if missing == "PIL" and done.returncode == 0:
         pytest.skip("Pillow is imported where images are read")
     assert done.returncode == 2, done.stderr

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -21,10 +19,10 @@ from experiments.images.sampling import sampler
 from experiments.images.settings import Cost, variants
 from odegan import ArgumentError, nets
 from odegan.utils import checkpoint
-from tests.experiments.conftest import ENVIRONMENT, ROOT, rows, saved
+from tests import forked
+from tests.experiments.conftest import ROOT, rows, saved
 
 torch.set_num_threads(1)
-PROGRAM = (sys.executable, "-m", "experiments.images")
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +92,12 @@ def test_the_export_loads_into_the_plain_module(quick):
 @pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
     words = ["train", "--preset", "digits", "--quick", "--steps", "40", "--every", "20", "--save-every", "3"]
-    command = [*PROGRAM, *words, "--no-progress", "--cache", cache, "--output", tmp_path / "run"]
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    command = ["-m", "experiments.images", *words, "--no-progress", "--cache", cache, "--output", tmp_path / "run"]
+    process = forked.Python(*command, cwd=ROOT)
     while not (tmp_path / "run" / "checkpoints" / "seed0.pt").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
     assert saved(tmp_path / "run")["t"] < saved(quick)["t"]
     assert call(*words, output=tmp_path / "run", resume=True) == 0

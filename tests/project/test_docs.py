@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import odegan
-from tests.project import pasted
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 MODULES = ["odegan", *(m.name for m in pkgutil.walk_packages(odegan.__path__, "odegan."))]
@@ -32,6 +32,15 @@ def test_doctests_are_found():
     assert sum(len(test.examples) for test in found) > 0
 
 
+# As ``python SCRIPT`` runs it; its warnings are errors.
+PASTED = """
+import runpy, sys, warnings
+warnings.filterwarnings("error", category=UserWarning, module="__main__")
+sys.argv = [path] = sys.argv[1:]
+runpy.run_path(path, run_name="__main__")
+"""
+
+
 def setting(page: Path, number: int) -> str:
     """What a block may take as given: those that go on from an earlier one of the page come after it."""
     earlier = [code for where, i, code in BLOCKS if where == page and i < number]
@@ -43,7 +52,8 @@ def test_python_blocks_run_as_pasted(page, number, code, tmp_path):
     script = tmp_path / "block.py"
     alone = "import odegan" in code or "from odegan" in code
     script.write_text(code if alone else setting(page, number) + GIVEN + code)
-    assert pasted.run(script) == ""
+    done = forked.run("-c", PASTED, script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 # Fragments without an import speak of a batch that the reader has.

@@ -4,14 +4,13 @@ import ast
 import difflib
 import functools
 import itertools
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests import forked
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LAST = {
@@ -51,10 +50,9 @@ def test_all_examples_are_listed():
 def output(name):
     """What an example prints, run once in a folder of its own."""
     path = EXAMPLES[0].with_name(f"{name}.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path.parents[1]), "MPLBACKEND": "Agg"}
+    words = ["-c", KERNEL, path] if name in NOTEBOOKS else [path]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", KERNEL, path] if name in NOTEBOOKS else [sys.executable, path]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = forked.run(*words, cwd=Path(folder))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -15,10 +15,37 @@ from odegan.utils import autodiff
 SLOW = ("scipy.integrate", "scipy.optimize", "torch._dynamo", "matplotlib", "sklearn")
 
 
-def loaded_by(statement: str) -> set[str]:
-    """The modules that a fresh interpreter has after a statement."""
-    code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+# Each runs in a fork of a new interpreter that has imported torch and odegan, and nothing else.
+FOLDERS = sorted(p.parent.name for p in Path(odegan.__file__).parent.glob("*/__init__.py"))
+STATEMENTS = {
+    "the package": "pass",
+    "gan": "odegan.gan(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))",
+    "odeint_gan": "odegan.odeint_gan",
+    "plots": "import odegan.plots as p; p.bars(['a'], [1.0])",
+    "nets": "sys.modules.update(dict.fromkeys(['sklearn', 'torchmetrics', 'matplotlib', 'tyro'])); import odegan.nets",
+    "folders": "\n".join(f"odegan.{path}" for path in [*FOLDERS, "solvers.stability", "games.closed_form"]),
+}
+INTERPRETER = """
+import os, sys, torch
+print(*sys.modules, flush=True)
+import odegan
+for statement in sys.argv[1:]:
+    if os.fork() == 0:
+        exec(statement)
+        print(*sys.modules, flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"failed: {statement}")
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """What was done -> the modules that were there afterwards; "torch" after its import alone."""
+    command = [sys.executable, "-c", INTERPRETER, *STATEMENTS.values()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(["torch", *STATEMENTS], map(set, map(str.split, done.stdout.splitlines())), strict=True))
 
 
 def test_dir_shows_the_public_names_alone():
@@ -42,12 +69,19 @@ def test_every_public_name_is_there_and_known_to_type_checkers():
         assert getattr(odegan, name) is getattr(home, attribute)
 
 
-def test_every_folder_is_reached_from_the_package():
+def test_every_folder_is_reached_from_the_package(loaded):
     """In a fresh interpreter, where no test has imported it already."""
-    folders = sorted(p.parent.name for p in Path(odegan.__file__).parent.glob("*/__init__.py"))
-    assert len(folders) > 10
-    wanted = [*(f"odegan.{name}" for name in folders), "odegan.solvers.stability", "odegan.games.closed_form"]
-    loaded_by("import odegan\n" + "\n".join(wanted))
+    assert len(FOLDERS) > 10
+    assert {f"odegan.{name}" for name in FOLDERS} <= loaded["folders"]
+
+
+def test_networks_need_no_extra(loaded):
+    assert "odegan.nets" in loaded["nets"] - loaded["the package"]
+
+
+def test_figures_leave_pyplot_alone(loaded):
+    assert "matplotlib.figure" in loaded["plots"]
+    assert "matplotlib.pyplot" not in loaded["plots"]
 
 
 def test_an_unknown_name_is_told_as_such():
@@ -56,15 +90,12 @@ def test_an_unknown_name_is_told_as_such():
 
 
 @pytest.mark.parametrize(
-    "statement, allowed",
-    [
-        ("import torch, odegan", ()),
-        ("import torch, odegan; odegan.gan(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))", ()),
-        ("import odegan; odegan.odeint_gan", ("scipy",)),  # which torchdiffeq imports
-    ],
+    "done, allowed",
+    [("the package", ()), ("gan", ()), ("odeint_gan", ("scipy",))],  # which torchdiffeq imports
 )
-def test_importing_takes_little_more_than_torch(statement, allowed):
-    added = loaded_by(statement) - loaded_by("import torch")
+def test_importing_takes_little_more_than_torch(loaded, done, allowed):
+    added = loaded[done] - loaded["torch"]
+    assert "odegan" in added
     assert not {name for name in added if name.startswith(SLOW) and name.partition(".")[0] not in allowed}
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests import forked
 from tests.field.microbatch_cases import DIVIDED, FEW, FOR_FOUR, published_run, run
 from tests.peers import compiles
 from tests.training.distributed_worker import long_run
@@ -19,15 +18,10 @@ WORKER = Path(__file__).with_name("distributed_worker.py")
 
 def start(task: str, size: int, folder: Path) -> list[tuple[int, str]]:
     """Run all ranks to their end: (exit code, output) of each."""
-    command = [sys.executable, str(WORKER), task]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(r), str(size), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for r in range(size)
-    ]
+    ranks = [forked.Python(WORKER, task, r, size, folder, together=True) for r in range(size)]
     try:
-        return [(p.wait(timeout=280), p.stdout.read()) for p in ranks]
+        said = [p.rest() for p in ranks]
+        return [(p.wait(), text) for p, text in zip(ranks, said, strict=True)]
     finally:
         for p in ranks:
             p.kill()

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +13,9 @@ import odegan
 import odegan.training.hooks
 import odegan.utils.checkpoint
 from odegan import games
+from tests import forked
 
 torch.set_num_threads(1)
-ROOT = Path(__file__).parents[2]
 
 COMMON = """
 import os, random, signal, sys, time, torch, odegan
@@ -125,11 +123,8 @@ os.waitpid(child(compare), 0)
 """
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-c", COMMON + script, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, env=environment, cwd=arguments[0], **pipes)
+def start(script: str, folder: object, *arguments: object) -> forked.Python:
+    return forked.Python("-c", COMMON + script, folder, *arguments, cwd=folder, together=True)
 
 
 def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
@@ -137,9 +132,9 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
     for line in process.stdout:
         if line == "step\n":
             break
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, out
+    os.kill(process.pid, signal.SIGINT)
+    out = process.rest()
+    assert process.wait() == 0, out
     assert "odegan: interrupted at t = " in out
     assert f"saved to '{tmp_path / 'run.pt'}': the same call resumes it" in out
     assert "status interrupted" in out
@@ -149,7 +144,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_ten_times_ends_bit_identical(tmp_path):
-    out, _ = start(KILLS, tmp_path, 0).communicate(timeout=120)
+    out = start(KILLS, tmp_path, 0).rest()
     assert "failed" not in out
     assert "at saves 3 [4, 8, 13]" in out
     assert "kills 13 True True" in out, out

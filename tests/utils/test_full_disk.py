@@ -1,13 +1,13 @@
 """A disk that is full while a checkpoint is written: one clear line, and what was saved before is as it was."""
 
 import subprocess
-import sys
 import textwrap
 
 import pytest
 import torch
 
 from odegan.utils import checkpoint
+from tests import forked
 
 SAVE = """
     import resource, signal, sys
@@ -42,12 +42,7 @@ def small(request, tmp_path):
 def test_nothing_saved_is_harmed(small):
     folder, limit = small
     path = folder / "run.pt"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SAVE), str(path), str(limit)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = forked.run("-c", textwrap.dedent(SAVE), path, limit)
     assert done.returncode == 0, done.stderr
     said = done.stdout.strip()
     assert said.startswith(f"checkpoint: {str(path)!r} could not be written (")

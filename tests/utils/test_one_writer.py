@@ -2,17 +2,15 @@
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
-from pathlib import Path
 
 import pytest
 import torch
 
 from odegan import ArgumentError, games, odeint_gan
 from odegan.utils.one_writer import OneWriter
+from tests import forked
 
 HOLD = """
     import sys, time
@@ -43,24 +41,17 @@ def run(path, callback=None):
 
 def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path):
     path = tmp_path / "run.pt"
-    first = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HOLD), str(path)],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    first = forked.Python("-c", textwrap.dedent(HOLD), path)
     try:
-        assert first.stdout is not None
         assert first.stdout.readline() == "running\n"
         with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt', which another run is using") as error:
             run(path)
         assert "\n" not in str(error.value)
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+        os.kill(first.pid, signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
         assert run(path).status == "finished"
     finally:
         first.kill()
-        first.wait()
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
