@@ -243,7 +243,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "of shape (43,); take one member of an",
         ),
         ("piece", "sampling.GameSampler(GAME, Y, piece=0)", "0", "a whole number >= 1"),
-        ("batches", "sampling.GameSampler(GAME, Y, batches=[])", "[]", "None, or at least one (real, latent)"),
+        ("batches", "sampling.GameSampler(GAME, Y, batches=[])", "[]", "at least one minibatch (real, latent)"),
         ("n", "sampling.GameSampler(GAME, Y)(0, seed=0)", "0", "a whole number >= 1"),
         ("seed", 'sampling.GameSampler(GAME, Y)(2, seed="x")', "'x'", "a whole number >= 0"),
         (

@@ -33,7 +33,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("critic", "games.bilinear().critic_fn(torch.ones(1))", "", "bilinear has none"),
         ("batch", "GAME.losses(Y)", "None", "a game of networks needs (real, latent)"),
         ("y", "GAME.modules([1.0])", "[1.0]", "of shape (43,); take one member of an"),
-        ("batches", "GAME.modules(Y, batches=3)", "3", "None, or at least one (real, latent)"),
+        ("batches", "GAME.modules(Y, batches=3)", "3", "at least one minibatch (real, latent)"),
         ("loss", 'games.dirac("hing", 1.0)', "'hing'", "did you mean 'hinge'"),
         ("c", 'games.dirac("hinge", "one")', "'one'", "a number"),
         ("feedback", 'games.dirac("hinge", 1.0, feedback=-1.0)', "-1.0", "a finite number >= 0"),
@@ -196,7 +196,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "None, or a list: one for each state",
         ),
         (
-            "options",
+            "spectra",
             "odegan.spectra(games.bilinear(), torch.zeros(1, 2), rate=(1.0, 1.0))",
             "'rate'",
             "did you mean 'rates'",
@@ -259,10 +259,10 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         ("tol", 'odegan.advise(games.bilinear(), torch.zeros(2), tol="x")', "'x'", "a number >= 0"),
         (
-            "options",
+            "advise",
             "odegan.advise(games.bilinear(), torch.zeros(2), step=3)",
             "'step'",
-            "one of penalties, k, which, rates, t, tol,",
+            "one of game, ys, batches, penalties, solvers, k, tol, which, rates, t,",
         ),
         (
             "solver",

@@ -38,8 +38,11 @@ def listing() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Without a name, or with --help, list the experiments; else run one. Returns the exit code."""
+    """Without a name, or with --help, list the experiments; with --version print it; else run one. Returns the exit code."""
     name, *arguments = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
+    if name == "--version":
+        print(f"odegan {importlib.import_module('odegan').__version__}")
+        return 0
     if name in ("-h", "--help"):
         with closed_pipes_are_no_errors():
             print(listing())

@@ -56,7 +56,7 @@ def _one_line(box: str) -> str:
     parts = [part.strip("\n").splitlines() for part in re.split(r"^[─-]{3,}$", body, flags=re.MULTILINE)]
     wrong = " ".join(parts[0])
     near = [part[1].split()[0] for part in parts[1:] if part and part[0].startswith("Perhaps you meant")]
-    return wrong + (f" (did you mean {near[0]}?)" if near else "") + "; see --help"
+    return wrong.removesuffix(".") + (f" (did you mean {near[0]}?)" if near else "") + "; see --help"
 
 
 # Options that affect only output and display, not the results: name -> whether a value follows.

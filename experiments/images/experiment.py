@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from tyro.conf import subcommand
 
 from experiments.framework import processes, runner
-from experiments.framework.endings import Diverged
+from experiments.framework.endings import WRONG_OPTION, Diverged
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
 from experiments.images import figures, listing, pictures, training
@@ -31,7 +31,9 @@ from experiments.images.options import Compare, Machine, Train
 from experiments.images.sampling import grid, interpolations, sampler
 from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
 from experiments.images.training import TrainingRun, refuse
+from odegan import ArgumentError
 from odegan.games.sampling import GameSampler
+from odegan.utils.checks import choose
 
 
 def train(options: Train, folder: Folder) -> list[Row]:
@@ -179,6 +181,17 @@ Command = (
 )
 
 
+PROGRAM = "python -m experiments.images"
+LISTING = "presets"
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """Refuse anything but a command, or an option such as --help, as the first word."""
+    names = [*(command.__name__.lower() for command in COMMANDS), LISTING]
+    if not arguments or not arguments[0].startswith("-"):
+        choose("command", arguments[0] if arguments else None, names)
+
+
 def run(options: Options, folder: Folder) -> list[Row]:
     """The command whose options these are."""
     if isinstance(options, Machine) and options.threads is not None:
@@ -190,8 +203,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the experiment from the command line; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     # Not a subcommand of tyro: a list has no output folder, and none of the options of a run.
-    if arguments[:1] == ["presets"]:
+    if arguments[:1] == [LISTING]:
         return listing.main(arguments[1:])
+    try:
+        _check_command(arguments)
+    except ArgumentError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return WRONG_OPTION
     # Under torchrun every process trains, and the first alone writes.
     with processes.group() as rank:
         return runner.main(Command, run, arguments, writes=rank == 0)  # type: ignore[arg-type]

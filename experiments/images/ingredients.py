@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -9,9 +10,11 @@ import torch
 from experiments.images.preset import Preset
 from odegan import gan, nets
 from odegan.data import ImageDataset, LabeledImages, idx, images, load_digits
+from odegan.data.labeled_images import HUB as IDX_HUB
 from odegan.data.labeled_images import holds_idx
+from odegan.data.sources import HUB
 from odegan.games.network import NetworkGame
-from odegan.utils.checks import argument_error
+from odegan.utils.checks import argument_error, did_you_mean
 
 DIGITS = "digits"  # the data that are one tensor
 HELD_OUT_DIGITS = 397  # of the 1,797; 1,400 remain for the classifier to train on
@@ -53,6 +56,10 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         return load_digits()[0]
     if holds_idx(preset.data):
         return _gray(preset, split)
+    known = [DIGITS, *HUB, *IDX_HUB]
+    if preset.data not in known and not Path(preset.data).expanduser().exists():
+        near = did_you_mean(preset.data, known)
+        argument_error("data", preset.data, f"one of {', '.join(known)}, or an existing path{near}")
     crop = {"none": None, "center": "center"}.get(preset.crop) if not preset.crop.isdecimal() else int(preset.crop)
     return images(
         preset.data,

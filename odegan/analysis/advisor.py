@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from odegan import solvers
-from odegan.analysis.spectrum import FieldOptions, Spectrum, spectra
+from odegan.analysis.spectrum import DEFAULTS, FieldOptions, Spectrum, spectra
 from odegan.analysis.stable_step import max_stable_step
 from odegan.field.training_field import Penalty
 from odegan.games.batch import BatchLike
@@ -18,6 +18,7 @@ from odegan.games.game import Game
 from odegan.solvers import stability
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error, check_number, choose
+from odegan.utils.keywords import keywords
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,6 +71,7 @@ class Advice:
         return "\n".join(lines)
 
 
+@keywords(FieldOptions, DEFAULTS | {"accuracy": ACCURACY})
 @unaffected
 def advise(
     game: Game,

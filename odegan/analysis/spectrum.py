@@ -23,6 +23,7 @@ from odegan.games.game import Game, check_game
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
+from odegan.utils.keywords import keywords
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -107,6 +108,7 @@ class SpectrumOptions(FieldOptions, total=False):
     tol: float | None
 
 
+@keywords()
 @unaffected
 def spectrum(
     game: Game,
@@ -132,9 +134,9 @@ def spectrum(
 
     Args:
         game: the game.
-        y: (P,), one state; pass y.double(), and a batch in double precision, for more than six digits.
-        batch: the field's batch; None for games in closed form. If it has no buffers, spectral norm's u and v are converged
-            at y.
+        y: (P,), one state; pass y.double() for more than six digits.
+        batch: the field's batch, taken in y's precision and on its device; None for games in closed form. If it has no
+            buffers, spectral norm's u and v are converged at y.
         penalties: from ``odegan.penalties``; they are part of the field.
         k: number of eigenvalues. None: all up to 500 parameters, else 10. P: all, from the dense J (P^2 numbers and some
             25 P^3 operations).
@@ -188,6 +190,10 @@ def spectrum(
         return _iterated(at, y, count, which, tol, accuracy, report)
 
 
+DEFAULTS = {name: one.default for name, one in inspect.signature(spectrum).parameters.items()}
+
+
+@keywords(SpectrumOptions, DEFAULTS)
 @unaffected
 def spectra(
     game: Game, ys: torch.Tensor, batches: Sequence[BatchLike] | None = None, **options: Unpack[SpectrumOptions]
@@ -198,7 +204,7 @@ def spectra(
         game: the game.
         ys: (T, P).
         batches: one per state; None for games in closed form.
-        options: further arguments of ``spectrum``.
+        options: further arguments of ``spectrum``: penalties, k, which, rates, t, tol, accuracy, progress.
 
     Examples:
         >>> import odegan
@@ -213,12 +219,9 @@ def spectra(
     every: Sequence[BatchLike] = [None] * len(ys) if batches is None else batches
     if len(every) != len(ys):
         argument_error("batches", f"{len(every)} of them", f"None, or {len(ys)}: one for each state")
-    for name in options:
-        choose("options", name, _OPTIONS)
     return [spectrum(game, y, batch, **options) for y, batch in zip(ys, every, strict=True)]
 
 
-_OPTIONS = tuple(inspect.signature(spectrum).parameters)[3:]
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.game import Game
+from odegan.games.latents import placed
 from odegan.utils.ambient import usable
 from odegan.utils.checks import argument_error
 
@@ -21,12 +23,12 @@ def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
 
 
 def complete_batch(game: Game, y: torch.Tensor, batch: BatchLike) -> BatchLike:
-    """The batch with spectral norm's u and v converged at y, unless it has them already.
+    """The batch on the device of y and in its precision, with spectral norm's u and v converged at y unless it has them.
 
     They are constants of the field. A run updates them from step to step; without them the field would use those of the given
     modules, and so be a different one at a trained y.
     """
-    batch = usable(batch)
+    batch = tree_map_only(torch.Tensor, lambda x: placed(x, y), usable(batch))
     if batch is None or (isinstance(batch, Batch) and batch.buffers is not None):
         return batch
     buffers = game.initial_buffers(y)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,16 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from torch.utils.data import default_collate as _default_collate
 
 from odegan.data.labeled_images import LabeledImages
-from odegan.utils.checks import ArgumentError, argument_error, check_int
+from odegan.utils.checks import ArgumentError, argument_error, check_arity, check_int
+from odegan.utils.warn import warn
 
 Function = Callable[[int, torch.Generator], Any]  # (n, generator) -> (n, ...), or with labels a pair
 Data = Tensor | np.ndarray | Dataset[Any] | DataLoader[Any] | Sequence[Any] | Function
 Latent = int | Sequence[int] | Function | None
 
-_ALLOWED = "a Tensor, a map-style Dataset, or a function (n, generator) -> Tensor"
+_FUNCTION = "a function (n, generator) -> Tensor"
+_ALLOWED = f"a Tensor, a map-style Dataset, or {_FUNCTION}"
+_LABELS = "whole numbers, one class for each sample: not one-hot rows, nor floating point"
 
 
 class Labels(NamedTuple):
@@ -66,6 +68,8 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
             "workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset"
         )
     if labels.real and isinstance(source, Table) and source.labels is None:
+        if isinstance(data, TensorDataset) and len(data.tensors) > 1:
+            argument_error("data labels", data.tensors[1], _LABELS)
         argument_error("data", "samples alone", "pairs (sample, label): the game takes labels")
     return Opened(source, _batch_size(source, batch_size), workers)
 
@@ -78,10 +82,13 @@ def is_data_set(source: object) -> bool:
 def checked_latent(latent: Latent) -> Source:
     """The latents' shape, or the function that draws them."""
     if callable(latent):
-        check_signature("latent", latent)
+        check_arity("latent", latent, 2, _FUNCTION)
         return latent
     if latent is None:
-        argument_error("latent", None, "its dimension, or a function (n, generator) -> Tensor")
+        allowed = (
+            "its size or shape, or a function (n, generator) -> Tensor: the generator's first layer does not tell it"
+        )
+        argument_error("latent", None, f"{allowed} (if it takes latents: is it gan(generator, discriminator)?)")
     return tuple(check_int("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
 
 
@@ -111,9 +118,7 @@ def _table(data: object, workers: int) -> Table | None:
         labels = data.tensors[1] if len(data.tensors) > 1 else None
         return Table(data.tensors[0], labels if labels is not None and are_labels(labels) else None)
     if isinstance(data, tuple) and len(data) == 2 and all(isinstance(x, Tensor | np.ndarray) for x in data):
-        samples, labels = (as_tensor(x) for x in data)
-        if samples.ndim and are_labels(labels) and len(samples) == len(labels):
-            return Table(samples, labels)
+        return _pair(*(as_tensor(x) for x in data))
     if isinstance(data, Tensor | np.ndarray):
         samples = as_tensor(data)
         if samples.ndim == 0 or len(samples) == 0:
@@ -124,6 +129,15 @@ def _table(data: object, workers: int) -> Table | None:
             argument_error("data", samples, "floating point (convert and scale integers first), or levels in uint8")
         return Table(samples)
     return None
+
+
+def _pair(samples: Tensor, labels: Tensor) -> Table:
+    """A table of samples with their labels."""
+    if not are_labels(labels):
+        argument_error("data labels", labels, _LABELS)
+    if samples.ndim == 0 or len(samples) != len(labels):
+        argument_error("data", f"{samples.shape[:1].numel()} samples and {len(labels)} labels", "as many of both")
+    return Table(samples, labels)
 
 
 def as_tensor(x: Tensor | np.ndarray) -> Tensor:
@@ -150,12 +164,14 @@ def _checked(data: Any) -> Source:
         argument_error("data", type(data).__name__, _ALLOWED)
     if isinstance(data, type):
         argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
+    if hasattr(data, "__array__"):  # a table of pandas, an array of JAX
+        argument_error("data", type(data).__name__, f"{_ALLOWED}; numpy.asarray(data), perhaps")
     # Before callables: some data sets can be called, too.
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         if len(data) == 0:
             argument_error("data", data, "a data set of at least one sample")
     elif callable(data) and not isinstance(data, Dataset):
-        check_signature("data", data)
+        check_arity("data", data, 2, _FUNCTION)
     else:
         argument_error("data", type(data).__name__ if isinstance(data, Dataset) else data, _ALLOWED)
     return data
@@ -170,28 +186,13 @@ def _check_no_stream(data: object) -> None:
         )
 
 
-def check_signature(name: str, function: Function) -> None:
-    """Refuse a function that cannot be called with (n, generator); one without a readable signature is accepted."""
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return
-    try:
-        signature.bind(1, None)
-    except TypeError:
-        argument_error(name, f"a function of {signature}", "a function (n, generator) -> Tensor")
-
-
 def _batch_size(source: Source, batch_size: int | None) -> int:
     rows = _length(source)
     if batch_size is None:
         return rows or argument_error("batch_size", None, "a whole number >= 1 where data are drawn by a function")
     size = check_int("batch_size", batch_size, low=1)
     if rows is not None and size > rows:
-        warnings.warn(
-            f"batch_size: got {size}, more than the {rows} samples of data, which a minibatch then has several times",
-            stacklevel=4,
-        )
+        warn(f"batch_size: got {size}, more than the {rows} samples of data, which a minibatch then has several times")
     return size
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from odegan.data.decoding import decoded
 from odegan.data.idx_files import NAME, read_pair, upright
 from odegan.data.sources import Encoded, from_hub, parquet_folder
-from odegan.utils.checks import ArgumentError, argument_error, check_int, choose
+from odegan.utils.checks import ArgumentError, argument_error, check_int, choose, did_you_mean
 
 SPLITS = ("train", "test")
 # Repositories of the hub with sets in this format, and Debian packages with the folder that each installs.
@@ -128,8 +128,11 @@ def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
         there = installed is not None and installed[0].is_dir()
         return read_pair(installed[0], "", split) if installed and there else _from_hub(str(source), split)
     folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
-    if not folder.is_dir() or NAME.fullmatch(prefix):
-        argument_error("source", str(source), f"one of {', '.join(HUB)}, or a folder with idx files")
+    # A bare word that begins no file here is a name misspelt.
+    missing = prefix == str(source) and not any(one.name.startswith(prefix) for one in folder.iterdir())
+    if not folder.is_dir() or NAME.fullmatch(prefix) or missing:
+        near = did_you_mean(source, HUB)
+        argument_error("source", str(source), f"one of {', '.join(HUB)}, or a folder with idx files{near}")
     if path.is_dir() and not any(NAME.fullmatch(file.name) for file in path.iterdir()) and any(path.rglob("*.parquet")):
         return _decoded(parquet_folder(path, split))
     return read_pair(folder, prefix, split)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from odegan.utils.checks import ArgumentError, argument_error, one_line
+from odegan.utils.checks import ArgumentError, argument_error, did_you_mean, one_line
 
 HUB = {
     "cifar10": "uoft-cs/cifar10",
@@ -151,7 +151,8 @@ def parquet_folder(path: Path, split: str) -> Table:
 def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
-        argument_error("source", str(source), f"one of {', '.join(HUB)}, or an existing path")
+        near = did_you_mean(source, HUB)
+        argument_error("source", str(source), f"one of {', '.join(HUB)}, or an existing path{near}")
     return path
 
 

@@ -105,7 +105,7 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     Args:
         game: from ``gan``.
         y: (P,), or an average of such states.
-        path: of the file.
+        path: of the file, whose folder is made where it is missing.
         batches: for the running statistics of BatchNorm, as in ``game.modules``.
 
     Raises:
@@ -137,6 +137,7 @@ def write_onnx(made: torch.export.ExportedProgram, path: str | os.PathLike[str])
         )
     except Exception as error:  # torch.onnx's errors have no common class
         raise ArgumentError(f"onnx: torch.onnx cannot convert the generator ({one_line(error)})") from error
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     # The weights go into the same file, so that it can be moved alone.
     converted.save(Path(path), external_data=False)
 

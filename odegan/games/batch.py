@@ -93,4 +93,5 @@ def as_batch(batch: object) -> Batch | None:
         return batch
     if isinstance(batch, tuple | list) and len(batch) == 2:
         return Batch(batch[0], batch[1])
-    argument_error("batch", type(batch).__name__, "an odegan.Batch, a pair (real, latent), or None")
+    got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
+    argument_error("batch", got, "an odegan.Batch, with label=... for classes, a pair (real, latent), or None")

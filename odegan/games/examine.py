@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import Trial, What, one_line_errors, tried
 from odegan.utils import distributed
 from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.warn import warn
 
 PROBED = 8  # samples of a batch that are looked at when a game is made
 SIZE = 8  # samples tried on the CPU first
@@ -120,10 +120,7 @@ def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:
 def warn_of_sigmoid(loss: Loss, like: torch.Tensor) -> bool:
     """Warn if the loss takes logits, of which a discriminator that ends in a sigmoid has none; return whether it does."""
     if given := takes_logits(loss, like):
-        warnings.warn(
-            "discriminator: got a final sigmoid with a loss of logits, which has one of its own; leave it out",
-            stacklevel=6,
-        )
+        warn("discriminator: got a final sigmoid with a loss of logits, which has one of its own; leave it out")
     return given
 
 

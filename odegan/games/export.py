@@ -38,7 +38,7 @@ def export(
     listed = list(batches) if isinstance(batches, Iterable) else []
     inputs = [_inputs(batch, theta_g, conditional) for batch in listed]
     if not inputs or None in inputs:
-        argument_error("batches", batches, "None, or at least one (real, latent)")
+        argument_error("batches", batches, "None, or a list of at least one minibatch (real, latent)")
     estimate_both(made_g, made_d, [pair for pair in inputs if pair is not None])
     return made_g, made_d
 
@@ -47,9 +47,12 @@ def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, 
     """The inputs of the discriminator for real samples and of the generator, on the device of ``like``; None if not a batch."""
     try:
         real, latent = batch
-    except (TypeError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError):
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
+        return None
+    # Rows of a single tensor or pair, too, unpack into two.
+    if real.ndim == 0 or real.shape[:1] != latent.shape[:1]:
         return None
     own, of_fakes = labels(read_batch(batch, True)) if conditional else ((), ())
     on_device = [tuple(label.to(like.device) for label in part) for part in (own, of_fakes)]

@@ -201,7 +201,7 @@ class Game:
     def sample(
         self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False
     ) -> torch.Tensor:
-        """n samples (n, ...) of the generator at y (P,), or (E, n, ...) at y (E, P).
+        """n samples (n, ...) of the generator at y (P,); (E, n, ...) at y (E, P), (T, E, n, ...) at an ensemble's ``sol.ys``.
 
         label, in class-conditional games: a class, or a tensor (n,) of them; None: all in turn, if the networks tell how many.
         differentiable: in y, for the same seed; else the samples carry no graph.
@@ -213,7 +213,10 @@ class Game:
         labels = self.labels_to_draw(label, n, y)
         given = (n, check_int("seed", seed), *(() if labels is None else (labels,)))
         with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
-            return self._sample(y, *given) if y.ndim == 1 else torch.stack([self._sample(one, *given) for one in y])
+            if y.ndim == 1:
+                return self._sample(y, *given)
+            drawn = torch.stack([self._sample(one, *given) for one in y.flatten(0, -2)])
+            return drawn.unflatten(0, y.shape[:-1])
 
     def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
         """The labels (n,) of n samples to draw, on the device of ``like``; None in a game without labels."""

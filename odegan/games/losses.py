@@ -72,6 +72,15 @@ def _opposite(fake: torch.Tensor) -> torch.Tensor:
     return -torch.ones_like(fake)
 
 
+# What other libraries and papers call a loss.
+_ELSEWHERE = {
+    **dict.fromkeys(("bce", "vanilla", "logistic", "gan", "standard"), "non_saturating"),
+    **dict.fromkeys(("wgan", "wgan_gp", "wgan-gp"), "wasserstein"),
+    **dict.fromkeys(("lsgan", "mse", "ls"), "least_squares"),
+    **dict.fromkeys(("rsgan", "rpgan", "rgan", "ragan"), "relativistic"),
+    **dict.fromkeys(("saturating", "zero_sum"), "minimax"),
+}
+
 _OBJECTIVES: dict[str, Loss] = {
     "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
     "non_saturating": Loss(
@@ -128,7 +137,7 @@ def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        return _TABLE[choose("loss", loss, _TABLE)]
+        return _TABLE[choose("loss", loss, _TABLE, _ELSEWHERE)]
     if isinstance(loss, tuple | list) and len(loss) == 2 and all(callable(part) for part in loss):
         # Whether a user's generator loss reads the real logits is not known, so it gets them.
         return Loss(loss[0], loss[1], gen_sees_real=True)

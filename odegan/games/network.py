@@ -28,9 +28,11 @@ from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.distributed import sharing_ranks
+from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import GLOBAL_GENERATORS, check_seed, reseed
 
 
+@keywords()
 @unaffected
 def gan(
     generator: nn.Module,
@@ -181,9 +183,7 @@ class NetworkGame(Game):
 
     def _draw(self, y: torch.Tensor, n: int, seed: int, label: torch.Tensor | None = None) -> torch.Tensor:
         if self.latent is None:
-            raise ArgumentError(
-                "latent: got None; give gan(..., latent=...), the generator's first layer does not tell it"
-            )
+            raise ArgumentError("latent: got None; give gan(..., latent=...), as the first layer does not tell it")
         return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
 
     def _start(self, seed: int | None) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, one_line
+from odegan.utils.warn import warn
 
 
 def short_digest(value: object) -> str:
@@ -41,10 +41,10 @@ def cached(
     except FileNotFoundError:
         pass
     except ArgumentError as error:
-        warnings.warn(f"{error}; the statistics are computed again", stacklevel=4)
+        warn(f"{error}; the statistics are computed again")
     tensors = compute()
     try:
         checkpoint.save(path, {"key": repr(key), "tensors": tensors})
     except OSError as error:
-        warnings.warn(f"cache: {str(path)!r} could not be written ({one_line(error)})", stacklevel=4)
+        warn(f"cache: {str(path)!r} could not be written ({one_line(error)})")
     return tensors

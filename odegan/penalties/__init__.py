@@ -20,6 +20,13 @@ from odegan.penalties.truncation_error import truncation_error
 from odegan.penalties.wgan_gp import wgan_gp
 from odegan.utils.checks import argument_error, choose
 
+# What other libraries call a penalty.
+_ELSEWHERE = {
+    **dict.fromkeys(("gp", "gradient_penalty", "wgan-gp"), "wgan_gp"),
+    **dict.fromkeys(("clc", "clc_gan"), "closed_loop"),
+    **dict.fromkeys(("odegan", "ode_gan"), "generator_gradient"),
+}
+
 _TABLE: dict[str, Callable[..., Penalty]] = {
     "generator_gradient": generator_gradient,
     "jare": jare,
@@ -76,7 +83,7 @@ def parse(text: str) -> Penalty:
     if not isinstance(text, str):
         argument_error("penalty", text, "a string, name:weight")
     name, _, rest = text.partition(":")
-    make = _TABLE[choose("penalty", name, _TABLE)]
+    make = _TABLE[choose("penalty", name, _TABLE, _ELSEWHERE)]
     first, *others = re.split(r",(?![^(\[]*[)\]])", rest)  # commas outside brackets
     try:
         weight = float(first)

@@ -31,8 +31,7 @@ def curves(
         >>> len(figure.axes[0].lines)
         2
     """
-    if not series:
-        argument_error("series", dict(series), "at least one name -> (x, y)")
+    _check_series(series)
     band = band or {}
     if unknown := sorted(set(band) - set(series)):
         argument_error("band", ", ".join(unknown), f"given for series: {', '.join(series)}")
@@ -90,6 +89,7 @@ def bands(
     """
     if not 0 <= low <= high <= 1:
         argument_error("low, high", (low, high), "quantiles, 0 <= low <= high <= 1")
+    _check_series(series)
     middle: dict[str, tuple[ArrayLike, ArrayLike]] = {}
     around: dict[str, tuple[ArrayLike, ArrayLike]] = {}
     for name, (x, y) in series.items():
@@ -103,6 +103,16 @@ def bands(
         middle[name] = (x, half)
         around[name] = (lower, upper)
     return curves(middle, xlabel, ylabel, log, around)
+
+
+def _check_series(series: object) -> None:
+    """Refuse anything but a table of at least one name -> (x, y)."""
+    allowed = "at least one name -> (x, y), as {'D': (x, y)}"
+    if not isinstance(series, Mapping) or not series:
+        argument_error("series", series, allowed)
+    for name, xy in series.items():
+        if not isinstance(xy, tuple | list) or len(xy) != 2:
+            argument_error("series", f"a {type(xy).__name__} for {name!r}", allowed)
 
 
 def bars(

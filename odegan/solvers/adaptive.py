@@ -64,9 +64,9 @@ def adaptive_solve(
         failure = explain_failure(error)
     state = solver.rk_state
     # With a margin for rounding: the step's length is the difference of two times, and seldom the proposal to the last bit.
-    was_cut = func.proposed > float(state.t1 - state.t0) * (1 + 1e-9)
+    was_cut = func.proposed > float((state.t1 - state.t0).detach()) * (1 + 1e-9)
     proposed = func.proposed if was_cut else float(state.dt.detach())
-    return AdaptiveResult(states, float(state.t1), state.y1, proposed, failure)
+    return AdaptiveResult(states, float(state.t1.detach()), state.y1, proposed, failure)
 
 
 def adaptive_integrate(

@@ -10,6 +10,18 @@ from odegan.solvers.solver import Solver
 from odegan.solvers.tableau import Numbers, Tableau, checked
 from odegan.utils.checks import argument_error, choose
 
+# What other libraries call a method.
+_ELSEWHERE = {
+    **dict.fromkeys(("sgd", "gd", "gda", "simgd"), "euler"),
+    **dict.fromkeys(("heun", "rk2", "improved_euler"), "heun2"),
+    **dict.fromkeys(("runge_kutta", "runge-kutta"), "rk4"),
+    **dict.fromkeys(("rk45", "dopri", "tsit5", "ode45"), "dopri5"),
+    **dict.fromkeys(("altgd", "altgda"), "alternating"),
+    **dict.fromkeys(("eg", "extra_gradient"), "extragradient"),
+    **dict.fromkeys(("omd", "ogda"), "optimistic"),
+    "adamw": "adam",
+}
+
 _REMARKS = {
     "euler": "simultaneous gradient steps",
     "midpoint": "two stages, the first with weight 0: no placement='first_stage'",
@@ -51,7 +63,7 @@ def get(name: str) -> Solver:
         (2, 2)
     """
     # The names are collected at each call, since a solver may be registered at any time.
-    choose("solver", name, names())
+    choose("solver", name, names(), _ELSEWHERE)
     if name in baselines.FACTS:
         return baselines.FACTS[name]
     remarks = _registered[name][1] if name in _registered else _REMARKS.get(name, "")

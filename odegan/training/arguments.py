@@ -21,6 +21,13 @@ from odegan.utils.distributed import ranks
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+# What other libraries call an option of a baseline.
+_ELSEWHERE = {
+    **dict.fromkeys(("n_critic", "critic_steps", "d_steps", "n_dis"), "disc_steps"),
+    **dict.fromkeys(("lr", "learning_rate"), "step_size"),
+    **dict.fromkeys(("beta1", "beta2"), "betas"),
+}
+
 PLACEMENTS = ("field", "after_step", "first_stage")
 PLAYERS = ("joint", "frozen")
 
@@ -115,7 +122,7 @@ def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> d
     for key in options:
         if not allowed:
             argument_error("options", key, f"empty: {solver.name} takes none")
-        choose(f"options of {solver.name}", key, allowed)
+        choose(f"options of {solver.name}", key, allowed, _ELSEWHERE)
     choose("options interp", options.get("interp", "linear"), ["linear", "cubic"])
     check_bool("options perturb", options.get("perturb", False))
     if solver.name == "scipy_solver":

@@ -28,13 +28,15 @@ from odegan.training.state import Callbacks, check_state, needs_graph, start_of
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import refuse_derivatives, unaffected_run
 from odegan.utils.checkpoint import FilePath
-from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
+from odegan.utils.checks import ArgumentError, argument_error, check_arity, check_int, check_number, choose
 from odegan.utils.fingerprint import Fingerprint
+from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import member_seeds
 
 ON_NONFINITE = ("raise", "stop")
 
 
+@keywords()
 @unaffected_run
 def odeint_gan(
     game: Game,
@@ -216,8 +218,11 @@ def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) 
     """Refuse what cannot be called, shown or done around the steps of a run."""
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
     for one in callback if isinstance(callback, Sequence) else [callback]:
-        if one is not None and not callable(one):
+        if one is None:
+            continue
+        if not callable(one):
             argument_error("callback", one, "a function (state, info), or a list of them")
+        check_arity("callback", one, 2, "a function (state, info), or a list of them")
     if not isinstance(progress, bool | str):
         argument_error("progress", progress, "True, False, or the bar's label")
 

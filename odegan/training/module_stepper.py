@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import nn
@@ -16,12 +17,32 @@ from odegan.games.labels import labels_of
 from odegan.games.network import gan
 from odegan.modules.in_place import only_tracking, read, read_buffers, tracking_norms, write
 from odegan.modules.pure_module import PureModule
+from odegan.training.arguments import DEFAULTS, Arguments
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
 from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.keywords import keywords
 
-_OF_GAN = ("conditional", "autocast", "channels_last", "checkpointing")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 Given = Batch | torch.Tensor | Sequence[Any]
+
+
+class OfGan(TypedDict, total=False):
+    """The arguments of ``gan`` that a stepper of modules passes on."""
+
+    conditional: bool | None
+    autocast: torch.dtype | None
+    channels_last: bool
+    checkpointing: bool
+
+
+class ModuleArguments(Arguments, OfGan, total=False):
+    """Those, and the arguments of a ``Stepper``."""
+
+
+_OF_GAN = {name: inspect.signature(gan).parameters[name].default for name in OfGan.__annotations__}
 
 
 class ModuleStepper:
@@ -46,7 +67,8 @@ class ModuleStepper:
         loss: as in ``gan``.
         transform: a function of the game, as ``odegan.augmented``; running statistics are those of samples as they are given.
         seed: of the random numbers of penalties and augmentation.
-        options: those of ``gan`` (conditional, autocast, channels_last, checkpointing) and of ``Stepper``.
+        options: those of ``gan`` (conditional, autocast, channels_last, checkpointing) and of ``Stepper`` (solver, step_size,
+            refresh, rates, penalties, placement, players, rtol, atol, options, clip, compile, micro_batch, distributed).
 
     Attributes:
         game: of the two modules.
@@ -64,6 +86,7 @@ class ModuleStepper:
         (True, 0.1)
     """
 
+    @keywords(ModuleArguments, DEFAULTS | _OF_GAN)
     def __init__(
         self,
         generator: nn.Module,
@@ -72,11 +95,10 @@ class ModuleStepper:
         *,
         transform: Callable[[Game], Game] | None = None,
         seed: int = 0,
-        **options: Any,
+        **options: Unpack[ModuleArguments],
     ) -> None:
-        networks = gan(
-            generator, discriminator, loss, **{name: options.pop(name) for name in _OF_GAN if name in options}
-        )
+        of_gan = {name: value for name, value in options.items() if name in _OF_GAN}
+        networks = gan(generator, discriminator, loss, **of_gan)  # type: ignore[arg-type]
         self._players: list[tuple[PureModule, nn.Module]] = [
             (networks.discriminator, discriminator),
             (networks.generator, generator),
@@ -86,7 +108,8 @@ class ModuleStepper:
         check_game(self.game)
         if self.game.n_params != networks.n_params:
             argument_error("transform", self.game.name, "a function that returns a game of the same networks")
-        self._stepper = Stepper(self.game, **options)
+        of_stepper = {name: value for name, value in options.items() if name not in _OF_GAN}
+        self._stepper = Stepper(self.game, **of_stepper)  # type: ignore[arg-type]
         self._seed = seed
         self._state: State | None = None
 

@@ -41,7 +41,8 @@ def interval_ends(options: Options, steps: int) -> list[float]:
         argument_error(
             "steps",
             steps,
-            f"left out with {options.solver.name}, unless refresh is the length of one: give t, or refresh",
+            "given with refresh=..., the time of one, within which "
+            f"{options.solver.name} chooses its own steps; or give t instead",
         )
     ends: list[float] = []
     t = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,6 +15,7 @@ from odegan.utils import checkpoint
 from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
 from odegan.utils.fingerprint import fingerprint
+from odegan.utils.warn import warn
 
 _OPEN = frozenset({"replay", "proposed", "seeds", "memory"})  # entries whose form a fresh state does not determine
 RESUME = ("same", "force")
@@ -32,7 +32,7 @@ def save(path: FilePath, game: Game, options: Options, state: State) -> None:
     """Write a state atomically; see ``Stepper.save``."""
     identity = fingerprint(setting(game, options))
     if identity.unread:
-        warnings.warn(f"save: {_cannot_tell(identity.unread)}, or load it with resume='force'", stacklevel=3)
+        warn(f"save: {_cannot_tell(identity.unread)}, or load it with resume='force'")
     kept = {"t": state.t, "y": state.y.detach(), "aux": plain_aux(state.aux)}
     checkpoint.save(path, {"arguments": identity.parts, "unread": identity.unread, "state": kept})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypedDict
 
@@ -18,6 +17,7 @@ from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import StepCounter
 from odegan.utils.checks import argument_error
 from odegan.utils.random_streams import Seeds
+from odegan.utils.warn import warn
 
 
 class Aux(TypedDict):
@@ -141,10 +141,9 @@ def start_of(y0: torch.Tensor) -> torch.Tensor:
     """
     if y0.grad_fn is None or not torch.is_grad_enabled() or not _of_modules(y0.grad_fn):
         return y0
-    warnings.warn(
+    warn(
         "y0: got a tensor whose graph leads to the parameters of modules; the run starts from its values alone (give "
-        "y0.detach(), or for gradients a y0 that is a leaf: y0.detach().requires_grad_())",
-        stacklevel=4,
+        "y0.detach(), or for gradients a y0 that is a leaf: y0.detach().requires_grad_())"
     )
     return y0.detach()
 

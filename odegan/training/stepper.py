@@ -43,8 +43,9 @@ from odegan.training.trial import try_out
 from odegan.training.whole_attempts import WholeAttempts
 from odegan.utils.ambient import unaffected
 from odegan.utils.checkpoint import FilePath
-from odegan.utils.checks import ArgumentError, argument_error, check_number, choose
+from odegan.utils.checks import ArgumentError, argument_error, check_number
 from odegan.utils.compilation import Compiler
+from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import member_seeds
 from odegan.utils.recompute import recomputed, refuse_dependent
 
@@ -76,11 +77,10 @@ class Stepper:
         (0.1, tensor([0.9950, 0.1000]), 2)
     """
 
+    @keywords(Arguments, DEFAULTS)
     @unaffected
     def __init__(self, game: Game, **options: Unpack[Arguments]) -> None:
         check_game(game)
-        for name in options:
-            choose("Stepper", name, DEFAULTS)
         known = parse(projects=game.project is not None, **options)
         if not known.solver.one_step:
             raise ArgumentError(
@@ -96,7 +96,7 @@ class Stepper:
         self._given = game
         self._build(game, known)
         # The kinds of states and batches that were checked; None: the caller checks them.
-        self._prepared: set[tuple[int, torch.Size | None]] | None = set()
+        self._prepared: set[tuple[object, ...]] | None = set()
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
@@ -247,9 +247,10 @@ class Stepper:
         return saved_state.load(path, self._given, self.options, fresh, changed=changed, resume=resume, device=device)
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
-        """At the first step, and the first of an ensemble or of a batch of another size, refuse what cannot work."""
-        size = getattr(getattr(batch, "real", None), "shape", None)  # anything but a tensor is refused below
-        key = (state.y.ndim, size)
+        """At the first step, and the first of an ensemble or of a batch of other shapes or types, refuse what cannot work."""
+        parts = (batch.real, batch.latent, batch.label, batch.fake_label) if batch is not None else ()
+        # Anything but a tensor is refused below.
+        key = (state.y.ndim, *((getattr(x, "shape", None), getattr(x, "dtype", None)) for x in parts))
         if self._prepared is None or key in self._prepared:
             return
         y = state.y.detach()

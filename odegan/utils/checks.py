@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -30,14 +31,24 @@ def argument_error(name: str, got: object, allowed: str) -> NoReturn:
     raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
 
 
-def choose(name: str, value: object, allowed: Iterable[str]) -> Any:
-    """Return ``value`` if it is one of ``allowed``; else refuse it and suggest the nearest name."""
+def choose(name: str, value: object, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Any:
+    """Return ``value`` if it is one of ``allowed``; else refuse it and suggest the nearest name.
+
+    elsewhere: what other libraries call one of them -> its name here.
+    """
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    argument_error(name, value, f"one of {', '.join(names)}{hint}")
+    argument_error(name, value, f"one of {', '.join(names)}{did_you_mean(value, names, elsewhere)}")
+
+
+def did_you_mean(value: object, names: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """The end of an error's message: the name most like ``value``, or nothing if none is like it."""
+    lower = {name.lower(): name for name in names}
+    given = str(value).lower()
+    synonym = (elsewhere or {}).get(given, given)
+    near = difflib.get_close_matches(synonym.lower(), lower, n=1)
+    return f" (did you mean {lower[near[0]]!r}?)" if near else ""
 
 
 def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
@@ -89,6 +100,18 @@ def check_functions(allowed: str, **functions: object) -> None:
     for name, function in functions.items():
         if not callable(function):
             argument_error(name, function, allowed)
+
+
+def check_arity(name: str, function: Callable[..., object], arguments: int, allowed: str) -> None:
+    """Refuse a function that cannot be called with so many arguments; one without a readable signature is accepted."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        argument_error(name, f"a function of {signature}", allowed)
 
 
 def check_bool(name: str, value: object) -> bool:

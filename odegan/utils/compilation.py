@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import time
 import types
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from odegan.utils.checks import one_line
+from odegan.utils.warn import warn
 
 Function = Callable[..., Any]
 Options = dict[str, str | int | bool | Callable[..., Any]]
@@ -125,11 +125,7 @@ class Compiler:
     def _give_up(self, what: str, reason: str) -> None:
         self.failed = True
         self.tell(f"{what} runs uncompiled")
-        warnings.warn(
-            f"compile: {what} cannot be compiled with {self.backend!r} and runs uncompiled ({reason})",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        warn(f"compile: {what} cannot be compiled with {self.backend!r} and runs uncompiled ({reason})", RuntimeWarning)
 
 
 def _recompiles_for_ever(error: Exception) -> bool:

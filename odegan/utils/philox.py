@@ -9,7 +9,6 @@ shift, so a mask follows each shift.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -17,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from odegan.utils.checks import one_line
+from odegan.utils.warn import warn
 
 ROUNDS = 10
 MASK = 0xFFFFFFFF
@@ -94,9 +94,7 @@ def _compiled_on_cuda(device: str) -> Callable[..., Tensor]:
             try:
                 return versions[0](*inputs)
             except Exception as error:  # dynamo's, inductor's, Triton's: they share no class
-                warnings.warn(
-                    f"random numbers: not compiled, and slow ({one_line(error)})", RuntimeWarning, stacklevel=2
-                )
+                warn(f"random numbers: not compiled, and slow ({one_line(error)})", RuntimeWarning)
                 del versions[0]
         return versions[0](*inputs)
 

@@ -223,7 +223,7 @@ WRONG = {
     "generator, discriminator: got parameters in torch.float32 on cpu; they must stay in torch.float64": moved,
     "generator: got (6, 3) for its parameter '0.weight'; it must be (5, 3)": rebuilt,
     "generator, discriminator: got 'a parameter that is not finite'": not_finite,
-    "Stepper: got 'stepsize'": lambda: odegan.ModuleStepper(*pair(), solver="euler", stepsize=0.1),
+    "ModuleStepper: got 'stepsize'": lambda: odegan.ModuleStepper(*pair(), solver="euler", stepsize=0.1),
     "transform: got 'bilinear'": lambda: odegan.ModuleStepper(
         *pair(), transform=lambda game: odegan.games.bilinear(), solver="euler", step_size=0.1
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError, one_line
 from odegan.utils.distributed import Ranks
 from odegan.utils.one_writer import OneWriter
+from odegan.utils.warn import warn
 
 LOOK_AHEAD = 64  # refresh intervals
 
@@ -52,7 +52,7 @@ class Checkpoint(Hook):
             if payload is not None:
                 self._resume(run, payload)
             elif self.unread and self.writes:
-                warnings.warn(f"checkpoint: {self._cannot_tell()}, or resume with resume='force'", stacklevel=2)
+                warn(f"checkpoint: {self._cannot_tell()}, or resume with resume='force'")
             self._keep_before_cut(run)
         except BaseException:
             self._close()
