@@ -145,3 +145,12 @@ def test_a_line_of_progress(call, capsys, monkeypatch):
     assert "10 of 10 eigenvalues" in capsys.readouterr().err
     with pytest.raises(odegan.ArgumentError, match=r"^progress: got 3; it must be True, False, .*$"):
         call(decaying(501), y, k=10, progress=3)
+
+
+def test_a_batch_is_taken_in_the_precision_of_the_state():
+    y = GAME.init()
+    batch = odegan.Batch(*(part.float() for part in BATCH))
+    exact = odegan.Batch(*(part.float().double() for part in BATCH))
+    assert torch.equal(odegan.spectrum(GAME, y, batch).eigenvalues, odegan.spectrum(GAME, y, exact).eigenvalues)
+    seen, wanted = (odegan.path_angle(GAME, y, FAR, n=3, batch=one).cosines for one in (batch, exact))
+    assert torch.equal(seen, wanted)

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("tyro")
 
+import odegan
 from experiments import __main__ as entry
 from experiments import framework
 from experiments.framework.command_line import reproducing
@@ -37,6 +38,42 @@ def test_an_experiment_runs_by_its_name(tmp_path, capsys):
     assert entry.main(["rotational", "--quick", "--no-progress", "--output", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run/summary.json").exists()
     assert "figures: " in capsys.readouterr().out
+
+
+OWN = """
+from torch import nn
+from odegan.nets import Pair
+
+PAIR = Pair(
+    lambda latent: nn.Sequential(nn.Linear(latent, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8))),
+    lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 1)),
+    size=8,
+    channels=1,
+)
+"""
+
+
+def test_networks_of_ones_own_are_found_in_the_folder_of_the_call(tmp_path, monkeypatch):
+    """The installed ``odegan`` has its own folder, not that of the call, on the path."""
+    (tmp_path / "my_module.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    command = "images train --preset digits --networks my_module:PAIR --metrics none --quick --no-progress --output run"
+    assert entry.main(command.split()) == 0
+    assert (tmp_path / "run/generator.pt").exists()
+
+
+@pytest.mark.parametrize("words, said", [([], "one of train, compare"), (["presetz"], "did you mean 'presets'?")])
+def test_a_wrong_command_of_images_names_them_all(words, said, capsys):
+    assert entry.main(["images", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "interpolate, presets" in line
+
+
+def test_the_version(capsys):
+    assert entry.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"odegan {odegan.__version__}\n"
 
 
 def test_an_unknown_name_is_one_line(capsys):

@@ -10,6 +10,7 @@ import torch
 
 pytest.importorskip("tyro")
 
+import odegan
 from experiments.framework import runner
 from experiments.framework.folder import Folder
 from experiments.framework.options import Options
@@ -141,3 +142,25 @@ def test_figures_of_quick_forms_say_so(words: list[str], said: list[str], tmp_pa
 def test_options_need_a_quick_form() -> None:
     with pytest.raises(NotImplementedError):
         Options().quick_form()
+
+
+@pytest.mark.parametrize("switch", ["--progress", "--no-progress"])
+def test_without_progress_start_reports_and_end_stay(switch: str, tmp_path: Path, capsys) -> None:
+    def run(options: Tiny, folder: Folder) -> list[dict]:
+        def report(state: odegan.State, info: odegan.Info) -> None:
+            folder.log({"run": "tiny", "step": state.aux["index"]})
+
+        shown = "a solution" if options.progress else False
+        start = torch.tensor([1.0, 0.0])
+        odegan.odeint_gan(
+            odegan.games.bilinear(), start, [0.0, 0.1], step_size=0.1, refresh=0.1, callback=report, progress=shown
+        )
+        return [{"run": "tiny", "size": options.size}]
+
+    run.__module__ = tiny.__name__
+    assert runner.main(Tiny, run, [switch, "--output", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    assert f"tiny: writing to {tmp_path / 'run'}" in printed.err
+    assert "tiny: run tiny, step 1" in printed.err
+    assert f"summary: {tmp_path / 'run/summary.md'}" in printed.out
+    assert ("a solution" in printed.err) == (switch == "--progress")

@@ -65,3 +65,20 @@ def test_samplers_say_which_statistics_they_use():
         nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4))), nn.Sequential(nn.Flatten(), nn.Linear(16, 1))
     )
     assert GameSampler(plain, plain.init(), batches).normalization == "none"
+
+
+def test_samples_of_every_member_at_every_report():
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1))
+    ys = torch.stack([game.init(seed=range(3)), game.init(seed=range(3, 6))])
+    drawn = game.sample(ys, 5, seed=1)
+    assert drawn.shape == (2, 3, 5, 2)
+    assert torch.equal(drawn[1, 2], game.sample(ys[1, 2], 5, seed=1))
+
+
+@pytest.mark.parametrize("batches", [REAL, (REAL[:4], torch.ones(4, 3)), [(REAL[:4], torch.ones(3, 3))], [REAL[:4]], 3])
+def test_statistics_come_from_a_list_of_minibatches(batches):
+    game = odegan.gan(nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16)), nn.Linear(16, 1))
+    with pytest.raises(
+        odegan.ArgumentError, match=r"^batches: got .*a list of at least one minibatch \(real, latent\)$"
+    ):
+        game.modules(game.init(), batches)

@@ -138,3 +138,12 @@ def test_a_loss_that_is_not_finite_is_named(given):
         del known["step_size"]
     with pytest.raises(odegan.NonFiniteError, match="t = 0, where the loss of the generator was not finite"):
         odegan.odeint_gan(game, game.init(), [0.0, 0.2], **known)
+
+
+@pytest.mark.parametrize("second", [(torch.ones(4, 2), torch.ones(4)), (torch.ones(4, 2), torch.ones(4, 3).double())])
+def test_a_later_batch_of_another_kind_is_refused_in_one_line(second):
+    """As the pair (images, labels) of a loader in the place of (images, latents)."""
+    stepper = odegan.Stepper(odegan.gan(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1)), solver="euler", step_size=0.1)
+    state, _ = stepper.step(stepper.init(stepper.game.init()), (torch.ones(4, 2), torch.ones(4, 3)))
+    with pytest.raises(odegan.ArgumentError, match=r"^latent: got \(4.*its Linear .*$"):
+        stepper.step(state, second)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import odegan
 from tests.peers import BASELINES, FIXED, START, draw, networks, smooth_game
@@ -212,3 +213,20 @@ def test_adaptive_steps_within_them_are_refused_in_one_line():
     with pytest.raises(odegan.ArgumentError, match=r"^solver: got 'dopri5' within a transform of torch.func") as error:
         torch.func.grad(with_data)(torch.tensor(0.3, dtype=torch.float64), "dopri5")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_through_accepted_adaptive_steps_without_a_warning():
+    data = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    game = odegan.gan(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2)), nn.Linear(2, 1))
+    setting = {"data": data, "batch_size": 10, "solver": "dopri5", "refresh": 0.5, "rtol": 1e-9, "atol": 1e-11}
+
+    def norm(weight):
+        y0 = game.init(seed=0).double()
+        penalties = [odegan.penalties.r1(weight)]
+        return odegan.odeint_gan(game, y0, [0.0, 1.0], penalties=penalties, **setting).y.square().sum()
+
+    weight = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(norm(weight), weight)
+    quotient = (norm(weight.detach() + 1e-4) - norm(weight.detach() - 1e-4)) / 2e-4
+    assert slope.item() == pytest.approx(quotient.item(), rel=1e-5)

@@ -1,0 +1,53 @@
+"""Keywords and warnings: signatures that shells complete, what other libraries' names are called here, whose line is shown."""
+
+import inspect
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import odegan
+from odegan.training.arguments import DEFAULTS
+from odegan.utils import keywords
+
+SHARED = inspect.signature(odegan.odeint_gan).parameters
+
+
+@pytest.mark.parametrize("steps", [odegan.Stepper, odegan.ModuleStepper])
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_stepper_shows_the_arguments_of_a_run(steps, name):
+    shown = inspect.signature(steps).parameters[name]
+    assert shown.kind is shown.KEYWORD_ONLY
+    assert (shown.default, shown.annotation) == (SHARED[name].default, SHARED[name].annotation)
+
+
+@pytest.mark.parametrize("name", ["conditional", "autocast", "channels_last", "checkpointing"])
+def test_a_stepper_of_modules_shows_those_of_gan(name):
+    shown, own = (inspect.signature(one).parameters[name] for one in (odegan.ModuleStepper, odegan.gan))
+    assert (shown.default, shown.annotation) == (own.default, own.annotation)
+
+
+@pytest.mark.parametrize("function", [odegan.spectra, odegan.advise])
+@pytest.mark.parametrize("name", ["which", "rates", "t", "progress", "accuracy"])
+def test_analyses_of_several_states_show_those_of_one(function, name):
+    assert name in inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("name", sorted(keywords._ELSEWHERE))
+def test_every_name_from_elsewhere_is_one_here(name):
+    """A hint starts with a parameter of ``gan`` or ``odeint_gan``, but for devices, which have none."""
+    first = keywords._ELSEWHERE[name].partition("=")[0].partition(",")[0].partition(".")[0]
+    assert name not in SHARED
+    assert first in {*SHARED, *inspect.signature(odegan.gan).parameters}
+
+
+def test_a_warning_shows_the_line_of_the_caller():
+    sharp = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        odegan.gan(nn.Linear(3, 2), sharp)
+        step = odegan.ModuleStepper(nn.Linear(3, 2), sharp, solver="euler", step_size=0.1).step
+        step(torch.ones(4, 2), torch.ones(4, 3))
+    assert len(caught) == 2
+    assert {one.filename for one in caught} == {__file__}
