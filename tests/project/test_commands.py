@@ -15,21 +15,23 @@ from tests.experiments.tiny import paths_in
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRONG_ON_PURPOSE = "reliability_wrong_inputs.md"
-COMMAND = re.compile(r"^python -m ((?:experiments|campaign|benchmarks)\b[^#\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"^(?:python -m ((?:experiments|campaign|benchmarks)\b[^#\n]*)|odegan (\w[^#\n]*))", re.MULTILINE)
 NOT_TRIED = re.compile(
     r"^experiments$|NAME|images presets|--help|framework\.|campaign\.versions"
 )  # lists, no options, a parser of its own
 COMMANDS = sorted(
     {
-        line.strip()
+        line
         for page in PAGES
         if page.name != WRONG_ON_PURPOSE
-        for line in COMMAND.findall(page.read_text())
-        if not NOT_TRIED.search(line.strip())
+        for module, name in COMMAND.findall(page.read_text())
+        if not NOT_TRIED.search(line := (module or f"experiments.{name}").strip())
     }
 )
 EXPERIMENTS = [
-    line for line in COMMANDS if line.startswith("experiments.") and "runs/" not in line and "cifar" not in line
+    line
+    for line in COMMANDS
+    if line.startswith("experiments.") and not any(word in line for word in ("runs/", "cifar", "my_module"))
 ]
 
 

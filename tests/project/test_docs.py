@@ -56,6 +56,23 @@ def test_python_blocks_run_as_pasted(page, number, code, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+OTHERS = re.compile(r"^```py\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+IMPORTS = sorted(
+    {
+        (module, name.strip())
+        for page in PAGES
+        for code in OTHERS.findall(page.read_text())
+        for module, names in re.findall(r"^from ((?:odegan|experiments)[\w.]*) import (.+)$", code, re.MULTILINE)
+        for name in names.split(",")
+    }
+)
+
+
+@pytest.mark.parametrize("module, name", IMPORTS)
+def test_blocks_that_cannot_run_import_what_there_is(module, name):
+    exec(f"from {module} import {name}", {})
+
+
 # Fragments without an import speak of a batch that the reader has.
 GIVEN = "\nbatch = None\n"
 
