@@ -15,7 +15,9 @@ from tests.experiments.tiny import paths_in
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRONG_ON_PURPOSE = "reliability_wrong_inputs.md"
-COMMAND = re.compile(r"^(?:python -m ((?:experiments|campaign|benchmarks)\b[^#\n]*)|odegan (images\b[^#\n]*))", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:python -m ((?:experiments|campaign|benchmarks)\b[^#\n]*)|odegan (images\b[^#\n]*))", re.MULTILINE
+)
 NOT_TRIED = re.compile(
     r"^experiments$|NAME|images presets|--help|framework\.|campaign\.versions"
 )  # lists, no options, a parser of its own
