@@ -51,8 +51,8 @@ def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, 
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
         return None
-    # Rows of a single tensor or pair, too, unpack into two.
-    if real.ndim == 0 or real.shape[:1] != latent.shape[:1]:
+    # A row (2,) of a single tensor unpacks into two as well.
+    if real.ndim == 0:
         return None
     own, of_fakes = labels(read_batch(batch, True)) if conditional else ((), ())
     on_device = [tuple(label.to(like.device) for label in part) for part in (own, of_fakes)]
