@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 import pytest
