@@ -46,7 +46,7 @@ class Grid(NamedTuple):
 
 
 def grid(draw: GameSampler, preset: Preset, count: int, seed: int) -> Grid:
-    """At most so many images of a generator, or at least one of each class: a row a class where it is class-conditional."""
+    """At most ``count`` images of a generator, but at least one per class: one row per class if it is class-conditional."""
     if preset.classes is None:
         return Grid(draw(count, seed), None)
     columns = max(1, count // preset.classes)

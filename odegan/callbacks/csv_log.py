@@ -12,17 +12,17 @@ from odegan.utils.checks import ArgumentError, check_bool
 
 
 class CSVLog(Periodic):
-    """A row of a table every so many refresh intervals: interval, t, step_size, error_ratio, losses and field norm.
+    """Writes a row after every ``every``-th refresh interval: interval, t, step_size, error_ratio, losses and field norm.
 
     When a run resumes, the rows that were written after its checkpoint are removed.
 
     Args:
         path: of the file.
         every: refresh intervals.
-        overwrite: replace a file that is there, unless the run is resumed from a checkpoint.
+        overwrite: replace an existing file, unless the run is resumed from a checkpoint.
 
     Raises:
-        ArgumentError: at the first row, of a run that is not resumed: the file exists.
+        ArgumentError: the file exists; raised at the first row of a run that is not resumed.
 
     Examples:
         >>> import tempfile, torch, odegan

@@ -20,10 +20,10 @@ class Samples(Periodic):
     If matplotlib is installed, images (n, 1 or 3, H, W) are drawn as samples_00000100.png too.
 
     Args:
-        game: whose generator draws; with BatchNorm from the batch's own statistics.
-        folder: of the files; made if it is not there. Files of the same name are replaced, as on resuming.
-        every: refresh intervals.
-        n: samples at a time.
+        game: the game whose generator draws; BatchNorm uses the statistics of each drawn batch.
+        folder: for the files; created if missing. Existing files with the same name are replaced, for example on resuming.
+        every: number of refresh intervals between writes.
+        n: number of samples.
         seed: of their latents.
 
     Examples:

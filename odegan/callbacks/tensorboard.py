@@ -17,7 +17,7 @@ class TensorBoard(Periodic):
     When a run resumes, scalars written after its checkpoint are discarded (``purge_step``). Needs ``pip install tensorboard``.
 
     Args:
-        folder: of the event files, ``tensorboard --logdir`` reads it.
+        folder: for the event files; pass it to ``tensorboard --logdir``.
         every: refresh intervals.
 
     Raises:

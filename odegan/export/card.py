@@ -53,8 +53,8 @@ def card(
     header |= {"pipeline_tag": "unconditional-image-generation"} if images and not facts["conditional"] else {}
     parts = [_header(header | dict(metadata)), f"# {title}\n", text.strip() + "\n" if text.strip() else ""]
     if "samples.png" in files:
-        rows = ", a row a class" if facts["classes"] is not None else ""
-        parts.append(f"![samples](samples.png)\n\nSamples as they come{rows}.\n")
+        rows = ", one row per class" if facts["classes"] is not None else ""
+        parts.append(f"![samples](samples.png)\n\nRandom samples, not selected{rows}.\n")
     parts.append(_facts(facts))
     if scores:
         rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in scores.items())

@@ -40,18 +40,18 @@ def folder(
     README.md          the model card: a YAML header, text, scores, samples, and how to run each file
     generator.pt       the ``state_dict`` for the generator's own class
     generator.pt2      the program of ``program``, which needs no class
-    generator.onnx     the same as ONNX in float32, where onnx and onnxscript are installed
+    generator.onnx     the same as ONNX in float32, if onnx and onnxscript are installed
     config.json        shapes, number of classes and of parameters
-    samples.png        n samples, of a class-conditional game a row a class; of images, where matplotlib is installed
+    samples.png        n images, with one row per class in a class-conditional game; needs matplotlib
     ================== ===================================================================================
 
     Args:
         game: made by ``gan``, or a transform of such a game.
         y: (P,), which may be an average of states.
-        path: of the folder, made if it is not there; files of these names in it are replaced.
+        path: of the folder, created if missing; existing files with these names are replaced.
         title: of the card.
-        batches: as in ``generator``; needed where it has batch normalization.
-        text: Markdown, how the model was trained and what it is for.
+        batches: as in ``generator``; needed for batch normalization.
+        text: Markdown that says how the model was trained and what it is for.
         scores: name -> value, for the card's table.
         metadata: further entries of the YAML header, such as license, datasets and tags.
         n: number of samples.
@@ -119,7 +119,7 @@ def _programs(module: nn.Module, given: Inputs, folder: Path) -> list[str]:
 
 
 def _draw(samples: torch.Tensor, columns: int, path: Path) -> bool:
-    """Draw images as a grid; False of samples that are no images, and without matplotlib."""
+    """Draw images as a grid; return False if the samples are not images, or without matplotlib."""
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         return False
     try:

@@ -29,7 +29,7 @@ def augmented(
 
     Both players see the same T in one evaluation. What T does to a sample depends on uniform numbers in the batch
     (``Batch.augment``), which ``odeint_gan`` and ``Stepper`` draw for every minibatch as a pure function of (seed, index): they
-    are the same at all stages of a step, and after a resume. Real and generated samples have numbers of their own.
+    are the same at all stages of a step, and after a resume. Real and generated samples have separate numbers.
 
     ============= =========================================================================
     name          T, independently for each image
@@ -52,7 +52,7 @@ def augmented(
         are those of ``game``.
 
     Raises:
-        ArgumentError: a game without networks, or one that is augmented; an unknown transform; a probability beyond [0, 1].
+        ArgumentError: a game without networks, or an augmented one; an unknown transform; a probability outside [0, 1].
 
     Source: Zhao et al. 2020 (DiffAugment); the probability is that of Karras et al. 2020 (StyleGAN2-ADA).
 

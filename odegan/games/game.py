@@ -190,7 +190,7 @@ class Game:
 
     @unaffected
     def init(self, seed: int | Sequence[int] | None = None) -> torch.Tensor:
-        """An initial state y (P,): the game's own, or a random one for a seed; for E seeds, as range(8), an ensemble (E, P)."""
+        """An initial state y (P,): the game's own, or a random one for a seed; for E seeds (range(8)), an ensemble (E, P)."""
         if self._init is None:
             raise ArgumentError(f"init: {self.name} has no starting point; pass a y0 of shape ({self.n_params},)")
         if isinstance(seed, Sequence) and len(seed):
@@ -276,7 +276,7 @@ class Game:
         return buffers
 
     def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
-        """The batch with the random numbers that this game reads of it, as a run draws them; most games read none."""
+        """The batch with the random numbers that this game reads from it, as a run draws them; most games read none."""
         return batch
 
     def check(self, y: torch.Tensor, batch: Batch | None) -> None:

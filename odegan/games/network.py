@@ -54,15 +54,15 @@ def gan(
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
         latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is read off the
             generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
-        init: what ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as ``module.apply`` does;
-            a seed draws afresh, so an initialization made by hand before is known to it only this way.
-        conditional: True: the networks are class-conditional, G(z, label) and D(x, label) with labels (B,) of whole numbers,
-            which batches bring (``Batch.label``, ``Batch.fake_label``); None: so are they where the forward passes of both
-            need two inputs. ``odegan.with_labels`` wraps networks with other conventions.
+        init: a function that ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as
+            ``module.apply`` does. Pass your own initialization here; otherwise ``init(seed)`` cannot repeat it.
+        conditional: True: the networks are class-conditional, G(z, label) and D(x, label), with labels (B,) of whole numbers
+            from ``Batch.label`` and ``Batch.fake_label``. None: they are if both forward passes need two inputs.
+            ``odegan.with_labels`` wraps networks with other conventions.
         autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
             the state's.
-        channels_last: images and filters in that memory layout.
-        checkpointing: keep less for the backward pass and compute it again; see ``odegan.modules.forward.Execution``.
+        channels_last: use that memory layout for images and filters.
+        checkpointing: store less for the backward pass and recompute it; see ``odegan.modules.forward.Execution``.
 
     Returns:
         A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
@@ -196,12 +196,12 @@ class NetworkGame(Game):
 
     @unaffected
     def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
-        """Fresh (generator, discriminator) with the parameters y (P,); the originals stay untouched.
+        """New (generator, discriminator) with the parameters y (P,); the originals do not change.
 
-        A norm given in eval mode keeps its running statistics. Those of one in train mode are, with ``batches``, an iterable
-        of (real (B, ...), latent (B, ...)), or of ``Batch`` with labels, averages over them; without, it keeps using the
-        statistics of what it sees, in evaluation mode too. The state dicts load into modules like the originals, whose own
-        running statistics are in them where there are no batches.
+        A norm in eval mode keeps its running statistics. For a norm in train mode, ``batches`` is an iterable of
+        (real (B, ...), latent (B, ...)), or of ``Batch`` with labels, over which its running statistics are estimated. Without
+        ``batches`` it uses the statistics of its input, in evaluation mode too, and its state dict keeps the original's
+        running statistics. The state dicts load into modules like the originals.
         """
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"of shape ({self.n_params},); take one member of an ensemble")

@@ -32,8 +32,8 @@ class GameSampler:
         y: (P,), which may be an average of states; samples come from its device.
         batches: an iterable of (real, latent), or of ``Batch`` with labels: batch normalization then uses running
             statistics, estimated at this y over these batches. None: it uses those of the batch that is drawn.
-        piece: samples drawn at once; None: all. Where batch statistics are used, every piece has this size, and what is over
-            is cut off.
+        piece: samples drawn at once; None: all. With batch statistics, every piece has this size, and the surplus is
+            dropped.
 
     Examples:
         >>> from odegan.games.network import gan

@@ -87,19 +87,20 @@ def odeint_gan(
             device, in its dtype.
         t: (T,) increasing; the times to report. Reporting never changes a trajectory: states between steps are
             interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
-        steps: instead of t, the number of refresh intervals, from t = 0: of solver steps, unless refresh is a number.
-        report_every: with steps, report after every so many of them, and at the end; default: at the end.
+        steps: instead of t, the number of refresh intervals from t = 0. A refresh interval is one solver step, unless
+            refresh is a number.
+        report_every: with steps, the number of them between reports; the end is always reported. Default: only the end.
         data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...); in class-conditional games
             pairs (Tensor, labels (N,)), a Dataset of (sample, label), or a callable that returns pairs.
-        latent: dimension or shape of N(0, I), or such a callable; default: what the generator's first layer takes.
+        latent: dimension or shape of N(0, I), or such a callable; default: the input size of the generator's first layer.
         batch_size: B; default: all of the data.
         solver: a name of ``odegan.solvers.names()``.
         step_size: of a fixed-step solver: a number, a tensor (differentiable), a function of time, or one of
             ``odegan.schedules``, in time or in steps. Rates and penalty weights may be such schedules too.
         refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
         rates: time scales (r_D, r_G) of the discriminator and the generator, numbers, tensors (differentiable) or functions of
-            time; each multiplies its player's part of the field, and of adam and rmsprop its player's step: two learning
-            rates h r_D and h r_G (TTUR, Heusel et al. 2017).
+            time. Each multiplies its player's part of the field. With adam and rmsprop it multiplies the player's step
+            instead, which gives two learning rates, h r_D and h r_G (TTUR, Heusel et al. 2017).
         penalties: from ``odegan.penalties``.
         placement: where the penalties act: "field", at every stage; "after_step", theta <- theta - h grad, with the gradient at
             the step's start; "first_stage", in stage 1 with weight 1 / b_1.
@@ -107,24 +108,24 @@ def odeint_gan(
         rtol: relative tolerance of adaptive solvers.
         atol: absolute tolerance of adaptive solvers.
         options: the solver's own options: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
-        clip: largest norm c of each player's gradient, g <- g min(1, c / |g|), with the penalties' in it where they act in
-            the field; others are added as they are, and rates multiply what was clipped.
+        clip: largest norm c of each player's gradient, g <- g min(1, c / |g|). The gradient includes penalties in the field;
+            other penalties are not clipped. Rates are applied after clipping.
         seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
-        compile: True, or the name of a torch.compile backend: one graph for one fixed step, or for an adaptive field,
-            made at the first call; with ``progress`` it says so. What cannot be compiled runs uncompiled, with one warning.
-        micro_batch: number of samples evaluated at once, which must divide the batch. The field is the same, to rounding, and
-            needs the memory of this many samples only.
+        compile: True, or the name of a torch.compile backend: compile a fixed step, or the attempted step of an adaptive
+            solver, at its first call, which ``progress`` reports. What cannot be compiled runs uncompiled, with one warning.
+        micro_batch: number of samples evaluated at once, which must divide the batch. The field is the same, to rounding, but
+            needs memory for this many samples only.
         distributed: share each minibatch among the processes of torch.distributed's default group (started by torchrun, for
             example). All get the trajectory of one process on the whole batch, to rounding. All must pass the same arguments;
             the first one writes checkpoints, from which any number of processes can resume.
         workers: processes that load the items of a Dataset ahead of time, without any effect on the results.
-        fake_labels: in class-conditional games, whose data are pairs (sample, label), the labels of generated samples:
-            "independent" draws from the labels of the data, or the "same" as those of the real samples.
+        fake_labels: the labels of generated samples in a class-conditional game: "independent", drawn from the labels of the
+            data, or "same", those of the real samples.
         progress: show progress: a bar on a terminal or in a notebook, elsewhere a line every half minute; a string is its
             label.
         callback: one or several functions (state, info), called after every interval; a function that returns True ends the
             run.
-        checkpoint: a path, where the run is saved along the way and at the end. If the file exists, the run resumes from it,
+        checkpoint: a path, to which the run is saved regularly and at the end. If the file exists, the run resumes from it,
             even if a callback had stopped it, unless that callback's attribute ``over`` is true. Later times extend the run. A
             single call of torchdiffeq resumes by starting again. No other run can use the path at the same time.
         checkpoint_every: seconds (float) or refresh intervals (int) between saves.
@@ -144,9 +145,9 @@ def odeint_gan(
         ArgumentError: a wrong argument, or an invalid combination of arguments.
         NonFiniteError: the field turned non-finite.
 
-    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data tensor for
-    fixed-step solvers, where one of them requires a gradient: the run is then recorded, and needs memory for each step. A y0
-    whose graph leads to modules' parameters alone starts without it, with a warning.
+    With a fixed-step solver, gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data
+    tensor. If one of these requires a gradient, the run is recorded and needs memory for each step. If the graph of y0 leads
+    only to parameters of modules, y0 is detached, with a warning.
 
     Examples:
         >>> import odegan

@@ -46,7 +46,7 @@ _OF_GAN = {name: inspect.signature(gan).parameters[name].default for name in OfG
 
 
 class ModuleStepper:
-    """Training steps for a script that keeps its modules: ``step`` moves the parameters of the two modules themselves.
+    """Training steps for a script that keeps its modules: ``step`` updates the parameters of the two modules in place.
 
     Everything else that a script does with its modules (saving, loading, sampling, averaging, logging) stays as it is:
 
@@ -159,7 +159,7 @@ class ModuleStepper:
         self._stepper.save(self.state, path)
 
     def load(self, path: str | os.PathLike[str], **how: Any) -> None:
-        """Go on from ``save``'s file, whose parameters the modules get; see ``Stepper.load`` for the arguments."""
+        """Continue from a file written by ``save``, and restore the parameters; see ``Stepper.load`` for the arguments."""
         self._state = self._stepper.load(path, **({"device": self._present().device} | how))
         self._write(self._state)
 

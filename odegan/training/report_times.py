@@ -32,7 +32,7 @@ def report_times(
 
 
 def interval_ends(options: Options, steps: int) -> list[float]:
-    """Where the first so many refresh intervals of a run from t = 0 end, to the bit as the run counts them."""
+    """The ends of the first refresh intervals of a run from t = 0, bitwise as the run counts them."""
     refresh = options.refresh
     if isinstance(refresh, int | float) and refresh != math.inf:
         # Products, not sums: i h is rounded once.

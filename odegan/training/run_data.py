@@ -17,7 +17,7 @@ from odegan.utils.random_streams import Seeds
 
 @dataclass(frozen=True)
 class RunData:
-    """The data arguments of ``odeint_gan``, which see for their meaning; seeds: one, or one per member of an ensemble."""
+    """The data arguments of ``odeint_gan``; see there for their meaning. seeds: one, or one per member of an ensemble."""
 
     data: Data | None
     latent: Latent
@@ -30,7 +30,7 @@ class RunData:
         """The run's own copy of the game, checked on the first minibatch, and the minibatches.
 
         Raises:
-            ArgumentError: data that do not fit the game, or arguments about data that are not there.
+            ArgumentError: data that do not fit the game, or arguments about data without any data.
         """
         self._check(game)
         if self.data is None:

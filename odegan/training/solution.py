@@ -42,8 +42,8 @@ class NonFiniteError(RuntimeError):
     """The field turned non-finite.
 
     Args:
-        message: where and when, one line.
-        solution: the results before, its status "stopped"; an attribute, too.
+        message: where and when, in one line.
+        solution: the results up to then, with the status "stopped"; also an attribute.
 
     Examples:
         >>> import odegan

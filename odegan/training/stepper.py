@@ -221,7 +221,7 @@ class Stepper:
         resume: str = "same",
         device: torch.device | str = "cpu",
     ) -> State:
-        """Read a state that ``save`` wrote. On the same machine, steps from it equal those of the original to the bit.
+        """Read a state that ``save`` wrote. On the same machine, steps from it are bitwise those from the original.
 
         Args:
             path: of the file; nothing in it is executed.
