@@ -35,6 +35,7 @@ def run(options: Digits, folder: Folder) -> list[Row]:
     data = open_data(preset)
     scorer = Scorer(preset, data, options.cache, options.device)
     equipment = Equipment(data, scorer, options.device, GRID, options.progress, quick=options.quick)
+    # Before anything of an earlier run in the folder is replaced.
     refuse(preset, equipment)
     found = train(
         preset,
@@ -50,6 +51,7 @@ def run(options: Digits, folder: Folder) -> list[Row]:
     assert scorer.classifier is not None
     folder.facts["classifier, right on held-out digits"] = scorer.classifier.accuracy
     rows = [row(found, scorer)]
+    # Raised last: what the run reached has been drawn and written.
     if found.diverged:
         raise Diverged(found.ending, rows)
     return rows

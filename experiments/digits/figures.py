@@ -56,6 +56,7 @@ def over_time(run: TrainingRun, folder: Folder) -> Figure:
     with plots.style():
         figure, axes = panels(len(shown), None, share=False)
         for panel, (evaluations, path) in zip(axes, shown, strict=True):
+            # From the files, since a resumed run has not drawn its earlier grids itself.
             panel.imshow(Image.open(path), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             panel.set_axis_off()
             panel.set_title(f"{evaluations:,} evaluations")

@@ -49,6 +49,7 @@ def path(game: Game, made: list[Penalty], solver: str, options: Dirac) -> torch.
     t = options.step_size * torch.arange(options.steps + 1, dtype=torch.float64)
     h = None if solvers.get(solver).adaptive else options.step_size
     start = torch.ones(2, dtype=torch.float64, device=options.device)
+    # Some variants diverge, and the portrait shows how far they came.
     return finished(odeint_gan(game, start, t, solver=solver, step_size=h, penalties=made, on_nonfinite="stop")).ys
 
 
@@ -85,6 +86,7 @@ def gallery(c: float, options: Dirac, folder: Folder) -> list[Row]:
     """One row a variant, and the figure of phase portraits."""
     rows: list[Row] = []
     frames = {}
+    # Each once, since the chosen solver may be one of those that are always compared.
     names = dict.fromkeys([options.solver, *COMPARED])
     for name, variant in variants(options).items():
         game, made = built(variant, c, options)
@@ -127,6 +129,7 @@ def run(options: Dirac, folder: Folder) -> list[Row]:
     long, long_rows = undamped(options.long_steps, options.device)
     folder.save(figures.responses(curves, long), "responses")
     keys = list(rows[0])
+    # The rows of a table have the same columns.
     rows += [{key: row.get(key) for key in keys} for row in (*response_rows, *long_rows)]
     for row in rows:
         folder.log({"run": f"{row['setting']}, c = {row['c']:g}", **row})

@@ -40,6 +40,7 @@ class Squares:
     def __call__(self, state: State, info: Info) -> None:
         """Keep them where a moment has come."""
         memory = state.aux.get("memory") or {}
+        # Close, not equal: both times are products of a step in floating point.
         if "second" in memory and any(math.isclose(state.t, t) for t in self.times):
             self.kept.append(memory["second"].clone())
 
@@ -78,6 +79,7 @@ def measure(game: Game, name: str, options: Edge, folder: Folder) -> Found:
         row = []
         for member, (y, scale) in enumerate(zip(solution.ys[i].cpu().double(), scales, strict=True)):
             batch = minibatch(setting, options, member, y)
+            # With its mean squares held fixed, RMSProp is Euler's method on the rescaled field.
             solver = "euler" if setting.solver == "rmsprop" else setting.solver
             row.append(limit(game, y, batch, setting.penalties, solver, options.k, scale))
         limits.append(row)

@@ -33,6 +33,7 @@ def along(found: Mapping[str, Found]) -> Figure:
 
 def eigenvalues(found: Mapping[str, Found]) -> Figure:
     """h times the eigenvalue that limits the step, over the second half, on the edge of the solver's region of stability."""
+    # The left half-plane: growing eigenvalues are left out of the limit.
     angles = torch.linspace(0.5 * torch.pi, 1.5 * torch.pi, 181, dtype=torch.float64)
     radii = torch.linspace(0.0, CEILING, 501, dtype=torch.float64)
     plane = torch.polar(radii[:, None].expand(-1, len(angles)), angles[None].expand(len(radii), -1))
@@ -44,6 +45,7 @@ def eigenvalues(found: Mapping[str, Found]) -> Figure:
             axes.contour(plane.real, plane.imag, growth, [1.0], colors=[INK], linewidths=0.9)
             late = [limit.eigenvalue for row in one.limits[len(one.limits) // 2 :] for limit in row]
             z = one.h * torch.tensor(late, dtype=torch.complex128)
+            # Complex eigenvalues come in pairs, of which the limit names one.
             for sign in (1, -1):
                 axes.scatter(z.real, sign * z.imag, 12, plots.PALETTE[1], alpha=0.7, linewidths=0)
             axes.set(xlim=(-4, 0.5), ylim=(-3, 3), aspect="equal")

@@ -68,6 +68,7 @@ def limit(
 
     def product(vector: np.ndarray) -> np.ndarray:
         tangent = torch.from_numpy(np.ascontiguousarray(vector.ravel()))
+        # Forward mode, so that no graph is needed.
         with torch.no_grad():
             moved = jvp(lambda state: field(0.0, state, batch), (y,), (tangent,))[1]
         return np.asarray(factors * moved.numpy())
@@ -78,6 +79,7 @@ def limit(
     start = np.random.default_rng(0).standard_normal(size)
     values, vectors = eigs(operator, k=k, which="LM", v0=start, tol=ACCURACY)
     damped = np.flatnonzero(values.real <= GROWS * abs(values))
+    # One eigenvalue at a time: we want to know which one sets the limit, not only the limit.
     steps = {int(i): max_stable_step([complex(values[i])], solver) for i in damped}
     if not steps:
         return Limit(float("inf"), complex("nan"), float("nan"), len(values))

@@ -42,6 +42,7 @@ class Budget:
         self.spent.append(self.spent[-1] + info.nfe)
         now = Clock.now()
         self.seconds += now.wall - self._clock.wall
+        # Processor time as well, since other users of a machine do not change it.
         self.cpu += now.cpu - self._clock.cpu
         self._clock = now
         return self.over

@@ -191,6 +191,7 @@ class Folder:
             named = [{"title": title, "rows": part} for title, part in self.tables.items()]
             self._write("tables.json", dump(with_infinities(named), indent=2))
         self._write("summary.md", markdown(rows))
+        # Last, because its presence says that the run is finished.
         self._write("summary.json", dump(with_infinities(rows), indent=2))
 
 

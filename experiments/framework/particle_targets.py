@@ -68,5 +68,6 @@ def gaussian(bandwidth: float, count: int) -> Callable[[Target, int], flows.Feat
 def energy(target: Target, seed: int) -> flows.Features:
     """Features of the energy distance, with at most 128 data points and an 8 x 8 grid over the picture as landmarks."""
     chosen = torch.randperm(len(target.data), generator=torch.Generator().manual_seed(seed))[:128]
+    # The grid covers the region between the data, which a cloud crosses on its way.
     line = torch.linspace(-EXTENT, EXTENT, 8, dtype=torch.float64)
     return flows.energy_features(torch.cat([target.data[chosen], torch.cartesian_prod(line, line)]), SOFTENING)

@@ -50,6 +50,7 @@ def steps_to_converge(game: Game, made: list[Penalty], step_size: float, options
     at = options.equilibrium()
     y = game.init().to(at)
     goal = options.target * float((y - at).norm())
+    # In pieces, since the number of steps is not known beforehand.
     for done in range(0, options.limit, CHUNK):
         t = step_size * torch.arange(CHUNK + 1, dtype=torch.float64)
         solution = finished(
@@ -117,6 +118,7 @@ def sweep(options: Gaussian, weights: Sequence[float]) -> tuple[list[Row], dict[
         pairs = [row(method, gamma, options) for gamma in tried]
         rows += [found for found, _ in pairs]
         if method in METHODS:
+            # A method without a weight has the same eigenvalues at every gamma.
             measured = [values for _, values in pairs] * (len(weights) // len(tried))
             exact = [eigenvalues(method, blocks(options.v, options.sigma), gamma) for gamma in fine]
             branches[method] = Branches(weights, measured, fine, exact)

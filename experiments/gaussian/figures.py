@@ -38,6 +38,7 @@ def factors(rows: Sequence[Row], branches: Mapping[str, Branches]) -> Figure:
                 axes.axhline(_number(row[column]), color=color, linestyle="--", linewidth=1.1, label=row["method"])
             axes.set(title=column, xscale="log", yscale="log", xlabel=GAMMA)
             axes.grid(axis="y")
+        # Symmetric log, because the phase factor is 0 once the rotation has ended.
         panels[0].set_yscale("symlog", linthresh=0.01)
         panels[0].set_ylim(bottom=-0.001)
         panels[2].set_title("Euler steps to converge")

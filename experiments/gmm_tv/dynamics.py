@@ -92,6 +92,7 @@ def cures(h: float) -> list[Dynamics]:
     found.append(Dynamics("cures", "first order, dopri5", game, h, {"solver": "dopri5"}))
     for name, (make, weights) in PENALTIES.items():
         for weight in weights:
+            # A tensor here too, so that one compiled step serves every weight.
             made = {"solver": "euler", "penalties": [make(torch.tensor(weight))]}
             found.append(Dynamics("cures", f"{name} {weight:g}", game, h, made))
     return found

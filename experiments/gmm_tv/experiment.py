@@ -43,9 +43,11 @@ def play(dynamics: Dynamics, options: GmmTv) -> Outcome:
     solution = finished(
         odeint_gan(
             dynamics.game,
+            # An optimal discriminator has no parameters: the four endpoints go.
             options.starts()[:, 4:] if optimal else options.starts(),
             dynamics.step_size * counts,
             step_size=None if adaptive else dynamics.step_size,
+            # An adaptive solver's projection acts once a refresh interval, here as often as after the others' steps.
             refresh=dynamics.step_size if adaptive else None,
             compile=options.compile and not optimal,
             progress=dynamics.label if options.progress else False,

@@ -42,12 +42,14 @@ class Outcome(NamedTuple):
     @property
     def constant(self) -> torch.Tensor:
         """Whether the discriminator is the same number, 0 or another, on all but a hundredth of the data, (E,)."""
+        # Signed lengths may make intervals overlap or count negatively: D is the sum of the steps at its endpoints.
         ends, order = self.end[:, :4].sort(dim=1)
         steps = torch.tensor([1, -1, 1, -1])[order]
         values = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
         below = cdf(ends[..., None] - truth()).mean(-1)
         zero = torch.zeros_like(below[:, :1])
         pieces = torch.cat([zero, below, zero + 1], dim=1).diff(dim=1)
+        # Two intervals of either sign: D lies between -2 and 2.
         shares = torch.stack([(pieces * (values == v)).sum(1) for v in range(-2, 3)])
         return shares.amax(0) > 1 - BLIND
 
@@ -76,5 +78,6 @@ def fates(found: Outcome, off: torch.Tensor) -> list[float]:
     shares = []
     for kind in kinds:
         shares.append(share((left & kind)[off]))
+        # Every run counts once, under the first kind that fits.
         left = left & ~kind
     return shares

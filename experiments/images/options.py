@@ -100,6 +100,7 @@ class Overrides:
         """The preset with these changes; ``ArgumentError`` for what no run can have."""
         names = {f.name for f in fields(Preset)} & {f.name for f in fields(self)}
         given = {name: getattr(self, name) for name in names}
+        # Options that append are empty when left out, not None.
         given |= {name: given[name] or None for name in ("option", "penalty")}
         preset = presets.get(self.preset)
         return changed(preset if self.solver is None else with_solver(preset, self.solver), given)
@@ -249,6 +250,7 @@ class Compare(Overrides, Machine, Cached):
     def compared_at(self) -> tuple[float, ...]:
         """Times at which scores are compared: by default the end of the shortest run; an optimizer's steps are no times."""
         ends = [one.time(one.steps) for one in self.variants().values() if one.solver not in OPTIMIZERS]
+        # ``ends`` is empty where all solvers are optimizers.
         return self.times or tuple(ends and [min(ends)])
 
     def quick_form(self) -> Compare:

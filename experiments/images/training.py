@@ -98,6 +98,7 @@ def refuse(preset: Preset, equipment: Equipment) -> None:
     check_combination(known, has_data=True, members=None)
     drawn = (equipment.data, preset.latent, preset.batch_size, 0, start)
     labels = game.conditional
+    # Made for its checks alone; the next one draws, without starting workers.
     Minibatches(*drawn, known.ranks, workers, labels)
     prepared = game.prepared(start, Minibatches(*drawn, labels=labels)(0))
     Stepper.from_options(prepared, known).check_divisible(prepared)
@@ -140,6 +141,7 @@ def train(
 
     def parameters(state: State | Solution) -> dict[str, torch.Tensor]:
         raw = {RAW: state.y}
+        # The scored ones first, as the monitor expects; before an average begins, the parameters themselves are scored.
         return raw if scored is None or scored.y is None else {preset.scored: scored.y} | raw
 
     def score(y: torch.Tensor, weights: str, step: int) -> dict[str, Score]:

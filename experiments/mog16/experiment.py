@@ -55,6 +55,7 @@ def train(options: Mog16, game: Game, folder: Folder, name: str) -> EnsembleRun:
     )
     for line in trained.lines():
         folder.log({"run": name} | line)
+    # Only after the scores are logged, since an interrupted run raises here.
     finished(trained.solution)
     return trained
 
@@ -64,6 +65,7 @@ def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
     first = next(iter(trained.values())).solution
     found: Row = {}
     for name, one in trained.items():
+        # Compared only where that time is reported: scores are not interpolated.
         at = int((one.solution.ts - first.t).abs().argmin())
         if abs(float(one.solution.ts[at]) - first.t) < 1e-6 and (one.solution is first or one.solution.t > first.t):
             found[f"modes covered at t = {first.t:g}, {name}"] = mixture.spread(one.scores.modes_covered[at])

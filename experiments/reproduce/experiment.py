@@ -85,6 +85,7 @@ def _watch(names: dict[Future[str], str], options: Reproduce) -> list[str]:
     for done, future in enumerate(as_completed(names), start=1):
         try:
             said = future.result()
+        # One experiment that fails must not end the others, which run for hours.
         except Exception as error:
             said = "failed"
             failed.append(str(error) if isinstance(error, Failed) else f"{names[future]}: {error!r}")

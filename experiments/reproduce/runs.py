@@ -100,6 +100,7 @@ class Runs:
                 )
                 self._running.add(process)
             try:
+                # wait4 and not wait, because it reports the child's processor time.
                 _, status, used = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
                 return Ending(process.returncode, used.ru_utime + used.ru_stime)

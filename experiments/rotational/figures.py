@@ -23,6 +23,7 @@ def spirals(options: Rotational) -> Figure:
     steps = math.ceil(options.time / options.step_size)
     t = options.times(steps * options.step_size, steps)
     paths = {name: path(game, name, t, options.step_size, penalties) for name in SHOWN}
+    # At most 4: Euler's method spirals out of any picture.
     extent = 1.1 * min(max(float(p.abs().max()) for p in paths.values()), 4.0)
     figure = plots.trajectories(paths, arrows(game, penalties), extent, ("$y_1$", "$y_2$"))
     return dashed(figure, {"rk4": (0, (4, 4)), "dopri5": (4, (4, 4))})
@@ -63,6 +64,7 @@ def thresholds(rows: Sequence[Row]) -> Figure:
                 f"{r['measured b']:.4g}", (r["measured b"], r["solver"]), (14, -4), textcoords="offset points"
             )
         axes.set(xscale="log", xlabel="rotation b above which the solver diverges")
+        # The first solver on top: the axis counts upwards.
         axes.invert_yaxis()
         axes.margins(x=0.15, y=0.12)
         axes.grid(axis="x", which="both")

@@ -69,6 +69,7 @@ def train_and_advise(game: Game, h: float, options: StepSize, folder: Folder) ->
         )
     )
     if not bool(solution.ys.isfinite().all()) or len(solution.ys) < len(moments):
+        # Nothing can be linearized at such a state.
         raise NonFiniteError(
             f"the training with steps of {h:g}, {solution.message}; smaller --steps may help", solution
         )
@@ -92,6 +93,7 @@ def advice_at(game: Game, y: torch.Tensor, member: int, options: StepSize, penal
     y = y.double()
     seed = options.minibatch_seed(member)
     batch = Minibatches(mixture.draw, mixture.LATENT, options.batch_size, seed, y)(0)
+    # The trainer's own step is followed along the training, whether or not the trainer is among the solvers tried.
     names = list(dict.fromkeys([TRAINER, *options.solvers]))
     return advise(game, y, batch, penalties, solvers=names, k=options.k)
 

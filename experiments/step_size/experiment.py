@@ -64,6 +64,7 @@ def measured(solver: str, options: StepSize) -> float:
 def rotational_rows(options: StepSize) -> list[Row]:
     """Predicted and measured on the rotational field."""
     game = games.quadratic(rotation_matrix(options.damping, options.rotation))
+    # The field is linear, so its Jacobian is the same at every state.
     advised = advise(game, torch.zeros(2, dtype=torch.float64), solvers=fixed_solvers())
     rows: list[Row] = []
     for solver in fixed_solvers():

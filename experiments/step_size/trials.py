@@ -71,6 +71,7 @@ def attempt(
             refresh=None if fresh else math.inf,
             penalties=options.chosen_penalties(),
             seed=[options.minibatch_seed(e) for e in range(len(states))],
+            # A run that turns non-finite is a result here, not an error.
             on_nonfinite="stop",
         )
     )

@@ -78,6 +78,7 @@ class _Linear(_Between):
 class _Cosine(_Between):
     def _value(self, s: Position) -> Position:
         part = _part(s, self.length)
+        # A number gives a number, without a tensor for every step of an eager run.
         wave = torch.cos(math.pi * part) if isinstance(part, torch.Tensor) else math.cos(math.pi * part)
         return self.end + (self.start - self.end) * (1 + wave) / 2
 

@@ -46,6 +46,7 @@ def vector_field(
             "penalties, rates", "a schedule in steps", "numbers or functions of time: a field knows no steps"
         )
 
+    # The same value under autocast, inference mode or another default dtype around the call.
     @unaffected
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         if y.ndim != 1:
