@@ -206,7 +206,7 @@ def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
 PAGE = """# Which layers are exact
 
 Every layer of `torch.nn` in torch's own database of modules (`torch.testing._internal.common_modules.module_db`), with the
-inputs that come with it, as a part of a generator and of a critic, in float64. Checked are
+inputs that come with it, as part of a generator and of a critic, in float64. We check
 
 - the field, alone and with `generator_gradient`, `jare` and `r1`, against `torch.autograd` on the plain modules: to
   {tolerance:g} of its largest entry;
@@ -215,9 +215,9 @@ inputs that come with it, as a part of a generator and of a critic, in float64. 
 - two members under `torch.vmap` against each alone;
 - the field with `gan(checkpointing=True)`{compiled}.
 
-"Exact" counts the checks that agreed, over {constructions} of each class. What did not says why:
-"refused" is odegan's line, "torch cannot"
-is an operation that has no such derivative. Written by `python -m campaign.modules --docs docs`.
+"Exact" counts the checks that agreed, over {constructions} of each class. For the others, the last column gives the reason:
+"refused" quotes odegan's error, "torch cannot" means that torch has no such derivative. Written by
+`python -m campaign.modules --docs docs`.
 
 {rows}
 """

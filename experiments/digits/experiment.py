@@ -1,10 +1,9 @@
 """A small convolutional GAN on scikit-learn's 1,797 handwritten digits of 8x8 pixels, trained by an ODE solver.
 
-The preset ``digits`` of ``experiments.images`` for a number of field evaluations, with figures of its own. An exponential
-average of the generator is scored along the way: FID and per-class coverage in the 32 features of a small classifier trained
-on the same digits. Such an FID is a scale of its own, not the literature's; the table gives that of one half of the real
-digits against the other for reference. For several solvers side by side there is
-``python -m experiments.images compare --preset digits``.
+Trains the preset ``digits`` of ``experiments.images`` for a number of field evaluations. An exponential average of the
+generator is scored during training: FID and per-class coverage in the 32 features of a small classifier trained on the same
+digits. Such an FID is not comparable with the literature's; the table has that between two halves of the real digits for
+reference. To compare several solvers, use ``python -m experiments.images compare --preset digits``.
 """
 
 from __future__ import annotations

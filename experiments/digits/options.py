@@ -27,15 +27,15 @@ class Digits(SolverOptions, Cached):
     evaluations: int = 6000
     """Field evaluations: 3,000 steps of heun2, about two minutes on one CPU core; more than this did not lower FID."""
     batch_size: int = 64
-    """Digits a minibatch."""
+    """Digits per minibatch."""
     latent: int = 16
     """Width of the generator's input."""
     loss: str = "non_saturating"
     """A name of odegan.losses.names()."""
     average: int = 1000
-    """Field evaluations over which the generator that is scored and shown is averaged."""
+    """Field evaluations over which the scored generator is averaged."""
     reports: int = 9
-    """Moments at which the averaged generator is scored."""
+    """Number of times at which the averaged generator is scored."""
     save_every: int = 100
     """Steps between checkpoints."""
     threads: int = 1

@@ -21,25 +21,25 @@ class Dirac(PenaltyOptions, Options):
     """NAME:WEIGHT[,KEY=VALUE...], as jare:10; may be repeated. The gallery is then every loss with these, together. Left
     out: each penalty in turn."""
     points: tuple[float, ...] = (0.0, 1.0)
-    """Where the data are: a gallery for each c."""
+    """Positions c of the data, with a gallery for each."""
     weight: float = 1.0
-    """Of every penalty in the gallery."""
+    """Weight of every penalty in the gallery."""
     solver: str = "rk4"
     """A name of odegan.solvers.names(); Euler's method and alternating steps are run beside it."""
     step_size: float = 0.2
-    """h of the trajectories."""
+    """Step size h of the trajectories."""
     steps: int = 500
-    """Their length, in steps."""
+    """Length of the trajectories in steps."""
     lambdas: tuple[float, ...] = (0.0, 0.5, 2.0, 5.0)
-    """Feedbacks of the responses."""
+    """Strengths of the feedback for the responses."""
     long_steps: int = 20_000
-    """Steps of 0.01 on the undamped loop."""
+    """Number of steps of 0.01 for the undamped loop."""
     response_steps: int = 400
     """Steps of each response, over 20 units of time."""
     per_decade: int = 4
-    """Weights a decade, from 0.01 to 100, of the measured eigenvalues."""
+    """Weights per decade, from 0.01 to 100, at which eigenvalues are measured."""
     full: bool = False
-    """The papers' length of the undamped loop, 200,000 steps."""
+    """Run the undamped loop for 200,000 steps, as published."""
 
     def __post_init__(self) -> None:
         """Replace the defaults by those of the full form, if it is asked for."""

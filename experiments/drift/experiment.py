@@ -1,10 +1,10 @@
-"""Is it its drift that Euler's method trains with? The mixture of 16 Gaussians with that drift added under RK4, and cancelled.
+"""Does the discretization drift explain how Euler's method trains? The mixture of 16 Gaussians with it added, or cancelled.
 
 Euler's method with step h follows, to second order, not the game's field but one with drift terms added. Classical RK4 on that
-field, at the same h and on the same minibatches, has Euler's drift and none of its error of higher order: if it trains as
-Euler's method does, the drift is what tells the two solvers apart. Each player's own drift and the interaction are added alone,
-too, and Euler's method is run with its drift cancelled. All are compared over equal times, with the authors' penalty and
-without.
+field, at the same h and on the same minibatches, has Euler's drift without its errors of higher order. If it trains like
+Euler's method, the drift is the difference between the two solvers. The players' own drift and the interaction are also added
+separately, and Euler's method is run with its drift cancelled. All are compared over equal times, with and without the authors'
+penalty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The field that Euler's method follows in truth: the game's own with the drift of the discretization added."""
+"""The modified field that Euler's method follows: the game's own plus the drift of the discretization."""
 
 from __future__ import annotations
 

@@ -32,22 +32,22 @@ class DriftOptions(PenaltyOptions, Options):
     """The mixture of 16 Gaussians, trained over equal times."""
 
     step_size: float = 0.2
-    """h, of all settings, and of the drift that is added."""
+    """Step size h of all settings, and of the added drift."""
     time: float = 600.0
-    """How long each trains, in units of t; a run resumed with a longer time goes on."""
+    """Duration of each training, in units of t; a run resumed with a longer time continues."""
     every: float = 60.0
     """Time between reports, after some early ones."""
     settings: tuple[str, ...] = (*KINDS, "euler, no penalty", "rk4, no penalty", "rk4 + drift, no penalty")
-    """What to train, with names in quotation marks; more may be added when a run resumes. Euler's method comes with all others,
-    which are compared with it."""
+    """Settings to train, with names in quotation marks; you may add more when resuming. Euler's method is always trained,
+    because all others are compared with it."""
     penalty: UseAppendAction[tuple[str, ...]] = ()
     """NAME:WEIGHT[,KEY=VALUE...], after every step; may be repeated. Left out: generator_gradient:0.07, the authors'."""
     seeds: int = 8
     """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
     batch_size: int = 256
-    """Samples a minibatch, a multiple of 16."""
+    """Samples per minibatch, a multiple of 16."""
     samples: int = 5120
-    """Samples of each member for a score."""
+    """Samples per member for each score."""
     compile: bool = False
     """Compile a step with torch.compile: slow to start, then faster."""
 

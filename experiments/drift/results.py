@@ -1,4 +1,4 @@
-"""What a training of the drift experiment leaves."""
+"""The result of training one setting of the drift experiment."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ class DualFlow(Options):
     atol: float = 1e-6
     """Absolute tolerance of adaptive solvers."""
     time: float = 100.0
-    """How long the flow runs."""
+    """Duration of the flow."""
     particles: int = 64
     """Points of the cloud."""
     data: int = 256
-    """Points of a mixture; the digits are all of them."""
+    """Number of points of each mixture; the digits are always all 1,797."""
     bandwidths: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
-    """Of the Gaussian kernels; modes have standard deviation 0.1."""
+    """Bandwidths of the Gaussian kernels; modes have standard deviation 0.1."""
     frequencies: int = 256
     """Random frequencies of a Gaussian kernel."""
     more_frequencies: tuple[int, ...] = (64, 1024)
@@ -44,9 +44,9 @@ class DualFlow(Options):
     decay: float = 1.0
     """lambda of D' = m_data - m_mu - lambda D."""
     seeds: int = 3
-    """Starts of each configuration."""
+    """Number of starts of each configuration."""
     reports: int = 60
-    """Moments reported, closer at the beginning; frames of the animations."""
+    """Number of reports, denser at the beginning; also the frames of the animations."""
     threads: int = 1
     """CPU threads."""
 

@@ -19,13 +19,13 @@ class Scheme(Options):
     data: int = 64
     """Points of the target."""
     times: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """Moments of the comparison."""
+    """Times of the comparison."""
     taus: tuple[float, ...] = (0.2, 0.1, 0.05, 0.025)
     """Steps of the scheme; each must divide every time."""
     decay: float = 1.0
     """lambda of D' = m_data - m_mu - lambda D."""
     tolerance: float = 1e-8
-    """Of the inner problems and, over 10, of the reference."""
+    """Tolerance of the inner problems; the reference has a tenth of it."""
     threads: int = 1
     """CPU threads."""
 

@@ -1,9 +1,9 @@
-"""Does the training of a GAN go to the edge of stability: for which solvers, batches and penalties, and along which eigenvalue?
+"""Does GAN training approach the edge of stability: for which solvers, batches and penalties, and along which eigenvalue?
 
 The mixture of 16 Gaussians is trained with a fixed step by several solvers, with the penalty in the field or without, on fresh
-minibatches, on small ones, and on a single one. At moments of the run the field is linearized on one minibatch: the largest
-step that is stable for that very solver, the eigenvalue that sets it, real or complex, and the discriminator's share of its
-eigenvector. RMSProp's field is the one that its running mean of squares rescales.
+minibatches, on small ones, and on a single one. At several times the field is linearized on one minibatch, which gives the
+largest step that is stable for this solver, the eigenvalue that limits it, and the discriminator's share of its eigenvector.
+For RMSProp, the field is rescaled by the running mean of squares.
 """
 
 from __future__ import annotations

@@ -51,13 +51,13 @@ class Edge(Options):
     """The mixture of 16 Gaussians, and where its field is linearized."""
 
     settings: tuple[str, ...] = tuple(SETTINGS)
-    """What to train, with names in quotation marks; more may be added when a run resumes."""
+    """Settings to train, with names in quotation marks; you may add more when resuming."""
     seeds: int = 3
     """Members of each ensemble, with seeds --seed, --seed + 1, and so on."""
     steps: int = 800
     """Steps of each training: t = 160 with steps of 0.2."""
     moments: int = 4
-    """Moments at equal distances, besides the start, at which the field is linearized."""
+    """Number of equally spaced times after the start at which the field is linearized."""
     batch_size: int = 256
     """Samples of the minibatch that it is linearized on, and of those of the training where a setting does not say otherwise; a
     multiple of 16."""

@@ -14,18 +14,18 @@ class Options:
     seed: int = 0
     """Seed of everything random; members of an ensemble take this one and those after it."""
     device: str = "cpu"
-    """Where to compute: cpu, cuda, cuda:1, mps."""
+    """Device for the computation: cpu, cuda, cuda:1, mps."""
     output: Path | None = None
-    """Folder for everything this run writes; by default runs/NAME, and runs/NAME-quick for the quick form."""
+    """Output folder of the run; by default runs/NAME, and runs/NAME-quick for the quick form."""
     quick: bool = False
-    """A form of a few seconds, to see that everything works; its numbers mean nothing. Values given by hand stay as they are;
-    in the place of --full the quick form runs."""
+    """Run a quick form of a few seconds, to see that everything works; its numbers mean nothing. Options that you give
+    explicitly still apply, except --full."""
     resume: bool = False
     """Continue the run in the output folder, which must have had the same options."""
     overwrite: bool = False
     """Replace an earlier run in the output folder."""
     progress: bool = True
-    """Show how far the run is: a bar on a terminal, elsewhere a line every half minute."""
+    """Show progress: a bar on a terminal, elsewhere a line every half minute."""
     docs: Path | None = None
     """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json; by
     default only into the output folder."""

@@ -27,12 +27,12 @@ class SolverOptions(PenaltyOptions):
     solver: str = "rk4_classic"
     """A name of odegan.solvers.names(): euler, heun2, rk4, dopri5, adam, and so on."""
     step_size: float | None = None
-    """Length of a fixed step; the learning rate of an optimizer; of adaptive solvers, which choose their own steps, the time
-    between fresh minibatches. Left out: what suits the solver here."""
+    """Length of a fixed step; the learning rate of an optimizer; for adaptive solvers, which choose their own steps, the time
+    between fresh minibatches. By default a value that suits the solver here."""
     refresh: str = "step"
     """When minibatches are drawn afresh: step, stage, never, or a time."""
     placement: str | None = None
-    """Where penalties act: field, after_step or first_stage. Left out: what suits the solver here."""
+    """Where penalties act: field, after_step or first_stage. By default a placement that suits the solver here."""
     players: str = "joint"
     """joint, or frozen: each player alone against the opponent at the step's start."""
     rates: tuple[float, float] = (1.0, 1.0)
@@ -42,7 +42,7 @@ class SolverOptions(PenaltyOptions):
     atol: float = 1e-6
     """Absolute tolerance of adaptive solvers."""
     clip: float | None = None
-    """Largest norm of each player's part of the field; by default there is none."""
+    """Largest norm of each player's gradient; by default unlimited."""
     option: UseAppendAction[tuple[str, ...]] = ()
     """NAME=VALUE, one of the solver's own options, as betas=0.5,0.999; may be repeated. Left out: what suits the
     solver."""

@@ -19,15 +19,15 @@ class Gaussian(PenaltyOptions, Options):
     v: tuple[float, ...] = (0.0, 2.0)
     """The mean of the data."""
     sigma: float = 0.7
-    """Their standard deviation."""
+    """The standard deviation of the data."""
     per_decade: int = 2
-    """Weights gamma a decade, from 0.01 to 1000."""
+    """Weights gamma per decade, from 0.01 to 1000."""
     fraction: float = 0.5
-    """Of the largest stable Euler step, for the convergence on the exact game. At 1 nothing converges."""
+    """Step for the exact game as a fraction of the largest stable Euler step; at 1 nothing converges."""
     target: float = 1e-3
     """Converged: |y - y*| below this share of its start."""
     limit: int = 2000
-    """Most steps of one such run; where the linearized prediction is longer, none is made."""
+    """Maximum steps of such a run; it is skipped if the linear prediction is longer."""
     gamma: float = 10.0
     """Weight of the training on minibatches."""
     train_steps: int = 5000

@@ -17,9 +17,9 @@ class GmmTv(Options):
     """The grid of starts, and the steps."""
 
     grid: int = 10
-    """Starting values of either mean, on [-1, 1]."""
+    """Number of starting values of each mean, on [-1, 1]."""
     per_cell: int = 50
-    """Random discriminators a start."""
+    """Random discriminators per start."""
     steps: int = 3000
     """Steps of each dynamics."""
     optimal_steps: int = 1000

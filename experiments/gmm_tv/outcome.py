@@ -1,4 +1,4 @@
-"""What comes of one dynamics from all starts, and which kinds of discriminators are left."""
+"""The outcome of one dynamics from all starts, and the kinds of discriminators at the end."""
 
 from __future__ import annotations
 

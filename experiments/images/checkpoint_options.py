@@ -24,7 +24,7 @@ class OfCheckpoint(Options):
     checkpoint: Positional[Path] = field()
     """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
     average: Literal["raw", "exponential", "uniform"] | None = None
-    """Which parameters: those of the run, or an average; by default what the run scored."""
+    """Parameters to use: those of the run (raw), or an average; by default those that the run scored."""
 
     def used(self) -> dict[str, Any]:
         """Every option, with which parameters are read."""
@@ -73,11 +73,11 @@ class Sample(OfCheckpoint):
     """Draw images from the generator of a checkpoint: a grid, or with --separate a file each."""
 
     n: int = 64
-    """How many."""
+    """Number of images."""
     label: int | None = None
-    """Class of all images, of class-conditional networks; by default a row for each class."""
+    """Class of all images, for class-conditional networks; by default one row per class."""
     separate: bool = False
-    """One PNG file an image."""
+    """Write one PNG file per image."""
 
     def name(self, experiment: str) -> str:
         """The name of the output folder, beside the training's."""
@@ -90,12 +90,12 @@ class Sample(OfCheckpoint):
 
 @dataclass(kw_only=True)
 class Interpolate(OfCheckpoint):
-    """Images on the way from one latent to another, a row for each pair."""
+    """Images between pairs of latents, one row per pair."""
 
     rows: int = 8
-    """Pairs of latents."""
+    """Number of pairs of latents."""
     columns: int = 10
-    """Images of a row, both ends included."""
+    """Images per row, including both ends."""
 
     def name(self, experiment: str) -> str:
         """The name of the output folder, beside the training's."""

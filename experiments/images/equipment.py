@@ -1,4 +1,4 @@
-"""What the command line says of the machine, made ready."""
+"""Data, scorer and machine settings of a run, made from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image GAN is made of: its game and its data."""
+"""The ingredients of an image GAN: its game and its data."""
 
 from __future__ import annotations
 

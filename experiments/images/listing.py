@@ -1,4 +1,4 @@
-"""``python -m experiments.images presets``: the presets by name, or all that some of them say."""
+"""``python -m experiments.images presets``: list the presets, or show all settings of some of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Listing:
     """Which presets to show in full."""
 
     names: Positional[tuple[str, ...]] = ()
-    """Presets of which to show everything; left out: a table of all."""
+    """Presets to show in full; by default a table of all."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ def overview() -> str:
 
 
 def in_full(name: str) -> str:
-    """Everything that a preset says.
+    """All settings of a preset.
 
     >>> print(in_full("digits").splitlines()[0])
     digits

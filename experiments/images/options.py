@@ -25,12 +25,12 @@ QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64,
 
 @dataclass(kw_only=True)
 class Overrides:
-    """What a preset says, unless it is said here."""
+    """Settings that replace those of the preset."""
 
     left_out: ClassVar[str] = "the preset's"  # in the help of all options below
 
     preset: str
-    """A name of the table in docs/images.md, which odegan images presets prints."""
+    """Name of a preset; odegan images presets lists them."""
     data: str | None = None
     """cifar10, celeba, imagenet (from the hub), digits, fashion_mnist and others of idx files, or the path of a local copy,
     a folder of images or of idx files, a parquet file."""
@@ -39,7 +39,7 @@ class Overrides:
     crop: str | None = None
     """center: the largest square; none: images must be square; or pixels of a square in the middle."""
     dequantize: bool | None = None
-    """Add uniform noise below one grey level."""
+    """Add uniform noise below one gray level."""
     networks: str | None = None
     """A name of odegan.nets.names(), or my_module:PAIR, an odegan.nets.Pair of your own."""
     latent: int | None = None
@@ -49,8 +49,8 @@ class Overrides:
     solver: str | None = None
     """A name of odegan.solvers.names()."""
     step_size: tuple[float, ...] | None = None
-    """One, or several in turn; of adaptive solvers the time between fresh minibatches. Left out, with another kind of solver
-    than the preset's: what suits that."""
+    """One, or several in turn; for adaptive solvers the time between fresh minibatches. If you choose another kind of solver
+    than the preset's, the default suits that solver."""
     change: tuple[int, ...] | None = None
     """Steps after which the next step size holds."""
     option: UseAppendAction[tuple[str, ...]] = ()
@@ -72,25 +72,25 @@ class Overrides:
     atol: float | None = None
     """Absolute tolerance of adaptive solvers."""
     batch_size: int | None = None
-    """Images a minibatch, over all processes."""
+    """Images per minibatch, over all processes."""
     steps: int | None = None
-    """Length of the run."""
+    """Length of the run in steps."""
     averages: tuple[str, ...] | None = None
     """exponential, uniform: averages of the parameters to keep; the first one is scored."""
     decay: float | None = None
-    """Of the exponential average, each step."""
+    """Decay of the exponential average per step."""
     uniform_from: int | None = None
     """Steps before the uniform average begins."""
     metrics: tuple[str, ...] | None = None
     """fid, kid, inception_score, precision, recall, coverage (of digits and idx files), recognition (of class-conditional
     networks); none: sample grids only. The first one chooses the best checkpoint."""
     extractor: str | None = None
-    """What sees features for the metrics: inception, classifier (of digits and idx files), or the path of Inception's
+    """Feature extractor of the metrics: inception, classifier (for digits and idx files), or the path of Inception's
     weights."""
     reference: str | None = None
     """Split of the real images that scores compare with."""
     samples: int | None = None
-    """Generated images a score is made of."""
+    """Number of generated images for a score."""
     every: int | None = None
     """Steps between scores and sample grids."""
     batch_statistics: bool | None = None
@@ -114,22 +114,22 @@ class Overrides:
 
 @dataclass(kw_only=True)
 class Machine:
-    """How the machine is used: nothing here changes what is computed, but for rounding."""
+    """Use of the machine; nothing here changes the result beyond rounding."""
 
     micro_batch: int | None = None
-    """Images taken at once, for the same field at less memory; by default the whole minibatch."""
+    """Images evaluated at once, to save memory; by default the whole minibatch."""
     workers: int = 0
     """Processes that load images."""
     autocast: Literal["no", "bfloat16", "float16"] = "no"
-    """Precision of the networks' insides; the state and the solver stay in float32."""
+    """Precision within the networks; the state and the solver stay in float32."""
     channels_last: bool = False
     """Memory format of the images."""
     checkpointing: bool = False
-    """Compute activations twice to store fewer of them."""
+    """Recompute activations in the backward pass to save memory."""
     compile: bool = False
-    """One compiled graph for a step."""
+    """Compile a step with torch.compile."""
     threads: int | None = None
-    """CPU threads; by default as many as torch takes."""
+    """CPU threads; by default torch's own number."""
 
     def for_game(self) -> dict[str, Any]:
         """Keyword arguments for ``gan``, those that are not its own defaults."""
@@ -151,7 +151,7 @@ class Cached(Options):
     """Options that all runs with cached data share."""
 
     cache: Path = Path("runs/cache")
-    """Folder of what is computed once: statistics of real images, small feature networks."""
+    """Folder for reusable results: statistics of real images, small feature networks."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"cache"}
 
@@ -161,17 +161,17 @@ class Train(Overrides, Machine, Cached):
     """Train the preset's networks; writes samples over time, scores, and checkpoints that resume exactly."""
 
     save_every: int | None = None
-    """Steps between checkpoints; by default as between scores."""
+    """Steps between checkpoints; by default the steps between scores."""
     grid: int = 64
-    """Images of the sample grids."""
+    """Number of images in each sample grid."""
     minutes: float | None = None
-    """Of training, after which the run ends before its last step; by default none do."""
+    """Minutes of training after which the run ends early; by default no limit."""
     patience: int | None = None
-    """Scores in a row without a new best one that end the run; by default no number does."""
+    """Number of consecutive scores without a new best one after which the run ends; by default no limit."""
     tensorboard: bool = False
     """Also write scores and sample grids for TensorBoard."""
     wandb: bool = False
-    """Also send them to Weights & Biases (WANDB_MODE=offline: into the folder)."""
+    """Also send scores and sample grids to Weights & Biases (WANDB_MODE=offline: into the folder)."""
 
     free: ClassVar[frozenset[str]] = Cached.free | {
         *("workers", "threads", "tensorboard", "wandb", "save_every", "patience", "minutes"),
@@ -208,25 +208,25 @@ class Compare(Overrides, Machine, Cached):
     """Train one preset with several solvers, step sizes and penalties at equal field evaluations, and compare the scores."""
 
     solvers: tuple[str, ...] = ("euler", "heun2", "rk4_classic", "alternating", "adam")
-    """Fixed-step solvers, NAME or NAME@STEP_SIZE. Adam and RMSProp get a learning rate and no penalty, Euler's method shorter
-    steps, the others what the preset has, unless the next two options say it."""
+    """Fixed-step solvers, NAME or NAME@STEP_SIZE. Unless the next two options are given, Adam and RMSProp get a learning rate
+    and no penalty, Euler's method shorter steps, and the others the preset's settings."""
     step_sizes: tuple[float, ...] = ()
     """Try each of these with each solver; with Adam and RMSProp the same multiples of their learning rate. Left out: one step
     size, as suits the solver."""
     penalties: tuple[str, ...] = ()
-    """Try each of these with each solver: NAME:WEIGHT, or none. Left out: what suits the solver."""
+    """Try each of these with each solver: NAME:WEIGHT, or none. By default a penalty that suits the solver."""
     seeds: int = 3
-    """Runs of each, with seeds --seed, --seed + 1, and so on."""
+    """Number of runs of each setting, with seeds --seed, --seed + 1, and so on."""
     evaluations: int | None = None
     """Field evaluations of each run; by default those of the preset."""
     reports: int = 10
-    """Scores of each run."""
+    """Number of scores of each run."""
     times: tuple[float, ...] = ()
-    """Times at which scores are compared, too, optimizers left out; by default the shortest run's end."""
+    """Times at which scores are also compared, except those of optimizers; by default the end of the shortest run."""
     trained_below: float | None = None
     """FID at the end below which a run counts as trained; by default a tenth of the untrained generator's."""
     grid: int = 64
-    """Images of the sample grids."""
+    """Number of images in each sample grid."""
 
     free: ClassVar[frozenset[str]] = Cached.free | {
         "workers",

@@ -33,7 +33,7 @@ class Preset:
     crop: str = "center"
     """center: the largest square; none: images must be square; or pixels of a square in the middle."""
     dequantize: bool = False
-    """Add uniform noise below one grey level."""
+    """Add uniform noise below one gray level."""
     networks: str
     """A name of odegan.nets.names()."""
     latent: int = 128
@@ -61,7 +61,7 @@ class Preset:
     averages: tuple[str, ...] = ()
     """exponential, uniform: averages of the parameters. The first one is what is scored; none: the parameters themselves."""
     decay: float = 0.999
-    """Of the exponential average, each step."""
+    """Decay of the exponential average per step."""
     uniform_from: int = 0
     """Steps before the uniform average begins."""
     metrics: tuple[str, ...] = ("fid",)
@@ -71,7 +71,7 @@ class Preset:
     reference: str = "train"
     """Split of the real images that scores compare with."""
     samples: int = 10_000
-    """Generated images a score is made of."""
+    """Number of generated images for a score."""
     every: int
     """Steps between scores and sample grids."""
     batch_statistics: bool = False

@@ -1,7 +1,7 @@
 """The settings of published image experiments, as data.
 
-Values come from the papers' public programs where there are any. What a preset's remarks call recalled is a figure of the
-publication that was not checked against it; what they call our choice is known from neither.
+Values come from the papers' public programs where there are any. In a preset's remarks, "recalled" marks a figure that is
+remembered from the publication and was not checked against it; "our choice" marks a setting that neither gives.
 """
 
 from __future__ import annotations

@@ -64,17 +64,17 @@ class Mog16(SolverOptions, Options):
     full: bool = False
     """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
     batch_size: int = 512
-    """Samples a minibatch, a multiple of 16: every mode has the same number of them."""
+    """Samples per minibatch, a multiple of 16, so that every mode has equally many."""
     loss: str = "non_saturating"
     """A name of odegan.losses.names()."""
     reports: int = 20
-    """Moments at which the ensemble is scored, evenly spread over the training."""
+    """Number of times at which the ensemble is scored, evenly spaced."""
     samples: int = 5120
-    """Samples of each member for a score."""
+    """Samples per member for each score."""
     compare: bool = False
     """Train a table of settings, each with the same number of field evaluations, and compare them."""
     settings: tuple[str, ...] = tuple(SETTINGS)
-    """The settings to compare, with their names in quotation marks; more may be added when a comparison resumes."""
+    """Settings to compare, with names in quotation marks; you may add more when resuming."""
     compile: bool = False
     """Compile a step with torch.compile: slow to start, then faster."""
 

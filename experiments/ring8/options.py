@@ -30,29 +30,29 @@ class Ring8(SolverOptions, Options):
     rings: tuple[str, ...] = tuple(RINGS)
     """jare, clc, or both: whose ring, networks and loss."""
     methods: tuple[str, ...] = ()
-    """Which of the papers' methods to compare, names in quotation marks; left out: all. More may be added on resuming."""
+    """The papers' methods to compare, with names in quotation marks; by default all. You may add more when resuming."""
     seeds: int = 8
     """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
     steps: int | None = None
     """Steps (refresh intervals of an adaptive solver); left out: 2,000, and 1,500 for --question."""
     shrink: int = 4
-    """What the papers' hidden widths are divided by."""
+    """Divisor of the papers' hidden widths."""
     batch_size: int = 128
-    """Samples a minibatch, a multiple of 8: every mode has the same number of them."""
+    """Samples per minibatch, a multiple of 8, so that every mode has equally many."""
     full: bool = False
-    """The papers' 20,000 steps of 0.0001, widths and minibatches (128 and 512) in place of the options; some hours."""
+    """Use the papers' 20,000 steps of 0.0001, widths and minibatches (128 and 512) instead of the options; takes hours."""
     question: bool = False
     """Train JARE's setting with the biased and the unbiased penalty over --batch-sizes, and compare them in pairs."""
     batch_sizes: tuple[int, ...] = (8, 32, 128)
-    """Of the question, multiples of --chunks; samples are independent there, modes included."""
+    """Batch sizes of --question, multiples of --chunks; its samples and their modes are drawn independently."""
     chunks: int = 4
-    """Of the unbiased penalty in the question."""
+    """Number of chunks of the unbiased penalty of --question."""
     reports: int = 20
-    """Moments at which the ensemble is scored, evenly spread over the training."""
+    """Number of times at which the ensemble is scored, evenly spaced."""
     samples: int = 5120
-    """Samples of each member for a score."""
+    """Samples per member for each score."""
     threads: int = 1
-    """CPU threads; a second one saves a third of the time here, and nearly half with --full."""
+    """CPU threads; two take two thirds of the time of one, and about half with --full."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"methods"}
     defaults: ClassVar[ByFamily] = by_family(0.1, placement="field", euler=0.1, adam=1e-3, rmsprop=1e-3)

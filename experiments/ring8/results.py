@@ -1,4 +1,4 @@
-"""What the ring's trainings leave: one method in one ring, and pairs of runs."""
+"""Results of training on a ring: one method, or a pair of runs."""
 
 from __future__ import annotations
 

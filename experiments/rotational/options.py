@@ -18,15 +18,15 @@ class Rotational(PenaltyOptions, Options):
     """The rotational field, and how it is integrated."""
 
     damping: float = 1.0
-    """a: how fast the flow itself converges."""
+    """a, the rate at which the flow converges."""
     rotation: float = 25.0
-    """b of the trajectories that are shown."""
+    """b of the plotted trajectories."""
     step_size: float = 0.01
-    """h."""
+    """Step size h."""
     time: float = 0.6
-    """How long the trajectories run."""
+    """Duration of the trajectories."""
     steps: int = 50
-    """Steps that decide whether a solver diverges at some b."""
+    """Number of steps after which we decide whether a solver diverges."""
     digits: float = 1e-6
     """Relative accuracy of the measured thresholds."""
 

@@ -36,29 +36,29 @@ class StepSize(PenaltyOptions, Options):
     """NAME:WEIGHT[,KEY=VALUE...], of the mixture; may be repeated. none: no penalty. Left out: generator_gradient:0.07.
     After the step in training, in the field where steps are advised and tried."""
     seeds: int = 4
-    """Runs of the mixture."""
+    """Number of runs of the mixture."""
     time: float = 160.0
-    """How long each trains, in units of t."""
+    """Duration of each training, in units of t."""
     moments: int = 8
-    """Moments of the training, besides the start, at which steps are advised."""
+    """Number of times during training, besides the start, at which steps are advised."""
     steps: tuple[float, ...] = (0.1, 0.05, 0.2)
     """Step sizes of the training; the first, the authors', is the one from whose states solvers are tried."""
     tried_at: tuple[float, ...] = (20.0, 60.0, 160.0)
     """Times of these states: moments of the training."""
     batch_size: int = 512
-    """Samples a minibatch, a multiple of 16."""
+    """Samples per minibatch, a multiple of 16."""
     solvers: tuple[str, ...] = ("euler", "extragradient", "heun2", "heun3", "rk4_classic")
-    """What is tried: fixed-step solvers that have a stability function."""
+    """Solvers to try: fixed-step ones with a stability function."""
     grid: tuple[float, float, int] = (0.035, 1.6, 12)
-    """Smallest and largest step that is tried, and how many, at equal ratios."""
+    """Smallest and largest step to try, and the number of steps, at equal ratios."""
     span: float = 4.0
-    """How long each trial runs."""
+    """Duration of each trial."""
     reference: float = 0.0125
     """Step of rk4_classic for the reference trajectories."""
     factor: float = 2.0
     """A trial went wrong when its largest field norm exceeds this multiple of the reference's."""
     k: int = 20
-    """Eigenvalues of largest modulus that the advice rests on."""
+    """Number of eigenvalues of largest modulus on which the advice is based."""
 
     own_penalty: ClassVar[tuple[str, ...]] = ("generator_gradient:0.07",)
 
