@@ -56,6 +56,7 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
             _refuse_coupled(game)
 
         if chunks is None:
+            # Gradient terms: the field has both gradients already. Chunks need gradients of their own, see below.
             return half_norms(game, ("gen",)), half_norms(game, ("disc",))
 
         def half_norm(gradient: Gradient) -> Term:

@@ -38,6 +38,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
         term = half_norms(game, _NORMS[norm][player])
+        # The term goes to one player alone, which differentiates it in its own parameters.
         return (term, None) if player == "disc" else (None, term)
 
     return Penalty("reg", checked_weight(weight), terms, {"player": player, "norm": norm})

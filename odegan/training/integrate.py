@@ -145,9 +145,9 @@ def odeint_gan(
         ArgumentError: a wrong argument, or an invalid combination of arguments.
         NonFiniteError: the field turned non-finite.
 
-    With a fixed-step solver, gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, the step size and a data
-    tensor. If one of these requires a gradient, the run is recorded and needs memory for each step. If the graph of y0 leads
-    only to parameters of modules, y0 is detached, with a warning.
+    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, a fixed step size and a data tensor, except with
+    ``scipy_solver``. If one of these requires a gradient, the run is recorded and needs memory for each step. An adaptive
+    solver's steps count as constants. If the graph of y0 leads only to parameters of modules, y0 is detached, with a warning.
 
     Examples:
         >>> import odegan
