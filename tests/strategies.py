@@ -18,7 +18,7 @@ from tests.peers import FIXED, smooth_game
 
 # Few examples, and the same ones every time; ``campaign.properties`` tries many.
 PROFILE = settings(
-    max_examples=6,
+    max_examples=4,
     derandomize=True,
     deadline=None,
     database=None,

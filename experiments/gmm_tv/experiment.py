@@ -30,7 +30,8 @@ def outcome(dynamics: Dynamics, options: GmmTv, folder: Folder) -> Outcome:
     path = folder.checkpoint(dynamics.file)
     if not path.exists():
         # Only the outcome is stored: the statistics of every step of every member are a hundred times as large.
-        checkpoint.save(path, {"outcome": tuple(play(dynamics, options))})
+        found = play(dynamics, options)
+        checkpoint.save(path, {"outcome": (found.ts, found.path, found.end)})
     return Outcome(*checkpoint.load(path)["outcome"])
 
 

@@ -40,7 +40,7 @@ class GmmTv(Options):
     def quick_form(self) -> GmmTv:
         """Four cells, few steps, nothing compiled."""
         sizes = self.step_sizes[-1:]
-        short = replace(self, grid=2, per_cell=2, steps=20, optimal_steps=20, step_sizes=sizes, unroll=2)
+        short = replace(self, grid=2, per_cell=2, steps=10, optimal_steps=10, step_sizes=sizes, unroll=2)
         return replace(short, compile=False, full=False)
 
     def check(self) -> None:

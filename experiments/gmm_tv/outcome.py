@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -17,14 +18,15 @@ MERGED = 0.1  # distance of the generator's means
 KINDS = ("constant, not empty", "success, alive", "success, empty", "success, constant not empty")
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True)
+class Outcome:
     """Of one dynamics: ts (T,), one member's path (T, P), and where all members end (E, P)."""
 
     ts: torch.Tensor
     path: torch.Tensor
     end: torch.Tensor
 
-    @property
+    @cached_property
     def distance(self) -> torch.Tensor:
         """The total variation TV(G*, G) of each member, (E,)."""
         return games.gmm_tv(truth()).total_variation(self.end[:, -2:])

@@ -81,6 +81,7 @@ class StepSize(PenaltyOptions, Options):
             grid=(0.1, 3.2, 3),
             span=1.0,
             reference=0.1,
+            k=6,
         )
 
     def check(self) -> None:

@@ -34,12 +34,13 @@ class VanishingStep(Options):
     """Minibatches over which that is averaged."""
 
     def quick_form(self) -> VanishingStep:
-        """Two steps, two batch sizes, few members."""
+        """Half the time, two steps, two batch sizes, few members."""
         return replace(
             self,
-            counts=(16, 32),
-            noise_counts=(8, 16),
-            noise_steps=8,
+            time=1.0,
+            counts=(8, 16),
+            noise_counts=(4, 8),
+            noise_steps=4,
             batch_size=8,
             batch_sizes=(8, 16),
             shift_sizes=(4, 8),

@@ -18,6 +18,7 @@ from matplotlib.image import imread
 
 pytest.importorskip("tyro")
 
+from experiments import __main__ as entry
 from experiments.framework import mixture, runner
 from experiments.framework.solver_options import SolverOptions
 from experiments.images import presets
@@ -29,7 +30,7 @@ from odegan import ArgumentError
 from tests.experiments.tiny import paths_in
 
 ENTRIES = {
-    "rotational": rotational.main,
+    "rotational": lambda arguments: entry.main(["rotational", *arguments]),  # as ``odegan rotational``
     "mog16": mog16.main,
 }
 EXPERIMENTS = ("rotational", "mog16")

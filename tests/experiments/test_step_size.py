@@ -51,8 +51,17 @@ def test_resumed_is_the_same(quick):
     assert before == ((quick / "run/summary.json").read_text(), (quick / "run/metrics.jsonl").read_text())
 
 
-@pytest.mark.parametrize("damping, rotation", [(1.0, 20.0), (3.0, 0.0), (0.5, 2.0)])
-@pytest.mark.parametrize("solver", fixed_solvers())
+# (solver, damping, rotation): every solver on one field, two of them on the others too in the default tests
+ROTATIONAL = list(itertools.product(fixed_solvers(), [(1.0, 20.0), (3.0, 0.0), (0.5, 2.0)]))
+
+
+@pytest.mark.parametrize(
+    "solver, damping, rotation",
+    [
+        pytest.param(s, *field, marks=[pytest.mark.slow] * (field[0] != 1.0 and s not in ("euler", "rk4")))
+        for s, field in ROTATIONAL
+    ],
+)
 def test_the_rotational_step_is_measured_blindly_and_agrees(solver, damping, rotation):
     options = StepSize(damping=damping, rotation=rotation, digits=1e-4)
     assert measured(solver, options) == pytest.approx(max_stable_step([complex(-damping, rotation)], solver), rel=1e-3)

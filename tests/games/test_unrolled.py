@@ -12,7 +12,7 @@ from torch import nn
 import odegan
 from odegan import ArgumentError, Game, games, odeint_gan, penalties
 from odegan.field.unrolling import unrolled
-from tests.peers import compiles, draw, networks, smooth_game
+from tests.peers import BACKENDS, compiles, draw, networks, smooth_game
 
 H = 0.3
 D, G = torch.tensor([0.7, -0.4], dtype=torch.float64), torch.tensor([0.3, 0.9], dtype=torch.float64)
@@ -120,7 +120,8 @@ def test_a_long_lookahead_meets_the_optimal_discriminator() -> None:
     "persistent, through",
     [pytest.param(*variant, marks=[pytest.mark.slow] * (variant != (True, True))) for variant in VARIANTS],
 )
-def test_members_and_compiled_steps(persistent: bool, through: bool) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_members_and_compiled_steps(persistent: bool, through: bool, backend: str) -> None:
     game = unrolled(networks_game(), 2, 0.1, persistent=persistent, through=through)
     y0 = torch.stack([game.init(seed=s) for s in range(3)])
     source = torch.Generator().manual_seed(0)
@@ -130,7 +131,7 @@ def test_members_and_compiled_steps(persistent: bool, through: bool) -> None:
     together = odeint_gan(game, y0, t, **arguments).y
     alone = torch.stack([odeint_gan(game, y, t, seed=s, **arguments).y for s, y in enumerate(y0)])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
-    compiled = odeint_gan(game, y0, t, compile="aot_eager", **arguments).y
+    compiled = odeint_gan(game, y0, t, compile=backend, **arguments).y
     torch.testing.assert_close(together, compiled, rtol=0, atol=1e-12)
 
 

@@ -99,7 +99,7 @@ WAYS = {
     "one call": {"refresh": math.inf},
     "adam": {"solver": "adam", "step_size": 1e-3},
     "micro-batches": {"micro_batch": 4},
-    "compiled": {"compile": "aot_eager"},
+    "compiled": {"compile": "eager"},
 }
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from functools import partial
+from functools import cache, partial
 
 import pytest
 import torch
@@ -10,17 +10,19 @@ from torch.func import jacfwd, jacrev, jvp
 
 import odegan
 from odegan.field.training_field import TrainingField
-from tests.peers import ADAMS, ADAPTIVE, BASELINES, FIXED, always, compiles, draw, networks
+from tests.peers import ADAMS, ADAPTIVE, BACKENDS, BASELINES, FIXED, always, compiles, draw, networks
 
 PENALTY = odegan.penalties.generator_gradient(0.3)
 H, SPAN, MEMBERS = 0.1, [0.0, 0.13, 0.35], 3
 POOL = draw(64)[0]
 
 
+@cache
 def game():
     return odegan.gan(*networks())
 
 
+@cache
 def starts():
     return torch.stack([game().init(seed=s) for s in range(MEMBERS)])
 
@@ -173,11 +175,12 @@ QUICK_FIELDS = {("penalized", 2, odegan.Batch), ("plain", 2, None), ("plain", 0,
 
 
 @compiles
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "which, members, kind",
     quick_and_slow(itertools.product(FIELDS, [0, 2], [None, odegan.Batch]), lambda *case: case in QUICK_FIELDS),
 )
-def test_f_under_compile(which, members, kind):
+def test_f_under_compile(which, members, kind, backend):
     def wrap(pair):
         return tuple(pair) if kind is None else kind(*pair)
 
@@ -188,7 +191,7 @@ def test_f_under_compile(which, members, kind):
         y, batch = starts()[:members], wrap([torch.stack([part] * members) for part in draw()])
     else:
         y, batch = starts()[0], wrap(draw())
-    compiled = torch.compile(field, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(field, fullgraph=True, backend=backend)
     t = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(compiled(t, y, batch), field(t, y, batch), rtol=0, atol=1e-14)
@@ -202,9 +205,11 @@ def test_both_ways_of_differentiating_agree_to_the_bit(which, part, monkeypatch)
     monkeypatch.setattr(torch.func, "vjp", lambda *a, **k: calls.append(1) or transform(*a, **k))
     own = odegan.gan(*networks())
     field = TrainingField(own, **({"penalties": [PENALTY]} | FIELDS[which]))
-    function = {"joint": field, "disc": partial(field.player, "disc"), "gen": partial(field.player, "gen")}.get(
-        part, field.penalty
-    )
+    function = {
+        "joint": field,
+        "disc": partial(field.player, "disc"),
+        "gen": partial(field.player, "gen"),
+    }.get(part, field.penalty)
     y, batch = own.init(), odegan.Batch(*draw())
     with torch.no_grad():
         plain = function(0.0, y, batch)

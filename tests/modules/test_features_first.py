@@ -116,7 +116,7 @@ def test_compiled_steps_use_it(members, monkeypatch):
     eager = end(False)
     assert not calls
     torch.manual_seed(0)
-    compiled = end("aot_eager")
+    compiled = end("eager")
     assert compiled.stats["compiled"]
     assert calls
     torch.testing.assert_close(compiled.y, eager.y, rtol=1e-10, atol=1e-10)

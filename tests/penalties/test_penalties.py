@@ -10,7 +10,7 @@ from torch.func import functional_call, jvp
 import odegan
 from odegan import penalties
 from odegan.games.batch import Batch
-from tests.peers import compiles, draw, networks
+from tests.peers import BACKENDS, compiles, draw, networks
 from tests.penalties.penalty_cases import BATCH, MAKERS, NOISE, D
 
 WEIGHT = 0.7
@@ -230,13 +230,14 @@ COMPILED_QUICKLY = ["jare biased", "drift_cancellation", "wgan_gp"]
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[] if n in COMPILED_QUICKLY else pytest.mark.slow) for n in MAKERS]
 )
-def test_compiled_is_eager(name):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiled_is_eager(name, backend):
     torch.compiler.reset()
     generator, discriminator = networks()
     discriminator[1] = nn.Tanh()  # aot_eager (not inductor) mistakes the strides of Softplus under two vmaps
     game = odegan.gan(generator, discriminator)
     field, y = odegan.vector_field(game, [MAKERS[name](WEIGHT)]), game.init()
-    compiled = torch.compile(field, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(field, backend=backend, fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(0.0, y, BATCH), field(0.0, y, BATCH), rtol=1e-10, atol=1e-12)
 

@@ -148,7 +148,7 @@ def test_an_ensemble_is_its_members(players):
 
 @pytest.mark.parametrize("players", ["joint", "frozen"])
 def test_compiled(players):
-    close(run(smooth_game(), players=players, compile="aot_eager").y, run(smooth_game(), players=players).y)
+    close(run(smooth_game(), players=players, compile="eager").y, run(smooth_game(), players=players).y)
 
 
 def test_penalty_in_the_first_stage():

@@ -13,7 +13,7 @@ from odegan import penalties
 from odegan.field import schedules
 from odegan.training import fixed_steps, run, segment
 from odegan.utils import compilation
-from tests.peers import ADAPTIVE, BASELINES, FIXED, START, compiles, smooth_game
+from tests.peers import ADAPTIVE, BACKENDS, BASELINES, FIXED, START, compiles, smooth_game
 from tests.training.compile_cases import POOL, SPAN, D, H, network, starts
 
 pytestmark = compiles
@@ -105,10 +105,11 @@ COVER = [
 ]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("i", range(len(COVER)), ids=[solver for solver, _, _ in COVER])
-def test_every_solver(i):
+def test_every_solver(i, backend):
     solver, penalty, given = COVER[i]
-    dirac_run("aot_eager", solver, [penalty], i % 2, given)
+    dirac_run(backend, solver, [penalty], i % 2, given)
 
 
 def together(penalty):
@@ -116,18 +117,19 @@ def together(penalty):
     return 8 * H if penalty == "wgan_gp" else H
 
 
-def grouped_run(capsys, game, members, **given):
-    both(game, members, "aot_eager", LONG, progress="run", **given)
+def grouped_run(capsys, game, members, backend="aot_eager", **given):
+    both(game, members, backend, LONG, progress="run", **given)
     assert "compiled 4 steps" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("grouped")
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("i", [2, 6, 10], ids=lambda i: COVER[i][0])
-def test_groups_of_steps(i, capsys):
+def test_groups_of_steps(i, backend, capsys):
     solver, penalty, given = COVER[i]
     game = odegan.games.dirac("non_saturating", 1.0)
     given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": together(penalty)} | given
-    grouped_run(capsys, game, (i + 1) % 2, **given)
+    grouped_run(capsys, game, (i + 1) % 2, backend, **given)
 
 
 WITHIN = {
@@ -139,9 +141,10 @@ WITHIN = {
 
 
 @pytest.mark.usefixtures("grouped")
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] * (c != "minibatches")) for c in WITHIN])
-def test_groups_of_steps_of_networks(case, capsys):
-    grouped_run(capsys, network(), 1, **WITHIN[case])
+def test_groups_of_steps_of_networks(case, backend, capsys):
+    grouped_run(capsys, network(), 1, backend, **WITHIN[case])
 
 
 @pytest.mark.parametrize(
@@ -221,12 +224,13 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES)
-def test_parts_of_a_run(case):
+def test_parts_of_a_run(case, backend):
     members, given = CASES[case]
     given = dict(given)
     norm = {"norm": given.pop("norm")} if "norm" in given else {}
-    both(given.pop("game", None) or network(**norm), members, "aot_eager", **given)
+    both(given.pop("game", None) or network(**norm), members, backend, **given)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +246,9 @@ def test_parts_of_a_run(case):
         *[pytest.param(solver, {"refresh": math.inf}, marks=pytest.mark.slow) for solver in ADAPTIVE],
     ],
 )
-def test_adaptive_solvers_compile_attempts(solver, given):
-    both(network(), 1, "aot_eager", solver=solver, step_size=None, rtol=1e-3, **given)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_adaptive_solvers_compile_attempts(solver, given, backend):
+    both(network(), 1, backend, solver=solver, step_size=None, rtol=1e-3, **given)
 
 
 def test_gradients_of_a_compiled_run():
