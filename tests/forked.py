@@ -23,8 +23,8 @@ from pathlib import Path
 class Python:
     """``python WORDS...``, where the words begin with ``-c``, ``-m`` or a script's path.
 
-    ``stdout`` is what it prints, to be read while it runs; ``stderr()`` what it has said besides, or both go to ``stdout``.
-    It leads a process group of its own.
+    ``stdout`` is what it prints, to be read while it runs; ``stderr``, once it has ended, what it said besides, unless both
+    go to ``stdout``. It leads a process group of its own.
     """
 
     def __init__(
@@ -36,8 +36,9 @@ class Python:
     ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.preloaded"])
-        # It lives as long as this object does.
+        # It is there until the process has ended.
         self._said = None if together else tempfile.NamedTemporaryFile("r", suffix=".err")  # noqa: SIM115
+        self.stderr = ""
         ours, theirs = context.Pipe(duplex=False)
         surroundings = dict(os.environ if env is None else env)
         given = (tuple(map(str, words)), cwd or Path.cwd(), surroundings, theirs, self._said and self._said.name)
@@ -48,15 +49,15 @@ class Python:
         ours.close()
         self.pid: int = self._process.pid
 
-    def stderr(self) -> str:
-        return "" if self._said is None else Path(self._said.name).read_text()
-
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
     def wait(self) -> int:
         """The exit code, once it has ended; minus the signal that ended it."""
         self._process.join()
+        if self._said is not None and not self._said.closed:
+            with self._said:
+                self.stderr = self._said.read()
         return self._process.exitcode
 
     def rest(self, timeout: float = 300) -> str:
@@ -73,13 +74,14 @@ class Python:
         """End it, if it has not."""
         self._process.kill()
         self.wait()
+        self.stdout.close()
 
 
 def run(*words: object, **given: object) -> subprocess.CompletedProcess[str]:
     """Such a process from its start to its end, as ``subprocess.run`` with captured text gives it."""
     process = Python(*words, **given)
     printed = process.rest()
-    return subprocess.CompletedProcess(words, process.wait(), printed, process.stderr())
+    return subprocess.CompletedProcess(words, process.wait(), printed, process.stderr)
 
 
 def _main(words: tuple[str, ...], cwd: Path, env: dict[str, str], out: Connection, said: str | None) -> None:
