@@ -50,7 +50,7 @@ def prepared(options: DriftOptions) -> Game:
 
 def train(game: Game, name: str, options: DriftOptions, folder: Folder) -> Trained:
     """Train one setting, or take it from its checkpoint."""
-    solver, drift = KINDS[name.removesuffix(FREE)]
+    solver, drift, steps = KINDS[name.removesuffix(FREE)]
     penalties = [] if name.endswith(FREE) else options.chosen_penalties()
     times = torch.tensor(options.times, dtype=torch.float64)
     solution = finished(
@@ -62,7 +62,8 @@ def train(game: Game, name: str, options: DriftOptions, folder: Folder) -> Train
             latent=mixture.LATENT,
             batch_size=options.batch_size,
             solver=solver,
-            step_size=options.step_size,
+            step_size=options.step_size / steps,
+            refresh=None if steps == 1 else options.step_size,
             # Penalties of the game itself: of the shifted one they would carry a drift that Euler's run does not have.
             penalties=[of_game(penalty, game) for penalty in penalties],
             placement="after_step",

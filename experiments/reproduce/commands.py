@@ -32,7 +32,7 @@ MOG16 = (
     "rk4_classic euler heun2 alternating adam 'no penalty' 'euler, no penalty' 'heun2, no penalty' 'alternating, no penalty' "
     "'adam, penalty' rmsprop 'rmsprop, penalty'"
 )
-DRIFT = "euler rk4 'rk4 + drift' 'rk4 + own drift' 'rk4 + interaction' 'euler - drift'"
+DRIFT = "euler rk4 'rk4 + drift' 'rk4 + drift, halves' 'rk4 + own drift' 'rk4 + interaction' 'euler - drift'"
 
 # docs/results/NAME -> what makes it, within two hours on two cores. The long ones come first, so that both are busy to the end.
 COMMANDS: Mapping[str, Command] = {

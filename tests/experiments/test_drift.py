@@ -69,14 +69,15 @@ def test_a_penalty_of_the_game_does_not_see_the_drift():
 
 
 def test_the_quick_form_extended_is_the_longer_one(tmp_path):
-    base = ["--quick", "--no-progress", "--settings", "rk4 + drift"]
+    base = ["--quick", "--no-progress", "--settings", "rk4 + drift", "rk4 + drift, halves"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert drift.main([*base, "--output", str(whole), "--time", "2"]) == 0
     assert drift.main([*base, "--output", str(parts)]) == 0
     assert drift.main([*base, "--output", str(parts), "--time", "2", "--resume"]) == 0
     rows = [json.loads((folder / "summary.json").read_text()) for folder in (whole, parts)]
     assert rows[0] == rows[1]
-    assert [row["setting"] for row in rows[0]] == ["euler", "rk4 + drift"]
+    assert [row["setting"] for row in rows[0]] == ["euler", "rk4 + drift", "rk4 + drift, halves"]
+    assert [row["evaluations"] for row in rows[0]] == [10, 80, 160]
     assert {path.stem for path in (whole / "figures").glob("*.png")} == {"modes", "quality", "bars", "distance"}
 
 
