@@ -134,7 +134,8 @@ def _probed(
     size = theta.square().mean().sqrt() + 1e-3
     known = False
     for k in range(POINTS):
-        point = theta + k * PERTURBATION * size * noise(theta)
+        # In place: in float64 each copy is two states of a run.
+        point = noise(theta).mul_(k * PERTURBATION * size).add_(theta)
         one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
         for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k)):
             if verdict:
@@ -225,11 +226,10 @@ def _differs_backward(probe: Probe) -> bool | None:
         return None
     if not of_both.isfinite().all():
         return None
-    pairs = [
-        (of_a + of_b, of_both),
-        *((torch.cat(parts), whole) for *parts, whole in zip(by_a, by_b, by_sample, strict=True)),
-    ]
-    return not all(close(own, whole, probe.rounding) for own, whole in pairs)
+    same = close(of_a.add_(of_b), of_both, probe.rounding)
+    del of_a, of_b, of_both
+    joined = ((torch.cat(parts), whole) for *parts, whole in zip(by_a, by_b, by_sample, strict=True))
+    return not (same and all(close(own, whole, probe.rounding) for own, whole in joined))
 
 
 def _bends_backward(probe: Probe) -> bool | None:
