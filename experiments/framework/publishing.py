@@ -12,16 +12,21 @@ from experiments.framework.results import Results, Table
 MADE_WITH = ("seed", "seeds", "device")  # options stored with the results
 
 
-def publish(folder: Path, docs: Path) -> None:
+def publish(folder: Path, docs: Path, page_name: str | None = None) -> None:
     """Write results/NAME.json and results/NAME.md, with the command that made them, and copy the figures to figures/NAME_*.
 
     Everything is read from the run's folder, so that a run can be published again without computation. If ``docs`` has pages,
     only figures that some page shows are copied.
+
+    Args:
+        folder: of the run.
+        docs: the documentation's folder.
+        page_name: NAME, where an experiment has several pages; None: the experiment's.
     """
     from experiments.framework.command_line import reproducing  # needs tyro, which writing a page does not
 
     config = json.loads((folder / "config.json").read_text())
-    name = config["experiment"]
+    name = page_name or config["experiment"]
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     pages = "".join(page.read_text() for page in sorted(docs.rglob("*.md")) if page.parent != docs / "results")
     for picture in (folder / line for line in (folder / "files.txt").read_text().splitlines()):

@@ -71,7 +71,7 @@ class Runs:
         if self.docs is not None and self._shows_full(name):
             return "not published: the page shows the full form"
         if self.docs is not None:
-            publish(self.output / name, self.docs)
+            publish(self.output / name, self.docs, name)
         if known == "finished":
             return "finished before"
         return f"{clock(time.monotonic() - began)}, {clock(used)} of a processor"
