@@ -147,6 +147,7 @@ def test_publishing_keeps_pairs_infinities_facts_and_further_tables(tmp_path):
     (tmp_path / "docs/page.md").write_text("![](figures/given_shown.png)")
     publish(tmp_path / "run", tmp_path / "docs")
     publish(tmp_path / "run", tmp_path / "docs", "another")
+    assert load(tmp_path / "docs/results/another.json").name == "another"
     assert [path.name for path in (tmp_path / "docs/figures").iterdir()] == ["given_shown.png"]
     found = load(tmp_path / "docs/results/given.json")
     assert found.tables[0].rows == [{"a": "inf", "b": {"mean": 1.25, "deviation": 0.5}, "c": None, "d": None, "e": 2.0}]
