@@ -48,7 +48,14 @@ def test_the_default_form_takes_two_hours_and_its_longest_come_first():
         assert minutes == sorted(minutes, reverse=True)
 
 
-OPTIONS = {"mog16": Mog16, "digits": Digits, "drift": DriftOptions, "drift_full": DriftOptions, "edge": Edge, "ring8": Ring8}
+OPTIONS = {
+    "mog16": Mog16,
+    "digits": Digits,
+    "drift": DriftOptions,
+    "drift_full": DriftOptions,
+    "edge": Edge,
+    "ring8": Ring8,
+}
 UNDERSTOOD = [
     (page, table, OPTIONS.get(page, images.Command))
     for table in (COMMANDS, FULL)
