@@ -66,5 +66,9 @@ def interpolations(starts: torch.Tensor, ends: torch.Tensor, count: int) -> torc
     # Clamped: rounding puts the cosine of equal latents above 1.
     angle = (unit(starts, dim=1) * unit(ends, dim=1)).sum(1).clamp(-1, 1).acos()[:, None, None]
     share = torch.linspace(0, 1, count).to(starts)[None, :, None]
-    weights = ((1 - share) * angle).sin() / angle.sin(), (share * angle).sin() / angle.sin()
-    return weights[0] * starts[:, None] + weights[1] * ends[:, None]
+
+    def weight(part: torch.Tensor) -> torch.Tensor:
+        # sin(part angle) / sin(angle), by sinc, which is 1 where the angle between equal latents is 0.
+        return part * torch.sinc(part * angle / torch.pi) / torch.sinc(angle / torch.pi)
+
+    return weight(1 - share) * starts[:, None] + weight(share) * ends[:, None]

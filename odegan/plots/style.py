@@ -114,5 +114,5 @@ def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: in
 def array(data: ArrayLike | torch.Tensor) -> NDArray[np.float64]:
     """A tensor on any device, an array or nested lists -> a float64 numpy array of the same shape."""
     if isinstance(data, torch.Tensor):
-        data = data.detach().cpu().numpy()
+        data = data.detach().cpu().double().numpy()  # numpy has no bfloat16
     return np.asarray(data, dtype=np.float64)

@@ -142,6 +142,8 @@ def test_interpolations_keep_to_the_great_circle():
     unit = nn.functional.normalize
     circle = images_sampling.interpolations(unit(starts), unit(ends), 9)
     torch.testing.assert_close(circle.norm(dim=2), torch.ones(4, 9))
+    still = images_sampling.interpolations(starts, starts, 3)
+    torch.testing.assert_close(still, starts[:, None].expand_as(still), rtol=1e-3, atol=1e-3)
 
 
 def test_compare(call, tmp_path):

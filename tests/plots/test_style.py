@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from odegan import plots
+from odegan.plots.style import array
 from tests.plots.figures import FIGURES, T
 
 torch.set_num_threads(1)
@@ -58,3 +59,10 @@ def test_style_is_left_behind():
     assert not figure.axes[0].spines["top"].get_visible()
     with plots.style():
         assert mpl.rcParams["axes.spines.top"] is False
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.bool])
+def test_tensors_of_any_dtype_are_drawn(dtype):
+    found = array(torch.tensor([0.0, 1.0]).to(dtype))
+    assert found.dtype == "float64"
+    assert found.tolist() == [0.0, 1.0]
