@@ -52,7 +52,6 @@ OPTIONS = {
     "mog16": Mog16,
     "digits": Digits,
     "drift": DriftOptions,
-    "drift_full": DriftOptions,
     "edge": Edge,
     "ring8": Ring8,
 }
