@@ -65,7 +65,7 @@ def publish(docs: Path, results: Mapping[str, Result], about: Row, command: str)
 
 def goals_figure(verdicts: Sequence[Line]) -> Figure:
     """How many times better than its goal each number is: beyond 1 it is met."""
-    with_goals = [v for v in verdicts if v["goal"] != "-"]
+    with_goals = [v for v in verdicts if v["goal"] not in ("-", None)]  # None: read back from earlier results
     names = [f"{v['row']}, {v['case']}: {v['what']}" for v in with_goals]
     with style():
         figure = Figure(figsize=(11.5, 0.9 + 0.27 * len(names)), layout="constrained")
