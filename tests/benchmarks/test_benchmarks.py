@@ -119,6 +119,10 @@ def test_rows_that_are_not_measured_again_stay(tmp_path):
     for load in (0.5, 0.7):  # once more: nothing is left of the one before
         again = {"mog16": measured("mog16", load)}
         report.publish(tmp_path, again, {"load at the start": load}, "python -m benchmarks mog16")
+    # A goal of a row that stays is drawn beside lines that have none.
+    stays = {"memory": Result([], [{"row": "memory", "case": "a", "what": "b", "goal": "at most 2", "value": 1.0}])}
+    goals = report.goals_figure([*stays["memory"].verdicts, {"row": "mog16", "goal": None}])
+    assert len(goals.axes[0].get_yticks()) == 1
     found = results.load(tmp_path / "results/speed.json")
     assert [(row["row"], row["ms"]) for row in found.tables[1].rows] == [("mog16", 0.7), ("memory", 2.0)]
     assert found.command.splitlines() == [
