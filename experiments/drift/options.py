@@ -17,7 +17,7 @@ FREE = ", no penalty"
 
 
 class Kind(NamedTuple):
-    """How a setting is integrated: solver, drift added to the field, and steps with one minibatch, together as long as h."""
+    """A setting: the solver, the drift added to the field, and how many steps, of equal length, make one of h on a minibatch."""
 
     solver: str
     drift: Drift | None = None
@@ -49,12 +49,7 @@ class DriftOptions(PenaltyOptions, Options):
     """Duration of each training, in units of t; a run resumed with a longer time continues."""
     every: float = 60.0
     """Time between reports, after some early ones."""
-    settings: tuple[str, ...] = (
-        *KINDS,
-        "euler, no penalty",
-        "rk4, no penalty",
-        "rk4 + drift, no penalty",
-    )
+    settings: tuple[str, ...] = (*KINDS, "euler, no penalty", "rk4, no penalty", "rk4 + drift, no penalty")
     """Settings to train, with names in quotation marks; you may add more when resuming. Euler's method is always trained,
     because all others are compared with it."""
     penalty: UseAppendAction[tuple[str, ...]] = ()

@@ -77,7 +77,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("bce", "vanilla", "logistic", "gan", "standard"), "non_saturating"),
     **dict.fromkeys(("wgan", "wgan_gp", "wgan-gp"), "wasserstein"),
     **dict.fromkeys(("lsgan", "mse", "ls"), "least_squares"),
-    **dict.fromkeys(("rsgan", "rpgan", "rgan", "ragan"), "relativistic"),
+    **dict.fromkeys(("rsgan", "rpgan", "rgan"), "relativistic"),
     **dict.fromkeys(("saturating", "zero_sum"), "minimax"),
 }
 

@@ -52,6 +52,12 @@ def test_peers_give_the_same_step():
             same_outcome({"odegan": peers["odegan"], "without the penalty": without})
 
 
+def test_lines_without_a_goal_are_not_drawn():
+    line = {"row": "memory", "case": "a", "what": "b", "value": 1.0}
+    drawn = report.goals_figure([line | {"goal": goal} for goal in ("at most 2", "-", None)])  # None: as read back
+    assert len(drawn.axes[0].get_yticks()) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("members", [0, 3])
 def test_jax_gives_the_same_step(members):
@@ -119,10 +125,6 @@ def test_rows_that_are_not_measured_again_stay(tmp_path):
     for load in (0.5, 0.7):  # once more: nothing is left of the one before
         again = {"mog16": measured("mog16", load)}
         report.publish(tmp_path, again, {"load at the start": load}, "python -m benchmarks mog16")
-    # A goal of a row that stays is drawn beside lines that have none.
-    stays = {"memory": Result([], [{"row": "memory", "case": "a", "what": "b", "goal": "at most 2", "value": 1.0}])}
-    goals = report.goals_figure([*stays["memory"].verdicts, {"row": "mog16", "goal": None}])
-    assert len(goals.axes[0].get_yticks()) == 1
     found = results.load(tmp_path / "results/speed.json")
     assert [(row["row"], row["ms"]) for row in found.tables[1].rows] == [("mog16", 0.7), ("memory", 2.0)]
     assert found.command.splitlines() == [
