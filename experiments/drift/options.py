@@ -17,7 +17,7 @@ FREE = ", no penalty"
 
 
 class Kind(NamedTuple):
-    """A setting: the solver, the drift added to the field, and how many steps, of equal length, make one of h on a minibatch."""
+    """A setting: the solver, the drift added to the field, and how many equal steps make one of h, on one minibatch."""
 
     solver: str
     drift: Drift | None = None
