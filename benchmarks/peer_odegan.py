@@ -57,11 +57,8 @@ def mog16(
     members: int = 0,
     weight: float = problems.WEIGHT,
     device: str = "cpu",
-    grouped: bool = False,
 ) -> Task:
-    """ODE-GAN's RK4 with its penalty after the step; a unit is one step of one member. grouped: several compiled steps a call,
-    as in a long run.
-    """
+    """ODE-GAN's RK4 with its penalty after the step; a unit is one step of one member."""
     problem = problems.Mog16(*(torch.from_numpy(a).to(device) for a in problems.mog16(members)))
     source = {"data": problem.data, "latent": problems.LATENT, "batch_size": problems.BATCH}
     stepper, run = prepared(
@@ -75,7 +72,6 @@ def mog16(
         placement="after_step",
         compile=compile or False,
     )
-    stepper.through.grouped = grouped
     outcome = step_of(stepper, problem.y0, problem.real, problem.latent)
     return Task(run, steps * max(members, 1), outcome, lambda: {"compiled": stepper.compiler.works})
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings, best, compare, compared, measured, same_outcome
 from benchmarks.worker import Worker
-from odegan.training.segment import GROUP
 
 PRODUCTS = "matrix products of a step, 1 thread"
-GROUPED = f"odegan compiled, {GROUP} steps a call, 1 thread"
 THREADS = {1: "1 thread", 0: "all threads"}
 
 
@@ -24,7 +22,6 @@ def measure(settings: Settings) -> Result:
             peers[f"by hand compiled, {words}"] = torches.add("peer_torch:mog16", steps=steps, compile=settings.backend)
             peers[f"JAX scan, {words}"] = jaxes.add("peer_jax:mog16", steps=steps)
             peers[f"JAX a step at a time, {words}"] = jaxes.add("peer_jax:mog16", steps=steps, scan=False)
-        peers[GROUPED] = torch_1.add("peer_odegan:mog16", steps=steps, compile=settings.backend, grouped=True)
         peers["odegan eager, 1 thread"] = torch_1.add("peer_odegan:mog16", steps=steps)
         same_outcome(peers)
         peers[PRODUCTS] = torch_1.add("peer_odegan:products", steps=steps)

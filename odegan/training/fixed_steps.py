@@ -28,9 +28,6 @@ from odegan.training.time_grid import (
     to_float,
 )
 
-# Runs of at least so many steps group compiled ones: what that saves of each pays for minutes of compiling only then.
-GROUPED_FROM = 1_000_000
-
 
 class Plan(NamedTuple):
     """The steps of a segment, n of them.
@@ -103,7 +100,6 @@ class FixedSteps:
         self.options = options
         self.field = field
         self.segment = segment
-        self.grouped = False  # once a run was long enough
 
     def __call__(self, state: State, draw: Draw, intervals: int, until: float, reports: Reports) -> IntervalResult:
         """Advance by ``intervals`` refresh intervals, or to ``until``."""
@@ -113,8 +109,7 @@ class FixedSteps:
         keep = set(map(itemgetter(1), planned.reports))
         t = stacked([step.start for step in planned.steps])
         h = stacked([step.h for step in planned.steps])
-        self.grouped = self.grouped or (until - state.t >= GROUPED_FROM * planned.sizes[0] and until < math.inf)
-        result = self.segment(t, h, state.y, state.aux, batches, planned.intervals, keep, self.grouped)
+        result = self.segment(t, h, state.y, state.aux, batches, planned.intervals, keep)
         last = planned.steps[-1]
         reported = [self._at(time, i, planned, result.kept[i]) for time, i in planned.reports]
         steps = len(planned.steps)

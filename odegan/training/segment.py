@@ -17,9 +17,6 @@ from odegan.training.state import Aux, Batches
 from odegan.training.step import StepsMap
 from odegan.utils.compilation import Compiler
 
-# Steps in one compiled function. A longer one takes longer to compile than it saves: see docs/speed.md.
-GROUP = 4
-
 
 class SegmentResult(NamedTuple):
     """The result of a segment of n steps.
@@ -44,7 +41,7 @@ class Segment:
     Args:
         events: the discrete events of a refresh interval.
         steps: the map of consecutive steps.
-        compiler: compiles a step, and ``GROUP`` steps as one function.
+        compiler: compiles a step.
         counts_steps: whether the step reads its refresh interval's number.
     """
 
@@ -52,8 +49,7 @@ class Segment:
         self.events = events
         self.compiler = compiler
         self.counts_steps = counts_steps
-        self.one = compiler(steps, "one step")
-        self.several = compiler(steps, f"{GROUP} steps")
+        self.run = compiler(steps, "one step")
 
     def __call__(
         self,
@@ -64,12 +60,10 @@ class Segment:
         batches: Sequence[Batches],
         intervals: Sequence[int],
         keep: Set[int] = frozenset(),
-        grouped: bool = False,
     ) -> SegmentResult:
         """Run the steps.
 
-        intervals (n,): the index in ``batches`` for each step, ascending; keep: steps whose states are needed; grouped: whether
-        compiled steps go ``GROUP`` at a time.
+        intervals (n,): the index in ``batches`` for each step, ascending; keep: steps whose states are needed.
         """
         measured = []
         kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]] = {}
@@ -77,16 +71,15 @@ class Segment:
         idle = self.events.trivial and not aux["buffers"]
         seen: Batches = ()
         with self.compiler.unchanging():
-            for first, stop in self._groups(intervals, keep, grouped, idle):
+            for first, stop in self._calls(intervals, keep, idle):
                 own = intervals[first:stop]
                 if first == 0 or own[0] != intervals[first - 1]:
                     seen, aux = self.events.begin(batches[own[0]], y, aux, t[first])
-                # A group over several intervals has no events between them.
+                # A call over several intervals has no events between them.
                 shown = (seen,) if own[0] == own[-1] else tuple(batches[i] for i in own)
                 numbers = self._numbers(aux["index"], own) if self.counts_steps else None
                 before = y
-                run = self.several if stop - first == GROUP else self.one
-                y, memory, alive, *found = run(t[first:stop], h[first:stop], y, memory, alive, shown, numbers)
+                y, memory, alive, *found = self.run(t[first:stop], h[first:stop], y, memory, alive, shown, numbers)
                 measured.append(found)
                 seen = shown[-1]
                 if first in keep:
@@ -97,16 +90,14 @@ class Segment:
         losses, sizes, finite = map(torch.cat, zip(*measured, strict=True))
         return SegmentResult(y, aux, losses, sizes, finite, kept)
 
-    def _groups(self, intervals: Sequence[int], keep: Set[int], grouped: bool, idle: bool) -> Iterator[tuple[int, int]]:
-        """The steps [first, stop) of each call: as many as possible, or, if compiled, either ``GROUP`` or one."""
-        compiled = bool(self.compiler.backend)
-        longest = len(intervals) if not compiled else GROUP if grouped else 1
+    def _calls(self, intervals: Sequence[int], keep: Set[int], idle: bool) -> Iterator[tuple[int, int]]:
+        """The steps [first, stop) of each call: as many as possible, or one if compiled."""
+        # A graph of four steps takes minutes to compile and is no faster: see docs/speed.md.
+        longest = 1 if self.compiler.backend else len(intervals)
         stop = 0
         while stop < len(intervals):
             first = stop
             stop = _together(intervals, keep, first, longest, idle)
-            if compiled and stop - first != GROUP:
-                stop = first + 1
             yield first, stop
 
     @staticmethod

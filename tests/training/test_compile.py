@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations
 import odegan
 from odegan import penalties
 from odegan.field import schedules
-from odegan.training import fixed_steps, run, segment
+from odegan.training import run, segment
 from odegan.utils import compilation
 from tests.peers import ADAPTIVE, BACKENDS, BASELINES, FIXED, START, compiles, smooth_game
 from tests.training.compile_cases import POOL, SPAN, D, H, network, starts
@@ -60,16 +60,6 @@ def test_every_penalty_is_here():
     assert list(MAKERS) == penalties.names()
 
 
-@pytest.fixture
-def grouped(monkeypatch):
-    """Compiled steps go in groups, however short the run."""
-    monkeypatch.setattr(fixed_steps, "GROUPED_FROM", 1)
-    monkeypatch.setattr(run, "SHORTEST_TIME", math.inf)
-
-
-LONG = [0.0, 0.1, 0.13, 1.65]  # segments of 1, 2, 4 and 8 steps, of which the last two hold groups
-
-
 def dirac_run(backend, solver, which, members, given):
     """Two parameters, steps of one interval each: not one call of torchdiffeq, which would compile the field alone."""
     game = odegan.games.dirac("non_saturating", 1.0)
@@ -112,41 +102,6 @@ def test_every_solver(i, backend):
     dirac_run(backend, solver, [penalty], i % 2, given)
 
 
-def together(penalty):
-    """A refresh interval with which steps can go in groups; what draws noise at each one's start has groups only within it."""
-    return 8 * H if penalty == "wgan_gp" else H
-
-
-def grouped_run(capsys, game, members, backend="aot_eager", **given):
-    both(game, members, backend, LONG, progress="run", **given)
-    assert "compiled 4 steps" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("grouped")
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("i", [2, 6, 10], ids=lambda i: COVER[i][0])
-def test_groups_of_steps(i, backend, capsys):
-    solver, penalty, given = COVER[i]
-    game = odegan.games.dirac("non_saturating", 1.0)
-    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": together(penalty)} | given
-    grouped_run(capsys, game, (i + 1) % 2, backend, **given)
-
-
-WITHIN = {
-    "minibatches": {"solver": "heun2"},
-    "a minibatch for several steps": {"solver": "euler", "refresh": 0.8},
-    "a minibatch a stage": {"solver": "heun2", "refresh": "stage"},
-    "schedule in steps": {"solver": "euler", "rates": (1.0, schedules.linear(1.0, 0.5, 9, unit="steps"))},
-}
-
-
-@pytest.mark.usefixtures("grouped")
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] * (c != "minibatches")) for c in WITHIN])
-def test_groups_of_steps_of_networks(case, backend, capsys):
-    grouped_run(capsys, network(), 1, backend, **WITHIN[case])
-
-
 @pytest.mark.parametrize(
     "intervals, keep, idle, expected",
     [
@@ -172,14 +127,20 @@ def test_inductor_on_networks(solver, given, members):
     both(network(), members, True, solver=solver, penalties=[make() for make in MAKERS.values()][:6], **given)
 
 
+@pytest.fixture
+def long_segments(monkeypatch):
+    """However slow a step: an eager segment is then one call of many steps."""
+    monkeypatch.setattr(run, "SHORTEST_TIME", math.inf)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("grouped")
+@pytest.mark.usefixtures("long_segments")
 @pytest.mark.parametrize("members", [0, 1])
 @pytest.mark.parametrize("penalty", MAKERS)
 @pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
-def test_every_solver_with_every_penalty(solver, penalty, members, capsys):
-    given = {"solver": solver, "penalties": [MAKERS[penalty]()], "refresh": together(penalty)}
-    grouped_run(capsys, network(), members, **given)
+def test_every_solver_with_every_penalty(solver, penalty, members):
+    segments = [0.0, 0.1, 0.13, 1.65]  # of 1, 2, 4 and 8 steps
+    both(network(), members, "aot_eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
 
 
 def allowed(solver, placement, players):
@@ -216,6 +177,7 @@ CASES = {
     "replay": (0, {"solver": "euler", "penalties": [REPLAY]}),
     "batch a stage": (1, {"solver": "heun2", "penalties": [SCHEDULED], "placement": "first_stage", "refresh": "stage"}),
     "frozen": (0, {"solver": "heun2", "penalties": [SCHEDULED], "placement": "after_step", "players": "frozen"}),
+    "schedule in steps": (1, {"solver": "euler", "rates": (1.0, schedules.linear(1.0, 0.5, 9, unit="steps"))}),
     "several steps an interval": (
         1,
         {"solver": "euler", "refresh": 0.2, "step_size": lambda t: 0.1 if t < 0.15 else 0.05},
