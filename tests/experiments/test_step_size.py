@@ -89,9 +89,9 @@ def linear(monkeypatch):
     return blind, torch.tensor([[1.0, 1.0], [-0.5, 2.0]], dtype=D)
 
 
-# (solver, fresh minibatches); one of each in the default tests
+# (solver, fresh minibatches); one in the default tests
 TRIALS = list(itertools.product(["euler", "extragradient", "heun2", "heun3", "rk4_classic"], [False, True]))
-SAMPLE = [("extragradient", True), ("rk4_classic", False)]
+SAMPLE = [("euler", True)]
 
 
 @pytest.mark.parametrize(

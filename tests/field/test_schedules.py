@@ -50,11 +50,18 @@ def test_step_sizes_by_number(make, formula, mode):
     torch.testing.assert_close(sol.ts, torch.tensor([0.0, float(expected.sum())], dtype=torch.float64))
 
 
-@EVERY
-@pytest.mark.parametrize("solver", ["heun2", "adam"])
-@pytest.mark.parametrize("compile", [False, "eager"])
-def test_weights_and_rates_by_number(make, formula, solver, compile):
+BY_NUMBER = [
+    pytest.param(name, solver, compiled, marks=[pytest.mark.slow] * bool(compiled and name != "warmup to cosine"))
+    for name in FORMULAS
+    for solver in ("heun2", "adam")
+    for compiled in (False, "eager")
+]
+
+
+@pytest.mark.parametrize("name, solver, compile", BY_NUMBER)
+def test_weights_and_rates_by_number(name, solver, compile):
     """A run with schedules is its steps one by one, each with the numbers of that step."""
+    make, formula = FORMULAS[name]
     game = smooth_game()
     y = START
     given = {"solver": solver, "step_size": 0.1}

@@ -73,7 +73,7 @@ def test_every_view_is_aligned_in_what_the_module_sees(monkeypatch, dtype, execu
     assert seen_by(game, y, (X.to(y), Z.to(y)), members) == {0}
 
 
-@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("members", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_view_of_ode_gans_pair(monkeypatch, members):
     monkeypatch.setattr(views, "on_accelerator", lambda device: True)
     game = odegan.gan(dcgan.Generator(), dcgan.Discriminator())

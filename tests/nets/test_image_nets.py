@@ -194,6 +194,7 @@ def test_clc_gans_block():
     assert isinstance(clc_resnet.block(4, 4).shortcut, nn.Identity)
 
 
+@pytest.mark.slow
 def test_conv4s_norms_train_a_shift_alone_and_are_batch_norm():
     torch.manual_seed(0)
     generator = conv4.Generator(16)
@@ -242,10 +243,14 @@ def test_sn_gans_branches_have_gain_root_two():
         assert 0.99 * bound < layer.weight.abs().max() <= bound
 
 
-def test_spectral_norm_is_a_switch_and_holds_after_a_fresh_start():
-    torch.manual_seed(0)
+def test_without_spectral_norm_no_vectors():
     game = gan(nets.get("digits").generator(4), nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
     assert not game.initial_buffers(game.init())
+
+
+@pytest.mark.slow
+def test_spectral_norm_holds_after_a_fresh_start():
+    torch.manual_seed(0)
     pair = nets.get("sngan32")
     game = gan(pair.generator(8), pair.discriminator(), "hinge", latent=8)
     _, discriminator = game.modules(game.init(seed=3))

@@ -98,8 +98,15 @@ def blow_up():
     return odegan.Game(lambda d, g, b: -(d**3).sum() / 3, lambda d, g, b: 0 * g.sum(), 1, 1)
 
 
-@pytest.mark.parametrize("refresh", [None, 0.25])
-@pytest.mark.parametrize("solver", ["dopri5", "dopri8"])
+@pytest.mark.parametrize(
+    "solver, refresh",
+    [
+        ("dopri5", None),
+        ("dopri8", 0.25),
+        pytest.param("dopri5", 0.25, marks=pytest.mark.slow),
+        pytest.param("dopri8", None, marks=pytest.mark.slow),
+    ],
+)
 def test_blow_up_under_adaptive_solvers(solver, refresh):
     y0 = torch.tensor([1.0, 0.0], dtype=torch.float64)
     times = [0.0, 0.5, 0.75, 2.0]

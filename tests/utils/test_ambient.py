@@ -204,7 +204,7 @@ def test_an_analysis_is_the_same(analysis, ambient):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, check_dtype="default" not in ambient)
 
 
-@pytest.mark.parametrize("compile", [False, "eager"])
+@pytest.mark.parametrize("compile", [False, pytest.param("eager", marks=pytest.mark.slow)])
 def test_cached_parametrizations_are_computed_anew_at_every_state(compile):
     torch.manual_seed(0)
     gen = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), parametrizations.orthogonal(nn.Linear(5, 2)))
