@@ -54,7 +54,8 @@ class ModuleStepper:
     - spectral norm's u and v are advanced by one power iteration a step and written too;
     - running statistics of batch norms in train mode are updated as by the forward passes of a script, once a step: G on the
       latents, D on the real, then on the generated samples, without gradients and with the new parameters. Training itself
-      uses the statistics of the batch;
+      uses the statistics of the batch. With ``distributed`` each process tracks those of its own share, as under
+      ``DistributedDataParallel``;
     - if parameters have changed since the last step (``load_state_dict``, clipping), the next step starts from the new values,
       with the solver's memory and time as they were.
 

@@ -184,6 +184,18 @@ def test_a_transform_of_the_game():
     assert ours.game.steps == 2
 
 
+def test_running_statistics_under_augmentation_are_of_samples_as_they_are():
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))
+    discriminator = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(16, 1))
+    ours = odegan.ModuleStepper(generator, discriminator, transform=odegan.augmented, solver="euler", step_size=0.1)
+    real, latent = torch.rand(B, 1, 4, 4), torch.randn(B, 3)
+    ours.step(real, latent)
+    with torch.no_grad():
+        mean = 0.9 * 0.1 * real.mean() + 0.1 * generator(latent).mean()
+    torch.testing.assert_close(discriminator[0].running_mean, mean[None])
+
+
 def test_a_step_that_is_not_finite_leaves_the_modules():
     modules = pair()
     ours = odegan.ModuleStepper(*modules, **CASES["heun2"])
