@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from benchmarks.worker import Handle
+from experiments.framework.progress import shown
 
 
 class Settings(NamedTuple):
@@ -49,12 +49,12 @@ class Ratio(NamedTuple):
 def compare(peers: Mapping[str, Handle], settings: Settings, label: str) -> dict[str, Times]:
     """Warm up every peer, then time them in turn."""
     calls = {}
-    for name, peer in tqdm(peers.items(), desc=f"{label}: compiling and warming up", leave=False):
+    for name, peer in shown(list(peers.items()), f"{label}: compiling and warming up", True):
         peer.timed()
         seconds = peer.timed()[0] * peer.units
         calls[name] = max(1, round(settings.turn / seconds))
     times = {name: Times([], []) for name in peers}
-    for _ in tqdm(range(settings.repetitions), desc=f"{label}: measuring", leave=False):
+    for _ in shown(range(settings.repetitions), f"{label}: measuring", True):
         for name, peer in peers.items():
             wall, cpu = peer.timed(calls[name])
             times[name].wall.append(wall)

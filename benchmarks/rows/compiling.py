@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 from tempfile import TemporaryDirectory
 
-from tqdm.auto import trange
-
 from benchmarks.rows.result import Result
 from benchmarks.side_by_side import Settings, Times, measured, verdict
 from benchmarks.worker import Worker
+from experiments.framework.progress import shown
 
 CACHES = ("empty", "full")
 STEPS = 50  # of a run
@@ -20,7 +19,7 @@ def measure(settings: Settings) -> Result:
     """mog16's step in a new process each time, one thread: its first run less a later one."""
     spent = {cache: Times([], []) for cache in CACHES}
     later = {name: Times([], []) for name in ("odegan compiled", "odegan eager")}
-    for _ in trange(min(settings.repetitions, MOST), desc="compiling", leave=False):
+    for _ in shown(range(min(settings.repetitions, MOST)), "compiling", True):
         with TemporaryDirectory() as folder:
             for cache in CACHES:
                 with Worker(1, TORCHINDUCTOR_CACHE_DIR=folder) as worker:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import trange
 
+from experiments.framework.progress import shown
 from experiments.images.ingredients import Classes
 from odegan.metrics.statistics_cache import short_digest
 from odegan.utils import checkpoint
@@ -135,7 +135,7 @@ def _fit(network: Classifier, train: Classes, progress: bool) -> None:
     # Not odegan's: a classifier is a minimization, not a game.
     adam = torch.optim.Adam(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, length.epochs)
-    for _ in trange(length.epochs, desc="classifier", disable=not progress):
+    for _ in shown(range(length.epochs), "classifier", progress):
         for rows in torch.randperm(len(train.images)).split(length.batch_size):
             images, labels = train.rows(rows)
             loss = F.cross_entropy(network(images), labels)
