@@ -164,7 +164,7 @@ def _checked(data: Any) -> Source:
         argument_error("data", type(data).__name__, _ALLOWED)
     if isinstance(data, type):
         argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
-    if hasattr(data, "__array__"):  # a table of pandas, an array of JAX
+    if hasattr(data, "__array__") and not _holds_rows(data):  # a table of pandas, an array of JAX
         argument_error("data", type(data).__name__, f"{_ALLOWED}; numpy.asarray(data), perhaps")
     # Before callables: some data sets can be called, too.
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
@@ -175,6 +175,14 @@ def _checked(data: Any) -> Source:
     else:
         argument_error("data", type(data).__name__ if isinstance(data, Dataset) else data, _ALLOWED)
     return data
+
+
+def _holds_rows(data: Any) -> bool:
+    """Whether ``data[0]`` is an array, as of arrays on disk (h5py, zarr) that are read row by row."""
+    try:
+        return isinstance(data[0], Tensor | np.ndarray)
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _check_no_stream(data: object) -> None:

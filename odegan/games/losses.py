@@ -34,8 +34,7 @@ class Loss(NamedTuple):
     ``gen_sees_real``: whether the generator's loss depends on the real logits; if not, it is called with the fake logits twice.
     ``ratio``: the derivative of the generator's loss in a fake logit divided by that of the discriminator's loss, a function
     (B,) -> (B,) of the fake logits; None unless it exists everywhere. ``constant_ratio``: whether it is the same for all
-    logits. ``mean_of_samples``: whether both are means over samples, equal to the means of their values on parts of a batch;
-    None: this is tried out before every run.
+    logits. These are tried out before every run, except for an objective of the table.
 
     Examples:
         >>> mine = Loss(disc=lambda real, fake: (fake - real).mean(), gen=lambda real, fake: -fake.mean())
@@ -48,11 +47,10 @@ class Loss(NamedTuple):
     gen_sees_real: bool = False
     ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
     constant_ratio: bool = False
-    mean_of_samples: bool | None = None
 
     def __odegan_fingerprint__(self) -> Any:
         """The name for an objective of the table, so that a checkpoint survives changes of its code; else the functions."""
-        return next((name for name, known in _TABLE.items() if known is self), tuple(self))
+        return name_of(self) or tuple(self)
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
@@ -81,7 +79,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("saturating", "zero_sum"), "minimax"),
 }
 
-_OBJECTIVES: dict[str, Loss] = {
+_TABLE: dict[str, Loss] = {
     "minimax": Loss(_cross_entropy, lambda real, fake: -F.softplus(fake).mean(), ratio=_opposite, constant_ratio=True),
     "non_saturating": Loss(
         # s_G / s_D = -sigmoid(-f) / sigmoid(f) = -exp(-f), which overflows for very negative f: see
@@ -107,9 +105,6 @@ _OBJECTIVES: dict[str, Loss] = {
     ),
 }
 
-# By their formulas above, which saves trying it out for each game and run.
-_TABLE = {name: loss._replace(mean_of_samples=True) for name, loss in _OBJECTIVES.items()}
-
 
 def names() -> list[str]:
     """The names that ``loss=`` accepts.
@@ -119,6 +114,16 @@ def names() -> list[str]:
         ['minimax', 'non_saturating']
     """
     return list(_TABLE)
+
+
+def name_of(loss: Loss) -> str | None:
+    """The name of an objective of the table; None for any other, such as one of which ``_replace`` changed a function.
+
+    Examples:
+        >>> name_of(get("hinge")), name_of(get("hinge")._replace(gen=get("minimax").gen))
+        ('hinge', None)
+    """
+    return next((name for name, known in _TABLE.items() if known == loss), None)
 
 
 def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:

@@ -134,7 +134,7 @@ def _probed(
     size = theta.square().mean().sqrt() + 1e-3
     known = False
     for k in range(POINTS):
-        # In place: in float64 each copy is two states of a run.
+        # In place, because a copy in float64 is as large as two states of a run.
         point = noise(theta).mul_(k * PERTURBATION * size).add_(theta)
         one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
         for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k)):

@@ -9,6 +9,8 @@ from torch.nn.modules.module import _has_any_global_hook
 _ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(
     {nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh}
 )
+# What a call of an nn.Sequential runs.
+_CALLED = ("__call__", "_call_impl", "forward", "__iter__")
 
 
 def is_linear_chain(module: nn.Module) -> bool:
@@ -20,7 +22,8 @@ def is_linear_chain(module: nn.Module) -> bool:
         >>> is_linear_chain(nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
         False
     """
-    if type(module).forward is not nn.Sequential.forward or _has_any_global_hook():
+    kind = type(module)
+    if any(getattr(kind, name) is not getattr(nn.Sequential, name) for name in _CALLED) or _has_any_global_hook():
         return False
     layers = list(module.children())
     # A layer that comes several times is a child once.
@@ -40,4 +43,4 @@ def _is_elementwise(layer: nn.Module) -> bool:
 def _changed(layer: nn.Module) -> bool:
     """Whether a call of this layer does something else than its class says."""
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return any(hooks) or "forward" in vars(layer)
+    return any(hooks) or any(name in vars(layer) for name in _CALLED)

@@ -70,6 +70,8 @@ class PureModule:
         self.template = hollow(module, role)
         self.skeleton = use_batch_statistics(hollow(module, role))
         named = {m: n for n, m in self.skeleton.named_modules()}
+        # Once, here: no compiler has to trace it.
+        self._thin = features_first.applies(self.skeleton)
         self.spectral = {n: m for m, n in named.items() if isinstance(m, _SpectralNorm) and hasattr(m, "_u")}
         for power in self.spectral.values():
             # In eval mode torch's spectral norm uses its u and v as they are; power iterations happen between steps.
@@ -116,7 +118,7 @@ class PureModule:
         """The executable network on theta's device and in its dtype."""
         skeleton = self._placed(theta.device, theta.dtype)
         written = (Written(skeleton.get_submodule(path), name, value) for (path, name), value in self.written.items())
-        return Network(skeleton, self.replaced is not False, tuple(written), features_first.applies(skeleton))
+        return Network(skeleton, self.replaced is not False, tuple(written), self._thin)
 
     def plain_network(self, theta: torch.Tensor) -> Network:
         """The same with torch's own functions, and without restoring the attributes that it writes."""

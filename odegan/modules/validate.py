@@ -106,7 +106,7 @@ def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
         return a.shape == b.shape
     rounding = 4 * torch.finfo(b.dtype).eps if b.is_floating_point() else 0.0  # of bf16 more than SAME
     a, b = (torch.nan_to_num(tensor.detach().double()) for tensor in (a, b))
-    # In place, as both are copies: of gradients each takes two states of a run.
+    # In place, because both are copies, and one of a gradient in float64 is as large as two states of a run.
     return bool(a.sub_(b).abs_().max() <= max(relative, rounding) * b.abs_().max())
 
 

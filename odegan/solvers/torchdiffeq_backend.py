@@ -78,7 +78,7 @@ class RK4Classic(FixedGridODESolver):
         half = dt * 0.5
         y2 = y0 + half * k1
         f0 = k1 if self.interp == "cubic" else None  # torchdiffeq uses it for nothing else
-        # The sum of slopes grows as they come: an evaluation, which needs the most memory, finds it and its own stage alone.
+        # Slopes are summed as they come: during an evaluation, which needs the most memory, only their sum is kept.
         total = k1
         del k1
         k2 = func(t0 + half, y2)

@@ -42,7 +42,7 @@ _OF_OTHERS = {
     **dict.fromkeys(("data", "latent", "batch_size"), "odegan.odeint_gan; a Stepper's step gets each batch"),
     **dict.fromkeys(("steps", "callback", "checkpoint", "progress", "workers"), "odegan.odeint_gan"),
     **dict.fromkeys(("solver", "step_size", "rates", "penalties", "options", "refresh", "clip"), _RUNS),
-    **dict.fromkeys(("seed",), "odegan.odeint_gan, or Stepper.init"),
+    **dict.fromkeys(("seed",), "odegan.odeint_gan, game.init or Stepper.init"),
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,18 @@ from odegan.utils.checks import argument_error, check_int
 from odegan.utils.philox import random_numbers
 
 GLOBAL_GENERATORS = threading.RLock()  # held while they are seeded and put back, since all threads share them
+
+
+def _free_after_fork() -> None:
+    """Free the lock in a forked process if another thread held it: that thread is not there to release it."""
+    if GLOBAL_GENERATORS.acquire(blocking=False):
+        GLOBAL_GENERATORS.release()
+    else:
+        GLOBAL_GENERATORS._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_after_fork)
 
 Seeds = int | list[int]
 Shape = tuple[int, ...]

@@ -6,7 +6,7 @@ import sys
 import warnings
 from types import FrameType
 
-_PASSED = ("odegan", "torch", "contextlib", "functools")  # packages whose frames may lie in between
+_PASSED = ("odegan", "torch", "torchdiffeq", "contextlib", "functools")  # packages whose frames may lie in between
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

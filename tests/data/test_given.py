@@ -111,6 +111,29 @@ def test_levels_become_numbers_from_minus_one_to_one(dtype, form):
         assert make(levels)._real._samples.dtype == torch.uint8
 
 
+class OnDisk:
+    """An array that is read row by row, as those of h5py and zarr."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, i):
+        return self.array[i]
+
+    def __array__(self, dtype=None, copy=None):
+        raise MemoryError
+
+
+def test_arrays_on_disk_are_read_row_by_row():
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    assert torch.equal(make(OnDisk(rows))(4).real, make(rows)(4).real)
+    with pytest.raises(ArgumentError, match=r"^data: got 'OnDisk'; .*numpy\.asarray\(data\), perhaps$"):
+        make(OnDisk(rows[:, 0]))
+
+
 # Loaders.
 def test_a_loader_is_its_data_set():
     plain, loader = make(Pairs()), make(DataLoader(Pairs(), batch_size=7, shuffle=True), batch_size=None)

@@ -36,6 +36,27 @@ class Doubled(nn.Linear):
         return 2 * super().forward(x)
 
 
+class CenteredCall(nn.Sequential):
+    """Layers in sequence, of centered inputs: it couples the samples of a batch."""
+
+    def __call__(self, x):
+        return super().__call__(x - x.mean(0))
+
+
+class CenteredLayers(nn.Sequential):
+    """The same by a function among the layers."""
+
+    def __iter__(self):
+        yield lambda x: x - x.mean(0)
+        yield from super().__iter__()
+
+
+def own_call():
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    module[1]._call_impl = lambda x: x - x.mean(0)
+    return module
+
+
 TAKEN = {
     "one layer": nn.Sequential(nn.Linear(3, 2)),
     "no bias": nn.Sequential(nn.Linear(3, 5, bias=False), nn.Tanh(), nn.Linear(5, 1)),
@@ -55,6 +76,9 @@ LEFT = {
     "one layer twice": repeated(nn.Linear(3, 3)),
     "one activation twice": repeated(nn.Tanh(), nn.Linear(3, 3)),
     "nested": nn.Sequential(nn.Sequential(nn.Linear(2, 3))),
+    "a call of its own": CenteredCall(nn.Linear(2, 3)),
+    "layers of its own": CenteredLayers(nn.Linear(2, 3)),
+    "a layer with a call of its own": own_call(),
     "along features": nn.Sequential(nn.Linear(2, 3), nn.Softmax(-1)),
 }
 

@@ -6,10 +6,17 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch._dynamo import register_backend
 
 import odegan
 from odegan.training.arguments import DEFAULTS
 from odegan.utils import keywords
+
+
+@register_backend
+def odegan_fails(graph, inputs):
+    raise RuntimeError("for a test")
+
 
 SHARED = inspect.signature(odegan.odeint_gan).parameters
 
@@ -51,3 +58,14 @@ def test_a_warning_shows_the_line_of_the_caller():
         step(torch.ones(4, 2), torch.ones(4, 3))
     assert len(caught) == 2
     assert {one.filename for one in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    "given", [{"solver": "dopri5"}, {"solver": "rk4", "step_size": 0.1}], ids=lambda g: g["solver"]
+)
+def test_a_warning_from_within_torchdiffeq_does_so_too(given):
+    with pytest.warns(RuntimeWarning, match="^compile: the field cannot be compiled") as caught:
+        odegan.odeint_gan(
+            odegan.games.bilinear(), torch.tensor([1.0, 0.0]), [0.0, 0.1], compile="odegan_fails", **given
+        )
+    assert [one.filename for one in caught] == [__file__]

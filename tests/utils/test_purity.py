@@ -1,5 +1,6 @@
 """Losses and penalties that draw random numbers, or have lost their graph, are refused at the start."""
 
+import multiprocessing
 import random
 import threading
 
@@ -209,3 +210,50 @@ def test_no_other_thread_seeds_while_a_data_set_is_read():
 
     fingerprint({"data": Data()})
     assert free == [False, False]
+
+
+def draws_seeded(expected):
+    with reseeded_generators() as seed:
+        seed(1)
+        assert random.random() == expected
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_worker_forked_while_another_thread_seeds_can_seed_too():
+    inside, over = threading.Event(), threading.Event()
+
+    def seed_elsewhere():
+        with GLOBAL_GENERATORS:
+            inside.set()
+            over.wait()
+
+    with reseeded_generators() as seed:
+        seed(1)
+        expected = random.random()
+    other = threading.Thread(target=seed_elsewhere)
+    other.start()
+    inside.wait()
+    worker = multiprocessing.get_context("fork").Process(target=draws_seeded, args=(expected,))
+    worker.start()
+    worker.join(60)
+    over.set()
+    other.join()
+    worker.kill()
+    worker.join()
+    assert worker.exitcode == 0
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_worker_forked_within_the_lock_keeps_it_to_its_end():
+    expected = random.Random()
+    with reseeded_generators() as seed:
+        seed(1)
+        expected.setstate(random.getstate())
+        worker = multiprocessing.get_context("fork").Process(target=draws_seeded, args=(expected.random(),))
+        worker.start()
+        worker.join(60)
+    worker.kill()
+    worker.join()
+    assert worker.exitcode == 0
