@@ -95,6 +95,8 @@ def _main(words: tuple[str, ...], cwd: Path, env: dict[str, str], out: Connectio
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.set_start_method(None, force=True)  # the platform's, as in a process that nobody forked
+    if words[0] in FORMS:
+        sys.path.insert(0, str(cwd))  # a script has its own folder there
     FORMS.get(words[0], _script)(*words)
 
 

@@ -14,7 +14,8 @@ from odegan.utils.checks import argument_error, choose
 _ELSEWHERE = {
     **dict.fromkeys(("sgd", "gd", "gda", "simgd"), "euler"),
     **dict.fromkeys(("heun", "rk2", "improved_euler"), "heun2"),
-    **dict.fromkeys(("runge_kutta", "runge-kutta"), "rk4"),
+    # Not torchdiffeq's rk4, which is the 3/8 rule.
+    **dict.fromkeys(("runge_kutta", "runge-kutta"), "rk4_classic"),
     **dict.fromkeys(("rk45", "dopri", "tsit5", "ode45"), "dopri5"),
     **dict.fromkeys(("altgd", "altgda"), "alternating"),
     **dict.fromkeys(("eg", "extra_gradient"), "extragradient"),
