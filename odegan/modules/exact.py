@@ -36,9 +36,23 @@ def _plain_attention(function: Function) -> Function:
     return call
 
 
-def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: str | None = None) -> torch.Tensor:
+def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: object = None) -> torch.Tensor:
     """|x_i - y_j|_p in elementary operations, since torch's kernel has no second derivative."""
-    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
+    return _norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+
+
+def _pdist(input: torch.Tensor, p: float = 2.0) -> torch.Tensor:
+    """|x_i - x_j|_p for i < j, likewise."""
+    first, second = torch.triu_indices(len(input), len(input), 1, device=input.device)
+    return _norm(input[first] - input[second], p)
+
+
+def _norm(x: torch.Tensor, p: float) -> torch.Tensor:
+    """|x|_p over the last dimension, whose derivatives at x = 0 are zero, as the first ones of torch's kernels are."""
+    at_zero = (x == 0).all(-1, keepdim=True)
+    # Of a constant in its place: a derivative of the norm at 0 is NaN from the second order on, also times zero.
+    safe = torch.where(at_zero, torch.ones_like(x), x)
+    return torch.where(at_zero.squeeze(-1), 0.0, torch.linalg.vector_norm(safe, ord=p, dim=-1))
 
 
 def _torch_batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn):  # type: ignore[no-untyped-def]
@@ -49,28 +63,47 @@ def _torch_instance_norm(x, weight, bias, mean, var, use_input, momentum, eps, c
     return normalization.instance_norm(x, mean, var, weight, bias, use_input, momentum, eps)
 
 
+# The first name of each row is also torch's own operator's, with the arguments in the same order.
+_OPERATORS: dict[str, Replacement] = {
+    "layer_norm": Replacement(normalization.layer_norm, 3, widened=True),
+    "native_layer_norm": Replacement(normalization.native_layer_norm, 3, widened=True),
+    "group_norm": Replacement(normalization.group_norm, 3, widened=True),
+    "native_group_norm": Replacement(normalization.native_group_norm, 3, widened=True),
+    "rms_norm": Replacement(normalization.rms_norm, 3),
+    "batch_norm": Replacement(_torch_batch_norm, 3),
+    "native_batch_norm": Replacement(normalization.native_batch_norm, 3),
+    "instance_norm": Replacement(_torch_instance_norm, 3),
+    "_weight_norm": Replacement(normalization.weight_norm, 2),
+    "cdist": Replacement(_cdist, 2),
+    "pdist": Replacement(_pdist, 2),
+    "lstm_cell": Replacement(recurrent.lstm_cell, 2),
+    "gru_cell": Replacement(recurrent.gru_cell, 2),
+    "rnn_tanh_cell": Replacement(recurrent.rnn_tanh_cell, 2),
+    "rnn_relu_cell": Replacement(recurrent.rnn_relu_cell, 2),
+}
+_ATEN = torch.ops.aten
 REPLACED: dict[Function, Replacement] = {
-    F.layer_norm: Replacement(normalization.layer_norm, 3, widened=True),
-    torch.layer_norm: Replacement(normalization.layer_norm, 3, widened=True),
-    F.group_norm: Replacement(normalization.group_norm, 3, widened=True),
-    torch.group_norm: Replacement(normalization.group_norm, 3, widened=True),
-    F.rms_norm: Replacement(normalization.rms_norm, 3),
-    torch.rms_norm: Replacement(normalization.rms_norm, 3),
+    **{getattr(torch, name): replacement for name, replacement in _OPERATORS.items()},
+    **{getattr(_ATEN, name): replacement for name, replacement in _OPERATORS.items()},
+    **{getattr(_ATEN, name).default: replacement for name, replacement in _OPERATORS.items()},
+    F.layer_norm: _OPERATORS["layer_norm"],
+    F.group_norm: _OPERATORS["group_norm"],
+    F.rms_norm: _OPERATORS["rms_norm"],
     F.batch_norm: Replacement(normalization.batch_norm, 3),
-    torch.batch_norm: Replacement(_torch_batch_norm, 3),
     F.instance_norm: Replacement(normalization.instance_norm, 3),
-    torch.instance_norm: Replacement(_torch_instance_norm, 3),
-    F.scaled_dot_product_attention: Replacement(_plain_attention(F.scaled_dot_product_attention), 2),
     F.multi_head_attention_forward: Replacement(_plain_attention(F.multi_head_attention_forward), 2),
-    torch.cdist: Replacement(_cdist, 2),
+    **{
+        attention: Replacement(_plain_attention(attention), 2)
+        for attention in (
+            F.scaled_dot_product_attention,
+            _ATEN.scaled_dot_product_attention,
+            _ATEN.scaled_dot_product_attention.default,
+        )
+    },
     torch.lstm: Replacement(recurrent.lstm, 2),
     torch.gru: Replacement(recurrent.gru, 2),
     torch.rnn_tanh: Replacement(recurrent.rnn_tanh, 2),
     torch.rnn_relu: Replacement(recurrent.rnn_relu, 2),
-    torch.lstm_cell: Replacement(recurrent.lstm_cell, 2),
-    torch.gru_cell: Replacement(recurrent.gru_cell, 2),
-    torch.rnn_tanh_cell: Replacement(recurrent.rnn_tanh_cell, 2),
-    torch.rnn_relu_cell: Replacement(recurrent.rnn_relu_cell, 2),
 }
 SIGMOIDS = (torch.sigmoid, torch.Tensor.sigmoid, torch.Tensor.sigmoid_, torch.special.expit, F.sigmoid)
 # Functions that reshape or average a tensor, for which it is still a probability.
@@ -79,7 +112,14 @@ RESHAPES = {getattr(torch, name) for name in _SHAPERS} | {
     getattr(torch.Tensor, name) for name in (*_SHAPERS, "view", "__getitem__")
 }
 # Functions that may normalize with batch statistics; the sixth argument of each says whether they do.
-BATCH_NORMS = (F.batch_norm, torch.batch_norm, torch.native_batch_norm)
+BATCH_NORMS = frozenset(
+    {F.batch_norm}
+    | {
+        function
+        for name in ("batch_norm", "native_batch_norm")
+        for function in (getattr(torch, name), getattr(_ATEN, name), getattr(_ATEN, name).default)
+    }
+)
 
 
 def order_of_derivatives() -> int:

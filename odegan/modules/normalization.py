@@ -96,6 +96,60 @@ def instance_norm(
     return _affine(out, *_by_channel(input, weight, bias)).to(input.dtype)
 
 
+def native_layer_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(layer_norm(x), the mean, 1 / sqrt(var + eps))."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    return layer_norm(input, normalized_shape, weight, bias, eps), *_mean_and_scale(input, axes, eps, True)
+
+
+def native_batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(batch_norm(x), the mean, 1 / sqrt(var + eps)), the last two empty with running statistics."""
+    out = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if not training:
+        return out, input.new_empty(0), input.new_empty(0)
+    return out, *_mean_and_scale(input, (0, *range(2, input.ndim)), eps, False)
+
+
+def native_group_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    n: int,
+    channels: int,
+    positions: int,
+    num_groups: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(group_norm(x), the mean (n, num_groups), 1 / sqrt(var + eps))."""
+    grouped = input.reshape(n, num_groups, -1)
+    return group_norm(input, num_groups, weight, bias, eps), *_mean_and_scale(grouped, (-1,), eps, False)
+
+
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g v / |v|, with the norm over every dimension but ``dim`` (-1: over all).
+
+    The second derivatives of torch's kernel are wrong, because it counts |v| as a constant.
+    """
+    rows = v.reshape(1, -1) if dim == -1 else v.movedim(dim, 0).reshape(v.shape[dim], -1)
+    return v * (g / torch.linalg.vector_norm(rows, dim=1).reshape(g.shape))
+
+
+def _mean_and_scale(x: Tensor, axes: tuple[int, ...], eps: float, keepdim: bool) -> tuple[Tensor, Tensor]:
+    wide = _wide(x)
+    return wide.mean(axes, keepdim), torch.rsqrt(wide.var(axes, correction=0, keepdim=keepdim) + eps)
+
+
 def _standardized(x: Tensor, axes: tuple[int, ...], eps: float, ranks: SharesMeans | None = None) -> Tensor:
     wide = _wide(x)
     # Two passes: E x^2 - (E x)^2 cancels where the mean is large.

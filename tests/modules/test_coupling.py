@@ -209,6 +209,10 @@ def in_blocks(x, shape):
     return out.unflatten(1, (2, *shape)).transpose(0, 1).reshape(x.shape)
 
 
+def native_norm(x):
+    return torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)
+
+
 class Mean(nn.Module):
     def forward(self, x):
         return x.mean(0, keepdim=True).expand_as(x)
@@ -233,10 +237,12 @@ BEYOND = {
     "images": (Images, False),
     "over the channels": (lambda: Fn(lambda x: F.batch_norm(x.T, None, None, training=True).T), True),
     "in blocks": (lambda: Fn(lambda x: in_blocks(x, (4,))), True),
-    "another batch norm": (
-        lambda: Fn(lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)[0]),
-        True,
+    "another batch norm": (lambda: Fn(lambda x: native_norm(x)[0]), False),
+    "torch's operator": (
+        lambda: Fn(lambda x: torch.ops.aten.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False)),
+        False,
     ),
+    "the mean that a batch norm returns": (lambda: Fn(lambda x: native_norm(x)[1].expand_as(x)), True),
     "two norms": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4))), False),
     "norm and mean": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Mean())), True),
 }

@@ -15,12 +15,18 @@ WEIGHT = torch.rand(6, generator=DRAW, dtype=torch.float64) + 0.5
 BIAS = torch.randn(6, generator=DRAW, dtype=torch.float64)
 W = torch.randn(12, 6, generator=DRAW, dtype=torch.float64) / 3
 U = torch.randn(12, 3, generator=DRAW, dtype=torch.float64) / 3
+TRAINING = (None, None, True, 0.1, 1e-5)  # of torch's operator: no running statistics, those of the batch
 H = torch.randn(4, 3, generator=DRAW, dtype=torch.float64)
 
 
 def centered(x, axis):
     c = x - x.mean(axis, keepdim=True)
     return c / (c.pow(2).mean(axis, keepdim=True) + 1e-5).sqrt()
+
+
+def moments(x, axis):
+    """The mean and 1 / sqrt(var + eps)."""
+    return x.mean(axis, keepdim=True), (x.var(axis, correction=0, keepdim=True) + 1e-5) ** -0.5
 
 
 def attention(x):
@@ -66,6 +72,27 @@ CASES = {
         lambda x: attention(x.reshape(2, 2, 6)),
     ),
     torch.cdist: (lambda x: torch.cdist(x, 2 * X), lambda x: (x.unsqueeze(1) - 2 * X).pow(2).sum(-1).sqrt()),
+    torch.pdist: (F.pdist, lambda x: torch.stack([(x[i] - x[j]).norm() for i in range(4) for j in range(i + 1, 4)])),
+    torch._weight_norm: (
+        lambda x: torch._weight_norm(x, H[:, :1], 0),
+        lambda x: x * H[:, :1] / x.pow(2).sum(1, keepdim=True).sqrt(),
+    ),
+    torch.native_layer_norm: (
+        lambda x: torch.cat(torch.native_layer_norm(x, (6,), WEIGHT, BIAS, 1e-5), 1),
+        lambda x: torch.cat([centered(x, 1) * WEIGHT + BIAS, *moments(x, 1)], 1),
+    ),
+    torch.native_group_norm: (
+        lambda x: torch.cat(torch.native_group_norm(x, WEIGHT, BIAS, 4, 6, 1, 2, 1e-5), 1),
+        lambda x: torch.cat(
+            [centered(x.reshape(4, 2, 3), 2).reshape(4, 6) * WEIGHT + BIAS]
+            + [part.squeeze(2) for part in moments(x.reshape(4, 2, 3), 2)],
+            1,
+        ),
+    ),
+    torch.native_batch_norm: (
+        lambda x: torch.cat([part.reshape(-1, 6) for part in torch.native_batch_norm(x, WEIGHT, BIAS, *TRAINING)]),
+        lambda x: torch.cat([centered(x, 0) * WEIGHT + BIAS, *moments(x, 0)]),
+    ),
     torch.lstm_cell: (
         lambda x: torch.lstm_cell(x, (H, H), W, U)[0],
         lambda x: lstm(x)[0],
@@ -139,7 +166,33 @@ def test_recurrent_layers(kind, settings):
 
 
 def test_every_replacement_is_tried():
-    assert REPLACED.keys() - {F.multi_head_attention_forward} == CASES.keys() | LAYERS.keys()
+    plain = {key for key in REPLACED if not type(key).__name__.startswith("OpOverload")}
+    assert plain - {F.multi_head_attention_forward} == CASES.keys() | LAYERS.keys()
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "native_layer_norm", "group_norm", "rms_norm", "cdist", "_weight_norm"])
+@pytest.mark.parametrize("operator", [lambda packet: packet, lambda packet: packet.default], ids=["packet", "overload"])
+def test_torchs_operators_are_replaced_too(name, operator):
+    others = {
+        "cdist": [2 * X],
+        "_weight_norm": [H[:, :1]],
+        "group_norm": [2],
+        "native_layer_norm": [[6], None, None, 1e-5],
+    }
+    given = others.get(name, [[6]])
+
+    def value(function):
+        return lambda x: torch.cat(torch.utils._pytree.tree_leaves(function(x, *given)), -1)
+
+    called = replaced(value(operator(getattr(torch.ops.aten, name))))
+    torch.testing.assert_close(third(called), third(replaced(value(getattr(torch, name)))), rtol=1e-12, atol=1e-12)
+
+
+def test_distances_of_equal_points_have_zero_derivatives():
+    twice = replaced(lambda x: torch.cdist(x, x))
+    assert bool(third(twice).isfinite().all())
+    first, second = (torch.func.grad(lambda x, f=f: f(x).pow(2).sum())(X) for f in (twice, lambda x: torch.cdist(x, x)))
+    torch.testing.assert_close(first, second)
 
 
 class Functional(nn.Module):
@@ -155,6 +208,7 @@ NORMS = {
     "instance": lambda: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.InstanceNorm1d(2), nn.Flatten()),
     "instance without channels": lambda: nn.InstanceNorm1d(6),
     "eval": lambda: nn.BatchNorm1d(6).eval(),
+    "weight": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
 }
 
 
