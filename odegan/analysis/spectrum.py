@@ -20,6 +20,7 @@ from odegan.field.training_field import Penalty
 from odegan.field.vector_field import vector_field
 from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
+from odegan.modules.validate import one_line_errors
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
@@ -183,7 +184,8 @@ def spectrum(
     def at(state: torch.Tensor) -> torch.Tensor:
         return function(t, state, batch)
 
-    with progress_line(progress, "spectrum", count) as report:
+    failing = one_line_errors("game: the Jacobian of its field cannot be computed")
+    with failing, progress_line(progress, "spectrum", count) as report:
         # A Krylov space of half the dimension costs as much as the dense Jacobian, and is less exact.
         if size <= DENSE or room_for(count) > size // 2:
             return _dense(at, y, count, which, tol)

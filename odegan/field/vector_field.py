@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 
@@ -10,6 +11,7 @@ from odegan.field.ensemble import Time
 from odegan.field.training_field import Penalty, TrainingField
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game
+from odegan.modules.validate import one_line_errors
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
@@ -33,7 +35,8 @@ def vector_field(
             None: unlimited.
 
     Raises:
-        ArgumentError: a wrong argument; y is not (P,); the batch is not a ``Batch``, a pair (real, latent) or None.
+        ArgumentError: a wrong argument; y is not (P,); the batch is not a ``Batch``, a pair (real, latent) or None; torch
+            cannot evaluate the field, or not under the transforms around it.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -51,6 +54,9 @@ def vector_field(
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         if y.ndim != 1:
             argument_error("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
-        return training_field(t, y, as_batch(batch))[0]
+        given = as_batch(batch)
+        # A compiler cannot trace the context, and reports errors of its own.
+        with nullcontext() if torch.compiler.is_compiling() else one_line_errors("game: its field cannot be computed"):
+            return training_field(t, y, given)[0]
 
     return field

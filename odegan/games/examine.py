@@ -16,13 +16,16 @@ from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss
 from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.pure_module import PureModule
-from odegan.modules.validate import Trial, What, one_line_errors, tried
+from odegan.modules.validate import Trial, What, close, one_line_errors, tried
 from odegan.utils import distributed
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.warn import warn
 
 PROBED = 8  # samples of a batch that are looked at when a game is made
 SIZE = 8  # samples tried on the CPU first
+# Largest relative difference between a member's field in an ensemble and alone: autocast, and batch norms of nearly equal
+# samples, magnify rounding, but a wrong field is further off.
+MAPPED = 5e-2
 
 
 class Examined(NamedTuple):
@@ -91,18 +94,27 @@ def evaluate(
     y: torch.Tensor,
     batch: Batch | None,
     what: str = "networks",
-) -> None:
-    """Evaluate a field (y, batch) once, mapped over two members if y is an ensemble's (E, P), and refuse it if torch cannot."""
+) -> torch.Tensor:
+    """The field at (y, batch), or at the first member if y is an ensemble's (E, P), of which two are mapped.
+
+    Raises:
+        ArgumentError: torch cannot evaluate or map the field, or its value for a member differs from that of the member alone.
+    """
     if y.ndim == 1:
         with one_line_errors("game: its gradient cannot be computed"):
-            field(y, batch)
-        return
+            return field(y, batch)
     # One member first: a fault of the field itself should not read as one of vmap.
-    evaluate(field, *tree_map_only(torch.Tensor, lambda x: x[0], (y, batch)))
+    alone = evaluate(field, *tree_map_only(torch.Tensor, lambda x: x[0], (y, batch)))
     # Two suffice: vmap fails, if it does, for any number of members.
     two = tree_map_only(torch.Tensor, lambda x: x[:2], (y, batch))
     with one_line_errors(f"y0: got an ensemble, but the {what} cannot be mapped over its members"):
-        torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
+        mapped = torch.vmap(field, in_dims=(0, None if batch is None else 0))(*two)
+    if not close(mapped[0], alone, MAPPED):
+        raise ArgumentError(
+            f"y0: got an ensemble, but the {what} give a member another field than alone; they must compute with tensors "
+            "themselves, not with their .data or numpy arrays"
+        )
+    return alone
 
 
 def refuse_swapped(discriminator: PureModule, latent: LatentShape) -> None:

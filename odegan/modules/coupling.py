@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from odegan.modules.exact import Narrowings
 from odegan.modules.forward import Network
 from odegan.modules.linear_chain import is_linear_chain
 from odegan.modules.pure_module import PureModule
@@ -22,7 +23,7 @@ BACKWARD = 1
 # Of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling.
 PERTURBATION = 0.5
 # What rounding may change, relative to the largest output.
-ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
+ROUNDING: dict[torch.dtype | None, float] = {torch.float64: 1e-8, torch.float32: 1e-4}
 SCALES = (1e-3, 1e3)  # of output gradients, for which a linear backward pass gives proportional results
 
 Tensors = Sequence[torch.Tensor]
@@ -116,11 +117,13 @@ def _probed(
     theta = theta.detach()
     inputs = [x.detach() for x in inputs]
     wide = [_cast(x, torch.float64) for x in inputs]
-    dtype = torch.float64 if _runs(module, theta.double(), *wide) else theta.dtype
-    if dtype not in ROUNDING:
+    precision = _precision(module, theta.double(), *wide)
+    if precision is None:
+        precision = _precision(module, theta, *inputs)
+    else:
+        theta, inputs = theta.double(), wide
+    if precision not in ROUNDING:
         return None
-    theta = theta.to(dtype)
-    inputs = [_cast(x, dtype) for x in inputs]
     # A generator of its own: probing must not move the global one.
     draw = torch.Generator().manual_seed(0)
 
@@ -137,7 +140,7 @@ def _probed(
         # In place, because a copy in float64 is as large as two states of a run.
         point = noise(theta).mul_(k * PERTURBATION * size).add_(theta)
         one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
-        for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[dtype], k)):
+        for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[precision], k)):
             if verdict:
                 return True
             known |= verdict is not None
@@ -154,11 +157,14 @@ def _cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _runs(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -> bool:
+def _precision(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -> torch.dtype | None:
+    """The lowest precision of a forward pass in theta's dtype, which may compute in a lower one; None if there is none."""
     try:
-        return bool(module.plain_network(theta)(module.state(theta), *inputs).dtype == theta.dtype)
+        with Narrowings() as narrowings:
+            out = module.plain_network(theta)(module.state(theta), *inputs)
     except RAISED:
-        return False
+        return None
+    return narrowings.lowest(theta.dtype) if out.dtype == theta.dtype else None
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from odegan.modules import normalization, recurrent
 from odegan.utils.autodiff import depth, needs_transforms
@@ -182,4 +183,28 @@ class Recorder(TorchFunctionMode):
         out = func(*args, **kwargs)
         if func in SIGMOIDS or (func in RESHAPES and self.is_sigmoid(args[0] if args else kwargs["input"])):
             self._probabilities.append(out)
+        return out
+
+
+class Narrowings(TorchFunctionMode):
+    """A context that records the precisions to which functions reduce that of their inputs, as ``x.float()`` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: set[torch.dtype] = set()
+
+    def lowest(self, own: torch.dtype) -> torch.dtype:
+        """The lowest precision of a computation that starts from this one."""
+        return max({own, *self._found}, key=lambda dtype: torch.finfo(dtype).eps)
+
+    def __torch_function__(
+        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Make the call of ``func`` and compare its output's precision with that of its first input."""
+        out = func(*args, **(kwargs or {}))
+        given = (x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.is_floating_point())
+        own = next(given, None)
+        floating = isinstance(out, torch.Tensor) and out.is_floating_point()
+        if floating and own is not None and torch.finfo(out.dtype).eps > torch.finfo(own.dtype).eps:
+            self._found.add(out.dtype)
         return out

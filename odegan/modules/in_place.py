@@ -34,13 +34,6 @@ def write(pure: PureModule, module: nn.Module, theta: torch.Tensor, buffers: Map
         own[name].copy_(buffers[key])
 
 
-def tracking_norms(module: nn.Module) -> list[_NormBase]:
-    """The norms in train mode that keep running statistics."""
-    return [
-        part for part in module.modules() if isinstance(part, _NormBase) and part.training and part.track_running_stats
-    ]
-
-
 @contextmanager
 def only_tracking(module: nn.Module, norms: list[_NormBase]) -> Iterator[None]:
     """A context in which these norms are in train mode and all other parts in eval mode, where a pass changes nothing."""

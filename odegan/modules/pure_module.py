@@ -13,7 +13,7 @@ from odegan.modules import features_first, views
 from odegan.modules.forward import Execution, Forward, Network, State, Written
 from odegan.modules.refused import refuse
 from odegan.modules.reset import Initialize, redraw
-from odegan.modules.running_statistics import use_batch_statistics
+from odegan.modules.running_statistics import tracking_norms, use_batch_statistics
 from odegan.modules.structure import filled, held_tensors, holding, hollow, named_tensors
 from odegan.utils.checks import ArgumentError
 
@@ -35,6 +35,7 @@ class PureModule:
     The module's structure is kept on the meta device, so that memory holds only one flat copy of the values.
 
     Attributes:
+        untracked: whether the module has norms in train mode that keep running statistics, which the field does not.
         replaced: whether the forward pass calls a function in ``exact.REPLACED``; None: not known yet.
         written: attributes, such as stored features, that the forward pass writes before it reads them.
 
@@ -68,6 +69,7 @@ class PureModule:
         # A copy: training the user's module meanwhile must not change what ``init`` returns.
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = hollow(module, role)
+        self.untracked = bool(tracking_norms(module))
         self.skeleton = use_batch_statistics(hollow(module, role))
         named = {m: n for n, m in self.skeleton.named_modules()}
         # Once, here: no compiler has to trace it.
@@ -216,6 +218,13 @@ class PureModule:
         moved = {n.partition("/")[2]: t for n, t in self.initial_buffers(theta).items()}
         made = filled(self.template, self.unflatten(theta.detach()) | constants | moved)
         return holding(made, lambda t: _moved(t, theta.device, theta.dtype)) if held_tensors(made) else made
+
+    def plain_module(self, theta: torch.Tensor) -> nn.Module:
+        """``module(theta)``, whose spectral norms make no power iterations."""
+        made = self.module(theta)
+        for name in self.spectral:
+            made.get_submodule(name).eval()
+        return made
 
 
 def _check_parameters(trainable: list[tuple[str, nn.Parameter]], role: str) -> None:

@@ -53,6 +53,11 @@ def _without_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str
         state.pop(f"{prefix}{name}", None)
 
 
+def tracking_norms(module: nn.Module) -> list[_NormBase]:
+    """The norms in train mode that keep running statistics."""
+    return [norm for norm in _norms(module) if norm.training and norm.track_running_stats]
+
+
 def uses_batch_statistics(module: nn.Module) -> bool:
     """Whether a batch norm of ``module`` normalizes with batch statistics."""
     norms = (norm for norm in _norms(module) if isinstance(norm, _BatchNorm))

@@ -44,9 +44,14 @@ def hollow(module: nn.Module, role: str) -> nn.Module:
     """A deep copy with parameters and buffers on the meta device; tied ones stay tied.
 
     Tensors held as attributes keep their values, but lose the graph that a forward pass may have left.
+
+    Raises:
+        ArgumentError: an attribute cannot be copied.
     """
     # copy.deepcopy refuses tensors that are not leaves of a graph.
-    memo: dict[int, Any] = {id(t): t.detach().clone() for t in held_tensors(module) if not t.is_leaf}
+    # Still trainable ones, so that a forward pass that uses them shows that it depends on more than its parameters.
+    held = (t for t in held_tensors(module) if not t.is_leaf)
+    memo: dict[int, Any] = {id(t): t.detach().clone().requires_grad_(t.requires_grad) for t in held}
     for tensor in [*module.parameters(), *module.buffers()]:
         # Placed in deepcopy's memo, the empty tensor is used in each place where the original is: ties survive.
         empty: torch.Tensor = torch.empty_like(tensor, device="meta")
@@ -54,7 +59,20 @@ def hollow(module: nn.Module, role: str) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:  # the module's attributes may raise anything when copied
-        raise ArgumentError(f"{role}: got a module that copy.deepcopy cannot copy ({one_line(error)})") from error
+        raise ArgumentError(
+            f"{role}: got a module that copy.deepcopy cannot copy{_uncopied(module)} ({one_line(error)}); its attributes must "
+            "be copyable: hold such an object outside of the module"
+        ) from error
+
+
+def _uncopied(module: nn.Module) -> str:
+    """The first attribute that cannot be copied alone."""
+    for path, _, name, value in attributes(module):
+        try:
+            copy.deepcopy(value)
+        except Exception:
+            return f", because of the attribute {name!r} of {path or 'the top'!r}"
+    return ""
 
 
 def filled(template: nn.Module, values: dict[str, torch.Tensor]) -> nn.Module:

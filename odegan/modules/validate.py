@@ -14,7 +14,9 @@ from odegan.modules.exact import Recorder
 from odegan.modules.forward import Network, State
 from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, Watch, forked
 from odegan.modules.pure_module import PureModule
+from odegan.utils.ambient import no_saved_tensor_hooks
 from odegan.utils.checks import ArgumentError, one_line
+from odegan.utils.purity import equal
 
 What = Literal["latents", "samples"]
 # What torch or a user's forward pass may raise for unsuitable inputs.
@@ -84,12 +86,17 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, 
     own = Attributes(network.module)
     try:
         # Grad mode on: whether the output depends on a foreign parameter shows in its requires_grad.
-        with forked(x), torch.enable_grad(), Recorder() as recorder:
-            output = _run(module.role, network, state, (x, *label), what)
+        with forked(x), torch.enable_grad(), _without_checkpoint(), Recorder() as recorder:
+            try:
+                output = _run(module.role, network, state, (x, *label), what)
+            except CannotTakeError:
+                _check_statistics(module, theta, (x, *label), None)
+                raise
             _check_output(module.role, output)
             _check_unchanged(module.role, before, state, given, x)
             written = _writable(module.role, own.changed(), network)
             again = _poisoned(module.role, network, state, (x, *label), written)
+            _check_statistics(module, theta, (x, *label), output)
     finally:
         own.put_back()
     if not close(output, again):
@@ -98,6 +105,13 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, 
         )
     past = {key: own.past(key) for key in written}
     return Trial(output, bool(recorder.replaced), recorder.batch_statistics, recorder.is_sigmoid(output), past)
+
+
+@contextmanager
+def _without_checkpoint() -> Iterator[None]:
+    """A context in which ``torch.utils.checkpoint`` raises, as it does under torch.func."""
+    with no_saved_tensor_hooks(), torch.autograd.graph.disable_saved_tensors_hooks("saved tensor hooks"):
+        yield
 
 
 def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
@@ -150,6 +164,27 @@ def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, 
             raise CannotTakeError(what, f"{known[what]}; its {watch.place} does not ({reason(error)})") from error
 
 
+@torch.no_grad()
+def _check_statistics(
+    module: PureModule, theta: torch.Tensor, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | None
+) -> None:
+    """Refuse a module whose own output, with the running statistics of its norms, is not ``output``, or exists where this is
+    None.
+    """
+    # Of all other modules the network is a copy.
+    if not module.untracked:
+        return
+    try:
+        own = module.plain_module(theta)(*inputs)
+    except RAISED:
+        return
+    if output is None or not close(own, output):
+        raise ArgumentError(
+            f"{module.role}: its forward pass reads running statistics of a normalization layer in train mode, which the field "
+            "does not have; call .eval() on that layer, or use a layer of torch.nn"
+        )
+
+
 def _check_output(role: str, output: object) -> None:
     if not isinstance(output, torch.Tensor):
         raise ArgumentError(
@@ -168,12 +203,12 @@ def _check_output(role: str, output: object) -> None:
 
 def _check_unchanged(role: str, before: State, state: State, given: torch.Tensor, x: torch.Tensor) -> None:
     for name, tensor in state.items():
-        if not _same(before[name], tensor):
+        if not equal(before[name], tensor):
             raise ArgumentError(
                 f"{role}: its forward pass writes to {name!r}; it must not: use a layer of torch.nn that does the same, or "
                 "compute it from the input alone"
             )
-    if not _same(given, x):
+    if not equal(given, x):
         x.copy_(given)
         raise ArgumentError(
             f"{role}: its forward pass writes to its input; it must not: give its first layer inplace=False"
@@ -207,8 +242,3 @@ def _poisoned(
             "must be a function of its input"
         )
     return again
-
-
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether all entries are equal, or both nan."""
-    return bool(((a == b) | ((a != a) & (b != b))).all())

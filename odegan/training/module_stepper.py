@@ -15,8 +15,9 @@ from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, check_game
 from odegan.games.labels import labels_of
 from odegan.games.network import gan
-from odegan.modules.in_place import only_tracking, read, read_buffers, tracking_norms, write
+from odegan.modules.in_place import only_tracking, read, read_buffers, write
 from odegan.modules.pure_module import PureModule
+from odegan.modules.running_statistics import tracking_norms
 from odegan.training.arguments import DEFAULTS, Arguments
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper

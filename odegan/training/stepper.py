@@ -194,10 +194,10 @@ class Stepper:
         if not isinstance(until, int | float) or not until > state.t:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
-        self._prepare(state, batches[0])
         # As in a run: without something to differentiate, a graph would grow from step to step.
         graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
         with torch.set_grad_enabled(graph):
+            self._prepare(state, batches[0])
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 

@@ -16,17 +16,18 @@ from odegan.modules.validate import one_line_errors
 from odegan.training.options import Options
 from odegan.training.time_grid import as_time
 from odegan.utils import autodiff
+from odegan.utils.ambient import transforms_around
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import check_pure
 
 _STEP = 1e-2  # relative change of theta that shows whether a loss depends on it
 
 
-@torch.no_grad()
 def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int = 0) -> None:
     """Evaluate the field twice at y (P,) or (E, P), and refuse it if it is not pure or cannot be differentiated.
 
-    Of an ensemble two members are tried under ``torch.vmap`` too; of a divided batch one micro-batch.
+    Of an ensemble two members are tried under ``torch.vmap`` too; of a divided batch one micro-batch. In grad mode, where a run
+    is recorded, one gradient of the field is computed.
 
     Args:
         game: of the run.
@@ -40,7 +41,15 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         ArgumentError: a loss or a penalty draws random numbers, has a state, or cannot be differentiated or mapped; or a loss
             depends on its player's parameters without having a gradient.
     """
-    y = y.detach()
+    # Within torch.func no tensor can be made one that requires a gradient; its own errors are the caller's to see.
+    recorded = torch.is_grad_enabled() and not transforms_around()
+    with torch.no_grad():
+        _try_out(game, options, time, y.detach(), batch, number, recorded)
+
+
+def _try_out(
+    game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int, recorded: bool
+) -> None:
     t = as_time(time)  # a tensor, as users' functions of time will get it
     size = options.micro_batch
     if size is not None and batch is not None:
@@ -53,13 +62,19 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         check_pure("loss", functools.partial(_dy, bare), t, one, own)
     if autodiff.missing_graph() and game._gradients is None:
         _check_gradients(game, one, own)
-    if not options.penalties:
-        return
-    whole = TrainingField(game, options.penalties).at_step(as_time(number))
-    with one_line_errors("penalties: they cannot be evaluated"):
-        check_pure("penalties", functools.partial(_dy, whole), t, one, own)
+    field, what = bare, "losses"
+    if options.penalties:
+        field, what = TrainingField(game, options.penalties).at_step(as_time(number)), "penalties"
+        with one_line_errors("penalties: they cannot be evaluated"):
+            check_pure("penalties", functools.partial(_dy, field), t, one, own)
     if y.ndim == 2:
-        evaluate(functools.partial(_dy, whole, t), y, batch, "penalties")
+        evaluate(functools.partial(_dy, field, t), y, batch, what)
+    if recorded:
+        with one_line_errors("game: gradients through its steps cannot be computed"), torch.enable_grad():
+            start = one.clone().requires_grad_()
+            dy = field(t, start, own)[0]
+            if dy.requires_grad:
+                torch.autograd.grad(dy.sum(), start, allow_unused=True)
 
 
 def _dy(field: TrainingField, t: torch.Tensor, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:

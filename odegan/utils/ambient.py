@@ -92,7 +92,7 @@ def _no_cached_weights() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_saved_tensor_hooks() -> Iterator[None]:
+def no_saved_tensor_hooks() -> Iterator[None]:
     """Suspend hooks on saved tensors, which torch.func does not allow; private, and so only where torch has the functions."""
     own = torch._C._autograd
     top = getattr(own, "_top_saved_tensors_default_hooks", lambda _: None)
@@ -160,7 +160,7 @@ def unaffected_run(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         refuse_transforms()
-        with _no_saved_tensor_hooks():
+        with no_saved_tensor_hooks():
             return _pinned_call(function, *args, **kwargs)
 
     return guarded
@@ -218,7 +218,7 @@ def refuse_transforms() -> None:
     Raises:
         ArgumentError: such a transform or mode is active.
     """
-    kinds = _transforms()
+    kinds = transforms_around()
     modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
     names = [
         type(mode).__name__ for mode in modes if type(mode).__name__ in ("FakeTensorMode", "ProxyTorchDispatchMode")
@@ -241,14 +241,14 @@ def refuse_derivatives(solver: str) -> None:
         ArgumentError: such a transform is active.
     """
     kinds = torch._C._functorch.TransformType
-    if {kinds.Grad, kinds.Jvp} & _transforms():
+    if {kinds.Grad, kinds.Jvp} & transforms_around():
         raise ArgumentError(
             f"solver: got {solver!r} within a transform of torch.func; it must be a solver of fixed steps there, or the "
             "gradient be torch.autograd's"
         )
 
 
-def _transforms() -> set[object]:
+def transforms_around() -> set[object]:
     """The kinds of torch.func's transforms in which this is called."""
     # Private, and absent under some builds: without it nothing is refused here, and torch raises its own error later.
     stack = getattr(torch._C._functorch, "get_interpreter_stack", lambda: None)() or []

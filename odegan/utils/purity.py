@@ -29,8 +29,11 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
     name: the function's name in messages.
 
     Raises:
-        ArgumentError: it drew from a global generator (of torch, numpy or Python), or its two values differ.
+        ArgumentError: it drew from a global generator (of torch, numpy or Python), wrote to an argument, or its two values
+            differ.
     """
+    given = _tensors((args, kwargs))
+    before = [tensor.clone() for tensor in given]
     # States first: two equal values do not prove purity if the function seeds the global generator itself.
     first, moved = _watched(function, *args, **kwargs)
     if moved:
@@ -41,11 +44,26 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
         raise ArgumentError(
             f"{name}: got one that draws from {moved[0]}'s global generator; it must be pure: {_REMEDY}"
         )
+    if not all(map(equal, given, before)):
+        for tensor, value in zip(given, before, strict=True):
+            tensor.copy_(value)
+        raise ArgumentError(
+            f"{name}: got one that writes to the parameters or the batch that it is given; it must be pure: change a .clone()"
+        )
     second = function(*args, **kwargs)
     for a, b in zip(tree_leaves(first), tree_leaves(second), strict=True):
         if isinstance(a, torch.Tensor) and a.is_floating_point() and not _close(a.detach(), b.detach()):
             raise ArgumentError(f"{name}: got one with two values at one point; it must be pure: {_REMEDY}")
     return first
+
+
+def _tensors(tree: object) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether all numbers are equal, or both nan."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _watched(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, list[str]]:

@@ -110,6 +110,7 @@ APART = {
     "refuses NaN": lambda: Fn(lambda x: x if bool(x.isfinite().all()) else int("x")),
     "squeeze": lambda: nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1), nn.Flatten(0)),
     "float32 inside": lambda: Fn(lambda x: x @ torch.eye(4, dtype=x.dtype)),
+    "a softmax in float32": lambda: Fn(lambda x: torch.softmax(x, 1, dtype=torch.float32).to(x.dtype)),
     "its own dtype alone": lambda: Fn(lambda x: x @ torch.eye(4)),
 }
 CASES = [(make, True) for make in COUPLES.values()] + [(make, False) for make in APART.values()]

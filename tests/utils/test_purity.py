@@ -257,3 +257,36 @@ def test_a_worker_forked_within_the_lock_keeps_it_to_its_end():
     worker.kill()
     worker.join()
     assert worker.exitcode == 0
+
+
+@torch.no_grad()
+def clamped(x):
+    return x.clamp_(-0.5, 0.5)
+
+
+WRITES = {
+    "its player's parameters": lambda d, g, batch: clamped(d),
+    "the opponent's": lambda d, g, batch: clamped(g),
+    "the data behind them": lambda d, g, batch: d.data.clamp_(-0.5, 0.5),
+    "the batch": lambda d, g, batch: clamped(batch.real),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_loss_or_a_penalty_that_writes_to_what_it_is_given_is_refused(write):
+    def loss(d, g, batch):
+        write(d, g, batch)
+        return (d * g).sum()
+
+    def zero_sum(disc_loss):
+        return odegan.Game(disc_loss, lambda d, g, batch: -(d * g).sum(), 1, 1)
+
+    y0, data = torch.tensor([1.0, 0.8]), 3 * X
+    given = {"data": data, "latent": 1, "batch_size": 6}
+    said = refused(zero_sum(loss), y0, **given)
+    assert said.startswith("loss: got one that writes to the parameters or the batch")
+    plain = zero_sum(lambda d, g, batch: (d * g).sum())
+    penalty = [lambda game: (lambda d, g, batch, t: loss(d, g, batch), None)]
+    assert refused(plain, y0, penalties=penalty, **given).startswith("penalties: got one that writes to")
+    assert torch.equal(y0, torch.tensor([1.0, 0.8]))
+    assert torch.equal(data, 3 * X)
