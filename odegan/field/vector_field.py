@@ -15,8 +15,10 @@ from odegan.modules.validate import one_line_errors
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def vector_field(
     game: Game, penalties: Sequence[Penalty] = (), *, rates: Rates = (1.0, 1.0), clip: float | None = None
 ) -> Callable[..., torch.Tensor]:

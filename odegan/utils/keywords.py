@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -112,6 +113,8 @@ def _refuse(function: str, name: str, value: object, known: list[str]) -> None:
         argument_error(name, value, f"given as {here}")
     if parameter in _OF_OTHERS:
         argument_error(name, value, f"given to {_OF_OTHERS[parameter]}, as {here}")
-    if name in _OF_OTHERS:
+    own = [one for one in known if one != "self"]
+    # A singular for a plural, as ``solver`` of a function that takes ``solvers``, is not meant for another function.
+    if name in _OF_OTHERS and not difflib.get_close_matches(name, own, cutoff=0.8):
         argument_error(name, value, f"given to {_OF_OTHERS[name]}")
-    choose(function, name, [one for one in known if one != "self"])
+    choose(function, name, own)

@@ -49,6 +49,26 @@ def test_every_name_from_elsewhere_is_one_here(name):
     assert first in {*SHARED, *inspect.signature(odegan.gan).parameters}
 
 
+GAME, Y = odegan.games.bilinear(), torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: odegan.advise(GAME, Y, solver="rk4"), r"advise: got 'solver'; .*\(did you mean 'solvers'\?\)"),
+        (
+            lambda: odegan.spectrum(GAME, Y, solver="rk4"),
+            r"solver: got 'rk4'; it must be given to odegan\.odeint_gan or",
+        ),
+        (lambda: odegan.vector_field(GAME, penalty=[]), r"penalty: got \[\]; it must be given as penalties, a list"),
+        (lambda: odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), seed=3), "seed: got 3; .* game.init or"),
+    ],
+)
+def test_a_hint_names_the_right_place(call, said):
+    with pytest.raises(odegan.ArgumentError, match=f"^{said}"):
+        call()
+
+
 def test_a_warning_shows_the_line_of_the_caller():
     sharp = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
     with warnings.catch_warnings(record=True) as caught:
