@@ -66,6 +66,18 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
     "Modules and losses": [
         ("loss", 'odegan.losses.get("nonsaturating")', "'nonsaturating'", "did you mean 'non_saturating'"),
         ("loss", "gan(loss=3)", "3", "a pair"),
+        (
+            "loss",
+            'gan(loss=odegan.losses.get("wasserstein")._replace(gen=lambda real, fake: (fake**2).mean()))',
+            "its ratio is not",
+            "leave it out",
+        ),
+        (
+            "loss",
+            'gan(loss=odegan.losses.get("relativistic")._replace(gen_sees_real=False))',
+            "depends on the real logits",
+            "gen_sees_real=True",
+        ),
         ("generator", "odegan.gan(torch.tanh, net(2, 1))", "<built-in", "Module"),
         ("generator", "odegan.gan(nn.Linear, net(2, 1))", "<class", "Module"),
         ("discriminator", "gan(net(2, 4, 2))", "(8, 2)", "(8, 1)"),

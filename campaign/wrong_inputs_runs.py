@@ -62,6 +62,8 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("data", "odegan.Stepper(GAME, data=DATA)", "shape (6, 2)", "a Stepper's step gets each batch"),
         ("lr", "odegan.ModuleStepper(net(3, 2), net(2, 1), lr=0.1)", "0.1", "given as step_size"),
         ("lr", "gan(lr=0.1)", "0.1", "odegan.Stepper, as step_size"),
+        ("advise", 'odegan.advise(GAME, Y, solver="rk4")', "'solver'", "did you mean 'solvers'"),
+        ("penalty", "odegan.vector_field(GAME, penalty=[])", "[]", "given as penalties, a list"),
         ("solver", 'run(solver="SGD")', "'SGD'", "did you mean 'euler'"),
         ("loss", 'gan(loss="LSGAN")', "'LSGAN'", "did you mean 'least_squares'"),
         ("penalty", 'penalties.parse("gp:10")', "'gp'", "did you mean 'wgan_gp'"),
