@@ -15,7 +15,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What the imports made stays to the end: collections of garbage need not look through it, millions of objects, again."""
+    """Garbage collections need not look through what the imports made: millions of objects, which stay to the end."""
     gc.collect()
     gc.freeze()
 

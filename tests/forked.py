@@ -36,7 +36,7 @@ class Python:
     ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.preloaded"])
-        # It is there until the process has ended.
+        # ``wait`` deletes it.
         self._said = None if together else tempfile.NamedTemporaryFile("r", suffix=".err")  # noqa: SIM115
         self.stderr = ""
         ours, theirs = context.Pipe(duplex=False)

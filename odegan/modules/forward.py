@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from odegan.modules import features_first
 from odegan.modules.exact import Exact, order_of_derivatives
+from odegan.modules.sequence import only_calls_layers
 from odegan.utils.autodiff import needs_transforms, under_vmap
 from odegan.utils.checks import argument_error, check_bool
 from odegan.utils.distributed import sharing_ranks
@@ -138,7 +139,7 @@ def _segments(network: Network, state: State, *inputs: torch.Tensor) -> torch.Te
     The order of derivatives is fixed now: within the backward pass it would differ, but the recomputation must not.
     """
     order = network.order()
-    if type(network.module).forward is not nn.Sequential.forward:
+    if not only_calls_layers(network.module):
         return _recomputed(_call, network, order, network.module, state, *inputs)
     (x,) = inputs
     children = list(network.module._modules.values())  # one that comes several times is applied several times

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
+
+from odegan.modules.sequence import changed, only_calls_layers
 
 # Each acts on every number alone.
 _ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(
     {nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh}
 )
-# What a call of an nn.Sequential runs.
-_CALLED = ("__call__", "_call_impl", "forward", "__iter__")
 
 
 def is_linear_chain(module: nn.Module) -> bool:
@@ -22,12 +21,11 @@ def is_linear_chain(module: nn.Module) -> bool:
         >>> is_linear_chain(nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)))
         False
     """
-    kind = type(module)
-    if any(getattr(kind, name) is not getattr(nn.Sequential, name) for name in _CALLED) or _has_any_global_hook():
+    if not only_calls_layers(module):
         return False
     layers = list(module.children())
     # A layer that comes several times is a child once.
-    plain = len(layers) == len(module._modules) and not any(map(_changed, [module, *layers]))
+    plain = len(layers) == len(module._modules) and not any(map(changed, layers))
     return plain and any(map(_is_linear, layers)) and all(_is_linear(x) or _is_elementwise(x) for x in layers)
 
 
@@ -38,9 +36,3 @@ def _is_linear(layer: nn.Module) -> bool:
 
 def _is_elementwise(layer: nn.Module) -> bool:
     return type(layer) in _ELEMENTWISE and not getattr(layer, "inplace", False)
-
-
-def _changed(layer: nn.Module) -> bool:
-    """Whether a call of this layer does something else than its class says."""
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
-    return any(hooks) or any(name in vars(layer) for name in _CALLED)

@@ -56,6 +56,47 @@ def test_the_same_field(switch, penalty, members):
     assert torch.allclose(moved(members, penalty, **{switch: True}), moved(members, penalty), rtol=0, atol=1e-13)
 
 
+def doubled_input(module):
+    module.register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+    return module
+
+
+def doubled_output(module):
+    module.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return module
+
+
+class DoubledCall(nn.Sequential):
+    def __call__(self, x):
+        return super().__call__(2 * x)
+
+
+class DoubledLayers(nn.Sequential):
+    def __iter__(self):
+        yield lambda x: 2 * x
+        yield from super().__iter__()
+
+
+CHANGED = {
+    "a hook before": lambda *layers: doubled_input(nn.Sequential(*layers)),
+    "a hook after": lambda *layers: doubled_output(nn.Sequential(*layers)),
+    "a call of its own": DoubledCall,
+    "layers of its own": DoubledLayers,
+}
+
+
+@pytest.mark.parametrize("make", CHANGED.values(), ids=CHANGED)
+def test_checkpointing_keeps_what_a_sequence_does_besides_its_layers(make):
+    ends = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        critic = make(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+        game = odegan.gan(nn.Linear(3, 2), critic, checkpointing=checkpointing)
+        data = torch.ones(4, 2)
+        ends.append(odegan.odeint_gan(game, game.init(), [0.0, 0.1], data=data, solver="euler", step_size=0.1).y)
+    torch.testing.assert_close(*ends)
+
+
 def test_checkpointing_computes_segments_again():
     counts = []
     for checkpointing in (False, True):

@@ -1,0 +1,31 @@
+"""Recognize an ``nn.Sequential`` whose call does nothing but call its layers in turn."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
+
+# What a call of an nn.Sequential runs.
+_CALLED = ("__call__", "_call_impl", "forward", "__iter__")
+
+
+def only_calls_layers(module: nn.Module) -> bool:
+    """Whether a module is an ``nn.Sequential``, or of a class that leaves its calls as they are, without hooks.
+
+    Examples:
+        >>> module = nn.Sequential(nn.Linear(2, 1))
+        >>> only_calls_layers(module)
+        True
+        >>> handle = module.register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+        >>> only_calls_layers(module)
+        False
+    """
+    kind = type(module)
+    same = all(getattr(kind, name, None) is getattr(nn.Sequential, name) for name in _CALLED)
+    return same and not changed(module) and not _has_any_global_hook()
+
+
+def changed(module: nn.Module) -> bool:
+    """Whether a call of this module does something else than its class says."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or any(name in vars(module) for name in _CALLED)
