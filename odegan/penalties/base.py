@@ -69,7 +69,8 @@ def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False
         argument_error(name, "a schedule in steps", "a number, a one-element tensor or a function of time")
     if not callable(weight):
         check_number(name, weight, low=0.0, strict=strict)
-    return weight
+    # A checkpoint tells 1 from 1.0, which are one weight.
+    return float(weight) if isinstance(weight, int) else weight
 
 
 _NEEDS: dict[str, tuple[Callable[[Game], Any], str]] = {

@@ -45,7 +45,7 @@ def identify(
     # Callbacks without a state leave nothing in the checkpoint that could be compared.
     kept = [one for one in users if hasattr(one, "state_dict")]
     parts = setting(game, options)
-    parts |= {"y0": y0, "data": source.data, "latent": (latent,) if isinstance(latent, int) else latent}
+    parts |= {"y0": y0, "data": source.data, "latent": [latent] if isinstance(latent, int) else latent}
     parts |= {"batch_size": source.batch_size, "seed": source.seeds, "fingerprint": stated}
     # Of other callbacks only the class: their attributes are results, such as losses so far, which change along the run.
     parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
@@ -62,8 +62,15 @@ def setting(game: Game, options: Options) -> dict[str, object]:
     parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": solver}
     hooks = [h for kind in _GLOBAL_HOOKS for h in getattr(torch.nn.modules.module, kind).values()]
     parts |= {"global hooks": hooks} if hooks else {}
-    parts |= {"penalties": options.penalties} | {name: getattr(options, name) for name in _NAMES.split()}
-    return parts | {"options": options.solver_options}
+    parts |= {"penalties": options.penalties} | {name: _number(getattr(options, name)) for name in _NAMES.split()}
+    return parts | {"options": {name: _number(value) for name, value in options.solver_options.items()}}
+
+
+def _number(value: object) -> object:
+    """A whole number as a float, and so in pairs: of the settings of a run, 1 and 1.0 are one value."""
+    if isinstance(value, tuple | list):
+        return [_number(part) for part in value]
+    return float(value) if type(value) is int else value
 
 
 def check_same(ranks: Ranks, parts: Mapping[str, object]) -> None:

@@ -140,6 +140,7 @@ FUNCTIONS = {
     "module dictionary": lambda s: with_default(lambda held: held["a"].weight.detach())(
         nn.ModuleDict({"a": nn.PReLU(init=s)})
     ),
+    "1 or True": lambda s: with_default(lambda held: 0.5 if held[0] is True else 1.0)([1] if s == 1 else [True]),
     "class": lambda s: with_default(lambda held: held.s)(type("Constants", (), {"s": s})),
     "matrix on a diagonal": lambda s: with_default(lambda held: held.to_dense()[0, 0])((s * torch.eye(3)).to_sparse()),
 }

@@ -54,6 +54,22 @@ def test_a_single_change_is_refused(tmp_path, one, other):
     assert run(path, **one).status == "finished"
 
 
+SAME = {
+    "weights": [{"penalties": [odegan.penalties.r1(1)]}, {"penalties": [odegan.penalties.r1(1.0)]}],
+    "rates": [{"rates": (1, 2)}, {"rates": [1.0, 2.0]}],
+    "step size": [{"step_size": 1, "t": (0.0, 4.0)}, {"step_size": 1.0, "t": (0, 4)}],
+    "options": [{"solver": "adam", "options": {"betas": betas}} for betas in ((0.5, 0.9), [0.5, 0.9])],
+    "latent": [{"latent": 3}, {"latent": [3]}],
+    "seeds": [{"y0": torch.stack([GAME.init()] * 2), "seed": seed} for seed in ([4, 5], range(4, 6))],
+}
+
+
+@pytest.mark.parametrize("one, other", SAME.values(), ids=SAME)
+def test_two_ways_to_write_one_setting_are_the_same(tmp_path, one, other):
+    run(tmp_path / "run.pt", stop, **one)
+    assert run(tmp_path / "run.pt", **other).status == "finished"
+
+
 SCALE, TABLE = 1.0, SimpleNamespace(scale=1.0, other=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,8 +37,8 @@ def of_tensor(value: torch.Tensor) -> Plain:
     value = value.detach()
     if value.layout != torch.strided:
         return [str(value.layout), of_tensor(value.to_dense())]
-    if value.numel() == 1 and not value.ndim and not value.dtype.is_complex:
-        return number(value.item())
+    if not value.ndim:
+        return f"{str(value.dtype).removeprefix('torch.')} {value.item()!r}"
     # A conjugate or negated view has the original's bytes: only the resolved tensor has its own.
     value = value.cpu().resolve_conj().resolve_neg().contiguous()
     if value.numel() <= FEW and not value.dtype.is_complex:
@@ -71,9 +72,9 @@ def of_scalar(value: np.generic) -> Plain:
 def number(value: object) -> Plain:
     """A number as it is, or as text if JSON lacks it or if it compares equal to another number, as -0.0 and 0.0."""
     if isinstance(value, complex):
-        return repr(value)
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return repr(value)
+        return f"complex {value!r}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float {value!r}"
     return "-0.0" if isinstance(value, float) and value == 0 and str(value) == "-0.0" else value
 
 

@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 
 def difference(given: Plain, stored: Plain, path: str = "") -> Difference | None:
     """The innermost place where they first differ, or None."""
-    if given == stored:
+    if _same(given, stored):
         return None
     pairs: list[tuple[str, Plain, Plain]] = []
     if isinstance(given, dict) and isinstance(stored, dict) and given.keys() == stored.keys():
@@ -55,6 +55,11 @@ def difference(given: Plain, stored: Plain, path: str = "") -> Difference | None
     return inner or Difference(path, shown(given), shown(stored))
 
 
+def _same(given: Plain, stored: Plain) -> bool:
+    """Whether they are equal in types too: 1, 1.0 and True are not."""
+    return json.dumps(given, sort_keys=True) == json.dumps(stored, sort_keys=True)
+
+
 def _short(found: Plain) -> bool:
     return all(not isinstance(part, dict | list) for part in found) and len(repr(found)) <= _SHOWN
 
@@ -62,7 +67,7 @@ def _short(found: Plain) -> bool:
 def differing(given: Mapping[str, Plain], stored: Mapping[str, Plain]) -> list[str]:
     """The names whose descriptions differ or are missing on one side."""
     names = [*given, *(name for name in stored if name not in given)]
-    return [name for name in names if given.get(name) != stored.get(name)]
+    return [name for name in names if not _same(given.get(name), stored.get(name))]
 
 
 def shown(found: object) -> str:

@@ -27,6 +27,7 @@ _NOT_MEMBERS = frozenset({"__module__", "__qualname__", "__doc__", "__dict__", "
     "__abstractmethods__",
     "_abc_impl",
     "__slots__",
+    "__slotnames__",  # which copying an instance adds
 }
 
 

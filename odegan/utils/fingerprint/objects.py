@@ -22,6 +22,8 @@ from odegan.utils.random_streams import GLOBAL_GENERATORS
 MOST_ITEMS = 10_000  # items of a data set that are read
 MOST_BYTES = 2**28  # their total size
 
+# Private: where torch lacks it, an operator is described by its name.
+_OPERATORS: Mapping[str, object] = getattr(torch._library.custom_ops, "OPDEFS", {})
 _EMPTY = frozenset(vars(nn.Module()))
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -40,8 +42,27 @@ def of_network(value: nn.Module, describe: Describe) -> Plain:
     # ``_is_hf...`` are marks that transformers sets on modules while it loads them.
     own = {n: x for n, x in vars(value).items() if n not in _EMPTY and not n.startswith("_is_hf")}
     parts["attributes"] = {n: describe(n, x) for n, x in sorted(own.items())}
-    parts["hooks"] = [describe(n, list(vars(value)[n].values())) for n in _HOOKS if vars(value).get(n)]
+    parts["hooks"] = [describe(n, _hooks(value, n)) for n in _HOOKS if vars(value).get(n)]
     return {n: part for n, part in parts.items() if part not in ([], {})}
+
+
+def _hooks(value: nn.Module, kind: str) -> list[object]:
+    """The hooks of one kind in order, marked where they are given keyword arguments, which torch notes by the hooks' keys."""
+    with_keywords = getattr(value, f"{kind}_with_kwargs", {})
+    return [[hook, "with_kwargs"] if key in with_keywords else hook for key, hook in vars(value)[kind].items()]
+
+
+def of_operator(value: Any, describe: Describe) -> Plain:
+    """An operator of ``torch.ops``: its name and, where Python defines it, its functions."""
+    packet = getattr(value, "overloadpacket", value)
+    defined = _OPERATORS.get(packet._qualified_op_name)
+    return {"operator": str(value)} | ({} if defined is None else {"defined": describe("operator", defined)})
+
+
+def of_defined_operator(value: Any, describe: Describe) -> Plain:
+    """An operator that ``torch.library.custom_op`` made: its name and functions."""
+    names = ("_init_fn", "_backward_fn", "_setup_context_fn", "_vmap_fn")
+    return {"operator": value._qualname, "functions": [describe(n, getattr(value, n, None)) for n in names]}
 
 
 def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:

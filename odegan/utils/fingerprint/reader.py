@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import os
+import random
 import re
 import threading
 import types
@@ -22,6 +23,7 @@ from odegan.utils.fingerprint import arrays, functions, objects
 from odegan.utils.fingerprint.arrays import Describe, Plain, Unreadable
 from odegan.utils.fingerprint.reads import ReadsElsewhere
 
+LONGEST_PATH = 8  # names of a part that a message shows in full
 _BUILTIN = (
     types.BuiltinFunctionType,
     types.MethodWrapperType,
@@ -33,8 +35,26 @@ _BUILTIN = (
     np.ufunc,
 )
 _DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property, functools.partialmethod)
-_NAMED = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.dtype, range, slice)
+_NAMED = (
+    types.UnionType,
+    types.GenericAlias,
+    torch.dtype,
+    torch.device,
+    torch.layout,
+    torch.memory_format,
+    np.dtype,
+    range,
+    slice,
+)
 _WITHOUT_CONTENT = (type(threading.Lock()), type(threading.RLock()), logging.Logger)
+
+_GLOBAL_GENERATORS = (torch.default_generator, np.random.mtrand._rand, random._inst)
+
+
+def _of_set(value: set[object] | frozenset[object], describe: Describe) -> Plain:
+    """The elements in an order that does not vary between processes."""
+    return ["set", *sorted((describe("element", part) for part in value), key=lambda x: json.dumps(x, sort_keys=True))]
+
 
 # Each kind of value and how it is described; the first kind that matches is used.
 _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
@@ -58,8 +78,16 @@ _TABLE: list[tuple[Any, Callable[[Any, Describe], Plain]]] = [
     (enum.Enum, functions.of_member),
     (type, functions.of_class),
     (torch.jit.ScriptModule, objects.of_script),
+    (torch.jit.ScriptFunction, lambda x, describe: {"function": x.name, "script": str(x.graph)}),
+    ((torch._ops.OpOverload, torch._ops.OpOverloadPacket), objects.of_operator),
+    (torch.library.CustomOpDef, objects.of_defined_operator),
     (nn.Module, objects.of_network),
     (torch.Generator, lambda x, describe: [str(x.device), arrays.of_tensor(x.get_state())]),
+    (set | frozenset, lambda x, describe: objects.with_attributes(x, _of_set(x, describe), describe)),
+    (
+        bytes | bytearray | memoryview,
+        lambda x, describe: objects.with_attributes(x, f"bytes [{len(x)}] {arrays.digest(bytes(x))}", describe),
+    ),
     (np.lib.npyio.NpzFile, objects.of_mapping),  # an archive is its arrays; its other attributes are open files
     (Mapping, lambda x, describe: objects.with_attributes(x, objects.of_mapping(x, describe), describe)),
 ]
@@ -114,11 +142,10 @@ class Reader:
 
     def _described(self, value: Any) -> Plain:
         if type(value) in (list, tuple):
-            return [self(str(i), part) for i, part in enumerate(value)]
-        if isinstance(value, set | frozenset):  # their order varies between processes
-            return sorted((self("element", part) for part in value), key=lambda x: json.dumps(x, sort_keys=True))
-        if isinstance(value, bytes | bytearray | memoryview):
-            return f"bytes [{len(value)}] {arrays.digest(bytes(value))}"
+            # As an index the two mean different things.
+            return [*(["tuple"] if type(value) is tuple else []), *(self(str(i), part) for i, part in enumerate(value))]
+        if any(value is one for one in _GLOBAL_GENERATORS):  # whose state varies, and is set where a run draws
+            return f"global generator of {type(value).__module__}"
         for kinds, describer in _TABLE:
             if isinstance(value, kinds):
                 return describer(value, self)
@@ -154,7 +181,8 @@ class Reader:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         if isinstance(value, ReadsElsewhere):
             kind = "a file, or a name that the code does not show"
-        self.unread.append(f"{'.'.join(self._path)} ({kind})")
+        path = self._path if len(self._path) <= LONGEST_PATH else [*self._path[:4], "...", self._path[-1]]
+        self.unread.append(f"{'.'.join(path)} ({kind})")
         return {"unread": kind}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -14,26 +15,12 @@ from odegan.utils.fingerprint.libraries import is_library
 # Built-in functions, functions of libraries, and methods of any object that reach beyond what code and arguments show.
 _BY_NAME = frozenset({"globals", "eval", "exec", "__import__", "open"})
 _READERS = frozenset(
-    [
-        "import_module",
-        "load",
-        "loadtxt",
-        "genfromtxt",
-        "fromfile",
-        "memmap",
-        "open",
-        "imread",
-        "read_image",
-        "read_csv",
-        "read_parquet",
-        "read_pickle",
-        "read_json",
-        "load_file",
-        "safe_open",
-        "urlopen",
-    ]
-)
-_METHODS = frozenset({"read_text", "read_bytes"})
+    {"import_module", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open", "imread", "load_file", "safe_open"}
+) | {
+    *("urlopen", "loadmat", "File", "ZipFile", "connect", "check_output", "listdir", "scandir", "glob", "getenv"),
+}
+_PREFIX = "read_"  # of such functions of pandas and torchvision, as read_csv
+_METHODS = frozenset({"open", "read_text", "read_bytes", "iterdir"})
 
 
 class ReadsElsewhere:
@@ -70,24 +57,45 @@ def globals_of(function: types.FunctionType, describe: Describe) -> Iterator[tup
             value = getattr(value, attribute)
             path = f"{path}.{attribute}"
         yield path, describe(path, _ELSEWHERE if _reaches_out(value) else value)
-    for name in sorted(_METHODS.intersection(names_read(function.__code__))):
+    read = names_read(function.__code__)
+    # Of a module that is no global name, the code does not show which of the names are its own.
+    found = {name for name in read if name in _METHODS or (_is_reader(name) and _has_libraries(function))}
+    for name in sorted(found):
         yield name, describe(name, _ELSEWHERE)
 
 
+def _is_reader(name: str) -> bool:
+    return name in _READERS or name.startswith(_PREFIX)
+
+
+def _has_libraries(function: types.FunctionType) -> bool:
+    """Whether the function imports a library when it is called, or closes over one."""
+    cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
+    held = [x for x in cells if isinstance(x, types.ModuleType)]
+    return any(is_library(module.__name__) for module in [*held, *(found for _, found in _imported(function))])
+
+
 def _reaches_out(value: object) -> bool:
-    """Whether it is a library's function that reads files or modules by name, or the table of all modules."""
-    if value is sys.modules:
+    """Whether it is a library's function that reads files, the environment or modules by name, or a table of all of these."""
+    if value is sys.modules or value is os.environ:
         return True
-    return getattr(value, "__name__", None) in _READERS and is_library(getattr(value, "__module__", None))
+    name = getattr(value, "__name__", None)
+    reads = isinstance(name, str) and _is_reader(name) and not isinstance(value, types.ModuleType)
+    return reads and is_library(getattr(value, "__module__", None))
 
 
 def imports_of(function: types.FunctionType, describe: Describe) -> Iterator[tuple[str, Plain]]:
     """The user's own modules that the function imports when it is called."""
+    for name, found in _imported(function):
+        if not is_library(found.__name__):
+            yield name, describe(name, found)
+
+
+def _imported(function: types.FunctionType) -> Iterator[tuple[str, types.ModuleType]]:
     package = function.__globals__.get("__package__") or ""
     for level, name in imports(function.__code__):
         try:
             found = importlib.import_module("." * level + name, package)
         except Exception:  # an import can raise anything; it is the function's to handle
             continue
-        if not is_library(found.__name__):
-            yield name, describe(name, found)
+        yield name, found
