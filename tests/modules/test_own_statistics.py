@@ -112,3 +112,18 @@ def test_members_whose_field_is_another_than_alone_are_refused():
     assert solve(game, both[0], penalties=soft).status == "finished"
     with pytest.raises(odegan.ArgumentError, match=r"^y0: got an ensemble, but the penalties give a member another"):
         solve(game, both, penalties=soft)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("loss", ["non_saturating", "hinge"])
+def test_at_an_equilibrium_members_may_differ_by_rounding(loss, seed):
+    torch.manual_seed(seed)
+    critic = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    generator = nn.Linear(3, 2)
+    for zero in (*critic[2].parameters(), generator.weight):
+        nn.init.zeros_(zero)
+    game = odegan.gan(generator, critic, loss=loss)
+    data = generator.bias.detach().expand(64, 2).clone()
+    y0 = torch.stack([game.init()] * 3)
+    sol = odegan.odeint_gan(game, y0, [0.0, 0.1], data=data, batch_size=33, solver="euler", step_size=0.1)
+    torch.testing.assert_close(sol.y, y0, rtol=0, atol=1e-5)
