@@ -161,6 +161,10 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("penalty r1", 'penalties.parse("r1:1,center=0")', "'center'", "left out: it takes a weight only"),
         ("penalty", 'penalties.parse("truncation_error:1")', "'truncation_error:1'", "of the form"),
         ("penalty", "penalties.parse(3)", "3", "a string, name:weight"),
+        ("penalties", "field(lambda game: (lambda d, g, batch, t: d**2, None))", "shape (17,)", "end them in .mean()"),
+        ("penalties", "field(lambda game: (lambda d, g, batch, t: 1.0, None))", "'float'", "scalars"),
+        ("penalties", "field(lambda game: lambda d, g, batch, t: d.sum())", "<function", "game -> (extra_disc_loss or"),
+        ("penalties", "field(lambda D, real, fake: D(real).mean())", "(D, real, fake)", "functions of a game"),
     ],
     "The field, its spectrum and its steps": [
         ("clip", 'odegan.vector_field(GAME, clip="1")', "'1'", "number > 0"),
@@ -173,6 +177,12 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "one state of shape (43,); map over an",
         ),
         ("rates", "odegan.vector_field(GAME, rates=(1, -1))", "-1", "a finite number >= 0"),
+        ("y", "odegan.vector_field(GAME)(Y, (DATA, LATENT))", "(tensor(", "one state of shape (43,)"),
+        ("latent", "odegan.vector_field(GAME)(0.0, Y, (DATA, LATENT.double()))", "float64", "what the generator takes"),
+        ("latent", "odegan.vector_field(GAME)(0.0, Y, (DATA, DATA))", "(6, 2)", "what the generator takes"),
+        ("discriminator", "GAME.losses(Y, (DATA.double(), LATENT))", "(6, 2), float64", "a module that takes them"),
+        ("latent", "odegan.spectrum(GAME, Y, (DATA, DATA))", "(6, 2)", "what the generator takes"),
+        ("batches", "GAME.modules(Y, [(DATA, DATA)])", "", "minibatches that the networks cannot take"),
         (
             "y",
             "odegan.spectrum(games.bilinear(), torch.zeros(3))",

@@ -61,6 +61,13 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("lr", 'odegan.Stepper(GAME, solver="adam", lr=0.1)', "0.1", "given as step_size"),
         ("data", "odegan.Stepper(GAME, data=DATA)", "shape (6, 2)", "a Stepper's step gets each batch"),
         ("lr", "odegan.ModuleStepper(net(3, 2), net(2, 1), lr=0.1)", "0.1", "given as step_size"),
+        ("step_size", 'setattr(odegan.Stepper(GAME, step_size=0.1), "step_size", 0.2)', "0.2", "as a schedule"),
+        (
+            "rates",
+            'setattr(odegan.ModuleStepper(net(3, 2), net(2, 1), step_size=0.1), "rates", (1.0, 2.0))',
+            "(1.0, 2.0)",
+            "given when the stepper is made",
+        ),
         ("lr", "gan(lr=0.1)", "0.1", "odegan.Stepper, as step_size"),
         ("advise", 'odegan.advise(GAME, Y, solver="rk4")', "'solver'", "did you mean 'solvers'"),
         ("penalty", "odegan.vector_field(GAME, penalty=[])", "[]", "given as penalties, a list"),

@@ -25,6 +25,8 @@ def no_trial(monkeypatch):
     """Runs without the evaluations by which they try losses and penalties out, for tests that count evaluations."""
     for module in (run, single_call, stepper):
         monkeypatch.setattr(module, "try_out", lambda *arguments: None)
+    for module in (run, stepper):
+        monkeypatch.setattr(module, "depends", lambda *arguments: False)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from odegan.field.schedules import at_step
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.players import Player
+from odegan.utils.checks import argument_error
 
 # The parameter is Any, since a function of time may be written for floats or for tensors.
 Weight = float | torch.Tensor | Callable[[Any], float | torch.Tensor]
@@ -72,7 +73,11 @@ class Term:
         return replace(self, weight=at_step(self.weight, number))
 
     def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
-        """The value times the weight at time t."""
+        """The value, a scalar, times the weight at time t."""
+        # Anything else would be summed by the vjp, which gives as many times the gradient of the mean that was meant.
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            got = f"a term of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+            argument_error("penalties", got, "one whose terms are scalars: end them in .mean()")
         if self.weight is None:
             return value
         return (self.weight(t) if callable(self.weight) else self.weight) * value
@@ -169,6 +174,14 @@ def gradient_term(
         return tuple(game.player_gradient(player, theta_d, theta_g, batch) for player in players)
 
     return GradientTerm(lambda gradients, t: function(gradients), statistic=statistic, players=players)
+
+
+def pair_of_terms(made: object) -> tuple[Any, Any]:
+    """What a penalty makes of a game, refused unless it is a pair of terms or functions, either of which may be None."""
+    terms = made if isinstance(made, tuple | list) and len(made) == 2 else (made,)
+    if len(terms) != 2 or not all(one is None or callable(one) for one in terms):
+        argument_error("penalties", made, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
+    return terms[0], terms[1]
 
 
 def as_term(extra: Term | Function) -> Term:

@@ -85,7 +85,7 @@ class _Cosine(_Between):
 
 @dataclass(frozen=True)
 class _Piecewise(Schedule):
-    values: tuple[float, ...]
+    values: tuple[float | torch.Tensor, ...]
     boundaries: tuple[float, ...]
 
     def _value(self, s: Position) -> Position:
@@ -97,7 +97,7 @@ class _Piecewise(Schedule):
         now = s.detach().to(torch.float64)
         now = now + 1e-9 * now.abs().clamp(min=1.0)
         # ``torch.where`` and no branch: under vmap or in a compiled graph the number is unknown to Python.
-        value = torch.full_like(now, self.values[0])
+        value = torch.zeros_like(now) + self.values[0]
         for edge, after in zip(self.boundaries, self.values[1:], strict=True):
             value = torch.where(now >= edge, after, value)
         return value
@@ -173,7 +173,7 @@ def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "ti
     return _Warmup(unit, start, then, length)
 
 
-def piecewise(values: Sequence[float], boundaries: Sequence[float], unit: Unit = "time") -> Schedule:
+def piecewise(values: Sequence[float | torch.Tensor], boundaries: Sequence[float], unit: Unit = "time") -> Schedule:
     """values[i] from boundaries[i - 1] on, up to boundaries[i].
 
     ODE-GAN's schedule on CIFAR-10, 0.01 for 500 steps and 0.04 from then on:
@@ -190,12 +190,13 @@ def piecewise(values: Sequence[float], boundaries: Sequence[float], unit: Unit =
             argument_error(name, given, "a list of numbers")
     if len(values) != len(boundaries) + 1:
         argument_error("values", list(values), f"one more than the {len(boundaries)} boundaries")
-    plain = tuple(check_number("values", value) for value in values)
+    # Tensors stay as they are, since gradients flow to them.
+    numbers = tuple((check_number("values", v), v)[isinstance(v, torch.Tensor)] for v in values)
     edges = tuple(check_number("boundaries", b) for b in boundaries)
     # bisect and the chain of ``where`` both rely on this order.
     if tuple(sorted(edges)) != edges:
         argument_error("boundaries", list(edges), "increasing")
-    return _Piecewise(unit, plain, edges)
+    return _Piecewise(unit, numbers, edges)
 
 
 def in_steps(value: object) -> bool:

@@ -11,13 +11,13 @@ import torch
 
 from odegan.field.ensemble import Time, over_members
 from odegan.field.penalty_gradients import PlayersTerms, Share, penalty_gradient, with_penalties
-from odegan.field.penalty_terms import Function, Point, Term, as_term
+from odegan.field.penalty_terms import Function, Point, Term, as_term, pair_of_terms
 from odegan.field.schedules import at_step, in_steps
 from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
 from odegan.games.players import BOTH, Player, Players
 from odegan.solvers.rates import Rates, check_rates, times
-from odegan.utils.checks import argument_error, check_number
+from odegan.utils.checks import argument_error, check_arity, check_number
 
 Penalty = Callable[[Game], tuple[Term | Function | None, Term | Function | None]]
 
@@ -204,10 +204,8 @@ def penalty_terms(game: Game, penalties: Sequence[Penalty]) -> dict[Player, list
         if inspect.isfunction(penalty) and str(penalty.__module__).startswith("odegan.penalties."):
             name = penalty.__name__
             argument_error("penalties", f"the function {name}", f"what it returns: {name}(...) with a weight")
-        pair = penalty(game)
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            argument_error("penalties", pair, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
-        for player, extra in zip(BOTH, pair, strict=True):
+        check_arity("penalties", penalty, 1, "functions of a game: game -> (extra_disc_loss, extra_gen_loss)")
+        for player, extra in zip(BOTH, pair_of_terms(penalty(game)), strict=True):
             if extra is not None:
                 terms[player].append(as_term(extra))
     return terms

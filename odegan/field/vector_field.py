@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import torch
 
 from odegan.field.ensemble import Time
 from odegan.field.training_field import Penalty, TrainingField
 from odegan.games.batch import Batch, as_batch
+from odegan.games.explained import explained
 from odegan.games.game import Game
-from odegan.modules.validate import one_line_errors
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import argument_error
@@ -54,11 +53,10 @@ def vector_field(
     # The same value under autocast, inference mode or another default dtype around the call.
     @unaffected
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
-        if y.ndim != 1:
+        if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
         given = as_batch(batch)
-        # A compiler cannot trace the context, and reports errors of its own.
-        with nullcontext() if torch.compiler.is_compiling() else one_line_errors("game: its field cannot be computed"):
-            return training_field(t, y, given)[0]
+        what = "game: its field cannot be computed"
+        return explained(what, lambda: training_field(t, y, given)[0], game.prepared, y, given)
 
     return field

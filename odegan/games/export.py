@@ -14,6 +14,7 @@ from odegan.games.latents import placed
 from odegan.games.network_inputs import read_batch
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import Inputs, estimate_both, keep_unused, use_batch_statistics
+from odegan.modules.validate import one_line_errors
 from odegan.utils.checks import argument_error
 
 
@@ -39,7 +40,8 @@ def export(
     inputs = [_inputs(batch, theta_g, conditional) for batch in listed]
     if not inputs or None in inputs:
         argument_error("batches", batches, "None, or a list of at least one minibatch (real, latent)")
-    estimate_both(made_g, made_d, [pair for pair in inputs if pair is not None])
+    with one_line_errors("batches: got minibatches that the networks cannot take"):
+        estimate_both(made_g, made_d, [pair for pair in inputs if pair is not None])
     return made_g, made_d
 
 

@@ -9,6 +9,7 @@ import torch
 
 from odegan.games.augmentation import Augmentation
 from odegan.games.batch import Batch, BatchLike, as_batch
+from odegan.games.explained import explained
 from odegan.games.labels import Label, LabeledForward
 from odegan.games.losses import Loss
 from odegan.games.players import Player, PlayerLoss, Players
@@ -111,7 +112,10 @@ class Game:
         """(disc_loss, gen_loss) at y (P,), two scalars. batch: ``Batch``, a pair (real, latent), or None."""
         theta_d, theta_g = self.split(y)
         batch = as_batch(batch)
-        return self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
+        both = self.disc_loss, self.gen_loss
+        what = "game: its losses cannot be computed"
+        disc, gen = explained(what, lambda: [loss(theta_d, theta_g, batch) for loss in both], self.prepared, y, batch)
+        return disc, gen
 
     @overload
     def gradients(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ...) -> Players: ...

@@ -213,7 +213,7 @@ class NetworkGame(Game):
         (checkpointing) only says how the machine is used.
         """
         roles = {"discriminator": self.discriminator, "generator": self.generator}
-        parts: dict[str, Any] = {role: [part.template, part.all_constants] for role, part in roles.items()}
+        parts: dict[str, Any] = {role: [part.template, part.fixed] for role, part in roles.items()}
         execution = self.discriminator.execution
         held = {"autocast": execution.autocast, "channels_last": execution.channels_last}
         return parts | held | ({"conditional": True} if self.conditional else {})

@@ -190,6 +190,13 @@ class PureModule:
         return moved
 
     @property
+    def fixed(self) -> State:
+        """The constants that decide what the module computes: neither spectral norm's u and v, which belong to a run's state,
+        nor running statistics that no pass reads.
+        """
+        return {n: t for n, t in self._constants.items() if n not in self._moving()}
+
+    @property
     def moving(self) -> dict[str, str]:
         """The module's own names of spectral norm's u and v -> their keys in ``buffers``."""
         return {name: self._key(name) for name in self._moving()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from odegan.field.penalty_terms import Function, Term, Weight, as_term
+from odegan.field.penalty_terms import Function, Term, Weight, as_term, pair_of_terms
 from odegan.field.schedules import in_steps
 from odegan.games.game import Game
 from odegan.utils.checks import ArgumentError, argument_error, check_number
@@ -48,7 +48,7 @@ class Penalty:
 
     def __call__(self, game: Game) -> tuple[Term | None, Term | None]:
         """The weighted extra losses for this game."""
-        disc, gen = self.terms(game)
+        disc, gen = pair_of_terms(self.terms(game))
         return self._weighted(disc), self._weighted(gen)
 
     def _weighted(self, extra: Term | Function | None) -> Term | None:

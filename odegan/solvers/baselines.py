@@ -21,7 +21,7 @@ from odegan.solvers.update_rules import (
     extragradient,
     optimistic,
 )
-from odegan.utils.checks import argument_error, check_bool, check_int, check_number
+from odegan.utils.checks import argument_error, check_bool, check_constant, check_int
 
 Options = Mapping[str, Any]
 
@@ -106,7 +106,7 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
                 "disc_steps", own["disc_steps"], f"given with alternating=True: a joint step of {name} has no turns"
             )
     check_bool("alternating", own.get("alternating", False))
-    decay = check_number("weight_decay", own.pop("weight_decay", 0.0), low=0.0)
+    decay = check_constant("weight_decay", own.pop("weight_decay", 0.0), low=0.0)
     if FACTS[name].normalizes:
         # A rate within the field would cancel, since the rule divides by the size of the gradient.
         return _with_field(_MAKERS[name](**own, rates=rates), decay, (1.0, 1.0))

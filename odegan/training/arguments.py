@@ -15,7 +15,7 @@ from odegan.solvers import baselines
 from odegan.solvers.rates import Rates, check_rates
 from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.time_grid import to_float
-from odegan.utils.checks import argument_error, check_bool, check_int, check_number, choose
+from odegan.utils.checks import argument_error, check_bool, check_constant, check_int, check_number, choose
 from odegan.utils.distributed import ranks
 
 if TYPE_CHECKING:
@@ -103,13 +103,24 @@ def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
         players=choose("players", known["players"], PLAYERS),
         rtol=known["rtol"],
         atol=known["atol"],
-        clip=None if clip is None else check_number("clip", clip, low=0.0, strict=True),
+        clip=None if clip is None else check_constant("clip", clip, low=0.0, strict=True),
         solver_options=options,
         compile=known["compile"],
         micro_batch=None if micro_batch is None else check_int("micro_batch", micro_batch, low=1),
         ranks=ranks() if check_bool("distributed", known["distributed"]) else None,
         projects=projects,
     )
+
+
+def refuse_assignment(name: str, value: object) -> None:
+    """Refuse to set an argument of an existing stepper, as one sets ``param_group["lr"]``: nothing would read it."""
+    if name in DEFAULTS.keys() - {"options"}:
+        argument_error(
+            name,
+            value,
+            "given when the stepper is made: as a schedule (odegan.schedules), or to a new stepper that goes on from this "
+            "one's state",
+        )
 
 
 def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> dict[str, Any]:

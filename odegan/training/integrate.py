@@ -17,6 +17,7 @@ from odegan.solvers.rates import Rates
 from odegan.training import hooks, single_call
 from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
+from odegan.training.gradients import needs_graph, start_of
 from odegan.training.identity import check_same, identify
 from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.report_times import report_times
@@ -24,7 +25,7 @@ from odegan.training.run import Run
 from odegan.training.run_data import RunData
 from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
-from odegan.training.state import Callbacks, check_state, needs_graph, start_of
+from odegan.training.state import Callbacks, check_state
 from odegan.training.stepper import Stepper
 from odegan.utils.ambient import refuse_derivatives, unaffected_run
 from odegan.utils.checkpoint import FilePath
@@ -145,8 +146,9 @@ def odeint_gan(
         ArgumentError: a wrong argument, or an invalid combination of arguments.
         NonFiniteError: the field turned non-finite.
 
-    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, a fixed step size and a data tensor, except with
-    ``scipy_solver``. If one of these requires a gradient, the run is recorded and needs memory for each step. An adaptive
+    Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, a fixed step size, a data tensor, and tensors that
+    the losses or functions of time read, except with ``scipy_solver``. If one of these requires a gradient, the run is recorded
+    and needs memory for each step. Parameters of modules within a loss do not count. An adaptive
     solver's steps count as constants. If the graph of y0 leads only to parameters of modules, y0 is detached, with a warning.
 
     Examples:
@@ -188,16 +190,14 @@ def odeint_gan(
     check_combination(known, data is not None, members)
     if known.solver.adaptive:
         refuse_derivatives(known.solver.name)
-    if known.solver.opaque:
-        _check_opaque(known.solver.name, callback, needs_graph(known, game, y0, data))
+    if known.solver.opaque and callback is not None:
+        argument_error(
+            "callback", callback, f"None with {known.solver.name}, which calls nothing back between its steps"
+        )
     seeds = member_seeds(seed, members)
     # From here on ``game`` is the run's own copy: what its first batch reveals must not change the user's game.
     source = RunData(data, latent, batch_size, seeds, workers, fake_labels)
     game, minibatches = source.prepared(game, y0, known)
-    # Without something to differentiate, recording a graph would only grow with the number of steps.
-    graph = needs_graph(known, game, y0, data) and torch.is_grad_enabled()
-    if graph and distributed:
-        argument_error("distributed", True, "False where something requires a gradient")
     stepper = Stepper.from_options(game, known)
     stepper.check_divisible(game)
     identity = Fingerprint({}, [])
@@ -211,8 +211,12 @@ def odeint_gan(
         saves = hooks.Checkpoint(checkpoint, checkpoint_every, known.ranks, identity.unread, resume == "force")
     around = hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks)
     run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.parts)
-    with torch.set_grad_enabled(graph), minibatches or contextlib.nullcontext():
-        return single_call.solve(run) if known.one_call(data is not None) else run.solve()
+    with minibatches or contextlib.nullcontext():
+        graph = torch.is_grad_enabled() and (needs_graph(known, game, y0, data) or run.depends())
+        if graph:
+            _check_recorded(known)
+        with torch.set_grad_enabled(graph):
+            return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 
 
 def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) -> None:
@@ -235,11 +239,12 @@ def _check_saving(checkpoint: FilePath | None, checkpoint_every: float, resume: 
     choose("resume", resume, RESUME)
 
 
-def _check_opaque(name: str, callback: Callbacks, graph: bool) -> None:
-    """Refuse callbacks and gradients for a solver that hides its steps, such as scipy's, which compute in numpy."""
-    if callback is not None:
-        argument_error("callback", callback, f"None with {name}, which calls nothing back between its steps")
-    if graph and torch.is_grad_enabled():
+def _check_recorded(options: Options) -> None:
+    """Refuse gradients across processes, and for a solver that computes in numpy, such as scipy's."""
+    if options.ranks is not None:
+        argument_error("distributed", True, "False where something requires a gradient")
+    if options.solver.opaque:
+        name = options.solver.name
         raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
 
 

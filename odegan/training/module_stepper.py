@@ -18,7 +18,7 @@ from odegan.games.network import gan
 from odegan.modules.in_place import only_tracking, read, read_buffers, write
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import tracking_norms
-from odegan.training.arguments import DEFAULTS, Arguments
+from odegan.training.arguments import DEFAULTS, Arguments, refuse_assignment
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
 from odegan.utils.checks import ArgumentError, argument_error
@@ -114,6 +114,10 @@ class ModuleStepper:
         self._stepper = Stepper(self.game, **of_stepper)  # type: ignore[arg-type]
         self._seed = seed
         self._state: State | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        refuse_assignment(name, value)
+        super().__setattr__(name, value)
 
     @property
     def state(self) -> State:

@@ -11,6 +11,7 @@ import torch
 
 from odegan.data.minibatches import Minibatches
 from odegan.games.batch import Batch
+from odegan.training.gradients import depends
 from odegan.training.hooks import Ending, Hook, around
 from odegan.training.saved_state import plain_aux
 from odegan.training.segment import Batches
@@ -90,11 +91,19 @@ class Run:
 
     def try_out(self) -> None:
         """Refuse, in one line, a loss or a penalty that does not work at the present state."""
+        try_out(self.stepper.game, self.stepper.options, *self._point())
+
+    def depends(self) -> bool:
+        """Whether its field depends on a tensor that requires a gradient, wherever it is read."""
+        return depends(self.stepper.game, self.stepper.options, *self._point())
+
+    def _point(self) -> tuple[float, torch.Tensor, Batch | None, int]:
+        """The present time and state, the next minibatch, and its interval's number."""
         events, state = self.stepper.events, self.state
         drawn = self.batches(state.aux["index"], 1)
         self._ahead = (state.aux["index"], drawn)
         (batch, *_), _ = events.begin(drawn[0], state.y.detach(), state.aux, state.t)
-        try_out(self.stepper.game, self.stepper.options, state.t, state.y, batch, state.aux["index"])
+        return state.t, state.y, batch, state.aux["index"]
 
     def _watched(self) -> bool:
         """Whether to check the next segment for draws from global generators: segments 1, 2, 4, 8, ..."""

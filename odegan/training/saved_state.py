@@ -25,7 +25,7 @@ def plain_aux(aux: Aux) -> dict[str, object]:
     """A state's aux as plain data."""
     counter = aux["counter"]
     # A checkpoint is read as plain data, without classes of this library.
-    return {**aux, "counter": (counter.anchor, counter.steps, to_float(counter.h))}
+    return {**aux, "counter": (to_float(counter.anchor), counter.steps, to_float(counter.h))}
 
 
 def save(path: FilePath, game: Game, options: Options, state: State) -> None:

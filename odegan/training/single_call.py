@@ -13,6 +13,7 @@ from odegan import solvers
 from odegan.games.batch import Batch
 from odegan.games.players import Players
 from odegan.solvers.torchdiffeq_backend import Scalar
+from odegan.training.fixed_steps import stacked
 from odegan.training.hooks import around
 from odegan.training.recorder import RecordingField
 from odegan.training.run import Run
@@ -20,7 +21,7 @@ from odegan.training.solution import Solution
 from odegan.training.state import Info, State
 from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.stepper import Stepper
-from odegan.training.time_grid import SNAP, next_step, to_float
+from odegan.training.time_grid import SNAP, StepLength, as_time, next_step, to_float
 from odegan.training.trial import try_out
 
 
@@ -214,17 +215,21 @@ def _grid(run: Run) -> torch.Tensor:
     For one horizon in a dozen torchdiffeq's own grid has an extra step of (nearly) zero length.
     """
     start, end = run.times[0], run.times[-1]
-    device = run.state.y.device
-    h: Any = run.stepper.options.step_size
-    if callable(h):
-        points, counter = [start], run.state.aux["counter"]
-        while points[-1] < end:
-            size = run.stepper.options.step_at(points[-1], len(points) - 1)
-            step = next_step(counter, points[-1], size, end)
-            points.append(step.end)
-            counter = step.counter
-        return torch.tensor(points, dtype=torch.float64, device=device)
-    steps = max(1, math.ceil((end - start) / to_float(h) - SNAP))
-    size = torch.as_tensor(h, dtype=torch.float64, device=device)
-    inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
-    return torch.cat([inner, torch.tensor([end], dtype=torch.float64, device=device)])
+    options, device = run.stepper.options, run.state.y.device
+    if callable(options.step_size):
+        starts: list[StepLength] = []
+        counter, t = run.state.aux["counter"], start
+        while t < end:
+            step = next_step(counter, t, options.step_at(t, len(starts)), end)
+            starts.append(step.start)
+            t, counter = step.end, step.counter
+        inner, last = stacked(starts).to(device), as_time(step.start + step.h).to(device)
+    else:
+        h: Any = options.step_size
+        steps = max(1, math.ceil((end - start) / to_float(h) - SNAP))
+        size = torch.as_tensor(h, dtype=torch.float64, device=device)
+        inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size
+        # Times end where they say, whatever the step; a number of steps ends where the last of them does.
+        last = size.new_tensor(end) if options.horizon else start + steps * size
+    # Exactly the end in value, by which torchdiffeq recognizes its last report.
+    return torch.cat([inner, (end + (last - last.detach()))[None]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypedDict
 
@@ -12,12 +11,10 @@ from odegan.data.replay import Store
 from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
 from odegan.solvers.update_rules import Memory
-from odegan.training.options import Options
 from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import StepCounter
 from odegan.utils.checks import argument_error
 from odegan.utils.random_streams import Seeds
-from odegan.utils.warn import warn
 
 
 class Aux(TypedDict):
@@ -93,8 +90,6 @@ class Info(NamedTuple):
     finite: torch.Tensor
 
 
-_EMPTY = types.CellType()  # of a name that has no value yet
-
 Callback = Callable[[State, Info], object]  # a true value ends the run
 Callbacks = Callback | Sequence[Callback] | None
 
@@ -132,60 +127,6 @@ def check_state(game: Game, y0: object) -> None:
         argument_error("y0", y0, shape)
     if not torch.isfinite(y0).all():
         argument_error("y0", "a non-finite number in it", "finite everywhere")
-
-
-def start_of(y0: torch.Tensor) -> torch.Tensor:
-    """y0, detached if its graph leads to modules' parameters alone, as that of ``parameters_to_vector`` does.
-
-    A run from it would otherwise be recorded step by step, for a gradient that nobody asked for.
-    """
-    if y0.grad_fn is None or not torch.is_grad_enabled() or not _of_modules(y0.grad_fn):
-        return y0
-    warn(
-        "y0: got a tensor whose graph leads to the parameters of modules; the run starts from its values alone (give "
-        "y0.detach(), or for gradients a y0 that is a leaf: y0.detach().requires_grad_())"
-    )
-    return y0.detach()
-
-
-def _of_modules(root: torch.autograd.graph.Node) -> bool:
-    """Whether every leaf of a graph is an ``nn.Parameter``."""
-    seen = {root}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and not isinstance(leaf, torch.nn.Parameter):
-            return False
-        following = {node for node, _ in node.next_functions if node is not None} - seen
-        seen |= following
-        waiting.extend(following)
-    return True
-
-
-def needs_graph(options: Options, game: Game, *values: object) -> bool:
-    """Whether the run depends on something that requires a gradient: ``read_by_field``, or values such as y0 and data."""
-    leaves = torch.utils._pytree.tree_leaves([values, options.step_size])
-    return bool(read_by_field(options, game)) or any(isinstance(x, torch.Tensor) and x.requires_grad for x in leaves)
-
-
-def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
-    """The tensors that require a gradient among weights, rates, the game's attributes and its losses' closures."""
-    weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
-    leaves = torch.utils._pytree.tree_leaves([weights, options.rates, *held_by(game)])
-    asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
-    return list(asking.values())
-
-
-def held_by(game: Game) -> list[object]:
-    """The attributes of a game and of the game that it was made from, with the closures of functions among them."""
-    found: list[object] = []
-    for value in vars(game).values():
-        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]
-        found.extend([value, *cells])
-        if isinstance(value, Game):
-            found.extend(held_by(value))
-    return found
 
 
 def each_member(

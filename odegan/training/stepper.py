@@ -18,9 +18,10 @@ from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
 from odegan.training import saved_state
 from odegan.training.adaptive_steps import AdaptiveSteps
-from odegan.training.arguments import DEFAULTS, Arguments, parse
+from odegan.training.arguments import DEFAULTS, Arguments, parse, refuse_assignment
 from odegan.training.combinations import check_combination
 from odegan.training.fixed_steps import FixedSteps
+from odegan.training.gradients import depends, needs_graph, read_by_field
 from odegan.training.interval import IntervalEvents
 from odegan.training.options import Options
 from odegan.training.segment import Segment
@@ -34,8 +35,6 @@ from odegan.training.state import (
     State,
     check_state,
     each_member,
-    needs_graph,
-    read_by_field,
 )
 from odegan.training.step import frozen, make_steps
 from odegan.training.time_grid import StepCounter
@@ -97,6 +96,11 @@ class Stepper:
         self._build(game, known)
         # The kinds of states and batches that were checked; None: the caller checks them.
         self._prepared: set[tuple[object, ...]] | None = set()
+        self._depends = False  # whether functions read something that requires a gradient
+
+    def __setattr__(self, name: str, value: object) -> None:
+        refuse_assignment(name, value)
+        super().__setattr__(name, value)
 
     @classmethod
     def from_options(cls, game: Game, options: Options) -> Stepper:
@@ -105,6 +109,7 @@ class Stepper:
         stepper._given = game
         stepper._build(game, options)
         stepper._prepared = None
+        stepper._depends = False
         return stepper
 
     def _build(self, game: Game, options: Options) -> None:
@@ -195,7 +200,7 @@ class Stepper:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
         # As in a run: without something to differentiate, a graph would grow from step to step.
-        graph = torch.is_grad_enabled() and needs_graph(self.options, self.game, state.y, batches)
+        graph = torch.is_grad_enabled() and (self._depends or needs_graph(self.options, self.game, state.y, batches))
         with torch.set_grad_enabled(graph):
             self._prepare(state, batches[0])
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
@@ -262,7 +267,9 @@ class Stepper:
         if not self._prepared or couplings(game) != couplings(self.game):
             self._build(game, self.options)
         (full, *_), _ = self.events.begin((batch,), y, state.aux, state.t)
-        try_out(game, self.options, state.t, y, full, state.aux["index"])
+        point = state.t, y, full, state.aux["index"]
+        try_out(game, self.options, *point)
+        self._depends = self._depends or depends(game, self.options, *point)
         self._prepared.add(key)
 
     def check_divisible(self, game: Game) -> None:

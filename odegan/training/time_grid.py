@@ -14,9 +14,12 @@ SNAP = 1e-9  # times that differ by less than this fraction of a step count as e
 
 
 class StepCounter(NamedTuple):
-    """anchor: the time from which the step size h applies; steps: number of steps since; h is nan before the first step."""
+    """anchor: the time from which the step size h applies; steps: number of steps since; h is nan before the first step.
 
-    anchor: float
+    anchor is a function of the earlier step sizes, if these are tensors.
+    """
+
+    anchor: StepLength
     steps: int
     h: StepLength
 
@@ -36,8 +39,8 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
     start = exact_time(counter, t)
     # A new size starts a new count from here. Compared by identity first, which reads no tensor.
     if h is not counter.h and length != to_float(counter.h):
-        counter = StepCounter(t, 0, h)
-    end = counter.anchor + (counter.steps + 1) * length
+        counter = StepCounter(start, 0, h)
+    end = to_float(counter.anchor) + (counter.steps + 1) * length
     if end < limit - SNAP * length:
         return NextStep(start, h, end, StepCounter(counter.anchor, counter.steps + 1, h))
     if end <= limit + SNAP * length:  # a full step that ends at the limit keeps its count
@@ -46,8 +49,10 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
 
 
 def exact_time(counter: StepCounter, t: float) -> StepLength:
-    """The counter's time t, as a function of the step size if that is a tensor."""
-    return counter.anchor + counter.steps * counter.h if isinstance(counter.h, torch.Tensor) else t
+    """The counter's time t, as a function of the step sizes so far if these are tensors."""
+    if isinstance(counter.h, torch.Tensor):
+        return counter.anchor + counter.steps * counter.h
+    return counter.anchor if isinstance(counter.anchor, torch.Tensor) else t
 
 
 def reports_until(times: Sequence[float], position: int, end: float) -> Sequence[float]:

@@ -51,11 +51,8 @@ def _try_out(
     game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int, recorded: bool
 ) -> None:
     t = as_time(time)  # a tensor, as users' functions of time will get it
-    size = options.micro_batch
-    if size is not None and batch is not None:
-        axis = y.ndim - 1
-        batch = part_of(batch, axis, 0, min(size, batch.real.shape[axis]))
-    one, own = (y, batch) if y.ndim == 1 else (y[0], tree_map_only(torch.Tensor, lambda x: x[0], batch))
+    batch = first_part(options, y, batch)
+    one, own = first_member(y, batch)
     bare = TrainingField(game)
     autodiff.missing_graph(reset=True)
     with one_line_errors("game: its gradient cannot be computed"):
@@ -75,6 +72,19 @@ def _try_out(
             dy = field(t, start, own)[0]
             if dy.requires_grad:
                 torch.autograd.grad(dy.sum(), start, allow_unused=True)
+
+
+def first_part(options: Options, y: torch.Tensor, batch: Batch | None) -> Batch | None:
+    """The first micro-batch of the batch, if it is divided."""
+    if options.micro_batch is None or batch is None:
+        return batch
+    axis = y.ndim - 1
+    return part_of(batch, axis, 0, min(options.micro_batch, batch.real.shape[axis]))
+
+
+def first_member(y: torch.Tensor, batch: Batch | None) -> tuple[torch.Tensor, Batch | None]:
+    """y (P,) of the first member and its minibatch."""
+    return (y, batch) if y.ndim == 1 else (y[0], tree_map_only(torch.Tensor, lambda x: x[0], batch))
 
 
 def _dy(field: TrainingField, t: torch.Tensor, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:

@@ -70,6 +70,13 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool 
     return plain
 
 
+def check_constant(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
+    """``check_number`` for an argument through which no gradient flows, and which may therefore require none."""
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        argument_error(name, "a tensor that requires a gradient", "a number: no gradient flows through it")
+    return check_number(name, value, low=low, strict=strict)
+
+
 def check_int(name: str, value: object, *, low: int = 0) -> int:
     """Return ``value`` as an int if it is a whole number >= ``low``."""
     try:

@@ -133,7 +133,8 @@ def test_changes_from_outside_are_taken_in(name, change):
     assert ours.state.t == pytest.approx(2 * CASES[name]["step_size"])
 
 
-def test_a_resumed_script_goes_on_to_the_bit(tmp_path):
+@pytest.mark.parametrize("modules_first", [True, False])
+def test_a_resumed_script_goes_on_to_the_bit(tmp_path, modules_first):
     modules = pair(norm=True, spectral=True)
     ours = odegan.ModuleStepper(*modules, **CASES["replay"])
     for batch in batches(2):
@@ -141,9 +142,10 @@ def test_a_resumed_script_goes_on_to_the_bit(tmp_path):
     ours.save(tmp_path / "stepper.pt")
     torch.save([module.state_dict() for module in modules], tmp_path / "modules.pt")
     fresh = pair(norm=True, spectral=True)
-    again = odegan.ModuleStepper(*fresh, **CASES["replay"])
+    again = None if modules_first else odegan.ModuleStepper(*fresh, **CASES["replay"])
     for module, kept in zip(fresh, torch.load(tmp_path / "modules.pt"), strict=True):
         module.load_state_dict(kept)
+    again = again or odegan.ModuleStepper(*fresh, **CASES["replay"])
     again.load(tmp_path / "stepper.pt")
     for batch in batches(4)[2:]:
         ours.step(*batch)

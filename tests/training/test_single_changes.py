@@ -13,7 +13,7 @@ from odegan import ArgumentError
 from odegan.solvers import table, torchdiffeq_backend
 from tests.training import changes_data, changes_games, changes_settings
 from tests.training.changes_data import Items, closure, normal
-from tests.training.changes_games import X, game
+from tests.training.changes_games import X, game, layers, spectral
 
 GAME = game()
 CHANGES = changes_games.CHANGES | changes_data.CHANGES | changes_settings.CHANGES
@@ -68,6 +68,22 @@ SAME = {
 def test_two_ways_to_write_one_setting_are_the_same(tmp_path, one, other):
     run(tmp_path / "run.pt", stop, **one)
     assert run(tmp_path / "run.pt", **other).status == "finished"
+
+
+def used(module):
+    """After other passes: with other running statistics, and other u and v of spectral norm."""
+    with torch.no_grad():
+        for buffer in module.buffers():
+            buffer.copy_(torch.nn.functional.normalize(buffer.float() + 0.1, dim=-1))
+    return module
+
+
+@pytest.mark.parametrize("make", [lambda: layers(torch.nn.BatchNorm1d(4)), lambda: spectral(True)])
+def test_buffers_that_no_pass_reads_or_that_the_state_holds_may_differ(tmp_path, make):
+    one, other = game(make()), game(used(make()))
+    assert run(tmp_path / "run.pt", stop, game=one, y0=one.init()).status == "stopped"
+    resumed = run(tmp_path / "run.pt", game=other, y0=one.init())
+    assert torch.equal(resumed.ys, run(None, game=one, y0=one.init()).ys)
 
 
 SCALE, TABLE = 1.0, SimpleNamespace(scale=1.0, other=0)

@@ -1,0 +1,46 @@
+"""One line for a batch that the networks cannot take, wherever a game is evaluated outside a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from odegan.games.batch import Batch
+from odegan.modules.validate import RAISED, CannotTakeError, one_line_errors
+from odegan.utils.checks import ArgumentError
+
+Result = TypeVar("Result")
+Prepare = Callable[[torch.Tensor, Batch | None], object]  # a game's checks before a run
+
+
+def explained(
+    what: str, evaluate: Callable[[], Result], prepare: Prepare, y: torch.Tensor, batch: Batch | None
+) -> Result:
+    """The result of ``evaluate``.
+
+    torch's errors become the ``ArgumentError`` that a run would raise for this batch, or one that begins with ``what``.
+    """
+    # A compiler reports errors of its own.
+    if torch.compiler.is_compiling():
+        return evaluate()
+    try:
+        with one_line_errors(what):
+            return evaluate()
+    except ArgumentError as error:
+        # Only now: the checks before a run cost several evaluations.
+        if isinstance(error.__cause__, RAISED):
+            _refuse(prepare, y, batch)
+        raise
+
+
+def _refuse(prepare: Prepare, y: torch.Tensor, batch: Batch | None) -> None:
+    try:
+        prepare(y.detach(), batch)
+    except CannotTakeError:
+        raise
+    except (
+        RAISED
+    ):  # nothing that the batch is to blame for, or a transform of torch.func within which no number can be read
+        return

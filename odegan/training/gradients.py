@@ -1,0 +1,105 @@
+"""Which tensors a run's gradients flow to: recording a run without one would only grow with the number of steps."""
+
+from __future__ import annotations
+
+import types
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from odegan.field.training_field import TrainingField
+from odegan.games.batch import Batch
+from odegan.games.game import Game
+from odegan.modules.validate import RAISED
+from odegan.training.options import Options
+from odegan.training.time_grid import as_time
+from odegan.training.trial import first_member, first_part
+from odegan.utils.checks import ArgumentError
+from odegan.utils.warn import warn
+
+_EMPTY = types.CellType()  # of a name that has no value yet
+
+
+def start_of(y0: torch.Tensor) -> torch.Tensor:
+    """y0, detached if its graph leads to modules' parameters alone, as that of ``parameters_to_vector`` does.
+
+    A run from it would otherwise be recorded step by step, for a gradient that nobody asked for.
+    """
+    if y0.grad_fn is None or not torch.is_grad_enabled() or not of_modules(y0.grad_fn):
+        return y0
+    warn(
+        "y0: got a tensor whose graph leads to the parameters of modules; the run starts from its values alone (give "
+        "y0.detach(), or for gradients a y0 that is a leaf: y0.detach().requires_grad_())"
+    )
+    return y0.detach()
+
+
+def of_modules(root: torch.autograd.graph.Node) -> bool:
+    """Whether every leaf of a graph is an ``nn.Parameter``."""
+    seen = {root}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and not isinstance(leaf, torch.nn.Parameter):
+            return False
+        following = {node for node, _ in node.next_functions if node is not None} - seen
+        seen |= following
+        waiting.extend(following)
+    return True
+
+
+def needs_graph(options: Options, game: Game, *values: object) -> bool:
+    """Whether the run depends on something that requires a gradient: ``read_by_field``, or values such as y0 and data."""
+    leaves = tree_leaves([values, options.step_size])
+    return bool(read_by_field(options, game)) or any(isinstance(x, torch.Tensor) and x.requires_grad for x in leaves)
+
+
+@torch.enable_grad()
+def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int = 0) -> bool:
+    """Whether the field or the step at this state depends on a tensor that requires a gradient, wherever its functions find it.
+
+    Parameters of modules do not count, as those of a network within a loss: they require a gradient unasked.
+
+    Args:
+        game: of the run.
+        options: of the run.
+        time: when.
+        y: the state there, (P,) or (E, P).
+        batch: its minibatch.
+        number: of the refresh interval.
+    """
+    h = options.step_at(time, number)
+    y, batch = first_member(y.detach(), first_part(options, y, batch))
+    field = TrainingField(game, options.penalties, options.rates).at_step(as_time(number))
+    try:
+        values = [h, field(as_time(time), y, batch)[0]]
+    except RAISED as error:
+        if isinstance(error, ArgumentError):
+            raise
+        return False  # the trial before the first step says what is wrong
+    graphs = [x.grad_fn for x in values if isinstance(x, torch.Tensor) and x.grad_fn is not None]
+    leaf = any(isinstance(x, torch.Tensor) and x.is_leaf and x.requires_grad for x in values)
+    return leaf or any(not of_modules(graph) for graph in graphs)
+
+
+def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
+    """The tensors that require a gradient among weights, rates, solver options, the game's attributes and its losses'
+    closures."""
+    weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
+    given = [weights, options.rates, options.solver_options, *held_by(game)]
+    leaves = tree_leaves(given)
+    asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
+    return list(asking.values())
+
+
+def held_by(game: Game) -> list[object]:
+    """The attributes of a game and of the game that it was made from, with the closures of functions among them."""
+    found: list[object] = []
+    of_loss = () if game.loss is None else (game.loss.disc, game.loss.gen)
+    for value in (*vars(game).values(), *of_loss):
+        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]
+        found.extend([value, *cells])
+        if isinstance(value, Game):
+            found.extend(held_by(value))
+    return found
