@@ -200,9 +200,11 @@ class Stepper:
             argument_error("until", until, f"a time after the state's, {state.t:g}")
         batches = self._batches(batch)
         # As in a run: without something to differentiate, a graph would grow from step to step.
-        graph = torch.is_grad_enabled() and (self._depends or needs_graph(self.options, self.game, state.y, batches))
+        recorded = torch.is_grad_enabled()
+        graph = recorded and needs_graph(self.options, self.game, state.y, batches)
         with torch.set_grad_enabled(graph):
             self._prepare(state, batches[0])
+        with torch.set_grad_enabled(graph or (recorded and self._depends)):
             result = self.through(state, lambda index, n: [batches], 1, until, ((), 0))
         return result.state, result.info
 
