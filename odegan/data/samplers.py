@@ -14,7 +14,7 @@ from odegan.data.given import Function, Labels, Source, Table, are_labels, is_da
 from odegan.data.global_generators import Reseed, reseeded_generators
 from odegan.data.positions import Positions
 from odegan.data.workers import Prefetched
-from odegan.utils.ambient import usable
+from odegan.utils.ambient import restoring, usable
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.random_streams import NORMAL, Seeds, Stream, generator, stream_seed
 
@@ -134,7 +134,7 @@ class FunctionSampler(_InProcess):
     def _called(self, seed: int, stream: str, index: int, reseed: Reseed) -> Parts:
         """The function's result for one draw of a stream."""
         reseed(stream_seed(seed, f"{stream} function", index))
-        with torch.set_grad_enabled(self._share.grad):
+        with torch.set_grad_enabled(self._share.grad), restoring():
             drawn = self._function(self._share.size, generator(seed, stream, index))
         if not self._labels.real:
             return {self._key: self._kept(drawn)}
@@ -210,7 +210,7 @@ class _Items:
 
     def _made(self, member: int, index: int, stream: str, rows: Sequence[Positions]) -> list[tuple[Tensor, int]]:
         places = range(self._share.size)[self._share.part]
-        with reseeded_generators() as reseed, torch.set_grad_enabled(self._share.grad):
+        with reseeded_generators() as reseed, torch.set_grad_enabled(self._share.grad), restoring():
             made = []
             for place, row in zip(places, rows[member].block(index, 1)[0].tolist(), strict=True):
                 # By place within the whole minibatch, not this rank's share: transforms do not depend on the ranks.

@@ -40,8 +40,10 @@ def latent_shape(generator: nn.Module, latent: Latent) -> LatentShape:
 def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> torch.Tensor:
     """n latents (n, ...) on the device of ``like``, drawn on the CPU so that every device gets the same ones."""
     draw = reseed(torch.Generator(), seed)
-    drawn = latent(n, draw) if callable(latent) else torch.randn(n, *latent or (), generator=draw)
-    return placed(drawn, like)
+    if callable(latent):
+        return placed(latent(n, draw), like)
+    # In float32 whatever the default is, as runs draw them.
+    return placed(torch.randn(n, *latent or (), generator=draw, dtype=torch.float32), like)
 
 
 def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

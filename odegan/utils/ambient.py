@@ -115,6 +115,29 @@ def as_outside() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def restoring() -> Iterator[None]:
+    """Restore the modes and defaults at the end, if user code within changed them for good."""
+    here = current()
+    try:
+        yield
+    finally:
+        restore(here)
+
+
+def restore(ambient: Ambient) -> None:
+    """Make these the modes and defaults in force, but for inference mode, which ends with its context."""
+    here = current()
+    if here == ambient:
+        return
+    torch.set_default_dtype(ambient.dtype)
+    torch.set_grad_enabled(ambient.grad)
+    if here.device != ambient.device:
+        torch.set_default_device(None if ambient.device.type == "cpu" else ambient.device)
+    for kind in _DEVICES:
+        torch.set_autocast_enabled(kind, kind in dict(ambient.autocast))
+
+
 def modes_outside() -> Callable[[], contextlib.AbstractContextManager[None]]:
     """A factory of contexts like ``as_outside()``, which sets grad mode alone if no other mode differs."""
     outside = _outside.get()

@@ -109,15 +109,16 @@ def _permutation(numbers: Tensor, shape: Shape) -> Tensor:
 
 
 def _randn(source: torch.Generator, n: int, shape: Shape) -> Tensor:
-    return torch.randn(n, *shape, generator=source)
+    # Told the dtype and the device, since user code may change torch's defaults in mid-run.
+    return torch.randn(n, *shape, generator=source, dtype=torch.float32, device=source.device)
 
 
 def _rand(source: torch.Generator, n: int, shape: Shape) -> Tensor:
-    return torch.rand(n, *shape, generator=source)
+    return torch.rand(n, *shape, generator=source, dtype=torch.float32, device=source.device)
 
 
 def _randperm(source: torch.Generator, n: int, shape: Shape) -> Tensor:
-    return torch.stack([torch.randperm(shape[0], generator=source) for _ in range(n)])
+    return torch.stack([torch.randperm(shape[0], generator=source, device=source.device) for _ in range(n)])
 
 
 def _two_each(shape: Shape) -> int:

@@ -91,7 +91,7 @@ def gaussian(
         return torch.cat([torch.zeros_like(mean), mean]) + 0.05 * shape.to(mean)
 
     def sample(y: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-        z = torch.randn(count, n, generator=reseed(torch.Generator(), seed)).to(y)
+        z = torch.randn(count, n, generator=reseed(torch.Generator(), seed), dtype=torch.float32).to(y)
         return y[n:] + sigma * z
 
     def solution(t: float | torch.Tensor, y0: torch.Tensor) -> torch.Tensor:

@@ -144,7 +144,7 @@ class IntervalGame(Game):
     def _draw(self, y: torch.Tensor, n: int, seed: int) -> torch.Tensor:
         source = reseed(torch.Generator(), seed)
         which = torch.randint(self.k, (n,), generator=source).to(y.device)
-        return y[2 * self.k :][which] + torch.randn(n, generator=source).to(y)
+        return y[2 * self.k :][which] + torch.randn(n, generator=source, dtype=torch.float32).to(y)
 
     def _start(self, seed: int | None) -> torch.Tensor:
         """Sorted endpoints uniform on (-3, 3) and means uniform on (-1, 1), similar to the paper."""

@@ -10,15 +10,15 @@ import torch
 
 from odegan.training.hooks.hook import Ending, Hook, RunInProgress
 from odegan.training.state import Callback, Info
-from odegan.utils.ambient import as_outside, modes_outside
-from odegan.utils.checks import argument_error, check_int
+from odegan.utils.ambient import as_outside, current, is_plain, modes_outside, restore
+from odegan.utils.checks import ArgumentError, argument_error, check_int
 
 
 class User(Hook):
     """The user's callback(state, info), which ends the run by returning True (or a true tensor or numpy value).
 
-    It is called under the modes that were in force around the run. A run that it ended continues when resumed, unless the
-    callback's attribute ``over`` is true, which a callback with a saved state can restore.
+    It is called under the modes that were in force around the run, and changes to them end with it. A run that it ended
+    continues when resumed, unless the callback's attribute ``over`` is true, which a callback with a saved state can restore.
     """
 
     ENDING = ("stopped", "the callback returned True")
@@ -33,6 +33,7 @@ class User(Hook):
         """End the run at once if the callback, restored from a checkpoint, had ended it before."""
         # Taken at the run's start: only now the modes around it are known.
         self._modes = modes_outside()
+        self._within = current()
         if run.status == "running" and getattr(self.callback, "over", False) is True:
             run.status, run.message = self.ENDING
 
@@ -44,8 +45,16 @@ class User(Hook):
         """Call the user's function if it is due."""
         if run.state.aux["index"] % self._every:
             return None
+        version = run.state.y._version
         with self._modes():
             said = self.callback(run.state, info)
+        if run.state.y._version != version:
+            raise ArgumentError(
+                "callback: got one that writes to state.y; it must change a .clone(), or the game be a Game(project=...)"
+            )
+        # Comparing all modes after each callback would cost more than a small step.
+        if not is_plain():
+            restore(self._within)
         return self.ENDING if _is_true(said) else None
 
 
