@@ -26,7 +26,7 @@ compiles = pytest.mark.skipif(
     torch.__version__.startswith("2.6."),
     reason="torch 2.6 traces no tuple of a class of its own: compile= runs eagerly there",
 )
-# Both trace as inductor does; the second, in twice the time, also what runs backward.
+# Both trace as inductor does; the second also traces backward passes, and takes twice the time.
 BACKENDS = ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)]
 START = torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=torch.float64)
 
