@@ -164,7 +164,7 @@ def _checked(data: Any) -> Source:
         argument_error("data", type(data).__name__, _ALLOWED)
     if isinstance(data, type):
         argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
-    if hasattr(data, "__array__") and not _holds_rows(data):  # a table of pandas, an array of JAX
+    if hasattr(data, "__array__") and not (isinstance(data, Dataset) or _holds_rows(data)):  # of pandas, of JAX
         argument_error("data", type(data).__name__, f"{_ALLOWED}; numpy.asarray(data), perhaps")
     # Before callables: some data sets can be called, too.
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):

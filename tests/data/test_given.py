@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 
 from odegan import ArgumentError
 from tests.data.given_cases import LABELS, ROWS, N, Pairs, langevin, make, same
@@ -127,9 +127,15 @@ class OnDisk:
         raise MemoryError
 
 
+class OfPairs(OnDisk, Dataset):
+    def __getitem__(self, i):
+        return self.array[i], 0
+
+
 def test_arrays_on_disk_are_read_row_by_row():
     rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     assert torch.equal(make(OnDisk(rows))(4).real, make(rows)(4).real)
+    assert torch.equal(make(OfPairs(rows))(4).real, make(rows)(4).real)
     with pytest.raises(ArgumentError, match=r"^data: got 'OnDisk'; .*numpy\.asarray\(data\), perhaps$"):
         make(OnDisk(rows[:, 0]))
 
