@@ -190,8 +190,9 @@ def piecewise(values: Sequence[float | torch.Tensor], boundaries: Sequence[float
             argument_error(name, given, "a list of numbers")
     if len(values) != len(boundaries) + 1:
         argument_error("values", list(values), f"one more than the {len(boundaries)} boundaries")
+    plain = [check_number("values", value) for value in values]
     # Tensors stay as they are, since gradients flow to them.
-    numbers = tuple((check_number("values", v), v)[isinstance(v, torch.Tensor)] for v in values)
+    numbers = tuple(v if isinstance(v, torch.Tensor) else number for v, number in zip(values, plain, strict=True))
     edges = tuple(check_number("boundaries", b) for b in boundaries)
     # bisect and the chain of ``where`` both rely on this order.
     if tuple(sorted(edges)) != edges:

@@ -40,7 +40,6 @@ def _refuse(prepare: Prepare, y: torch.Tensor, batch: Batch | None) -> None:
         prepare(y.detach(), batch)
     except CannotTakeError:
         raise
-    except (
-        RAISED
-    ):  # nothing that the batch is to blame for, or a transform of torch.func within which no number can be read
+    except RAISED:
+        # The batch is not to blame, or a transform of torch.func is active, within which no number can be read.
         return
