@@ -140,7 +140,7 @@ def long_segments(monkeypatch):
 @pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
 def test_every_solver_with_every_penalty(solver, penalty, members):
     segments = [0.0, 0.1, 0.13, 1.65]  # of 1, 2, 4 and 8 steps
-    both(network(), members, "aot_eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
+    both(network(), members, "eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
 
 
 def allowed(solver, placement, players):
@@ -162,7 +162,7 @@ def allowed(solver, placement, players):
 )
 def test_every_placement(solver, placement, players, refresh, members):
     given = {"placement": placement, "players": players, "refresh": refresh}
-    both(network(), members, "aot_eager", solver=solver, penalties=[MAKERS["generator_gradient"]()], **given)
+    both(network(), members, "eager", solver=solver, penalties=[MAKERS["generator_gradient"]()], **given)
 
 
 def drawn(seed):
