@@ -11,8 +11,8 @@ import torch
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.utils.checks import argument_error, check_number
 
-ConstantRates: TypeAlias = "tuple[float | torch.Tensor, float | torch.Tensor]"
-Rate: TypeAlias = "float | torch.Tensor | Callable[[Scalar], float | torch.Tensor]"
+ConstantRates: TypeAlias = tuple[float | torch.Tensor, float | torch.Tensor]
+Rate: TypeAlias = float | torch.Tensor | Callable[[Scalar], float | torch.Tensor]
 Rates: TypeAlias = tuple[Rate, Rate]
 
 

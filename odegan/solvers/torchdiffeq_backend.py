@@ -22,7 +22,7 @@ from torchdiffeq._impl.solvers import FixedGridODESolver
 from odegan.solvers.tableau import Tableau, combined, with_last_stage
 
 Tensor = torch.Tensor
-Scalar: TypeAlias = "torch.Tensor | float"
+Scalar: TypeAlias = torch.Tensor | float
 Rhs = Callable[[Scalar, torch.Tensor], torch.Tensor]
 # (y1, last slope, error ratio, interpolation polynomial) of an attempted step of an embedded pair.
 AttemptResult = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]]

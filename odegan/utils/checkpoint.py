@@ -18,7 +18,7 @@ from odegan.utils.fingerprint.compare import difference, differing, shown
 
 VERSION = 2
 
-FilePath: TypeAlias = "str | os.PathLike[str]"
+FilePath: TypeAlias = str | os.PathLike[str]
 
 
 def save(path: FilePath, payload: Mapping[str, object]) -> None:

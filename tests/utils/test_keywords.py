@@ -1,6 +1,8 @@
 """Keywords and warnings: signatures that shells complete, what other libraries' names are called here, whose line is shown."""
 
 import inspect
+import pickle
+import typing
 import warnings
 
 import pytest
@@ -47,6 +49,12 @@ def test_every_name_from_elsewhere_is_one_here(name):
     first = keywords._ELSEWHERE[name].partition("=")[0].partition(",")[0].partition(".")[0]
     assert name not in SHARED
     assert first in {*SHARED, *inspect.signature(odegan.gan).parameters}
+
+
+@pytest.mark.parametrize("function", [odegan.gan, odegan.odeint_gan, odegan.spectrum, odegan.vector_field])
+def test_decorated_functions_keep_their_hints_and_can_be_pickled(function):
+    assert typing.get_type_hints(function)["return"] is not None
+    assert pickle.loads(pickle.dumps(function)) is function
 
 
 GAME, Y = odegan.games.bilinear(), torch.ones(2)
