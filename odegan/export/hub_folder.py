@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from odegan.export.card import Facts, card
-from odegan.export.portable import Batches, Inputs, generator, has_onnx, inputs, traced, write_onnx
+from odegan.export.portable import EXAMPLES, Batches, Inputs, generator, has_onnx, inputs, traced, write_onnx
 from odegan.games.game import Game
 from odegan.utils.checks import argument_error, check_int
 
@@ -90,7 +90,7 @@ def folder(
     # Not ``module``'s: without its parametrizations, as of spectral norm, it does not fit the generator's own class.
     own = game.modules(y, batches)[0].state_dict()
     torch.save({name: tensor.cpu() for name, tensor in own.items()}, made / "generator.pt")
-    files = ["generator.pt", *_programs(module, inputs(game, 2, seed, y), made)]
+    files = ["generator.pt", *_programs(module, inputs(game, EXAMPLES, seed, y), made)]
     columns = _ACROSS if classes is None else -(-n // classes)
     files += ["samples.png"] if _draw(samples, columns, made / "samples.png") else []
     facts: Facts = {

@@ -19,7 +19,7 @@ from odegan.utils.checks import ArgumentError, argument_error, one_line
 
 Inputs = tuple[torch.Tensor, ...]
 Batches = Iterable[Any] | None
-_EXAMPLES = 2  # samples of a traced batch: torch.export would take a size of 1 for a constant
+EXAMPLES = 2  # samples of a traced batch: torch.export would take a size of 1 for a constant
 
 
 def generator(game: Game, y: torch.Tensor, batches: Batches = None) -> nn.Module:
@@ -85,7 +85,7 @@ def program(game: Game, y: torch.Tensor, batches: Batches = None) -> torch.expor
         >>> program(game, game.init()).module()(torch.zeros(7, 3)).shape
         torch.Size([7, 2])
     """
-    return traced(generator(game, y, batches), inputs(game, _EXAMPLES, 0, y))
+    return traced(generator(game, y, batches), inputs(game, EXAMPLES, 0, y))
 
 
 def traced(module: nn.Module, given: Inputs) -> torch.export.ExportedProgram:
@@ -119,7 +119,7 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     """
     if not has_onnx():
         raise ArgumentError("onnx: the packages onnx and onnxscript are missing: pip install 'odegan[export]'")
-    given = tuple(x.float() if x.is_floating_point() else x for x in inputs(game, _EXAMPLES, 0, y))
+    given = tuple(x.float() if x.is_floating_point() else x for x in inputs(game, EXAMPLES, 0, y))
     write_onnx(traced(generator(game, y, batches).float(), given), path)
 
 

@@ -74,10 +74,12 @@ class MicrobatchedField:
         self, t: Time, y: torch.Tensor, batch: Batch | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(unpenalized dy, losses, the penalties' contribution)."""
-        return *self(t, y, batch), self.penalty(t, y, batch)
+        return *self._players(BOTH, t, y, batch, "own_gradients"), self.penalty(t, y, batch)
 
-    def _players(self, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None) -> Players:
-        gradients, losses = self._mean("gradients", players, t, y, batch)
+    def _players(
+        self, players: tuple[Player, ...], t: Time, y: torch.Tensor, batch: Batch | None, name: str = "gradients"
+    ) -> Players:
+        gradients, losses = self._mean(name, players, t, y, batch)
         return self._scaled(players, gradients, t, y), torch.stack(losses, dim=-1)
 
     def _scaled(
@@ -99,7 +101,7 @@ class MicrobatchedField:
         batch = _required(batch)
         parts = self._number_of_parts(y, batch)
         held: tuple[Held, ...] = ()
-        acting = name == "penalty_gradients" or self.field.penalized
+        acting = name == "penalty_gradients" or (name == "gradients" and self.field.penalized)
         # Two passes only where a penalty needs the means; the plain field is itself a mean over the parts.
         if acting and any(self.field.terms.all[player] for player in players):
             held = (self._averaged(self._of_part("held_parts", players, parts), t, y, batch),)

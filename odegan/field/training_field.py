@@ -137,11 +137,22 @@ class TrainingField:
 
         share: given if the batch is one of several parts.
         """
-        own, losses = self._own_gradients(players, y, batch)
+        own, losses = self.own_gradients(players, t, y, batch)
         if not self.penalized:
             return own, losses
         extra = self._penalty_gradients(players, t, y, batch, share)
         return [g if e is None else g + e for g, e in zip(own, extra, strict=True)], losses
+
+    def own_gradients(
+        self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, share: Share | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """The unpenalized gradients and losses of these players."""
+        at = self.game.split(y)
+        if len(players) == 2:
+            gradients, losses = self.game.gradients(*at, batch, with_losses=True)
+            return list(gradients), list(losses)
+        gradient, loss = self.game.player_gradient(players[0], *at, batch, with_loss=True)
+        return [gradient], [loss]
 
     def penalty_gradients(
         self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, share: Share | None = None
@@ -172,17 +183,6 @@ class TrainingField:
             # An eager step of a small network is limited by such calls, so the usual rate needs none.
             parts.append(-gradient if isinstance(rate, float) and rate == 1 else -times(gradient, rate, t))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _own_gradients(
-        self, players: Sequence[Player], y: torch.Tensor, batch: Batch | None
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """The unpenalized gradients and losses of these players."""
-        at = self.game.split(y)
-        if len(players) == 2:
-            gradients, losses = self.game.gradients(*at, batch, with_losses=True)
-            return list(gradients), list(losses)
-        gradient, loss = self.game.player_gradient(players[0], *at, batch, with_loss=True)
-        return [gradient], [loss]
 
     def _penalty_gradients(
         self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, share: Share | None

@@ -77,7 +77,7 @@ class Discriminator(Network):
     """
 
     def __init__(self, logits: int = 1, channels: int = 3, width: int = 64) -> None:
-        if logits not in (1, 2):
+        if isinstance(logits, bool) or logits not in (1, 2):
             argument_error("logits", logits, "1 or 2")
         for name, size in {"channels": channels, "width": width}.items():
             check_int(name, size, low=1)

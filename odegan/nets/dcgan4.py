@@ -33,7 +33,8 @@ class Generator(Network):
     initialize = staticmethod(glorot_uniform_)
 
     def __init__(self, latent: int = 128, width: int = 64) -> None:
-        check_int("latent", latent, low=1)
+        for name, size in {"latent": latent, "width": width}.items():
+            check_int(name, size, low=1)
         layers: list[nn.Module] = [nn.Linear(latent, width * 2 * 2), nn.ReLU(), nn.Unflatten(1, (width, 2, 2))]
         for _ in range(3):
             layers += [deconv5(width, width), nn.ReLU()]
@@ -57,6 +58,7 @@ class Discriminator(Network):
     initialize = staticmethod(glorot_uniform_)
 
     def __init__(self, width: int = 64) -> None:
+        check_int("width", width, low=1)
         layers: list[nn.Module] = []
         # Four halvings take 32 pixels to 2.
         for n_in in (3, width, width, width):

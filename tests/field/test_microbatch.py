@@ -6,6 +6,9 @@ from torch import nn
 
 import odegan
 from odegan import penalties
+from odegan.field.microbatch import MicrobatchedField
+from odegan.field.training_field import TrainingField
+from odegan.games.batch import Batch
 from tests.field.microbatch_cases import BATCH, CASES, data, game, run
 from tests.peers import compiles
 
@@ -31,6 +34,17 @@ def test_the_parts_own_norms_would_be_wrong():
 def test_a_whole_batch_is_one_micro_batch():
     """To rounding: a batch in parts takes what penalties are functions of first, a whole one on its way."""
     assert torch.allclose(run("heun2, jare").y, run("heun2, jare", micro_batch=BATCH).y, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalized", [False, True])
+def test_the_parts_of_the_field_are_the_whole_batchs(penalized):
+    g = game()
+    y, batch = g.init(), Batch(data()[:BATCH], torch.randn(BATCH, 2, dtype=torch.float64))
+    whole = TrainingField(g, [penalties.jare(0.5)], penalized=penalized)
+    divided = MicrobatchedField(whole, BATCH // 2, None, lambda function: function)
+    for name in ("__call__", "field_and_penalty"):
+        for a, b in zip(getattr(divided, name)(0.0, y, batch), getattr(whole, name)(0.0, y, batch), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
 @compiles

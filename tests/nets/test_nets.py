@@ -1,11 +1,15 @@
 """The shared networks: parameter counts, shapes, ranges and initialization."""
 
+import importlib
+import inspect
 import math
+import pkgutil
 
 import pytest
 import torch
 from torch import nn
 
+from odegan import nets
 from odegan.nets import MLP, dcgan, digits, get, mog16, truncated_normal_
 from odegan.utils.checks import ArgumentError
 
@@ -191,3 +195,22 @@ def test_a_pair_of_your_own(tmp_path, monkeypatch):
             get(name)
     with pytest.raises(ArgumentError, match=r"networks: got .*; it must be the module:name of an odegan.nets.Pair"):
         get("own_networks:NUMBER")
+
+
+def sizes():
+    """Every network of the pairs with each of its arguments that is a whole number."""
+    for name in sorted(module.name for module in pkgutil.iter_modules(nets.__path__)):
+        module = importlib.import_module(f"odegan.nets.{name}")
+        for kind in ("Generator", "Discriminator"):
+            made = getattr(module, kind, None)
+            if inspect.isclass(made) and made.__module__ == module.__name__:
+                parameters = inspect.signature(made).parameters.values()
+                needed = {p.name: 3 for p in parameters if p.default is inspect.Parameter.empty}
+                yield from ((made, needed, p.name) for p in parameters if p.annotation == "int")
+
+
+@pytest.mark.parametrize("make, needed, name", list(sizes()))
+@pytest.mark.parametrize("size", [0, -1, 1.5, "a"])
+def test_every_size_is_checked(make, needed, name, size):
+    with pytest.raises(ArgumentError, match=f"^{name}: got {size!r}; it must be"):
+        make(**needed | {name: size})
