@@ -19,6 +19,8 @@ def check_state(name: str, game: Game, y: torch.Tensor) -> torch.Tensor:
     if not isinstance(y, torch.Tensor) or y.shape != (game.n_params,) or not y.is_floating_point():
         allowed = f"one state, floating point, of shape ({game.n_params},); take one member of an ensemble at a time"
         argument_error(name, y, allowed)
+    if not torch.isfinite(y).all():
+        argument_error(name, "a non-finite number in it", "finite everywhere")
     return usable(y.detach())
 
 

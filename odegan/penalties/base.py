@@ -11,7 +11,7 @@ import torch
 from odegan.field.penalty_terms import Function, Term, Weight, as_term, pair_of_terms
 from odegan.field.schedules import in_steps
 from odegan.games.game import Game
-from odegan.utils.checks import ArgumentError, argument_error, check_number
+from odegan.utils.checks import ArgumentError, argument_error, check_arity, check_number
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False
     # Only weights are evaluated by the run at each step; other arguments are functions of the field's time.
     if name != "weight" and in_steps(weight):
         argument_error(name, "a schedule in steps", "a number, a one-element tensor or a function of time")
-    if not callable(weight):
+    if callable(weight):
+        check_arity(name, weight, 1, "a number, a one-element tensor or a function of time")
+    else:
         check_number(name, weight, low=0.0, strict=strict)
     # A checkpoint tells 1 from 1.0, which are one weight.
     return float(weight) if isinstance(weight, int) else weight

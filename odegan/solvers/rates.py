@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 
 from odegan.solvers.torchdiffeq_backend import Scalar
-from odegan.utils.checks import argument_error, check_number
+from odegan.utils.checks import argument_error, check_arity, check_number
 
 ConstantRates: TypeAlias = tuple[float | torch.Tensor, float | torch.Tensor]
 Rate: TypeAlias = float | torch.Tensor | Callable[[Scalar], float | torch.Tensor]
@@ -21,7 +21,9 @@ def check_rates(rates: Rates) -> Rates:
     if not isinstance(rates, tuple | list) or len(rates) != 2:
         argument_error("rates", rates, "a pair (discriminator's, generator's)")
     for rate in rates:
-        if not callable(rate):
+        if callable(rate):
+            check_arity("rates", rate, 1, "numbers or functions of time")
+        else:
             check_number("rates", rate, low=0.0)
     return rates[0], rates[1]
 

@@ -15,7 +15,7 @@ from odegan.solvers import baselines
 from odegan.solvers.rates import Rates, check_rates
 from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.time_grid import to_float
-from odegan.utils.checks import argument_error, check_bool, check_constant, check_int, check_number, choose
+from odegan.utils.checks import argument_error, check_arity, check_bool, check_constant, check_int, check_number, choose
 from odegan.utils.distributed import ranks
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ PLAYERS = ("joint", "frozen")
 
 _SCIPY = ("RK23", "RK45", "DOP853", "Radau", "BDF", "LSODA")
 _POSITIVE = {"first_step", "min_step", "max_step", "safety", "ifactor", "dfactor"}  # torchdiffeq's options
+_BOUNDS = {"safety": (0.0, 1.0), "dfactor": (0.0, 1.0), "ifactor": (1.0, math.inf)}
 
 
 class Arguments(TypedDict, total=False):
@@ -95,7 +96,7 @@ def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
         argument_error("penalties", penalties, "a list")
     return Options(
         solver=solver,
-        step_size=step_size,
+        step_size=step_size.reshape(()) if isinstance(step_size, torch.Tensor) else step_size,
         refresh=known["refresh"],
         rates=check_rates(known["rates"]),
         penalties=tuple(penalties),
@@ -144,9 +145,14 @@ def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> d
     for key in _POSITIVE & options.keys():
         if options[key] is not None and options[key] != math.inf:
             check_number(f"options {key}", options[key], low=0.0, strict=key != "min_step")
+    for key, (least, most) in _BOUNDS.items():
+        if options.get(key) is not None and not least <= to_float(options[key]) <= most:
+            argument_error(f"options {key}", options[key], f"between {least:g} and {most:g}, or no step would fit")
     for key in ("max_num_steps", "max_order", "max_iters"):
         if key in options:
             check_int(f"options {key}", options[key], low=1)
+    if options.get("norm") is not None:
+        check_arity("options norm", options["norm"], 1, "a function of a tensor")
     return dict(options)
 
 
@@ -163,7 +169,9 @@ def _check_step_size(solver: solvers.Solver, step_size: StepSize | None, options
             argument_error("step_size", step_size, "left out when options has a grid_constructor")
     elif step_size is None:
         argument_error("step_size", None, f"a number > 0 or a function of time: {solver.name} takes fixed steps")
-    elif not callable(step_size):
+    elif callable(step_size):
+        check_arity("step_size", step_size, 1, "a number > 0 or a function of time")
+    else:
         check_number("step_size", step_size, low=0.0, strict=True)
 
 

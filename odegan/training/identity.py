@@ -62,7 +62,7 @@ def setting(game: Game, options: Options) -> dict[str, object]:
     parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": solver}
     hooks = [h for kind in _GLOBAL_HOOKS for h in getattr(torch.nn.modules.module, kind).values()]
     parts |= {"global hooks": hooks} if hooks else {}
-    parts |= {"penalties": options.penalties} | {name: _number(getattr(options, name)) for name in _NAMES.split()}
+    parts |= {"penalties": list(options.penalties)} | {name: _number(getattr(options, name)) for name in _NAMES.split()}
     return parts | {"options": {name: _number(value) for name, value in options.solver_options.items()}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from odegan.training.saved_state import RESUME
 from odegan.training.solution import Solution
 from odegan.training.state import Callbacks, check_state
 from odegan.training.stepper import Stepper
+from odegan.training.time_grid import to_float
 from odegan.utils.ambient import refuse_derivatives, unaffected_run
 from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_arity, check_int, check_number, choose
@@ -183,6 +185,7 @@ def odeint_gan(
     if steps is None:
         # The length of the run bounds a step size that is a function of time; with steps=..., no end has to be reached.
         known = replace(known, horizon=times[-1] - times[0])
+        _check_spacing(known, times)
     members = len(y0) if y0.ndim == 2 else None
     _check_tolerances(known, y0)
     _check_around(callback, progress, on_nonfinite)
@@ -219,6 +222,16 @@ def odeint_gan(
             return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 
 
+def _check_spacing(options: Options, times: Sequence[float]) -> None:
+    """Refuse steps that the times' own rounding would change."""
+    spacing = max(math.ulp(times[0]), math.ulp(times[-1]))
+    h = options.step_size
+    if h is not None and not callable(h) and to_float(h) < min(4 * spacing, times[-1] - times[0]):
+        argument_error(
+            "step_size", h, f"at least {4 * spacing:g}, for numbers near t = {times[-1]:g} are {spacing:g} apart"
+        )
+
+
 def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) -> None:
     """Refuse what cannot be called, shown or done around the steps of a run."""
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
@@ -234,7 +247,8 @@ def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) 
 
 def _check_saving(checkpoint: FilePath | None, checkpoint_every: float, resume: str) -> None:
     check_number("checkpoint_every", checkpoint_every, low=0.0, strict=True)
-    if checkpoint is not None and (not isinstance(checkpoint, str | os.PathLike) or not str(checkpoint)):
+    is_path = isinstance(checkpoint, str | os.PathLike) and str(checkpoint) and "\0" not in str(checkpoint)
+    if checkpoint is not None and not is_path:
         argument_error("checkpoint", checkpoint, "a path")
     choose("resume", resume, RESUME)
 
@@ -249,6 +263,13 @@ def _check_recorded(options: Options) -> None:
 
 
 def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
+    # Errors are divided by the tolerance and squared, which must not overflow.
+    least = torch.finfo(y0.dtype).tiny ** 0.5
+    largest = max(float(torch.as_tensor(tolerance).max()) for tolerance in (options.rtol, options.atol))
+    if options.solver.adaptive and largest < least:
+        argument_error(
+            "rtol, atol", (options.rtol, options.atol), f"such that one is at least {least:.0e}, for y0 is {y0.dtype}"
+        )
     for name, tolerance in {"rtol": options.rtol, "atol": options.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:
             argument_error(name, tolerance, f"a number, or a tensor of shape {tuple(y0.shape[-1:])}")

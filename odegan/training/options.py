@@ -63,7 +63,8 @@ class Options:
                 f"at least {SHORTEST:g} of the run's length {self.horizon:g}, whose end it would hardly reach; a schedule that "
                 "falls to zero goes in steps: odegan.schedules with unit='steps', and steps=... instead of t",
             )
-        return h
+        # One of shape (1,) would raise the state's dtype and add a dimension to what it multiplies.
+        return h.reshape(()) if isinstance(h, torch.Tensor) else h
 
     @property
     def counts_steps(self) -> bool:

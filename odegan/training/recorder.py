@@ -13,6 +13,7 @@ import torch
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.training.statistics import StepRecord
 from odegan.training.time_grid import to_float
+from odegan.utils.checks import argument_error
 
 Evaluate = Callable[[Scalar, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 # losses (..., 2), |f| (...), and whether both are finite (...).
@@ -61,7 +62,7 @@ class RecordingField:
 
     def norm(self, scaled: torch.Tensor) -> torch.Tensor:
         """The solver's norm, whose value in a step is the step's error ratio."""
-        value = rms_norm(scaled) if self.user_norm is None else self.user_norm(scaled)
+        value = rms_norm(scaled) if self.user_norm is None else _checked(self.user_norm(scaled))
         self._ratio = abs(to_float(value))
         return value
 
@@ -104,6 +105,13 @@ class RecordingField:
 
     def _reject(self, t0: Scalar, y0: torch.Tensor, dt: Scalar) -> None:
         self.rejected += 1
+
+
+def _checked(value: torch.Tensor) -> torch.Tensor:
+    """The value of a user's norm, if it is one number."""
+    if not isinstance(value, torch.Tensor | int | float) or (isinstance(value, torch.Tensor) and value.numel() != 1):
+        argument_error("options norm", f"one with the value {value!r}", "a function whose value is one number")
+    return value
 
 
 def measurements(dy: torch.Tensor, losses: torch.Tensor) -> Measured:

@@ -23,6 +23,7 @@ from odegan.training.statistics import StepRecord, StepStatistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import SNAP, StepLength, as_time, next_step, to_float
 from odegan.training.trial import try_out
+from odegan.utils.checks import argument_error
 
 
 class _Ended(Exception):
@@ -108,7 +109,26 @@ def _call(run: Run, seen: _Seen, batch: Batch | None) -> tuple[Any, dict[str, An
         # A grid of our own: torchdiffeq's counts in the dtype of t, and now and then adds a step of length zero.
         grid = _grid(run)
         options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
+    elif not solver.adaptive:
+        options["grid_constructor"] = _checked(options["grid_constructor"])
     return watched, {"method": solver.name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+
+
+def _checked(constructor: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """The user's function (func, y0, t) -> grid, whose value is checked; torchdiffeq only asserts what it must be."""
+
+    def grid_constructor(func: object, y0: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        grid = constructor(func, y0, t)
+        increasing = isinstance(grid, torch.Tensor) and grid.ndim == 1 and bool((grid[1:] > grid[:-1]).all())
+        if not increasing or not torch.equal(grid[[0, -1]].to(t), t[[0, -1]]):
+            argument_error(
+                "options grid_constructor",
+                grid,
+                f"a function whose value is an increasing tensor from {t[0]:g} to {t[-1]:g}",
+            )
+        return grid
+
+    return grid_constructor
 
 
 class _Seen:
