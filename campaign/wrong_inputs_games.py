@@ -198,7 +198,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("k", "odegan.spectrum(games.bilinear(), torch.zeros(2), k=0)", "0", "a whole number >= 1"),
         ("tol", "odegan.spectrum(games.bilinear(), torch.zeros(2), tol=-1.0)", "-1.0", "a finite number >= 0"),
         ("accuracy", 'odegan.spectrum(games.bilinear(), torch.zeros(2), accuracy="high")', "'high'", "a number >= 0"),
-        ("y", "odegan.spectrum(GAME, NAN * Y, (DATA, LATENT))", "", "the field's Jacobian is not finite there; it"),
+        ("y", "odegan.spectrum(GAME, NAN * Y, (DATA, LATENT))", "", "a non-finite number in it"),
         (
             "ys",
             "odegan.spectra(games.bilinear(), torch.zeros(2))",
