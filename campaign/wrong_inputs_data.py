@@ -201,6 +201,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("networks", 'nets.get("dcgna")', "'dcgna'", "did you mean 'dcgan'"),
         ("sizes", "nets.MLP((3,))", "(3,)", "at least two positive widths, the input's"),
         ("sizes", "nets.MLP((3, 2.5, 1))", "(3, 2.5, 1)", "at least two positive widths, the input's"),
+        ("activation", "nets.MLP((3, 2, 1), nn.Tanh())", "Tanh()", "a function that makes a layer, such as"),
         ("activation", "nets.MLP((3, 2, 1), activation=3)", "3", "a function that makes a layer, such as"),
         ("latent", "nets.dcgan.Generator(latent=0)", "0", "a whole number >= 1"),
         ("logits", "nets.dcgan.Discriminator(logits=3)", "3", "1 or 2"),

@@ -22,6 +22,12 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("series", 'plots.curves({}, "t", "y")', "{}", "at least one name -> (x, y)"),
         ("values", 'plots.bars(["a"], [1.0, 2.0])', "'shape (2,)'", "of shape (1,), one a name"),
         ("paths", 'plots.trajectories({"a": [[1.0]]})', "\"shape (1, 1) for 'a'\"", "of shape (T, 2), with T > 0"),
+        (
+            "path",
+            'plots.save(plots.Figure(), "figure.pdf")',
+            "'figure.pdf'",
+            "figure.savefig(path) writes other formats",
+        ),
         ("frames", 'plots.save_animation([], "nowhere.gif")', "[]", "at least one figure"),
         ("seconds", 'plots.save_animation([1], "nowhere.gif", seconds=0)', "0", "a finite number > 0"),
         ("frames", "plots.density_frames([])", "[]", "at least one (title, samples, critic grid or"),

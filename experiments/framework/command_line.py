@@ -6,7 +6,9 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -35,6 +37,17 @@ def parse(options_type: type[Chosen], program: str, description: str, arguments:
             raise
         raise ArgumentError(_one_line(complaint.getvalue())) from None
     raise SystemExit(0)  # nobody read the help
+
+
+def called(module: str) -> str:
+    """The beginning of the command line by which an experiment's module was called.
+
+    >>> called("experiments.mog16")
+    'python -m experiments.mog16'
+    """
+    if Path(sys.argv[0]).stem == "odegan":  # the installed command
+        return module.replace("experiments.", "odegan ", 1)
+    return f"python -m {module}"
 
 
 def named_options(arguments: Sequence[str]) -> set[str]:

@@ -29,7 +29,7 @@ from typing import TypeVar
 
 import torch
 
-from experiments.framework.command_line import named_options, parse
+from experiments.framework.command_line import called, named_options, parse
 from experiments.framework.endings import (
     DIVERGED,
     FAILED,
@@ -72,8 +72,9 @@ def main(
     arguments = list(sys.argv[1:] if argv is None else argv)
     module = sys.modules[run.__module__]
     name = (module.__spec__.name if module.__spec__ else run.__module__).removesuffix(".experiment")
-    program = f"python -m {name}"
-    command = shlex.join([*program.split(), *arguments])
+    program = called(name)
+    # What the pages show: it needs no installed command.
+    command = shlex.join(["python", "-m", name, *arguments])
     try:
         options = chosen(options_type, program, module.__doc__ or "", arguments)
         folder = Folder.open(options, name.rpartition(".")[2], command, writes)
@@ -89,7 +90,7 @@ def main(
         print(f"{program}: {error}; --resume continues from what was saved", file=sys.stderr)
         return FAILED
     except (Interrupted, KeyboardInterrupt):
-        resume = command if "--resume" in arguments else f"{command} --resume"
+        resume = shlex.join([*program.split(), *arguments, *([] if "--resume" in arguments else ["--resume"])])
         if writes:
             print(f"\ninterrupted; continue with: {resume}", file=sys.stderr)
         return INTERRUPTED

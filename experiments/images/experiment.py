@@ -16,6 +16,7 @@ from einops import rearrange, repeat
 from tyro.conf import subcommand
 
 from experiments.framework import processes, runner
+from experiments.framework.command_line import called
 from experiments.framework.endings import WRONG_OPTION, Diverged
 from experiments.framework.folder import Folder, Row
 from experiments.framework.options import Options
@@ -181,7 +182,6 @@ Command = (
 )
 
 
-PROGRAM = "python -m experiments.images"
 LISTING = "presets"
 
 
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_command(arguments)
     except ArgumentError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        print(f"{called('experiments.images')}: {error}", file=sys.stderr)
         return WRONG_OPTION
     # Under torchrun every process trains, and the first alone writes.
     with processes.group() as rank:

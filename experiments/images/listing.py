@@ -9,14 +9,13 @@ from textwrap import fill
 
 from tyro.conf import Positional
 
-from experiments.framework.command_line import parse
+from experiments.framework.command_line import called, parse
 from experiments.framework.endings import FINISHED, WRONG_OPTION
 from experiments.framework.printing import closed_pipes_are_no_errors
 from experiments.framework.tables import aligned
 from experiments.images import preset_page, presets
 from odegan import ArgumentError
 
-PROGRAM = "python -m experiments.images presets"
 COLUMNS = ("data", "networks", "loss", "solver", "step size", "penalty", "batch", "steps")
 
 
@@ -30,12 +29,13 @@ class Listing:
 
 def main(arguments: Sequence[str]) -> int:
     """Print, and return the exit code."""
+    program = f"{called('experiments.images')} presets"
     try:
-        chosen = parse(Listing, PROGRAM, __doc__ or "", arguments)
+        chosen = parse(Listing, program, __doc__ or "", arguments)
         with closed_pipes_are_no_errors():
             print("\n\n".join(map(in_full, chosen.names)) if chosen.names else overview())
     except ArgumentError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return WRONG_OPTION
     return FINISHED
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.framework import programs
+from experiments.framework.command_line import called
 from experiments.framework.endings import INTERRUPTED
 from experiments.reproduce.commands import COMMANDS, FULL, Command
 from experiments.reproduce.runs import Failed, Runs, clock
@@ -106,7 +107,7 @@ def _estimate(minutes: Sequence[float], workers: int) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; 0: done, 1: one failed or more, 2: a wrong option, 130: interrupted."""
-    return programs.main(Reproduce, run, "python -m experiments.reproduce", __doc__, argv)
+    return programs.main(Reproduce, run, called("experiments.reproduce"), __doc__, argv)
 
 
 if __name__ == "__main__":

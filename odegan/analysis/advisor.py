@@ -36,9 +36,9 @@ class Row:
     cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
-    """The table, cheapest solver first; ``print`` shows it.
+    """The table, cheapest solver first; ``print``, or a notebook's cell that ends in it, shows it.
 
     unstable: the fraction of the nonzero eigenvalues that have a positive real part. The flow itself moves away from the state
     along these whatever the step, so that the table considers only the others. ignored: number of eigenvalues that count as
@@ -55,8 +55,7 @@ class Advice:
         table = {row.solver: row for row in self.rows}
         return table[choose("solver", solver, table)]
 
-    def __str__(self) -> str:
-        """Format the table as text."""
+    def __repr__(self) -> str:
         lines = [f"{'solver':<15} {'largest step':>12} {'evaluations':>11} {'per unit of time':>16}"]
         lines += [f"{r.solver:<15} {r.step:>12.4g} {r.stages:>11} {r.cost:>16.4g}" for r in self.rows]
         partial = [s for s in self.spectra if s.partial]

@@ -36,7 +36,7 @@ ACCURACY = {torch.float64: 1e-8}
 COARSE = 1e-2  # default accuracy below float64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spectrum:
     """Eigenvalues of the Jacobian J of the training field at one point.
 
@@ -57,6 +57,12 @@ class Spectrum:
     partial: bool = False
     products: int = 0
     residuals: torch.Tensor | None = None
+
+    def __repr__(self) -> str:
+        shown = [f"{z.real:.4g}{z.imag:+.4g}i" for z in self.eigenvalues[:3].tolist()]
+        of = f"the {len(self.eigenvalues)} largest" if self.partial else f"all {len(self.eigenvalues)} eigenvalues"
+        more = ", ..." if len(self.eigenvalues) > 3 else ""
+        return f"Spectrum({of}: {', '.join(shown)}{more}; phase factor {self.phase_factor:.4g}, {self.ignored} ignored)"
 
     @property
     def kept(self) -> torch.Tensor:

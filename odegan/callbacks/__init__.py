@@ -14,3 +14,7 @@ from odegan.callbacks.weights_and_biases import WandB
 from odegan.training.averages import ExponentialAverage, UniformAverage
 
 __all__ = ["Best", "CSVLog", "ExponentialAverage", "Periodic", "Samples", "TensorBoard", "UniformAverage", "WandB"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,6 +11,7 @@ import torch
 from odegan.callbacks.periodic import Periodic
 from odegan.training.state import Info, State
 from odegan.utils.checks import argument_error, check_bool, check_number
+from odegan.utils.keywords import keywords
 
 
 class Best(Periodic):
@@ -35,6 +36,7 @@ class Best(Periodic):
         0.1
     """
 
+    @keywords()
     def __init__(
         self, score: Callable[[torch.Tensor], float | torch.Tensor], every: int = 100, larger: bool = False
     ) -> None:
@@ -51,6 +53,8 @@ class Best(Periodic):
         """Score the state, and keep it if it is the best so far."""
         y = state.y.detach()
         found = self._function(y)
+        if isinstance(found, torch.Tensor) and found.numel() != 1:
+            argument_error("score", found, "a function whose values are numbers")
         # nan is let through, as a score that is never the best; infinities are refused.
         value = math.nan if found != found else check_number("score", found)
         if value > self.score if self.larger else value < self.score:

@@ -9,6 +9,7 @@ from pathlib import Path
 from odegan.callbacks.periodic import Periodic, measured
 from odegan.training.state import Info, State
 from odegan.utils.checks import ArgumentError, check_bool
+from odegan.utils.keywords import keywords
 
 
 class CSVLog(Periodic):
@@ -36,6 +37,7 @@ class CSVLog(Periodic):
         3
     """
 
+    @keywords()
     def __init__(self, path: str | os.PathLike[str], every: int = 10, overwrite: bool = False) -> None:
         super().__init__(every)
         self.path = Path(path)

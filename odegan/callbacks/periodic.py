@@ -30,6 +30,9 @@ class Periodic:
         """Called by the run after an interval; True ends the run."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(every={self.every})"
+
     def __odegan_fingerprint__(self) -> dict[str, object]:
         """The settings that must be equal to resume: by default none, since a log does not change a run."""
         return {}

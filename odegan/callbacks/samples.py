@@ -11,6 +11,7 @@ from odegan.callbacks.periodic import Periodic
 from odegan.games.game import Game, check_game
 from odegan.training.state import Info, State
 from odegan.utils.checks import check_int
+from odegan.utils.keywords import keywords
 
 
 class Samples(Periodic):
@@ -37,6 +38,7 @@ class Samples(Periodic):
         ['samples_00000002.npy', 'samples_00000004.npy']
     """
 
+    @keywords()
     def __init__(
         self, game: Game, folder: str | os.PathLike[str], every: int = 100, n: int = 64, seed: int = 0
     ) -> None:

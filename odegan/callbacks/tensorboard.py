@@ -9,6 +9,7 @@ from typing import Any
 from odegan.callbacks.periodic import Periodic, measured
 from odegan.training.state import Info, State
 from odegan.utils.checks import ArgumentError
+from odegan.utils.keywords import keywords
 
 
 class TensorBoard(Periodic):
@@ -32,6 +33,7 @@ class TensorBoard(Periodic):
         ['events']
     """
 
+    @keywords()
     def __init__(self, folder: str | os.PathLike[str], every: int = 10) -> None:
         super().__init__(every)
         try:

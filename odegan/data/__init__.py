@@ -8,3 +8,7 @@ from odegan.data.images import ImageDataset, images
 from odegan.data.labeled_images import LabeledImages, idx
 
 __all__ = ["ImageDataset", "LabeledImages", "idx", "images", "load_digits"]
+
+
+def __dir__() -> list[str]:
+    return __all__

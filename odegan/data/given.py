@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -157,11 +158,25 @@ def are_labels(x: Tensor) -> bool:
     return x.ndim == 1 and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool
 
 
+def are_columns(one: object, other: object) -> bool:
+    """Whether two arrays of a list look like samples and their labels, rather than two samples."""
+    if not isinstance(one, Tensor | np.ndarray) or not isinstance(other, Tensor | np.ndarray):
+        return False
+    samples, labels = as_tensor(one), as_tensor(other)
+    return samples.ndim > 0 and samples.shape[:1] == labels.shape[:1] and samples.shape != labels.shape
+
+
 def _checked(data: Any) -> Source:
     """Return a data set or a function; refuse anything else."""
     _check_no_stream(data)
-    if isinstance(data, dict | str | bytes | set | torch.nn.Module):
+    if isinstance(data, str | os.PathLike):
+        argument_error("data", data, f"{_ALLOWED}; of a folder of images, odegan.data.images(path, size=...)")
+    if isinstance(data, dict):
+        argument_error("data", "dict", f"{_ALLOWED}, or with classes a tuple (samples, labels)")
+    if isinstance(data, bytes | set | torch.nn.Module):
         argument_error("data", type(data).__name__, _ALLOWED)
+    if isinstance(data, list) and len(data) == 2 and are_columns(*data):
+        argument_error("data", "a list of two tables", "a tuple (samples, labels); a list has the samples as its items")
     if isinstance(data, type):
         argument_error("data", f"the class {data.__name__}", f"{_ALLOWED}; an instance of it, perhaps")
     if hasattr(data, "__array__") and not (isinstance(data, Dataset) or _holds_rows(data)):  # of pandas, of JAX

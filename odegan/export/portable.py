@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,27 +122,45 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     """
     if not has_onnx():
         raise ArgumentError("onnx: the packages onnx and onnxscript are missing: pip install 'odegan[export]'")
+    made = generator(game, y, batches).float()
     given = tuple(x.float() if x.is_floating_point() else x for x in inputs(game, EXAMPLES, 0, y))
-    write_onnx(traced(generator(game, y, batches).float(), given), path)
+    write_onnx(traced(made, given), path)
 
 
 def write_onnx(made: torch.export.ExportedProgram, path: str | os.PathLike[str]) -> None:
     """Write a program as one ONNX file."""
     names = ["latent", "label"][: len(made.example_inputs[0])]
     try:
-        converted: Any = torch.onnx.export(
-            made,
-            # The other exporter takes a module and traces it anew; this one takes the program.
-            dynamo=True,
-            input_names=names,
-            output_names=["sample"],
-            verbose=False,
-        )
+        with _quiet():
+            converted: Any = torch.onnx.export(
+                made,
+                # The other exporter takes a module and traces it anew; this one takes the program.
+                dynamo=True,
+                input_names=names,
+                output_names=["sample"],
+                # The dimension's name, which the program does not keep.
+                dynamic_shapes=({0: "batch"}, {0: None})[: len(names)],
+                verbose=False,
+            )
     except Exception as error:  # torch.onnx's errors have no common class
         raise ArgumentError(f"onnx: torch.onnx cannot convert the generator ({one_line(error)})") from error
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # The weights go into the same file, so that it can be moved alone.
     converted.save(Path(path), external_data=False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """A context without torch's notes on its own code, and on operators of packages that are not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def has_onnx() -> bool:

@@ -9,16 +9,26 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, overload
 
 import torch
 
 from odegan.field.ensemble import Time
 from odegan.utils.checks import argument_error, check_number, choose
+from odegan.utils.keywords import keywords
+
+__all__ = ["Schedule", "cosine", "linear", "piecewise", "warmup"]
 
 Unit = Literal["time", "steps"]
 UNITS = ("time", "steps")
+# What other libraries call the arguments.
+_ELSEWHERE = {
+    **dict.fromkeys(("steps", "n_steps", "total_steps", "T_max", "n", "max_steps"), "length, with unit='steps'"),
+    **dict.fromkeys(("period", "duration", "time", "T"), "length"),
+    **dict.fromkeys(("stop", "final", "eta_min", "end_value"), "end"),
+    **dict.fromkeys(("initial", "init_value", "lr", "base_lr", "step_size"), "start"),
+}
 Position = float | torch.Tensor
 Value = TypeVar("Value")
 
@@ -56,8 +66,13 @@ class Schedule:
     def _value(self, s: Position) -> Position:
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "unit"}
+        text = [f"{name}={value!r}" for name, value in (given | {"unit": self.unit}).items()]
+        return f"{type(self).__name__.strip('_').lower()}({', '.join(text)})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class _Between(Schedule):
     start: float
     end: float
@@ -83,7 +98,7 @@ class _Cosine(_Between):
         return self.end + (self.start - self.end) * (1 + wave) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Piecewise(Schedule):
     values: tuple[float | torch.Tensor, ...]
     boundaries: tuple[float, ...]
@@ -103,7 +118,7 @@ class _Piecewise(Schedule):
         return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Warmup(Schedule):
     start: float
     then: float | Schedule
@@ -114,6 +129,7 @@ class _Warmup(Schedule):
         return self.start + (after - self.start) * _part(s, self.length)
 
 
+@keywords(elsewhere=_ELSEWHERE)
 def linear(start: float, end: float, length: float, unit: Unit = "time") -> Schedule:
     """start + (end - start) min(s / length, 1).
 
@@ -131,6 +147,7 @@ def linear(start: float, end: float, length: float, unit: Unit = "time") -> Sche
     return _Linear(unit, start, end, length)
 
 
+@keywords(elsewhere=_ELSEWHERE)
 def cosine(start: float, end: float, length: float, unit: Unit = "time") -> Schedule:
     """end + (start - end) (1 + cos(pi min(s / length, 1))) / 2; Loshchilov and Hutter 2017, equation 5, without restarts.
 
@@ -150,6 +167,7 @@ def cosine(start: float, end: float, length: float, unit: Unit = "time") -> Sche
     return _Cosine(unit, start, end, length)
 
 
+@keywords(elsewhere=_ELSEWHERE | {"end": "then", "stop": "then"})
 def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "time") -> Schedule:
     """start + (then(s) - start) min(s / length, 1): a rise to ``then``, a number or a schedule of the same unit.
 
@@ -173,6 +191,7 @@ def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "ti
     return _Warmup(unit, start, then, length)
 
 
+@keywords(elsewhere=dict.fromkeys(("steps", "milestones", "times"), "boundaries, with unit='steps' or 'time'"))
 def piecewise(values: Sequence[float | torch.Tensor], boundaries: Sequence[float], unit: Unit = "time") -> Schedule:
     """values[i] from boundaries[i - 1] on, up to boundaries[i].
 
@@ -226,3 +245,7 @@ def _part(s: Position, length: float) -> Position:
         # Without a derivative in time: a differentiable step size would otherwise act on its own schedule.
         return (s.detach().to(torch.float64) / length).clamp(0.0, 1.0)
     return min(max(s / length, 0.0), 1.0)
+
+
+def __dir__() -> list[str]:
+    return __all__

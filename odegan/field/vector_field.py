@@ -56,7 +56,6 @@ def vector_field(
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
         given = as_batch(batch)
-        what = "game: its field cannot be computed"
-        return explained(what, lambda: training_field(t, y, given)[0], game.prepared, y, given)
+        return explained("field", lambda: training_field(t, y, given)[0], game.prepared, y, given)
 
     return field

@@ -15,3 +15,7 @@ __all__ = [
     "minimizing_movement",
     "particle_game",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

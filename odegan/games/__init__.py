@@ -6,3 +6,7 @@ from odegan.games.closed_form.gmm_tv import gmm_tv
 from odegan.games.closed_form.linear import bilinear, quadratic
 
 __all__ = ["bilinear", "dirac", "gaussian", "gmm_tv", "quadratic"]
+
+
+def __dir__() -> list[str]:
+    return __all__

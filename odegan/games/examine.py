@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,10 +66,9 @@ def examine(
             f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
         )
     if fake.shape != real.shape:
-        swapped = "; are the two networks swapped in gan(generator, discriminator)?" if fake[0].numel() == 1 else ""
         raise ArgumentError(
             f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
-            f"{swapped}"
+            f"{_misfit(tuple(real.shape[1:]), tuple(fake.shape[1:]))}"
         )
     on_real = _tried(discriminator, theta_d, real, "samples", *label)
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
@@ -82,6 +82,13 @@ def examine(
         of_fake = couples_beyond_norms(generator, on_latents, couples_fake, theta_g, latent, *fake_label)
         beyond = _any(of_critic, of_fake, loss_couples)
     return Examined(critic_couples, whole, beyond, on_latents, on_real)
+
+
+def _misfit(real: tuple[int, ...], fake: tuple[int, ...]) -> str:
+    """What to do about samples of another shape than the generator's, where that shows."""
+    if len(real) == 3 and (real[2], *real[:2]) == fake:
+        return "; channels come first: permute(0, 3, 1, 2)"
+    return "; are the two networks swapped in gan(generator, discriminator)?" if math.prod(fake) == 1 else ""
 
 
 def _any(*verdicts: bool | None) -> bool | None:

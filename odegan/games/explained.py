@@ -20,13 +20,13 @@ def explained(
 ) -> Result:
     """The result of ``evaluate``.
 
-    torch's errors become the ``ArgumentError`` that a run would raise for this batch, or one that begins with ``what``.
+    torch's errors become the ``ArgumentError`` that a run would raise for this batch, or one that names the game's ``what``.
     """
     # A compiler reports errors of its own.
     if torch.compiler.is_compiling():
         return evaluate()
     try:
-        with one_line_errors(what):
+        with one_line_errors(f"game: its {what} cannot be computed"):
             return evaluate()
     except ArgumentError as error:
         # Only now: the checks before a run cost several evaluations.

@@ -16,6 +16,7 @@ from odegan.games.players import Player, PlayerLoss, Players
 from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError, argument_error, check_functions, check_int
+from odegan.utils.keywords import keywords
 
 
 class Game:
@@ -111,10 +112,9 @@ class Game:
     def losses(self, y: torch.Tensor, batch: Batch | None = None) -> Players:
         """(disc_loss, gen_loss) at y (P,), two scalars. batch: ``Batch``, a pair (real, latent), or None."""
         theta_d, theta_g = self.split(y)
-        batch = as_batch(batch)
+        full = as_batch(batch)
         both = self.disc_loss, self.gen_loss
-        what = "game: its losses cannot be computed"
-        disc, gen = explained(what, lambda: [loss(theta_d, theta_g, batch) for loss in both], self.prepared, y, batch)
+        disc, gen = explained("losses", lambda: [f(theta_d, theta_g, full) for f in both], self.prepared, y, full)
         return disc, gen
 
     @overload
@@ -192,6 +192,7 @@ class Game:
             return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d)
         return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g)
 
+    @keywords(elsewhere={"seeds": "seed"})
     @unaffected
     def init(self, seed: int | Sequence[int] | None = None) -> torch.Tensor:
         """An initial state y (P,): the game's own, or a random one for a seed; for E seeds (range(8)), an ensemble (E, P)."""
@@ -201,6 +202,7 @@ class Game:
             return torch.stack([self._init(check_int("seed", one)) for one in seed])
         return self._init(seed if seed is None else check_int("seed", seed))
 
+    @keywords(elsewhere=dict.fromkeys(("labels", "classes"), "label"))
     @unaffected
     def sample(
         self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False

@@ -25,6 +25,8 @@ import torch.nn.functional as F
 
 from odegan.utils.checks import argument_error, choose
 
+__all__ = ["Loss", "get", "name_of", "names"]
+
 LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -149,3 +151,7 @@ def get(loss: str | tuple[LogitLoss, LogitLoss] | Loss) -> Loss:
     argument_error(
         "loss", loss, f"one of {', '.join(_TABLE)}, or a pair (disc, gen) of functions of (real, fake) logits"
     )
+
+
+def __dir__() -> list[str]:
+    return __all__

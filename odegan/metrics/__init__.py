@@ -35,3 +35,7 @@ __all__ = [
     "scores",
     "wasserstein2",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,3 +29,7 @@ __all__ = [
     "sngan",
     "truncated_normal_",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -32,7 +32,7 @@ class MLP(Network):
             argument_error("sizes", sizes, allowed)
         if not all(isinstance(n, int) and n > 0 for n in sizes):
             argument_error("sizes", tuple(sizes), allowed)
-        if not callable(activation):
+        if not callable(activation) or isinstance(activation, nn.Module):
             argument_error("activation", activation, "a function that makes a layer, such as torch.nn.ReLU")
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):

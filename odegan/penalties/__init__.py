@@ -112,3 +112,7 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def __dir__() -> list[str]:
+    return __all__

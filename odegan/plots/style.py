@@ -16,7 +16,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from odegan.utils.checks import check_int
+from odegan.utils.checks import argument_error, check_int
 
 # Okabe and Ito's palette, safe for color-blind readers, without its yellow, which is too light for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -89,6 +89,8 @@ def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path
         'empty.png'
     """
     path = Path(path)
+    if path.suffix != ".png":
+        argument_error("path", str(path), "the path of a .png; figure.savefig(path) writes other formats")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", dpi=FILE_DPI)
     return path

@@ -41,3 +41,7 @@ __all__ = [
     "tableau",
     "torchdiffeq_step",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

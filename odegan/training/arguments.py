@@ -171,6 +171,10 @@ def _check_step_size(solver: solvers.Solver, step_size: StepSize | None, options
         argument_error("step_size", None, f"a number > 0 or a function of time: {solver.name} takes fixed steps")
     elif callable(step_size):
         check_arity("step_size", step_size, 1, "a number > 0 or a function of time")
+    elif isinstance(step_size, tuple | list):
+        argument_error(
+            "step_size", step_size, "a number > 0; two learning rates are rates=(a, b), its factors for D and G"
+        )
     else:
         check_number("step_size", step_size, low=0.0, strict=True)
 

@@ -42,7 +42,7 @@ def whole_intervals(state: State, options: Options, last: float, most: int) -> i
     return None
 
 
-def fitted(payload: dict[str, Any], times: Sequence[float], path: FilePath) -> dict[str, Any]:
+def fitted(payload: dict[str, Any], times: Sequence[float], options: Options, path: FilePath) -> dict[str, Any]:
     """The contents of a checkpoint, adapted to a run over these times.
 
     Raises:
@@ -62,6 +62,12 @@ def fitted(payload: dict[str, Any], times: Sequence[float], path: FilePath) -> d
         # The old end was reported as such, but is not a report time of the longer run.
         done, payload = done - 1, payload | {"reported": payload["reported"][:-1]}
     if given[:done] != stored[:done] or given[-1] < payload["t"] or given[done : done + 1] < [payload["t"]]:
+        if payload["t"] > given[-1] and options.horizon == 0.0:
+            taken = payload["aux"]["index"]
+            raise ArgumentError(
+                f"steps: got fewer than the {taken} that {str(path)!r} has taken; it must be at least as many to resume, or "
+                "choose another checkpoint"
+            )
         raise ArgumentError(
             f"t: got {_listed(given)}, but {str(path)!r} was made with {_listed(stored)} and has reached t = {payload['t']:g}; "
             "the times so far must be the same to resume, and later ones must lie beyond"

@@ -235,7 +235,7 @@ def _check_spacing(options: Options, times: Sequence[float]) -> None:
 def _check_around(callback: Callbacks, progress: bool | str, on_nonfinite: str) -> None:
     """Refuse what cannot be called, shown or done around the steps of a run."""
     choose("on_nonfinite", on_nonfinite, ON_NONFINITE)
-    for one in callback if isinstance(callback, Sequence) else [callback]:
+    for one in callback if isinstance(callback, Sequence) and not isinstance(callback, str) else [callback]:
         if one is None:
             continue
         if not callable(one):

@@ -67,6 +67,8 @@ def as_times(t: torch.Tensor | Sequence[float] | None) -> list[float]:
         times = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         argument_error("t", t, "a 1-D tensor of increasing times")
+    if times.ndim == 0:
+        argument_error("t", t, "a 1-D tensor of increasing times; for a number of steps give steps=...")
     if times.ndim != 1 or len(times) < 2 or not torch.isfinite(times).all() or not (times[1:] > times[:-1]).all():
         argument_error(
             "t", t if times.numel() > 8 else times.tolist(), "a 1-D tensor of at least two increasing finite times"

@@ -197,7 +197,8 @@ class Stepper:
         if not isinstance(state, State):
             argument_error("state", state, "a State, as init and step return")
         if not isinstance(until, int | float) or not until > state.t:
-            argument_error("until", until, f"a time after the state's, {state.t:g}")
+            pair = "; a minibatch is one argument, (real, latent)" if isinstance(until, torch.Tensor) else ""
+            argument_error("until", until, f"a time after the state's, {state.t:g}{pair}")
         batches = self._batches(batch)
         # As in a run: without something to differentiate, a graph would grow from step to step.
         recorded = torch.is_grad_enabled()

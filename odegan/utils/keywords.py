@@ -28,6 +28,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("n_critic", "critic_steps"), "options={{'alternating': True, 'disc_steps': ...}}"),
     **dict.fromkeys(("latent_dim", "latent_size", "z_dim", "nz", "noise_dim"), "latent"),
     **dict.fromkeys(("loss_fn", "criterion"), "loss"),
+    **dict.fromkeys(("G", "netG", "gen"), "generator"),
+    **dict.fromkeys(("D", "netD", "disc", "critic"), "discriminator"),
+    **dict.fromkeys(("labels", "targets", "y_train"), "data=(samples, labels)"),
+    **dict.fromkeys(("log_dir", "logdir", "save_dir"), "folder"),
     **dict.fromkeys(("callbacks",), "callback"),
     **dict.fromkeys(("ema", "ema_decay"), "callback=odegan.ExponentialAverage(...)"),
     **dict.fromkeys(("grad_clip", "max_norm", "clip_grad_norm"), "clip"),
@@ -48,7 +52,7 @@ _OF_OTHERS = {
 
 
 def keywords(
-    further: type | None = None, defaults: Mapping[str, Any] | None = None
+    further: type | None = None, defaults: Mapping[str, Any] | None = None, elsewhere: Mapping[str, str] | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Refuse unknown keyword arguments in one line, which says what other libraries' names are called here.
 
@@ -56,6 +60,7 @@ def keywords(
         further: a ``TypedDict`` of the arguments that the function collects by ``**``; ``inspect.signature``, by which shells
             and notebooks complete names, then shows them.
         defaults: theirs, by name.
+        elsewhere: what other libraries call this function's own arguments -> what they are here.
 
     Raises:
         ArgumentError: from the decorated function, for a name that it does not have.
@@ -78,7 +83,9 @@ def keywords(
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             if not kwargs.keys() <= names:
                 name = next(name for name in kwargs if name not in names)
-                _refuse(function.__qualname__.removesuffix(".__init__"), name, kwargs[name], list(signature.parameters))
+                title = function.__qualname__.removesuffix(".__init__")
+                known = [one for one in signature.parameters if one != "self"]
+                _refuse(title, name, kwargs[name], known, _ELSEWHERE | dict(elsewhere or {}))
             return function(*args, **kwargs)
 
         checked.__signature__ = signature  # type: ignore[attr-defined]
@@ -105,16 +112,15 @@ def _text(hint: Any) -> Any:
     return getattr(hint, "__forward_arg__", hint)
 
 
-def _refuse(function: str, name: str, value: object, known: list[str]) -> None:
+def _refuse(function: str, name: str, value: object, known: list[str], elsewhere: Mapping[str, str]) -> None:
     """Raise the error that says what to write instead of ``name``."""
-    here = _ELSEWHERE.get(name, "").format(name)
+    here = elsewhere.get(name, "").format(name)
     parameter = here.partition("=")[0].partition(",")[0].partition(".")[0]
     if parameter in known:
         argument_error(name, value, f"given as {here}")
     if parameter in _OF_OTHERS:
         argument_error(name, value, f"given to {_OF_OTHERS[parameter]}, as {here}")
-    own = [one for one in known if one != "self"]
     # A singular for a plural, as ``solver`` of a function that takes ``solvers``, is not meant for another function.
-    if name in _OF_OTHERS and not difflib.get_close_matches(name, own, cutoff=0.8):
+    if name in _OF_OTHERS and not difflib.get_close_matches(name, known, cutoff=0.8):
         argument_error(name, value, f"given to {_OF_OTHERS[name]}")
-    choose(function, name, own)
+    choose(function, name, known)

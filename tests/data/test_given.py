@@ -198,7 +198,7 @@ REFUSED = {
     ),
     "no items": ([], r"^data: got \[\]; it must be a data set of at least one sample$"),
     "words": (np.array(["a", "b"]), r"^data: got a numpy array that is no tensor \("),
-    "a text": ("cifar10", r"^data: got 'str'; it must be a Tensor, a map-style Dataset, or a function"),
+    "a text": ("cifar10", r"^data: got 'cifar10'; it must be a Tensor, a map-style Dataset, or a function"),
     "a dictionary": ({"x": ROWS}, r"^data: got 'dict'; it must be a Tensor"),
     "a network": (nn.Linear(2, 2), r"^data: got 'Linear'; it must be a Tensor"),
     "a class": (Pairs, r"^data: got 'the class Pairs'; it must be a Tensor, .*; an instance of it, perhaps$"),

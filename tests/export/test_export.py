@@ -105,6 +105,7 @@ def test_onnx_gives_the_same_samples(name, tmp_path):
     game, y, batches = trained(name)
     export.onnx(game, y, tmp_path / "generator.onnx", batches)
     session = onnxruntime.InferenceSession(tmp_path / "generator.onnx")
+    assert {one.shape[0] for one in [*session.get_inputs(), *session.get_outputs()]} == {"batch"}
     for n in (1, 5):
         inputs = dict(zip(("latent", "label"), (x.numpy() for x in given(name, n)), strict=False))
         (found,) = session.run(["sample"], inputs)

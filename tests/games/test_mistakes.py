@@ -117,3 +117,10 @@ def test_samples_with_a_gradient(make, members):
     with torch.no_grad():
         ends = [game.sample(y + h * toward, 5).sum() for h in (1e-5, -1e-5)]
     torch.testing.assert_close((found * toward).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+def test_images_with_channels_last():
+    grow = nn.Sequential(nn.Linear(LATENT, 48), nn.Unflatten(1, (3, 4, 4)))
+    game = odegan.gan(grow, nn.Sequential(nn.Flatten(), nn.Linear(48, 1)))
+    with pytest.raises(odegan.ArgumentError, match=r"permute\(0, 3, 1, 2\)"):
+        odegan.odeint_gan(game, game.init(), steps=1, data=torch.zeros(5, 4, 4, 3), step_size=0.1)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def loaded():
 def test_dir_shows_the_public_names_alone():
     assert sorted(dir(odegan)) == sorted([*odegan.__all__, "plots"])
     assert [name for name in dir(odegan) if name.startswith("_")] == ["__version__"]
+
+
+@pytest.mark.parametrize("name", [name for name in dir(odegan) if isinstance(getattr(odegan, name), types.ModuleType)])
+def test_dir_of_its_parts_shows_their_public_names_alone(name):
+    part = getattr(odegan, name)
+    assert dir(part) == sorted(part.__all__)
+    assert all(hasattr(part, one) for one in part.__all__)
 
 
 def test_every_public_name_is_there_and_known_to_type_checkers():

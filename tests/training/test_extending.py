@@ -78,3 +78,11 @@ def test_an_ended_run_stays_ended(tmp_path):
 
     first = diverge(0.9)
     assert (first.status, diverge(2.0).t) == ("stopped", first.t)
+
+
+def test_fewer_steps_are_refused_in_their_own_terms(tmp_path):
+    game = odegan.gan(torch.nn.Linear(2, 1), torch.nn.Linear(1, 1))
+    run = {"data": torch.zeros(4, 1), "step_size": 0.1, "checkpoint": tmp_path / "run.pt"}
+    odegan.odeint_gan(game, game.init(seed=0), steps=4, **run)
+    with pytest.raises(odegan.ArgumentError, match=r"^steps: got fewer than the 4 that .* has taken"):
+        odegan.odeint_gan(game, game.init(seed=0), steps=2, **run)

@@ -65,7 +65,7 @@ class Checkpoint(Hook):
             if self.unread and not self.force:
                 raise ArgumentError(f"checkpoint: {self._cannot_tell()}, or resume='force' where it is")
             self._before_cut = payload["before_cut"]
-            run.restore(fitted(payload, run.times, self.path))
+            run.restore(fitted(payload, run.times, run.stepper.options, self.path))
         except (LookupError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             if isinstance(error, ArgumentError):
                 raise
