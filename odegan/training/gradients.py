@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 
 import torch
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from odegan.field.training_field import TrainingField
 from odegan.games.batch import Batch
@@ -70,6 +70,8 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         number: of the refresh interval.
     """
     h = options.step_at(time, number)
+    # Samples carry a graph where the data do, or where a function draws them by gradients of its own.
+    batch = tree_map_only(torch.Tensor, torch.Tensor.detach, batch)
     y, batch = first_member(y.detach(), first_part(options, y, batch))
     field = TrainingField(game, options.penalties, options.rates).at_step(as_time(number))
     try:
