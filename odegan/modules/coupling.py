@@ -103,7 +103,7 @@ def _couplings(probe: Probe) -> Iterator[bool | None]:
 def _couplings_beyond_norms(probe: Probe) -> Iterator[bool | None]:
     yield _differs_in_halves(probe.at(probe.point), probe.a, probe.b, probe.rounding)
     if probe.number == BACKWARD:
-        yield _bends_backward(probe)
+        yield _differs_backward_in_halves(probe)
 
 
 def _probed(
@@ -220,14 +220,24 @@ def _gradients(
     return [g / scale for g in gradients], given
 
 
-def _differs_backward(probe: Probe) -> bool | None:
-    """Whether the gradients on [a; b] differ from those on a and on b together, or are not linear in the output's gradient."""
+def _differs_backward(probe: Probe, statistics: Sequence[torch.Tensor] | None = None) -> bool | None:
+    """Whether the gradients on [a; b] differ from those on a and on b together, or are not linear in the output's gradient.
+
+    statistics: the means that batch norms take over all samples; None: they take their own.
+    """
     a, b = probe.a, probe.b
+
+    def gradients(
+        inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        with sharing(None if statistics is None else _Rehearsal(statistics)):
+            return _gradients(probe, inputs, scale, cotangent)
+
     try:
-        (of_both, *by_sample), given = _gradients(probe, _joined(a, b), 1.0)
+        (of_both, *by_sample), given = gradients(_joined(a, b), 1.0)
         first, last = given.reshape(2, -1)
-        (of_a, *by_a), _ = _gradients(probe, a, SCALES[0], first)
-        (of_b, *by_b), _ = _gradients(probe, b, SCALES[1], last)
+        (of_a, *by_a), _ = gradients(a, SCALES[0], first)
+        (of_b, *by_b), _ = gradients(b, SCALES[1], last)
     except RAISED:  # no gradient: the field itself will say so
         return None
     if not of_both.isfinite().all():
@@ -238,17 +248,15 @@ def _differs_backward(probe: Probe) -> bool | None:
     return not (same and all(close(own, whole, probe.rounding) for own, whole in joined))
 
 
-def _bends_backward(probe: Probe) -> bool | None:
-    """Whether the gradients on [a; b] are not linear in the output's gradient."""
-    both = _joined(probe.a, probe.b)
+def _differs_backward_in_halves(probe: Probe) -> bool | None:
+    """``_differs_backward`` with the batch norms' statistics of [a; b] everywhere, as constants."""
+    whole = _Rehearsal()
     try:
-        one, given = _gradients(probe, both, 1.0)
-        others = [_gradients(probe, both, scale, given)[0] for scale in SCALES]
+        with torch.no_grad(), sharing(whole):
+            probe.at(probe.point)(*_joined(probe.a, probe.b))
     except RAISED:
         return None
-    if not one[0].isfinite().all():
-        return None
-    return not all(close(a, b, probe.rounding) for other in others for a, b in zip(other, one, strict=True))
+    return _differs_backward(probe, whole.own)
 
 
 def _joined(a: Tensors, b: Tensors) -> list[torch.Tensor]:

@@ -68,6 +68,17 @@ def hooked(change):
     return function
 
 
+class Hooked(nn.Module):
+    """``hooked`` as a layer."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return hooked(self.change)(x)
+
+
 def groups_of_four(x):
     spread = x.reshape(4, -1, x.shape[-1]).std(0).mean()
     return torch.zeros_like(x) + spread
@@ -245,6 +256,15 @@ BEYOND = {
     ),
     "the mean that a batch norm returns": (lambda: Fn(lambda x: native_norm(x)[1].expand_as(x)), True),
     "two norms": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4))), False),
+    "norm and a backward pass": (
+        lambda: Fn(lambda x: Centered.apply(F.batch_norm(x, None, None, training=True))),
+        True,
+    ),
+    "norm and a scaled gradient": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Hooked(lambda g: 2 * g))), False),
+    "norm and a normalized gradient": (
+        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Hooked(lambda g: g / g.norm()))),
+        True,
+    ),
     "norm and mean": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Mean())), True),
 }
 
