@@ -17,6 +17,7 @@ from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss
 from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.pure_module import PureModule
+from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import Trial, What, close, one_line_errors, tried
 from odegan.utils import distributed
 from odegan.utils.checks import ArgumentError, argument_error
@@ -159,6 +160,12 @@ def warn_of_sigmoid(loss: Loss, like: torch.Tensor) -> bool:
 def couplings(game: Game) -> tuple[bool | None, bool | None, bool | None]:
     """(couples_batch, critic_couples_batch, couples_beyond_norms) of a game."""
     return game.couples_batch, game.critic_couples_batch, game.couples_beyond_norms
+
+
+def by_structure(discriminator: PureModule, generator: PureModule) -> tuple[bool | None, bool | None]:
+    """(critic_couples_batch, couples_batch) as far as structure tells without a batch: True with batch norms, else unknown."""
+    critic = uses_batch_statistics(discriminator.skeleton)
+    return critic or None, critic or uses_batch_statistics(generator.skeleton) or None
 
 
 def take_over_couplings(game: Game, other: Game) -> None:

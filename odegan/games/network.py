@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from odegan.games import labels, losses
 from odegan.games.batch import Batch, BatchLike
-from odegan.games.examine import PROBED, evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
+from odegan.games.examine import PROBED, by_structure, evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
 from odegan.games.examine_loss import LossFailsError
 from odegan.games.export import export
 from odegan.games.game import Game
@@ -117,11 +117,11 @@ class NetworkGame(Game):
             fake=self._fakes,
             init=self._start,
             sample=self._draw,
-            couples_batch=None,
             loss=loss,
             name="gan",
         )
         self._warned = False  # of a final sigmoid
+        self.critic_couples_batch, self.couples_batch = by_structure(self.discriminator, self.generator)
         self._try_latents(given=latent is not None)
 
     @unaffected

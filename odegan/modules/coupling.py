@@ -54,9 +54,8 @@ def couples_beyond_norms(
 ) -> bool | None:
     """Whether samples are coupled other than by batch norms, so that processes cannot share a batch.
 
-    Compares the output on each half of a batch with that on the whole batch. Batch norms use means over both halves, as with
-    processes that share a batch. True also of a norm over anything but the whole batch, and of a backward pass that is not
-    linear.
+    Compares output and gradients on each half of a batch with those on the whole batch. Batch norms use means over both
+    halves, as with processes that share a batch. True also of a norm over anything but the whole batch.
 
     Args:
         found: the result of ``couples``, which is the answer if there are no batch norms.
@@ -148,8 +147,11 @@ def _probed(
 
 
 def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Other inputs with x's mean and spread; integers are only permuted."""
-    return x + (x.std(correction=0) + 0.1) * noise(x) if x.is_floating_point() else x.roll(1, 0)
+    """Other inputs with x's mean and spread; integers from x's smallest, or 0, to its largest, as classes are numbered."""
+    if x.is_floating_point():
+        return x + (x.std(correction=0) + 0.1) * noise(x)
+    least, most = min(int(x.min()), 0), int(x.max())
+    return ((1e6 * noise(x.double())).long() % (most + 1 - least) + least).to(x)
 
 
 def _cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
