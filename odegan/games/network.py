@@ -117,6 +117,7 @@ class NetworkGame(Game):
             fake=self._fakes,
             init=self._start,
             sample=self._draw,
+            couples_batch=None,
             loss=loss,
             name="gan",
         )
@@ -164,8 +165,7 @@ class NetworkGame(Game):
         both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
         apart = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
-        shared = both.shared(theta_d, theta_g) if apart and not halves else None
-        return both.nested(theta_d, theta_g) if shared is None else shared
+        return (both.shared(theta_d, theta_g) if apart and not halves else None) or both.nested(theta_d, theta_g)
 
     def _evaluate_player(
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None

@@ -74,5 +74,5 @@ def test_batch_norms_are_known_without_latents():
     of_generator = odegan.gan(nn.Sequential(Weights(), nn.BatchNorm1d(2)), nn.Linear(2, 1))
     assert (of_generator.critic_couples_batch, of_generator.couples_batch) == (None, True)
     plain = odegan.gan(Weights(), normed.eval())
-    assert (plain.critic_couples_batch, plain.couples_batch) == (None, None)
+    assert (plain.critic_couples_batch, plain.couples_batch, plain.couples_beyond_norms) == (None, None, None)
     assert plain.prepared(plain.init(), (X, Z)).couples_batch is False
