@@ -18,9 +18,9 @@ from odegan.analysis.state import check_state, complete_batch
 from odegan.field.ensemble import Time
 from odegan.field.training_field import Penalty
 from odegan.field.vector_field import vector_field
-from odegan.games.batch import BatchLike
+from odegan.games.batch import BatchLike, as_batch
+from odegan.games.explained import explained
 from odegan.games.game import Game, check_game
-from odegan.modules.validate import one_line_errors
 from odegan.solvers.rates import Rates
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, argument_error, check_int, check_number, choose
@@ -190,12 +190,14 @@ def spectrum(
     def at(state: torch.Tensor) -> torch.Tensor:
         return function(t, state, batch)
 
-    failing = one_line_errors("game: the Jacobian of its field cannot be computed")
-    with failing, progress_line(progress, "spectrum", count) as report:
-        # A Krylov space of half the dimension costs as much as the dense Jacobian, and is less exact.
-        if size <= DENSE or room_for(count) > size // 2:
-            return _dense(at, y, count, which, tol)
-        return _iterated(at, y, count, which, tol, accuracy, report)
+    def found() -> Spectrum:
+        with progress_line(progress, "spectrum", count) as report:
+            # A Krylov space of half the dimension costs as much as the dense Jacobian, and is less exact.
+            if size <= DENSE or room_for(count) > size // 2:
+                return _dense(at, y, count, which, tol)
+            return _iterated(at, y, count, which, tol, accuracy, report)
+
+    return explained("field's Jacobian", found, game.prepared, y, as_batch(batch))
 
 
 DEFAULTS = {name: one.default for name, one in inspect.signature(spectrum).parameters.items()}

@@ -9,6 +9,7 @@ import torch
 
 from odegan.games.batch import Batch
 from odegan.modules.validate import RAISED, CannotTakeError, one_line_errors
+from odegan.utils.ambient import transforms_around
 from odegan.utils.checks import ArgumentError
 
 Result = TypeVar("Result")
@@ -29,8 +30,8 @@ def explained(
         with one_line_errors(f"game: its {what} cannot be computed"):
             return evaluate()
     except ArgumentError as error:
-        # Only now: the checks before a run cost several evaluations.
-        if isinstance(error.__cause__, RAISED):
+        # Only now: the checks before a run cost several evaluations. Within torch.func they fail for other reasons.
+        if isinstance(error.__cause__, RAISED) and not transforms_around():
             _refuse(prepare, y, batch)
         raise
 
@@ -41,5 +42,5 @@ def _refuse(prepare: Prepare, y: torch.Tensor, batch: Batch | None) -> None:
     except CannotTakeError:
         raise
     except RAISED:
-        # The batch is not to blame, or a transform of torch.func is active, within which no number can be read.
+        # The batch is not to blame.
         return

@@ -70,9 +70,10 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         number: of the refresh interval.
     """
     h = options.step_at(time, number)
-    # Samples carry a graph where the data do, or where a function draws them by gradients of its own.
-    batch = tree_map_only(torch.Tensor, torch.Tensor.detach, batch)
-    y, batch = first_member(y.detach(), first_part(options, y, batch))
+    given = first_member(y, first_part(options, y, batch))
+    # Without the graph that samples carry where the data do, or where a function draws them by gradients of its own. Copies,
+    # since a loss that writes to them is refused only later.
+    y, batch = tree_map_only(torch.Tensor, lambda x: x.detach().clone(), given)
     field = TrainingField(game, options.penalties, options.rates).at_step(as_time(number))
     try:
         values = [h, field(as_time(time), y, batch)[0]]
