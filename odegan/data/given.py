@@ -22,6 +22,7 @@ Function = Callable[[int, torch.Generator], Any]  # (n, generator) -> (n, ...), 
 Data = Tensor | np.ndarray | Dataset[Any] | DataLoader[Any] | Sequence[Any] | Function
 Latent = int | Sequence[int] | Function | None
 
+LARGEST = 2**30  # bytes of a table whose samples are checked
 _FUNCTION = "a function (n, generator) -> Tensor"
 _ALLOWED = f"a Tensor, a map-style Dataset, or {_FUNCTION}"
 _LABELS = "whole numbers, one class for each sample: not one-hot rows, nor floating point"
@@ -64,6 +65,8 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
         data, batch_size, workers = _from_loader(data, batch_size, workers)
     # With workers a TensorDataset is read item by item, as asked for; without, it is a table.
     source: Source = _table(data, workers) or _checked(data)
+    if isinstance(source, Table):
+        _check_finite(source.samples)
     if workers and not is_data_set(source):
         argument_error(
             "workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset"
@@ -130,6 +133,16 @@ def _table(data: object, workers: int) -> Table | None:
             argument_error("data", samples, "floating point (convert and scale integers first), or levels in uint8")
         return Table(samples)
     return None
+
+
+def _check_finite(samples: Tensor) -> None:
+    """Refuse samples with NaN or infinity, which would end the run where the first of them is drawn."""
+    # A larger table may be a file of which a run reads a part.
+    if not samples.is_floating_point() or samples.nbytes > LARGEST or not samples.numel():
+        return
+    # The extremes, which need no memory of the table's size; NaN is both.
+    if not all(bool(x.isfinite()) for x in samples.detach().aminmax()):
+        argument_error("data", "samples with NaN or infinity", "finite everywhere")
 
 
 def _pair(samples: Tensor, labels: Tensor) -> Table:

@@ -82,3 +82,13 @@ def test_and_keeps_the_dtype_of_an_optimizers_state(size):
     given = {"data": torch.randn(10, 2), "batch_size": 5, "solver": "adam", "t": (0.0, 0.3)}
     found = run(game, game.init(), step_size=size, **given).ys
     torch.testing.assert_close(found, run(game, game.init(), **given).ys)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", [lambda x: x, torch.Tensor.numpy, torch.utils.data.TensorDataset, torch.Tensor.half])
+def test_data_with_a_non_finite_number_are_refused_at_the_start(number, kind):
+    data = torch.ones(1000, 2)
+    data[700, 1] = number
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1))
+    with pytest.raises(odegan.ArgumentError, match=r"^data: got .*NaN or infinity.*; it must be finite"):
+        run(game, game.init(), data=kind(data), batch_size=5)
