@@ -35,6 +35,7 @@ from odegan.utils.checks import ArgumentError, argument_error, check_arity, chec
 from odegan.utils.fingerprint import Fingerprint
 from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import member_seeds
+from odegan.utils.recompute import HIDDEN
 
 ON_NONFINITE = ("raise", "stop")
 
@@ -215,9 +216,7 @@ def odeint_gan(
     around = hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks)
     run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.parts)
     with minibatches or contextlib.nullcontext():
-        graph = torch.is_grad_enabled() and (needs_graph(known, game, y0, data) or run.depends())
-        if graph:
-            _check_recorded(known)
+        graph = _recorded(run, known, needs_graph(known, game, y0, data))
         with torch.set_grad_enabled(graph):
             return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 
@@ -253,13 +252,22 @@ def _check_saving(checkpoint: FilePath | None, checkpoint_every: float, resume: 
     choose("resume", resume, RESUME)
 
 
-def _check_recorded(options: Options) -> None:
-    """Refuse gradients across processes, and for a solver that computes in numpy, such as scipy's."""
+def _recorded(run: Run, options: Options, named: bool) -> bool:
+    """Whether gradients flow through the run: to its arguments (``named``), or to tensors that functions read.
+
+    Refused across processes, for a solver that computes in numpy, such as scipy's, and, to tensors that only functions read, in
+    pieces that are computed again.
+    """
+    if not torch.is_grad_enabled() or not (named or run.depends()):
+        return False
+    if options.checkpoint_steps is not None and not named:
+        raise ArgumentError(HIDDEN)
     if options.ranks is not None:
         argument_error("distributed", True, "False where something requires a gradient")
     if options.solver.opaque:
         name = options.solver.name
         raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
+    return True
 
 
 def _check_tolerances(options: Options, y0: torch.Tensor) -> None:

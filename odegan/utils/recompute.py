@@ -16,6 +16,10 @@ from odegan.utils.checks import ArgumentError
 
 Result = TypeVar("Result")
 Tensors = tuple[torch.Tensor, ...]
+HIDDEN = (
+    "checkpoint_steps: got a run that depends on a tensor within a function, such as a penalty's weight that is a function of "
+    "time; give the tensor itself, or leave checkpoint_steps out"
+)
 
 
 def recomputed(function: Callable[..., Result], arguments: tuple[object, ...], held: Sequence[torch.Tensor]) -> Result:
@@ -130,10 +134,7 @@ def _refuse_others(results: Sequence[torch.Tensor], sources: Sequence[torch.Tens
     """Refuse results that depend on a leaf other than the sources: no gradient would reach it."""
     nodes = _nodes([result.grad_fn for result in results if result.grad_fn is not None], stop=sources)
     if any(hasattr(node, "variable") and not _is_of(node, sources) for node in nodes):
-        raise ArgumentError(
-            "checkpoint_steps: got a run that depends on a tensor within a function, such as a penalty's weight that is a "
-            "function of time; give the tensor itself, or leave checkpoint_steps out"
-        )
+        raise ArgumentError(HIDDEN)
 
 
 def _nodes(start: Sequence[Node], stop: Sequence[torch.Tensor]) -> Iterator[Node]:

@@ -92,3 +92,18 @@ def test_numbers_without_a_gradient_are_refused(given):
     asked = {"options": {name: live}} if "options" in given else {name: live}
     with pytest.raises(odegan.ArgumentError, match=f"^{name}: got 'a tensor that requires a gradient'"):
         odegan.odeint_gan(smooth_game(), START, SPAN, solver="alternating", step_size=0.1, **asked)
+
+
+@pytest.mark.parametrize("name", ["a weight in time", "a step size in time"])
+def test_pieces_that_are_computed_again_cannot_see_them(name):
+    leaf = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(odegan.ArgumentError, match=r"^checkpoint_steps: got a run that depends on a tensor within"):
+        ends(WITHIN[name](leaf) | {"checkpoint_steps": 2})
+
+
+def test_pieces_that_are_computed_again_see_what_a_loss_encloses():
+    leaf = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    plain, again = (
+        torch.autograd.grad(ends(WITHIN["losses"](leaf) | more), leaf) for more in ({}, {"checkpoint_steps": 2})
+    )
+    torch.testing.assert_close(plain, again)
