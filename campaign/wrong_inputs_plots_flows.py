@@ -24,9 +24,9 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("paths", 'plots.trajectories({"a": [[1.0]]})', "\"shape (1, 1) for 'a'\"", "of shape (T, 2), with T > 0"),
         (
             "path",
-            'plots.save(plots.Figure(), "figure.pdf")',
-            "'figure.pdf'",
-            "figure.savefig(path) writes other formats",
+            'plots.save(plots.Figure(), "figure")',
+            "'figure'",
+            "a path that ends in one of ",
         ),
         ("frames", 'plots.save_animation([], "nowhere.gif")', "[]", "at least one figure"),
         ("seconds", 'plots.save_animation([1], "nowhere.gif", seconds=0)', "0", "a finite number > 0"),

@@ -81,7 +81,12 @@ def style() -> AbstractContextManager[None]:
 
 
 def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path:
-    """Write ``figure`` as PNG at 150 dots per inch; create the folder, and return the path.
+    """Write ``figure`` in the format of the path's suffix; create the folder, and return the path.
+
+    Pixels (.png and others) at 150 dots per inch; .pdf and .svg keep lines and text.
+
+    Raises:
+        ArgumentError: matplotlib writes no such files.
 
     Examples:
         >>> import tempfile
@@ -89,10 +94,12 @@ def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path
         'empty.png'
     """
     path = Path(path)
-    if path.suffix != ".png":
-        argument_error("path", str(path), "the path of a .png; figure.savefig(path) writes other formats")
+    form = path.suffix.removeprefix(".").lower()
+    formats = figure.canvas.get_supported_filetypes()
+    if form not in formats:
+        argument_error("path", str(path), f"a path that ends in one of {', '.join('.' + name for name in formats)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=FILE_DPI)
+    figure.savefig(path, format=form, dpi=FILE_DPI)
     return path
 
 

@@ -23,6 +23,11 @@ def inked(figure: Figure, tmp_path) -> float:
     return float((imread(path)[..., :3] < 0.98).any(-1).mean())
 
 
+@pytest.mark.parametrize("suffix, first", [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("SVG", b"<?xml")])
+def test_the_suffix_says_the_format(suffix, first, tmp_path):
+    assert plots.save(Figure(), tmp_path / f"figure.{suffix}").read_bytes().startswith(first)
+
+
 def texts(axes) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
