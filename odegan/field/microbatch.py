@@ -156,6 +156,29 @@ class MicrobatchedField:
             yield part_of(batch, axis, start, each)
 
 
+def field_of_one_part(
+    field: TrainingField, micro_batch: int | None, ranks: Ranks | None
+) -> Callable[[Time, torch.Tensor, Batch | None], torch.Tensor]:
+    """(t, y, batch) -> dy (P,) as the first part of the process's batch gives it, without the other parts and processes.
+
+    If the batch is not divided, this is dy itself.
+    """
+    if micro_batch is None and ranks is None:
+        return lambda t, y, batch: field(t, y, batch)[0]
+    divided = MicrobatchedField(field, micro_batch, ranks, lambda function: function)
+
+    def dy(t: Time, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+        whole = _required(batch)
+        # A penalty of chunks needs the number of parts: one part may hold fewer samples than there are chunks.
+        share = Share(divided._number_of_parts(y, whole))
+        part = next(divided._parts(y, whole))
+        if field.penalized:
+            share = share._replace(held=field.held_parts(BOTH, t, y, part, share))
+        return field.scaled(BOTH, field.gradients(BOTH, t, y, part, share)[0], t)
+
+    return dy
+
+
 def part_of(batch: Batch, axis: int, start: int, length: int) -> Batch:
     """``length`` samples of a batch, with all of its buffers."""
     # Buffers, such as spectral norm's vectors, have no sample dimension: every part gets all of them.

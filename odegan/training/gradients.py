@@ -7,13 +7,14 @@ import types
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from odegan.field.microbatch import field_of_one_part
 from odegan.field.training_field import TrainingField
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.modules.validate import RAISED
 from odegan.training.options import Options
 from odegan.training.time_grid import as_time
-from odegan.training.trial import first_member, first_part
+from odegan.training.trial import first_member
 from odegan.utils.checks import ArgumentError
 from odegan.utils.warn import warn
 
@@ -70,13 +71,14 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         number: of the refresh interval.
     """
     h = options.step_at(time, number)
-    given = first_member(y, first_part(options, y, batch))
+    given = first_member(y, batch)
     # Without the graph that samples carry where the data do, or where a function draws them by gradients of its own. Copies,
     # since a loss that writes to them is refused only later.
     y, batch = tree_map_only(torch.Tensor, lambda x: x.detach().clone(), given)
-    field = TrainingField(game, options.penalties, options.rates).at_step(as_time(number))
+    whole = TrainingField(game, options.penalties, options.rates).at_step(as_time(number))
+    field = field_of_one_part(whole, options.micro_batch, options.ranks)
     try:
-        values = [h, field(as_time(time), y, batch)[0]]
+        values = [h, field(as_time(time), y, batch)]
     except RAISED as error:
         if isinstance(error, ArgumentError):
             raise

@@ -7,7 +7,7 @@ import functools
 import torch
 from torch.utils._pytree import tree_map_only
 
-from odegan.field.microbatch import part_of
+from odegan.field.microbatch import field_of_one_part
 from odegan.field.training_field import TrainingField
 from odegan.games.batch import Batch
 from odegan.games.examine import evaluate
@@ -51,44 +51,33 @@ def _try_out(
     game: Game, options: Options, time: float, y: torch.Tensor, batch: Batch | None, number: int, recorded: bool
 ) -> None:
     t = as_time(time)  # a tensor, as users' functions of time will get it
-    batch = first_part(options, y, batch)
     one, own = first_member(y, batch)
-    bare = TrainingField(game)
+    divided = options.micro_batch, options.ranks
+    bare = field_of_one_part(TrainingField(game), *divided)
     autodiff.missing_graph(reset=True)
     with one_line_errors("game: its gradient cannot be computed"):
-        check_pure("loss", functools.partial(_dy, bare), t, one, own)
+        check_pure("loss", bare, t, one, own)
     if autodiff.missing_graph() and game._gradients is None:
         _check_gradients(game, one, own)
     field, what = bare, "losses"
     if options.penalties:
-        field, what = TrainingField(game, options.penalties).at_step(as_time(number)), "penalties"
+        field = field_of_one_part(TrainingField(game, options.penalties).at_step(as_time(number)), *divided)
+        what = "penalties"
         with one_line_errors("penalties: they cannot be evaluated"):
-            check_pure("penalties", functools.partial(_dy, field), t, one, own)
+            check_pure("penalties", field, t, one, own)
     if y.ndim == 2:
-        evaluate(functools.partial(_dy, field, t), y, batch, what)
+        evaluate(functools.partial(field, t), y, batch, what)
     if recorded:
         with one_line_errors("game: gradients through its steps cannot be computed"), torch.enable_grad():
             start = one.clone().requires_grad_()
-            dy = field(t, start, own)[0]
+            dy = field(t, start, own)
             if dy.requires_grad:
                 torch.autograd.grad(dy.sum(), start, allow_unused=True)
-
-
-def first_part(options: Options, y: torch.Tensor, batch: Batch | None) -> Batch | None:
-    """The first micro-batch of the batch, if it is divided."""
-    if options.micro_batch is None or batch is None:
-        return batch
-    axis = y.ndim - 1
-    return part_of(batch, axis, 0, min(options.micro_batch, batch.real.shape[axis]))
 
 
 def first_member(y: torch.Tensor, batch: Batch | None) -> tuple[torch.Tensor, Batch | None]:
     """y (P,) of the first member and its minibatch."""
     return (y, batch) if y.ndim == 1 else (y[0], tree_map_only(torch.Tensor, lambda x: x[0], batch))
-
-
-def _dy(field: TrainingField, t: torch.Tensor, y: torch.Tensor, batch: Batch | None) -> torch.Tensor:
-    return field(t, y, batch)[0]
 
 
 def _check_gradients(game: Game, y: torch.Tensor, batch: Batch | None) -> None:

@@ -22,6 +22,12 @@ def test_micro_batches_give_the_whole_batchs_trajectory(name):
     assert torch.allclose(*(torch.as_tensor(s.stats["losses"]) for s in (whole, divided)), rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ["heun2, jare", "heun2, jare unbiased"])
+def test_a_micro_batch_may_have_fewer_samples_than_there_are_chunks(name):
+    whole, divided = run(name), run(name, micro_batch=2)
+    torch.testing.assert_close(divided.ys, whole.ys, rtol=0, atol=1e-12)
+
+
 def test_the_parts_own_norms_would_be_wrong():
     """What the test above must be able to see: mean_r ||g_r||^2 is not ||mean_r g_r||^2."""
     g = game()
