@@ -12,6 +12,9 @@ from campaign.module_layers import names
 PAGE = Path(__file__).parents[2] / "docs" / "modules.md"
 COVERING = ["Conv2d", "InstanceNorm1d", "MultiheadAttention", "GRU", "Embedding", "MaxPool2d", "LazyConv1d"]
 NO_SECOND = {"MultiLabelMarginLoss", "MultiMarginLoss", "CTCLoss"}  # derivative, in torch
+NO_GRAPH = {
+    "GaussianNLLLoss"
+}  # torch's compiler cannot trace its check of the variance; a run falls back to eager steps
 
 
 def check(name, role, constructions, compiled=False):
@@ -41,7 +44,7 @@ def test_every_layer(name, role):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [name for name in names() if name not in NO_GRAPH])
 def test_every_layer_compiled(name):
     check(name, "critic", 1, compiled=True)
 
