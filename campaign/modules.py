@@ -75,23 +75,24 @@ def by_hand(networks: Pair, penalty: str | None) -> Tensor:
     on_real, on_fake = critic(real).squeeze(-1), critic(generator(latent)).squeeze(-1)
     loss_d = softplus(-on_real).mean() + softplus(on_fake).mean()
     loss_g = softplus(-on_fake).mean()
-    grads_g = _gradients(loss_g, theta_g, True)
+    # Only where a penalty needs them: some layers have no second derivative in torch.
+    grads_g = [] if penalty in (None, "r1") else _gradients(loss_g, theta_g)
     if penalty == "generator_gradient":
         loss_d = loss_d + WEIGHT * sum((g**2).sum() for g in grads_g)
     if penalty == "jare":
-        grads_d = _gradients(loss_d, theta_d, True)
+        grads_d = _gradients(loss_d, theta_d)
         loss_d, loss_g = (
             loss_d + WEIGHT / 2 * sum((g**2).sum() for g in grads_g),
             loss_g + WEIGHT / 2 * sum((g**2).sum() for g in grads_d),
         )
     if penalty == "r1":
-        slopes = _gradients(on_real.sum(), [real], True)[0]
+        slopes = _gradients(on_real.sum(), [real])[0]
         loss_d = loss_d + WEIGHT / 2 * (slopes**2).sum(1).mean()
-    parts = [*_gradients(loss_d, theta_d, True), *_gradients(loss_g, theta_g, True)]
+    parts = [*_gradients(loss_d, theta_d, keep=False), *_gradients(loss_g, theta_g, keep=False)]
     return -torch.cat([part.detach().reshape(-1) for part in parts])
 
 
-def _gradients(loss: Tensor, wanted: Sequence[Tensor], keep: bool) -> list[Tensor]:
+def _gradients(loss: Tensor, wanted: Sequence[Tensor], keep: bool = True) -> list[Tensor]:
     return list(torch.autograd.grad(loss, wanted, create_graph=keep, retain_graph=True, materialize_grads=True))
 
 

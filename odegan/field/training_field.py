@@ -146,7 +146,9 @@ class TrainingField:
     def own_gradients(
         self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, share: Share | None = None
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """The unpenalized gradients and losses of these players."""
+        """The unpenalized gradients and losses of these players; t and share change nothing, but every function of a part has
+        them.
+        """
         at = self.game.split(y)
         if len(players) == 2:
             gradients, losses = self.game.gradients(*at, batch, with_losses=True)

@@ -133,7 +133,7 @@ def evaluate(
 
 def _perturbed(y: torch.Tensor) -> torch.Tensor:
     """A state some tenths of its size away, or of 1 if it is zero."""
-    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(y)
     size = y.square().mean().sqrt()
     return y + 0.3 * torch.where(size > 0, size, 1.0) * noise
 

@@ -11,7 +11,8 @@ from campaign.module_layers import names
 
 PAGE = Path(__file__).parents[2] / "docs" / "modules.md"
 COVERING = ["Conv2d", "InstanceNorm1d", "MultiheadAttention", "GRU", "Embedding", "MaxPool2d", "LazyConv1d"]
-NO_SECOND = {"MultiLabelMarginLoss", "MultiMarginLoss", "CTCLoss"}  # derivative, in torch
+# Without a second derivative in torch; of the last, in chunks of the batch or of the classes.
+NO_SECOND = {"MultiLabelMarginLoss", "MultiMarginLoss", "CTCLoss", "LinearCrossEntropyLoss"}
 NO_GRAPH = {
     "GaussianNLLLoss"
 }  # torch's compiler cannot trace its check of the variance; a run falls back to eager steps

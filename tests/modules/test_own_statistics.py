@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import odegan
+from tests.modules.pairs import Square
 
 X, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
 
@@ -67,19 +68,6 @@ def test_an_attribute_that_cannot_be_copied_is_named():
     critic.norm.lock = threading.Lock()
     with pytest.raises(odegan.ArgumentError, match=r"^discriminator: .* the attribute 'lock' of 'norm' .*outside"):
         odegan.gan(nn.Linear(3, 2), critic)
-
-
-class Square(torch.autograd.Function):
-    """Without what torch.func needs."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**2
-
-    @staticmethod
-    def backward(ctx, g):
-        return 2 * ctx.saved_tensors[0] * g
 
 
 PLAIN_ONLY = {

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import odegan
 from odegan.modules.validate import close
+from tests.modules.pairs import Square
 
 Y, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
 
@@ -137,21 +138,10 @@ def test_refused_in_one_line(make, says):
     assert "\n" not in str(error.value)
 
 
-class Own(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**2
-
-    @staticmethod
-    def backward(ctx, g):
-        return 2 * ctx.saved_tensors[0] * g
-
-
 UNMAPPED = {
     "a branch": lambda own, x: x * 2 if x.mean() > 0 else x,
     "an item": lambda own, x: x / x.abs().max().item(),
-    "an autograd.Function": lambda own, x: Own.apply(x),
+    "an autograd.Function": lambda own, x: Square.apply(x),
 }
 
 
