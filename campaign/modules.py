@@ -7,10 +7,10 @@ writes the table of them into docs/modules.md; exit code 1 where one is neither.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -190,8 +190,10 @@ def _single(error: Exception) -> str:
 
 
 def results(name: str, role: str, constructions: int | None, compiled: bool = False) -> list[Result]:
-    """The checks of one class in one role, of its first constructions or of all."""
-    return [result for layer in islice(layers(name), constructions) for result in checks(layer, role, compiled)]
+    """The checks of one class in one role, of so many constructions at most, spread evenly, or of all."""
+    found = list(layers(name))
+    every = math.ceil(len(found) / (constructions or len(found)))
+    return [result for layer in found[::every] for result in checks(layer, role, compiled)]
 
 
 def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
@@ -233,7 +235,7 @@ class Modules:
     docs: Path | None = None
     """The folder of the pages; by default nothing is written."""
     constructions: int = 2
-    """How many of each class; 0: all."""
+    """At most so many of each class, spread evenly; 0: all."""
     compile: bool = False
     """Compile the field of every construction too."""
     only: tuple[str, ...] = ()
@@ -261,7 +263,7 @@ def run(options: Modules) -> int:
         text = PAGE.format(
             tolerance=TOLERANCE,
             difference=DIFFERENCE,
-            constructions=f"the first {options.constructions} constructions"
+            constructions=f"at most {options.constructions} constructions"
             if options.constructions
             else "all constructions",
             compiled=", and compiled" if options.compile else "",

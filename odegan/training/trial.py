@@ -54,19 +54,26 @@ def _try_out(
     one, own = first_member(y, batch)
     divided = options.micro_batch, options.ranks
     bare = field_of_one_part(TrainingField(game), *divided)
+    field = field_of_one_part(TrainingField(game, options.penalties).at_step(as_time(number)), *divided)
+
+    def check_losses() -> None:
+        with one_line_errors("game: its gradient cannot be computed"):
+            check_pure("loss", bare, t, one, own)
+
     autodiff.missing_graph(reset=True)
-    with one_line_errors("game: its gradient cannot be computed"):
-        check_pure("loss", bare, t, one, own)
+    if not options.penalties:
+        check_losses()
+    else:
+        try:
+            with one_line_errors("penalties: they cannot be evaluated"):
+                check_pure("penalties", field, t, one, own)
+        except ArgumentError:
+            check_losses()  # this field holds the losses too, which may be at fault
+            raise
     if autodiff.missing_graph() and game._gradients is None:
         _check_gradients(game, one, own)
-    field, what = bare, "losses"
-    if options.penalties:
-        field = field_of_one_part(TrainingField(game, options.penalties).at_step(as_time(number)), *divided)
-        what = "penalties"
-        with one_line_errors("penalties: they cannot be evaluated"):
-            check_pure("penalties", field, t, one, own)
     if y.ndim == 2:
-        evaluate(functools.partial(field, t), y, batch, what)
+        evaluate(functools.partial(field, t), y, batch, "penalties" if options.penalties else "losses")
     if recorded:
         with one_line_errors("game: gradients through its steps cannot be computed"), torch.enable_grad():
             start = one.clone().requires_grad_()

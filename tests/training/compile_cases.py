@@ -1,5 +1,7 @@
 """Small games, and the comparison of compiled with eager runs."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,14 @@ def forget_compiled_code():
 
 D, H, SPAN = torch.float64, 0.1, [0.0, 0.1, 0.13, 0.35]
 POOL = torch.randn(16, 1, generator=torch.Generator().manual_seed(0), dtype=D) + 1
+
+
+def by_turns(*tables):
+    """The product of tables, its cases as one run or as an ensemble by turns: every entry is seen as both."""
+    return [
+        (*(entry for _, entry in case), sum(i for i, _ in case) % 2)
+        for case in itertools.product(*map(enumerate, tables))
+    ]
 
 
 def network(norm=lambda layer: layer, **given):

@@ -1,6 +1,5 @@
 """``compile=``: compiled runs are eager ones, compiled once a shape; what cannot be compiled runs as it is and says so."""
 
-import itertools
 import math
 
 import pytest
@@ -14,7 +13,7 @@ from odegan.field import schedules
 from odegan.training import run, segment
 from odegan.utils import compilation
 from tests.peers import ADAPTIVE, BACKENDS, BASELINES, FIXED, START, compiles, smooth_game
-from tests.training.compile_cases import POOL, SPAN, D, H, network, starts
+from tests.training.compile_cases import POOL, SPAN, D, H, by_turns, network, starts
 
 pytestmark = compiles
 
@@ -135,30 +134,25 @@ def long_segments(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("long_segments")
-@pytest.mark.parametrize("members", [0, 1])
-@pytest.mark.parametrize("penalty", MAKERS)
-@pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
+@pytest.mark.parametrize("solver, penalty, members", by_turns([*FIXED, *BASELINES], MAKERS))
 def test_every_solver_with_every_penalty(solver, penalty, members):
     segments = [0.0, 0.1, 0.13, 1.65]  # of 1, 2, 4 and 8 steps
     both(network(), members, "eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
 
 
-def allowed(solver, placement, players):
+PLACEMENTS, PLAYERS, REFRESHES = ["field", "after_step", "first_stage"], ["joint", "frozen"], [None, "stage", 0.2]
+
+
+def allowed(solver, placement, players, *_):
     if solver in BASELINES:
         return placement != "first_stage" and players == "joint"
     return not (solver == "midpoint" and placement == "first_stage")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("members", [0, 1])
-@pytest.mark.parametrize("refresh", [None, "stage", 0.2])
 @pytest.mark.parametrize(
-    "solver, placement, players",
-    [
-        case
-        for case in itertools.product([*FIXED, *BASELINES], ["field", "after_step", "first_stage"], ["joint", "frozen"])
-        if allowed(*case)
-    ],
+    "solver, placement, players, refresh, members",
+    [case for case in by_turns([*FIXED, *BASELINES], PLACEMENTS, PLAYERS, REFRESHES) if allowed(*case)],
 )
 def test_every_placement(solver, placement, players, refresh, members):
     given = {"placement": placement, "players": players, "refresh": refresh}
