@@ -134,7 +134,9 @@ def long_segments(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("long_segments")
-@pytest.mark.parametrize("solver, penalty, members", by_turns([*FIXED, *BASELINES], MAKERS))
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize("penalty", MAKERS)
+@pytest.mark.parametrize("solver", [*FIXED, *BASELINES])
 def test_every_solver_with_every_penalty(solver, penalty, members):
     segments = [0.0, 0.1, 0.13, 1.65]  # of 1, 2, 4 and 8 steps
     both(network(), members, "eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
