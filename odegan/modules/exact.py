@@ -146,7 +146,9 @@ class Exact(TorchFunctionMode):
         # torch's kernel knows only the batch that it is given, so it is replaced whatever the order.
         over_ranks = func in BATCH_NORMS and sharing_ranks() is not None
         if replacement is None or (self.order < replacement.order and not over_ranks):
-            return func(*args, **(kwargs or {}))
+            # torch.compile cannot trace the method within a mode, as it calls super().
+            own = torch.unflatten if func is torch.Tensor.unflatten else func
+            return own(*args, **(kwargs or {}))
         if not (self.autocast and replacement.widened):
             return replacement.function(*args, **(kwargs or {}))
         # Autocast widens torch's own norms to float32; the replacements, elementary operations, would run in half precision.
