@@ -52,6 +52,8 @@ def compare(peers: Mapping[str, Handle], settings: Settings, label: str) -> dict
     for name, peer in shown(list(peers.items()), f"{label}: compiling and warming up", True):
         peer.timed()
         seconds = peer.timed()[0] * peer.units
+        if "compiled" in name and peer.facts().get("compiled") is False:
+            raise RuntimeError(f"{label}: {name} fell back to eager steps; see the warning above")
         calls[name] = max(1, round(settings.turn / seconds))
     times = {name: Times([], []) for name in peers}
     for _ in shown(range(settings.repetitions), f"{label}: measuring", True):

@@ -106,6 +106,8 @@ REPLACED: dict[Function, Replacement] = {
     torch.rnn_tanh: Replacement(recurrent.rnn_tanh, 2),
     torch.rnn_relu: Replacement(recurrent.rnn_relu, 2),
 }
+# Functions that torch.compile does not pass on to modes, so that within compiled steps none would be replaced.
+UNSEEN = frozenset({torch._weight_norm})
 SIGMOIDS = (torch.sigmoid, torch.Tensor.sigmoid, torch.Tensor.sigmoid_, torch.special.expit, F.sigmoid)
 # Functions that reshape or average a tensor, for which it is still a probability.
 _SHAPERS = ("reshape", "flatten", "squeeze", "unsqueeze", "mean")

@@ -41,13 +41,14 @@ class Network:
     """The executable form of a module: a skeleton on the meta device, and the attributes that its forward pass writes.
 
     ``exact``: whether to replace functions in ``exact.REPLACED`` when their derivatives are needed. ``thin``: whether compiled
-    steps run it by ``features_first``.
+    steps run it by ``features_first``. ``unseen``: whether it calls a function in ``exact.UNSEEN``.
     """
 
     module: nn.Module
     exact: bool = False
     written: tuple[Written, ...] = ()
     thin: bool = False
+    unseen: bool = False
 
     def __call__(self, state: State, *inputs: torch.Tensor) -> torch.Tensor:
         """The output, with parameters and buffers from ``state``."""
@@ -124,6 +125,8 @@ def _thin(module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tenso
 
 def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
     """The output of ``module``, which is the network or one of its children."""
+    if network.unseen and torch.compiler.is_compiling():
+        torch._dynamo.graph_break("torch._weight_norm is inexact when compiled")
     exact = order > 0 or (network.exact and sharing_ranks() is not None)
     with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if exact else nullcontext():
         # The state has every name of a tied parameter already, so torch need not look for them at each call.

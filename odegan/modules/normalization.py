@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import nn
+from torch.nn.utils.parametrizations import _WeightNorm
 
 from odegan.utils.distributed import SharesMeans, sharing_ranks
 
@@ -143,6 +145,22 @@ def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     """
     rows = v.reshape(1, -1) if dim == -1 else v.movedim(dim, 0).reshape(v.shape[dim], -1)
     return v * (g / torch.linalg.vector_norm(rows, dim=1).reshape(g.shape))
+
+
+class _SeenWeightNorm(_WeightNorm):
+    """torch's, by the operator instead of ``torch._weight_norm``, which torch.compile does not pass on to modes."""
+
+    def forward(self, weight_g: Tensor, weight_v: Tensor) -> Tensor:
+        """g v / |v|, shaped as v."""
+        return torch.ops.aten._weight_norm(weight_v, weight_g, self.dim)
+
+
+def seen_by_compilers(module: nn.Module) -> nn.Module:
+    """Let every weight norm of ``module`` call the operator; return the module."""
+    for part in module.modules():
+        if type(part) is _WeightNorm:
+            part.__class__ = _SeenWeightNorm
+    return module
 
 
 def _mean_and_scale(x: Tensor, axes: tuple[int, ...], eps: float, keepdim: bool) -> tuple[Tensor, Tensor]:

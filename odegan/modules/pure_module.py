@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from odegan.modules import features_first, views
+from odegan.modules.exact import UNSEEN, Function
 from odegan.modules.forward import Execution, Forward, Network, State, Written
+from odegan.modules.normalization import seen_by_compilers
 from odegan.modules.refused import refuse
 from odegan.modules.reset import Initialize, redraw
 from odegan.modules.running_statistics import tracking_norms, use_batch_statistics
@@ -36,7 +38,7 @@ class PureModule:
 
     Attributes:
         untracked: whether the module has norms in train mode that keep running statistics, which the field does not.
-        replaced: whether the forward pass calls a function in ``exact.REPLACED``; None: not known yet.
+        replaced: the functions in ``exact.REPLACED`` that the forward pass calls; None: not known yet.
         written: attributes, such as stored features, that the forward pass writes before it reads them.
 
     Args:
@@ -70,7 +72,7 @@ class PureModule:
         self.values = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.template = hollow(module, role)
         self.untracked = bool(tracking_norms(module))
-        self.skeleton = use_batch_statistics(hollow(module, role))
+        self.skeleton = seen_by_compilers(use_batch_statistics(hollow(module, role)))
         named = {m: n for n, m in self.skeleton.named_modules()}
         # Once, here: no compiler has to trace it.
         self._thin = features_first.applies(self.skeleton)
@@ -85,7 +87,7 @@ class PureModule:
         self._skeletons: dict[tuple[int, torch.device, torch.dtype], nn.Module] = {}
         self._ties = {alias: name for alias, name in self.aliases.items() if alias != name}
         self._networks: dict[tuple[int, torch.device, torch.dtype], Network] = {}
-        self.replaced: bool | None = None
+        self.replaced: frozenset[Function] | None = None
         self.written: dict[tuple[str, str], object] = {}
 
     @property
@@ -110,7 +112,7 @@ class PureModule:
         state = self.unflatten(theta) if simple else self.state(theta, buffers)
         return self.execution.bind(self._networks[key], state)
 
-    def learned(self, replaced: bool, written: dict[tuple[str, str], object]) -> None:
+    def learned(self, replaced: frozenset[Function], written: dict[tuple[str, str], object]) -> None:
         """Store the findings of a trial of the forward pass; see the attributes."""
         self.replaced = replaced
         self.written = written
@@ -120,7 +122,9 @@ class PureModule:
         """The executable network on theta's device and in its dtype."""
         skeleton = self._placed(theta.device, theta.dtype)
         written = (Written(skeleton.get_submodule(path), name, value) for (path, name), value in self.written.items())
-        return Network(skeleton, self.replaced is not False, tuple(written), self._thin)
+        exact = self.replaced is None or bool(self.replaced)
+        unseen = not UNSEEN.isdisjoint(self.replaced or ())
+        return Network(skeleton, exact, tuple(written), self._thin, unseen)
 
     def plain_network(self, theta: torch.Tensor) -> Network:
         """The same with torch's own functions, and without restoring the attributes that it writes."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from odegan.modules.exact import Recorder
+from odegan.modules.exact import Function, Recorder
 from odegan.modules.forward import Network, State
 from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, Watch, forked
 from odegan.modules.pure_module import PureModule
@@ -48,14 +48,14 @@ class Trial(NamedTuple):
 
     Attributes:
         output: of the forward pass.
-        replaced: whether it calls a function in ``exact.REPLACED``.
+        replaced: the functions in ``exact.REPLACED`` that it calls.
         batch_statistics: whether it calls a function that normalizes with batch statistics.
         sigmoid: whether its output is that of a sigmoid.
         written: the attributes that it writes, with their previous values.
     """
 
     output: torch.Tensor
-    replaced: bool
+    replaced: frozenset[Function]
     batch_statistics: bool
     sigmoid: bool
     written: dict[Key, object]
@@ -104,7 +104,7 @@ def tried(module: PureModule, theta: torch.Tensor, x: torch.Tensor, what: What, 
             f"{module.role}: two forward passes of one input differ; it must be a function of its input"
         )
     past = {key: own.past(key) for key in written}
-    return Trial(output, bool(recorder.replaced), recorder.batch_statistics, recorder.is_sigmoid(output), past)
+    return Trial(output, frozenset(recorder.replaced), recorder.batch_statistics, recorder.is_sigmoid(output), past)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import odegan
-from odegan.modules.exact import REPLACED, Exact
+from odegan.modules.exact import REPLACED, UNSEEN, Exact
+from tests.peers import compiles
 
 torch.set_num_threads(1)
 DRAW = torch.Generator().manual_seed(5)
@@ -186,6 +187,23 @@ def test_torchs_operators_are_replaced_too(name, operator):
 
     called = replaced(value(operator(getattr(torch.ops.aten, name))))
     torch.testing.assert_close(third(called), third(replaced(value(getattr(torch, name)))), rtol=1e-12, atol=1e-12)
+
+
+@compiles
+@pytest.mark.parametrize("function", CASES.keys() - UNSEEN, ids=lambda function: function.__name__)
+def test_compiled_functions_are_replaced_too(function):
+    """Of the traced graph, which calls elementary operations or, for attention, the plain kernel."""
+    called = []
+
+    def backend(graph, inputs):
+        called.extend(node.target for node in graph.graph.nodes)
+        return graph
+
+    value = CASES[function][0]
+    traced = torch.compile(lambda x: replaced(value)(2 * x), backend=backend, fullgraph=True)
+    torch.testing.assert_close(traced(X / 2), replaced(value)(X), rtol=1e-12, atol=1e-12)
+    assert function is F.scaled_dot_product_attention or not REPLACED.keys() & set(called)
+    torch.compiler.reset()
 
 
 def test_distances_of_equal_points_have_zero_derivatives():

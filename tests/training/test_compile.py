@@ -169,6 +169,7 @@ REPLAY = penalties.closed_loop(0.5, buffer=2)
 SCHEDULED = penalties.generator_gradient(odegan.piecewise([0.1, 5.0], [0.15]))
 CASES = {
     "moving buffers": (1, {"solver": "heun2", "norm": parametrizations.spectral_norm}),
+    "weight norm": (0, {"solver": "euler", "penalties": [MAKERS["consensus"]()], "norm": parametrizations.weight_norm}),
     "projection": (1, {"solver": "heun2", "game": smooth_game(project=lambda y: y.clamp(max=0.5), init=drawn)}),
     "replay": (0, {"solver": "euler", "penalties": [REPLAY]}),
     "batch a stage": (1, {"solver": "heun2", "penalties": [SCHEDULED], "placement": "first_stage", "refresh": "stage"}),
