@@ -126,7 +126,7 @@ def _thin(module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tenso
 def _call(network: Network, order: int, module: nn.Module, state: State, *inputs: torch.Tensor) -> torch.Tensor:
     """The output of ``module``, which is the network or one of its children."""
     if network.unseen and torch.compiler.is_compiling():
-        torch._dynamo.graph_break("torch._weight_norm is inexact when compiled")
+        torch._dynamo.graph_break(msg="torch._weight_norm is inexact when compiled")
     exact = order > 0 or (network.exact and sharing_ranks() is not None)
     with Exact(order, torch.is_autocast_enabled(inputs[0].device.type)) if exact else nullcontext():
         # The state has every name of a tied parameter already, so torch need not look for them at each call.
