@@ -99,9 +99,14 @@ def test_the_advised_step_is_true():
     assert norms["4.0"] > 10 * norms["0.5"]
 
 
-def test_the_readme_shows_the_output_of_its_ten_lines():
+def test_the_readme_shows_ten_lines_and_their_output():
     """To the last digit where that is the same on all machines, and in its form where training amplifies rounding."""
-    readme = EXAMPLES[0].parents[1].joinpath("README.md").read_text()
+    root = EXAMPLES[0].parents[1]
+    readme = root.joinpath("README.md").read_text()
+    lines = code(EXAMPLES[0].with_name("odeint_gan_script.py"))
+    assert len([line for line in lines if line]) == 10
+    for page in (readme, root.joinpath("docs/index.md").read_text()):
+        assert "\n".join(lines).strip() in page
     shown = re.search(r"^```text\n(Solution.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1].splitlines()
     printed = output("odeint_gan_script").splitlines()
     assert shown[:2] == printed[:2]  # before any training
