@@ -56,6 +56,10 @@ def path_angle(
         t: the time at which the field is evaluated.
         span: the first and the last position.
 
+    Returns:
+        ``PathAngle``: positions (n,), 0 at the start and 1 at the end; cosines (n,), nan where the field vanishes; and norms
+        (n,) of the field.
+
     Raises:
         ArgumentError: a wrong argument.
 

@@ -40,11 +40,13 @@ COARSE = 1e-2  # default accuracy below float64
 class Spectrum:
     """Eigenvalues of the Jacobian J of the training field at one point.
 
-    eigenvalues: (P,) complex, or (k,) for a partial spectrum, in the precision of y; the largest modulus (or real part) comes
-    first. tol: an eigenvalue counts as zero if |lambda| <= tol max|lambda|. products: number of products with J, each of which
-    costs about two evaluations of the field. residuals: (k,), |J^T x - lambda x| / |lambda| for the unit vector x found with
-    each lambda, which is then exact for a matrix that differs from J by this fraction of |lambda|; None for a dense solution,
-    where the residual is rounding.
+    Attributes:
+        eigenvalues: (P,) complex, or (k,) for a partial spectrum, in the precision of y; the largest modulus (or real part)
+            comes first.
+        tol: an eigenvalue counts as zero if |lambda| <= tol max|lambda|.
+        products: number of products with J, each of which costs about two evaluations of the field.
+        residuals: (k,), |J^T x - lambda x| / |lambda| for the unit vector x found with each lambda, which is then exact for a
+            matrix that differs from J by this fraction of |lambda|; None for a dense solution, where the residual is rounding.
 
     Examples:
         >>> found = Spectrum(torch.tensor([-1 + 2j, -1 - 2j, 0j]), tol=1e-6)
@@ -164,7 +166,7 @@ def spectrum(
     Raises:
         ArgumentError: a wrong argument; no convergence; the Jacobian is not finite.
 
-        Source: Nie and Patel 2019 (JARE), section 3, for the two factors.
+    Source: Nie and Patel 2019 (JARE), section 3, for the two factors.
 
     Examples:
         >>> import odegan

@@ -19,7 +19,7 @@ class Best(Periodic):
 
     Args:
         score: function of y -> number; nan never counts as best.
-        every: refresh intervals.
+        every: number of refresh intervals between scores.
         larger: whether larger scores are better.
 
     Attributes:

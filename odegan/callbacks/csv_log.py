@@ -19,7 +19,7 @@ class CSVLog(Periodic):
 
     Args:
         path: of the file.
-        every: refresh intervals.
+        every: number of refresh intervals between rows.
         overwrite: replace an existing file, unless the run is resumed from a checkpoint.
 
     Raises:

@@ -19,7 +19,7 @@ class TensorBoard(Periodic):
 
     Args:
         folder: for the event files; pass it to ``tensorboard --logdir``.
-        every: refresh intervals.
+        every: number of refresh intervals between points.
 
     Raises:
         ArgumentError: tensorboard is not installed.

@@ -15,7 +15,7 @@ class WandB(Periodic):
     A resumed run continues the same W&B run. Needs ``pip install wandb``.
 
     Args:
-        every: refresh intervals.
+        every: number of refresh intervals between points.
         init: arguments of ``wandb.init``: project, name, config and so on.
 
     Raises:

@@ -34,16 +34,14 @@ def folder(
 ) -> Path:
     """Write a folder that is ready for a model hub, as by ``hf upload NAME PATH``.
 
-    ================== ===================================================================================
-    file               content
-    ================== ===================================================================================
-    README.md          the model card: a YAML header, text, scores, samples, and how to run each file
-    generator.pt       the ``state_dict`` for the generator's own class
-    generator.pt2      the program of ``program``, which needs no class
-    generator.onnx     the same as ONNX in float32, if onnx and onnxscript are installed
-    config.json        shapes, number of classes and of parameters
-    samples.png        n images, with one row per class in a class-conditional game; needs matplotlib
-    ================== ===================================================================================
+    | file             | content                                                                            |
+    | ---------------- | ---------------------------------------------------------------------------------- |
+    | `README.md`      | the model card: a YAML header, text, scores, samples, and how to run each file     |
+    | `generator.pt`   | the `state_dict` for the generator's own class                                     |
+    | `generator.pt2`  | the program of `odegan.export.program`, which needs no class                       |
+    | `generator.onnx` | the same as ONNX in float32, if onnx and onnxscript are installed                  |
+    | `config.json`    | shapes, number of classes and of parameters                                        |
+    | `samples.png`    | n images, with one row per class in a class-conditional game; needs matplotlib     |
 
     Args:
         game: made by ``gan``, or a transform of such a game.

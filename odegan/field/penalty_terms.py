@@ -2,14 +2,12 @@
 
 All have two methods: ``held`` gives the quantities that are held constant, and ``value`` the loss, given these.
 
-================== ============================================= =======================================================
-form               extra loss                                    why it has a form of its own
-================== ============================================= =======================================================
-``Term``           any function of the parameters and the batch   it is a mean over the batch: micro-batches average it
-``WithConstants``  parts of it are constants, at every order      these are evaluated outside the differentiated function
-``BatchMeanTerm``  F(s) of a mean s over the batch                micro-batches average s first, then <F'(s), s_r>
-``GradientTerm``   F(g_D, g_G) of the players' own gradients      the field computes these gradients anyway
-================== ============================================= =======================================================
+| form            | extra loss                                   | why it has a form of its own                              |
+| --------------- | -------------------------------------------- | --------------------------------------------------------- |
+| `Term`          | any function of the parameters and the batch | it is a mean over the batch: micro-batches average it     |
+| `WithConstants` | parts of it are constants, at every order    | these are evaluated outside the differentiated function   |
+| `BatchMeanTerm` | F(s) of a mean s over the batch              | micro-batches average s first, then `<F'(s), s_r>`        |
+| `GradientTerm`  | F(g_D, g_G) of the players' own gradients    | the field computes these gradients anyway                 |
 """
 
 from __future__ import annotations
@@ -116,11 +114,14 @@ class WithConstants(Term):
 class BatchMeanTerm(Term):
     """weight(t) * F(s, t), where s is a mean over the batch, as a gradient is: a tree of tensors.
 
-    For a batch of R equal parts s = mean_r s_r, and the gradient of F(s) is the mean over r of the gradients of <F'(s), s_r>
-    with s held constant, so that no part needs a derivative of another.
+    For a batch of R equal parts s = mean_r s_r, and the gradient of F(s) is the mean over r of the gradients of
+    ``<F'(s), s_r>`` with s held constant, so that no part needs a derivative of another.
 
-    function: F(s, t). statistic: (theta_d, theta_g, batch, t) -> s. of_part: R -> the statistic of one of R parts, if that is a
-    different function.
+    Args:
+        function: F, a function (s, t) -> scalar.
+        weight: None: 1; a number, a tensor (differentiable) or a function of time.
+        statistic: function (theta_d, theta_g, batch, t) -> s, a tree of tensors.
+        of_part: function R -> the statistic of one of R parts, if that differs from ``statistic``.
 
     Examples:
         >>> from odegan.games.batch import Batch

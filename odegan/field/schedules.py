@@ -195,14 +195,18 @@ def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "ti
 def piecewise(values: Sequence[float | torch.Tensor], boundaries: Sequence[float], unit: Unit = "time") -> Schedule:
     """values[i] from boundaries[i - 1] on, up to boundaries[i].
 
-    ODE-GAN's schedule on CIFAR-10, 0.01 for 500 steps and 0.04 from then on:
+    Args:
+        values: n numbers or tensors (differentiable), >= 0.
+        boundaries: n - 1 increasing values of s.
+        unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
+
+    The example is the beginning of ODE-GAN's schedule on CIFAR-10: 0.01 for 500 steps, then 0.04. In time, its first piece ends
+    at 500 x 0.01: ``piecewise([0.01, 0.04], [5.0])``.
 
     Examples:
         >>> step_size = piecewise([0.01, 0.04], [500], unit="steps")
         >>> step_size(499), step_size(500)
         (0.01, 0.04)
-
-    In time its first piece ends at 500 x 0.01: ``piecewise([0.01, 0.04], [5.0])``.
     """
     for name, given in {"values": values, "boundaries": boundaries}.items():
         if not isinstance(given, Sequence) or isinstance(given, str):

@@ -39,7 +39,7 @@ class InnerProblemError(RuntimeError):
 
     Args:
         message: which step and what is left, one line.
-        solution: the earlier steps; an attribute, too.
+        solution: the earlier steps; also an attribute.
 
     Examples:
         >>> from odegan import games

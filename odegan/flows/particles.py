@@ -22,7 +22,7 @@ class ParticleGame(Game):
     """The game that ``particle_game`` makes, with y = [w (size,), x_1, ..., x_N (N d,)].
 
     For a state y (P,), ``particles(y)`` is the cloud (N, d); ``mmd(y)`` is |m_data - m_mu| in the features' kernel; ``norm(y)``
-    is |D| = |w|; and ``pairing(y)`` is <D, m_data - m_mu> = mean D(data) - mean D(particles).
+    is |D| = |w|; and ``pairing(y)`` is ``<D, m_data - m_mu>`` = mean D(data) - mean D(particles).
 
     Args:
         data: (n, d).
@@ -108,7 +108,7 @@ class ParticleGame(Game):
 
     @unaffected
     def pairing(self, y: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
-        """<D, m_data - m_mu>, a scalar."""
+        """``<D, m_data - m_mu>``, a scalar."""
         w, theta_g = self.split(y)
         return w @ self._gap(theta_g, batch)
 
@@ -123,13 +123,13 @@ def particle_game(
 
         D' = m_data - m_mu - decay D,        x_i' = grad D(x_i).
 
-    D follows the gradient flow, in the RKHS, of disc_loss = -<D, m_data - m_mu> + decay |D|^2 / 2, where |D| = |w|. The cloud
-    follows the Wasserstein-2 gradient flow of the energy -E_mu D. For particles of equal weights 1/N both the metric and the
-    energy carry a factor 1/N; without it they are the Euclidean metric of the positions and the *sum*
-    gen_loss = -sum_i D(x_i). (A mean would make the particles N times slower.) Hence
-    d/dt |D|^2 / 2 = <D, m_data - m_mu> - decay |D|^2. Around w = 0, mu = data, the field's eigenvalues are -decay and the
-    roots of s^2 + decay s + a, with a the eigenvalues of J^T J / N and J the features' Jacobian (size, N d) at the particles:
-    the decay alone damps oscillations.
+    D follows the gradient flow, in the RKHS, of ``disc_loss = -<D, m_data - m_mu> + decay |D|^2 / 2``, where |D| = |w|. Hence
+    ``d/dt |D|^2 / 2 = <D, m_data - m_mu> - decay |D|^2``. The cloud follows the Wasserstein-2 gradient flow of the energy
+    -E_mu D. For particles of equal weights 1/N both the metric and the energy carry a factor 1/N; without it they are the
+    Euclidean metric of the positions and the *sum* gen_loss = -sum_i D(x_i). (A mean would make the particles N times slower.)
+
+    Around w = 0, mu = data, the field's eigenvalues are -decay and the roots of s^2 + decay s + a, with a the eigenvalues of
+    J^T J / N and J the features' Jacobian (size, N d) at the particles: the decay alone damps oscillations.
 
     Args:
         data: (M, d) floating point; without minibatches, all of them are the data distribution.

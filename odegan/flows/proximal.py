@@ -22,8 +22,11 @@ ROUNDING = 16 * float(np.finfo(np.float64).eps)
 class Proximal(NamedTuple):
     """A solved inner problem.
 
-    u: the minimizer (n,); residual: |gradient| there over |gradient| at the start; evaluations: gradients evaluated; solved:
-    whether the tolerance was reached.
+    Attributes:
+        u: the minimizer (n,).
+        residual: |gradient| there over |gradient| at the start.
+        evaluations: number of gradients evaluated.
+        solved: whether the tolerance was reached.
     """
 
     u: torch.Tensor

@@ -31,14 +31,12 @@ def augmented(
     (``Batch.augment``), which ``odeint_gan`` and ``Stepper`` draw for every minibatch as a pure function of (seed, index): they
     are the same at all stages of a step, and after a resume. Real and generated samples have separate numbers.
 
-    ============= =========================================================================
-    name          T, independently for each image
-    ============= =========================================================================
-    "flip"        mirrored left to right with probability 1/2
-    "color"       brightness, saturation and contrast, in this order
-    "translation" by whole pixels, up to 1/8 of the size either way; zeros move in
-    "cutout"      zeros in a square of half the size, which may reach out of the image
-    ============= =========================================================================
+    | name            | T, independently for each image                                         |
+    | --------------- | ----------------------------------------------------------------------- |
+    | `"flip"`        | mirrored left to right with probability 1/2                             |
+    | `"color"`       | brightness, saturation and contrast, in this order                      |
+    | `"translation"` | shifted by whole pixels, up to 1/8 of the size either way; zeros move in |
+    | `"cutout"`      | zeros in a square of half the size, which may reach out of the image    |
 
     Args:
         game: made by ``gan``, for images (B, C, H, W).

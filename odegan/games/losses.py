@@ -3,16 +3,14 @@
 Each player descends its own loss. With r = D(x) for real and f = D(G(z)) for generated samples (logits of shape
 (B,), high on real samples), s(u) = log(1 + e^u) and means over the batch:
 
-================ =================================== ========================
-name             discriminator                        generator
-================ =================================== ========================
-minimax          mean s(-r) + mean s(f)               -mean s(f)
-non_saturating   mean s(-r) + mean s(f)               mean s(-f)
-wasserstein      mean f - mean r                      -mean f
-hinge            mean max(0, 1-r) + mean max(0, 1+f)  -mean f
-least_squares    1/2 mean (r-1)^2 + 1/2 mean f^2      1/2 mean (f-1)^2
-relativistic     mean s(f - r)                        mean s(r - f)
-================ =================================== ========================
+| name             | discriminator                       | generator        |
+| ---------------- | ----------------------------------- | ---------------- |
+| `minimax`        | mean s(-r) + mean s(f)              | -mean s(f)       |
+| `non_saturating` | mean s(-r) + mean s(f)              | mean s(-f)       |
+| `wasserstein`    | mean f - mean r                     | -mean f          |
+| `hinge`          | mean max(0, 1-r) + mean max(0, 1+f) | -mean f          |
+| `least_squares`  | 1/2 mean (r-1)^2 + 1/2 mean f^2     | 1/2 mean (f-1)^2 |
+| `relativistic`   | mean s(f - r)                       | mean s(r - f)    |
 """
 
 from __future__ import annotations
@@ -31,12 +29,18 @@ LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Loss(NamedTuple):
-    """Two scalar functions of the logits (real (B,), fake (B,)): ``disc`` is the discriminator's loss, ``gen`` the generator's.
+    """An objective: one scalar function of the logits (real (B,), fake (B,)) for each player.
 
-    ``gen_sees_real``: whether the generator's loss depends on the real logits; if not, it is called with the fake logits twice.
-    ``ratio``: the derivative of the generator's loss in a fake logit divided by that of the discriminator's loss, a function
-    (B,) -> (B,) of the fake logits; None unless it exists everywhere. ``constant_ratio``: whether it is the same for all
-    logits. These are tried out before every run, except for an objective of the table.
+    The last three attributes describe ``gen``, so that a run can share work between the players. They are tried out before
+    every run, except for an objective of the table.
+
+    Attributes:
+        disc: the discriminator's loss.
+        gen: the generator's loss.
+        gen_sees_real: whether ``gen`` depends on the real logits; if not, it is called with the fake logits twice.
+        ratio: the derivative of ``gen`` in a fake logit divided by that of ``disc``, a function (B,) -> (B,) of the fake
+            logits; None unless it exists everywhere.
+        constant_ratio: whether that ratio is the same for all logits.
 
     Examples:
         >>> mine = Loss(disc=lambda real, fake: (fake - real).mean(), gen=lambda real, fake: -fake.mean())

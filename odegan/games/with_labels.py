@@ -44,13 +44,11 @@ def with_labels(
 ) -> nn.Module:
     """Wrap a module so that it can be called with (x, label), as ``gan(..., conditional=True)`` calls its networks.
 
-    ============================ =====================================
-    how                          what is called
-    ============================ =====================================
-    "name"                       module(x, name=label)
-    ("a", "b")                   module({"a": x, "b": label})
-    function                     function(module, x, label)
-    ============================ =====================================
+    | how          | what is called                 |
+    | ------------ | ------------------------------ |
+    | `"name"`     | `module(x, name=label)`        |
+    | `("a", "b")` | `module({"a": x, "b": label})` |
+    | `function`   | `function(module, x, label)`   |
 
     Args:
         module: generator or discriminator, used as it is and not copied.

@@ -23,6 +23,8 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
         y: (m, d).
         kernel: positive definite, a function (n, d), (m, d) -> (n, m).
 
+    Source: Gretton et al. 2012, "A Kernel Two-Sample Test", the biased statistic.
+
     Examples:
         >>> x, y = torch.tensor([[0.0]]), torch.tensor([[3.0]])
         >>> mmd(x, y, lambda a, b: a @ b.T)

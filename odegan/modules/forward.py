@@ -62,10 +62,13 @@ class Network:
 class Execution(NamedTuple):
     """Execution options that do not change the mathematics.
 
-    autocast: the dtype of matrix products and convolutions; parameters, losses and the solver's arithmetic keep the state's.
-    channels_last: this memory layout for images and filters; ensembles ignore it.
-    checkpointing: store only the inputs of about sqrt(n) segments of an ``nn.Sequential`` with n children (otherwise of the
-    whole module) and recompute the rest in the backward pass. Ensembles, compiled steps and gradients through a run ignore it.
+    Attributes:
+        autocast: the dtype of matrix products and convolutions; parameters, losses and the solver's arithmetic keep the
+            state's. None: the state's throughout.
+        channels_last: use this memory layout for images and filters; ensembles ignore it.
+        checkpointing: store only the inputs of about sqrt(n) segments of an ``nn.Sequential`` with n children (otherwise of the
+            whole module) and recompute the rest in the backward pass. Ensembles, compiled steps and gradients through a run
+            ignore it.
 
     Examples:
         >>> Execution(autocast=torch.bfloat16).check()

@@ -99,7 +99,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, channels, 32, 32) and labels (B,) -> logits (B,), positive for real: psi(h) + <embedding[label], h>.
+    """Images (B, channels, 32, 32) and labels (B,) -> logits (B,), positive for real: ``psi(h) + <embedding[label], h>``.
 
     h (B, 8w) is the sum over the image of the features of seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, to w, w,
     2w, 2w, 4w, 4w and 8w channels, each with LeakyReLU 0.1; psi is linear. 2,932,161 parameters with the defaults.

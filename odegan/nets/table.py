@@ -25,8 +25,12 @@ from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
 class Pair(NamedTuple):
     """A generator and a discriminator that fit each other.
 
-    generator: latent width -> module; discriminator: () -> module; images are (channels, size, size). classes: of a
-    class-conditional pair, G(z, label) and D(x, label).
+    Attributes:
+        generator: function of the width of the latents -> module.
+        discriminator: function without arguments -> module.
+        size: height and width of the images.
+        channels: of the images.
+        classes: their number, of a class-conditional pair G(z, label) and D(x, label); None: without classes.
 
     Examples:
         >>> PAIR = Pair(lambda latent: nn.Linear(latent, 2), lambda: nn.Linear(2, 1))

@@ -71,7 +71,7 @@ def parse(text: str) -> Penalty:
     """The penalty written as ``name:weight`` on a command line, with further arguments after commas.
 
     Args:
-        text: as ``str`` of a command line's word.
+        text: such as "jare:10".
 
     Raises:
         ArgumentError: no penalty has that name, or it takes no such argument.

@@ -28,21 +28,20 @@ _KINDS: dict[str, Kind] = {
 def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Penalty:
     """Penalize D by weight times a function of D(x_r) and D(x_f), where x_r and x_f come from two replay buffers.
 
-    ============= ==================================================================
-    kind          term (means over one batch)
-    ============= ==================================================================
-    "square"      mean D(x_r)^2 + mean D(x_f)^2
-    "abs"         mean |D(x_r)| + mean |D(x_f)|
-    "loss"        the discriminator's own loss on (D(x_r), D(x_f))
-    "one_sided"   mean relu(D(x_r)) + mean relu(-D(x_f)), with D high on real samples
-    ============= ==================================================================
+    | kind          | term (means over one batch)                                         |
+    | ------------- | ------------------------------------------------------------------- |
+    | `"square"`    | `mean D(x_r)^2 + mean D(x_f)^2`                                     |
+    | `"abs"`       | `mean |D(x_r)| + mean |D(x_f)|`                                     |
+    | `"loss"`      | the discriminator's own loss on `(D(x_r), D(x_f))`                  |
+    | `"one_sided"` | `mean relu(D(x_r)) + mean relu(-D(x_f))`, with D high on real samples |
 
     The buffers hold earlier real and generated samples, which the current D evaluates. They are filled and drawn from once per
     refresh interval, between steps (see ``odegan.data.replay.Replay``); the field only reads ``batch.replay``. If D has
     BatchNorm, it uses the statistics of the replayed batch.
 
     Args:
-        weight: the paper's lambda: 10 with "square" on CIFAR-10, 0.01 with "abs" on mixtures.
+        weight: a number, a tensor (differentiable) or a function of time; the paper's lambda: 10 with "square" on CIFAR-10,
+            0.01 with "abs" on mixtures.
         kind: see the table.
         buffer: capacity of each buffer in batches; 0: use the current batch only.
 
@@ -50,8 +49,11 @@ def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Pena
     reference code's buffers and kinds.
 
     Examples:
-        >>> closed_loop(10.0)
-        closed_loop(10.0, kind='square', buffer=100)
+        >>> import torch
+        >>> from odegan.games import dirac
+        >>> disc, gen = closed_loop(10.0, buffer=0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
+        >>> disc(torch.tensor([2.0]), torch.tensor([0.5]), None, 0.0), gen  # 10 (D(1)^2 + D(1/2)^2) at phi = 2
+        (tensor(50.), None)
     """
     measure = _KINDS[choose("kind", kind, _KINDS)]
     # None, not 0: a run makes a pair of buffers for every capacity that a penalty states.

@@ -12,8 +12,12 @@ from odegan.penalties.reg import half_norms
 def consensus(weight: Weight) -> Penalty:
     """Penalize both players by (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
 
-    The field becomes v - weight J^T v, with J the Jacobian of the unpenalized v. Source: Mescheder, Nowozin and Geiger 2017
-    ("The Numerics of GANs"), Algorithm 2; the weight is their gamma.
+    The field becomes v - weight J^T v, with J the Jacobian of the unpenalized v.
+
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time; the paper's gamma.
+
+    Source: Mescheder, Nowozin and Geiger 2017 ("The Numerics of GANs"), Algorithm 2.
 
     Examples:
         >>> import torch

@@ -10,8 +10,13 @@ from odegan.penalties.base import Penalty, Weight, checked_weight
 def generator_gradient(weight: Weight) -> Penalty:
     """Penalize the discriminator by weight * ||d loss_G / d theta_G||^2, over all of the generator's parameters, without a 1/2.
 
-    The norm is that of the minibatch-mean gradient. Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, where it acts after
-    the step: ``placement="after_step"``. Their weights: 0.07 on the mixture of 16 Gaussians, 0.02 on CIFAR-10.
+    The norm is that of the minibatch's mean gradient.
+
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time. The authors' weights: 0.07 on the mixture of 16
+            Gaussians, 0.02 on CIFAR-10.
+
+    Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, where it acts after the step: ``placement="after_step"``.
 
     Examples:
         >>> import torch

@@ -24,7 +24,7 @@ def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> P
     """Penalize G by (weight/2) ||g_D||^2 and D by (weight/2) ||g_G||^2, where g_p = d loss_p / d theta_p.
 
     Args:
-        weight: the paper's gamma.
+        weight: a number, a tensor (differentiable) or a function of time; the paper's gamma.
         chunks: None: g_p is the gradient of the whole minibatch. K >= 2: g_1, ..., g_K are the gradients of K equal chunks, and
             ||g||^2 is estimated by ||mean_k g_k||^2.
         unbiased: with chunks, estimate ||g||^2 by (||sum_k g_k||^2 - sum_k ||g_k||^2) / (K (K - 1)) instead. Its expectation

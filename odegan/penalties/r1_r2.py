@@ -15,12 +15,22 @@ from odegan.penalties.input_gradient import check_critic, input_gradient
 def r1(weight: Weight) -> Penalty:
     """Penalize D by (weight/2) E |grad_x D(x)|^2 over the real samples of the batch.
 
-    The reference code has no 1/2, so its 10 is weight 20 here. Source: Mescheder,
-    Geiger and Nowozin 2018, equation 9.
+    The square is summed over the entries of a sample.
+
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time. The reference code has no 1/2, so that its 10 is
+            weight 20 here.
+
+    Raises:
+        ArgumentError: the game has no critic, or a layer of it couples the batch (BatchNorm).
+
+    Source: Mescheder, Geiger and Nowozin 2018, equation 9.
 
     Examples:
-        >>> r1(10.0)
-        r1(10.0)
+        >>> from odegan.games import dirac
+        >>> disc, gen = r1(10.0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
+        >>> disc(torch.tensor([2.0]), torch.tensor([0.5]), None, 0.0), gen  # 10/2 phi^2 at phi = 2
+        (tensor(20.), None)
     """
 
     def terms(game: Game) -> tuple[Function, None]:
@@ -33,11 +43,19 @@ def r1(weight: Weight) -> Penalty:
 def r2(weight: Weight) -> Penalty:
     """Penalize D by (weight/2) E |grad_x D(x)|^2 over the generated samples of the batch.
 
-    Source: Mescheder, Geiger and Nowozin 2018, equation 10, with the same 1/2 as ``r1``.
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time, with the same 1/2 as in ``r1``.
+
+    Raises:
+        ArgumentError: as ``r1``; or the game has no generated samples.
+
+    Source: Mescheder, Geiger and Nowozin 2018, equation 10.
 
     Examples:
-        >>> r2(10.0)
-        r2(10.0)
+        >>> from odegan.games import dirac
+        >>> disc, gen = r2(10.0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
+        >>> disc(torch.tensor([2.0]), torch.tensor([0.5]), None, 0.0), gen
+        (tensor(20.), None)
     """
 
     def terms(game: Game) -> tuple[Function, None]:

@@ -16,16 +16,21 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
 
     With g_p = d loss_p / d theta_p: norm "joint" is ||g_D||^2 + ||g_G||^2, "opponent" the other player's alone.
 
-    ======= ============ ==========
-    name    player       norm
-    ======= ============ ==========
-    reg-G1  "gen"        "joint"
-    reg-G2  "gen"        "opponent"
-    reg-D1  "disc"       "joint"
-    reg-D2  "disc"       "opponent"
-    ======= ============ ==========
+    | name   | player   | norm         |
+    | ------ | -------- | ------------ |
+    | reg-G1 | `"gen"`  | `"joint"`    |
+    | reg-G2 | `"gen"`  | `"opponent"` |
+    | reg-D1 | `"disc"` | `"joint"`    |
+    | reg-D2 | `"disc"` | `"opponent"` |
 
-    reg-D2 is ``generator_gradient`` with half its weight. Source: the baselines of JARE (Nie and Patel 2019).
+    reg-D2 is ``generator_gradient`` with half its weight.
+
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time.
+        player: whose loss the penalty is added to, "gen" or "disc".
+        norm: of both gradients ("joint"), or of the opponent's ("opponent").
+
+    Source: the baselines of JARE (Nie and Patel 2019).
 
     Examples:
         >>> from odegan.games import bilinear

@@ -18,15 +18,24 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     """Penalize D by weight * E (|grad_x D(x)| - center)^2, without a 1/2, at x = u x_real + (1 - u) x_fake.
 
     u is uniform in [0, 1), one number per pair, read from ``batch.noise`` (B,). ``odeint_gan`` and ``Stepper`` draw it for
-    every minibatch as a pure function of (seed, index); games without minibatches (batch None) use u = 1/2. center=0 gives the
-    zero-centered variant. In a class-conditional game both samples of a pair must be of one class, which is also the class of
-    x: ``fake_labels="same"`` in ``odeint_gan``. Where |grad_x D| = 0 the subgradient of the norm is 0.
+    every minibatch as a pure function of (seed, index); games without minibatches (batch None) use u = 1/2. In a
+    class-conditional game both samples of a pair must be of one class, which is also the class of x: ``fake_labels="same"`` in
+    ``odeint_gan``. Where |grad_x D| = 0 the subgradient of the norm is 0.
 
-    Source: Gulrajani et al. 2017, equation 3 (their weight: 10).
+    Args:
+        weight: a number, a tensor (differentiable) or a function of time; the paper's lambda, 10 there.
+        center: the slope that costs nothing: 1, or 0 for the zero-centered variant.
+
+    Raises:
+        ArgumentError: the game has no critic or no generated samples, or a layer of the critic couples the batch (BatchNorm).
+
+    Source: Gulrajani et al. 2017, equation 3.
 
     Examples:
-        >>> wgan_gp(10.0, center=0.0)
-        wgan_gp(10.0, center=0.0)
+        >>> from odegan.games import dirac
+        >>> disc, gen = wgan_gp(10.0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
+        >>> disc(torch.tensor([3.0]), torch.tensor([0.5]), None, 0.0), gen  # 10 (|phi| - 1)^2 at phi = 3
+        (tensor(40.), None)
     """
     check_number("center", center, low=0.0)
 

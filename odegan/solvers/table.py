@@ -56,8 +56,12 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Solver:
-    """The facts about the solver ``name``. Those of torchdiffeq's and of registered solvers are read off the class or measured,
-    once.
+    """The facts about the solver ``name``.
+
+    Those of torchdiffeq's and of registered solvers are read off the class or measured, once.
+
+    Raises:
+        ArgumentError: no solver has this name.
 
     Examples:
         >>> get("heun2").order, get("heun2").stages

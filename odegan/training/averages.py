@@ -15,6 +15,9 @@ class ExponentialAverage:
 
     Pass it as ``callback``; ``average.y`` has y's shape. The run's checkpoint includes it.
 
+    Args:
+        decay: in [0, 1]; the average spans about 1 / (1 - decay) refresh intervals.
+
     Examples:
         >>> average = ExponentialAverage(0.5)
         >>> from odegan import odeint_gan
@@ -54,6 +57,9 @@ class UniformAverage:
     """The mean of y over all refresh intervals that end after the time ``start``.
 
     Pass it as ``callback``; ``average.y`` has y's shape, ``average.count`` is the number of averaged states.
+
+    Args:
+        start: the time after which states count.
 
     Examples:
         >>> from odegan.games import bilinear

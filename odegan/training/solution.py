@@ -12,12 +12,18 @@ import torch
 class Solution:
     """A trajectory at the reported times.
 
-    ts (T,): the reported times, float64; fewer than requested if the run ended early. ys (T, P), or (T, E, P): the states at
-    these times; a member's rows are NaN after it stopped. y (P,) or (E, P): the last finite state. t: its time. status:
-    "finished", "stopped" (a non-finite field with on_nonfinite="stop", or the callback returned True) or "interrupted".
-    message: why it ended. stats: nfe, steps, rejected (ints; see ``Stepper`` for what an evaluation is), and per accepted step
-    the CPU tensors t, step_size, error_ratio (steps,), losses (steps, [E,] 2) and field_norm (steps, [E]); stopped_at: the time
-    at which the run, or each member, turned non-finite, or None; compiled: whether this call ran compiled code.
+    Attributes:
+        ts: (T,) float64, the reported times; fewer than requested if the run ended early.
+        ys: (T, P), or (T, E, P) of an ensemble, the states at these times; a member's rows are NaN after it stopped.
+        y: (P,) or (E, P), the last finite state.
+        t: the time of y.
+        status: "finished"; "stopped", by a non-finite field with on_nonfinite="stop" or by a callback that returned True; or
+            "interrupted", by Ctrl-C.
+        stats: a dict. ``nfe``, ``steps`` and ``rejected`` are numbers of field evaluations (of one member) and of accepted and
+            rejected steps. ``t``, ``step_size``, ``error_ratio`` (steps,), ``losses`` (steps, 2) or (steps, E, 2) and
+            ``field_norm`` (steps,) or (steps, E) are CPU tensors with an entry per accepted step. ``stopped_at`` is the time at
+            which the run, or each member, turned non-finite, or None; ``compiled`` tells whether this call ran compiled code.
+        message: why the run ended.
 
     Examples:
         >>> Solution(torch.tensor([0.0]), torch.zeros(1, 3), torch.zeros(3), 0.0, "finished", {"steps": 0, "nfe": 0})

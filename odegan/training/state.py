@@ -67,9 +67,17 @@ class State(NamedTuple):
 class Info(NamedTuple):
     """Information about one refresh interval.
 
-    losses (..., 2), field_norm (...), step_size and error_ratio are those of the last step. nfe: field evaluations, of both
-    players or of the one evaluated more often, without the penalties. accepted, rejected: numbers of steps. finite (...):
-    whether the whole interval was finite.
+    The dimensions (...) are () for a single run and (E,) for an ensemble.
+
+    Attributes:
+        losses: (..., 2), of D and of G at the last step.
+        field_norm: (...), at the last step.
+        step_size: of the last step.
+        error_ratio: of the last step of an adaptive solver, the error over the tolerance.
+        nfe: field evaluations, of both players or of the one evaluated more often, without the penalties.
+        accepted: number of accepted steps.
+        rejected: number of rejected steps.
+        finite: (...), whether the whole interval was finite.
 
     Examples:
         >>> from odegan.games import bilinear

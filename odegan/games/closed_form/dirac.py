@@ -20,13 +20,11 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
 
     Linearized at (phi, theta) = (0, c), the field has the characteristic polynomial s^2 + (d + feedback) s + w^2, with
 
-    ======================== ======= =====
-    loss                     d       w
-    ======================== ======= =====
-    minimax, non_saturating  c^2 / 2 1 / 2
-    wasserstein, hinge       0       1
-    relativistic             0       1 / 2
-    ======================== ======= =====
+    | loss                    | d       | w     |
+    | ----------------------- | ------- | ----- |
+    | minimax, non_saturating | c^2 / 2 | 1 / 2 |
+    | wasserstein, hinge      | 0       | 1     |
+    | relativistic            | 0       | 1 / 2 |
 
     Wasserstein is linear: phi' = c - theta - feedback phi, theta' = phi, stable for every feedback > 0 and critically
     damped at 2; ``game.solution(t, y0)`` is its flow. Hinge equals it while |phi c|, |phi theta| < 1. Least squares with

@@ -26,13 +26,13 @@ _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
 def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order: str = "project") -> IntervalGame:
     """Learn a mixture of unit normals on the line against a union of intervals, without any sampling.
 
-    The truth is the mixture G* of N(mu*_j, 1), the generator G the mixture of N(mu_j, 1), j = 1..k, both with equal weights.
-    The discriminator is the indicator of D = [l_1, r_1] u ... u [l_k, r_k], and
+    The truth is the mixture ``G*`` of ``N(mu*_j, 1)``, the generator G the mixture of ``N(mu_j, 1)``, j = 1..k, both with equal
+    weights. The discriminator is the indicator of D = [l_1, r_1] u ... u [l_k, r_k], and
 
         L(mu, l, r) = P_{G*}(D) + 1 - P_G(D),    disc_loss = -L,    gen_loss = L,
 
-    so that the maximum of L over D is 1 + TV(G*, G). State: y = (l_1, r_1, ..., l_k, r_k, mu_1, ..., mu_k); batch=None. With F
-    the density of G* minus that of G, and N the standard normal density:
+    so that the maximum of L over D is ``1 + TV(G*, G)``. State: y = (l_1, r_1, ..., l_k, r_k, mu_1, ..., mu_k); batch=None.
+    With F the density of ``G*`` minus that of G, and N the standard normal density:
 
         dL/dr_i = F(r_i),    dL/dl_i = -F(l_i),    dL/dmu_j = 1/k sum_i [N(r_i - mu_j) - N(l_i - mu_j)].
 
@@ -90,7 +90,7 @@ class IntervalGame(Game):
         return mass(ends, self.mu_star.to(mu)) + 1 - mass(ends, mu)
 
     def difference(self, x: torch.Tensor, mu: torch.Tensor) -> torch.Tensor:
-        """F(x) (..., m), the density of G* minus that of G, at points (..., m) and means mu (..., k)."""
+        """F(x) (..., m), the density of ``G*`` minus that of G, at points (..., m) and means mu (..., k)."""
         return density(x[..., None] - self.mu_star.to(mu)).mean(-1) - density(x[..., None] - mu[..., None, :]).mean(-1)
 
     def _slopes(self, ends: torch.Tensor, mu: torch.Tensor, batch: Batch | None = None) -> Players:
@@ -104,7 +104,7 @@ class IntervalGame(Game):
     def optimal_discriminator(self, mu: torch.Tensor) -> torch.Tensor:
         """Endpoints (..., 2 k) of the regions where F > 0, for means mu (..., k), at which L = 1 + TV.
 
-        The outermost endpoints may be infinite. Unused intervals are empty, l = r = inf; if G = G*, all of them are. The
+        The outermost endpoints may be infinite. Unused intervals are empty, l = r = inf; if ``G = G*``, all of them are. The
         endpoints have no derivative, and by the envelope theorem dL/dmu needs none at the optimum.
         """
         # Detached: by the envelope theorem the moving endpoints add nothing to dL/dmu at the optimum.
@@ -116,7 +116,7 @@ class IntervalGame(Game):
         return positive_intervals(points, gains, self.k)
 
     def total_variation(self, mu: torch.Tensor) -> torch.Tensor:
-        """TV(G*, G) (...) = 1/2 int |F|, for means mu (..., k); its first derivatives are exact."""
+        """``TV(G*, G)`` (...) = 1/2 int |F|, for means mu (..., k); its first derivatives are exact."""
         return self.value(self.optimal_discriminator(mu), mu) - 1
 
     def optimal(self) -> Game:
