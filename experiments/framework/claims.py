@@ -26,6 +26,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }
 QUOTE = re.compile(r"\{(\w+: .+? -> .+?)\}")
 CLAIMS = Path(__file__).with_name("claims.json")
+RUNS = ("full", "short", "own", "exact", "none")  # explained on the page
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Claim:
     measured: str
     tests: Mapping[str, str] = field(default_factory=dict)  # experiment -> comparison; "" if there is only one
     remark: str = ""
+    run: str = ""  # how the runs behind the measurement compare with the publication's, in the words of RUNS
 
 
 def load() -> list[Claim]:
@@ -75,5 +77,5 @@ def table(results: Path, links: str) -> str:
     for claim in load():
         names = sorted({quote.partition(": ")[0] for quote in QUOTE.findall(claim.measured)})
         sources = ", ".join(f"[{name}]({links}/{name}.md)" for name in names)
-        rows.append([claim.claim, quoted(results, claim.measured), verdict(results, claim), sources])
-    return of_cells([["claim", "measured", "agreement", "results"], *rows])
+        rows.append([claim.claim, quoted(results, claim.measured), claim.run, verdict(results, claim), sources])
+    return of_cells([["claim", "measured", "run", "agreement", "results"], *rows])

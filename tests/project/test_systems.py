@@ -23,6 +23,7 @@ def test_claims_quote_what_they_measure():
     }
     for claim in CLAIMS:
         assert claim.tests or claim.remark.startswith(("open", "agrees, in the suite")), claim.claim
+        assert set(re.findall("|".join(claims.RUNS), claim.run)), f"{claim.claim}: full, short or what?"
         assert not re.search(r"\d ± \d|\d\.\d{3}", claims.QUOTE.sub("", claim.measured)), "typed, not quoted"
 
 
