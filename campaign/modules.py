@@ -116,7 +116,7 @@ def checks(layer: Layer, role: str, compiled: bool) -> Iterator[Result]:
     for name in PENALTIES:
         tried[name] = lambda name=name: agree(_field(game, y, batch, name), by_hand(networks, name), TOLERANCE)
     tried["Jacobian"] = lambda: _jacobian(game, y, batch, None)
-    tried["Jacobian, penalized"] = lambda: _jacobian(game, y, batch, "generator_gradient")
+    tried["penalized Jacobian"] = lambda: _jacobian(game, y, batch, "generator_gradient")
     tried["ensemble"] = lambda: _ensemble(game, y, batch)
     tried["checkpointed"] = lambda: _checkpointed(networks, y, batch)
     if compiled:
@@ -208,6 +208,17 @@ def row(name: str, role: str, found: Sequence[Result]) -> list[str]:
     return [f"`{name}`", role, f"{exact} of {len(found)}", str(tried), "; ".join(reasons) or "-"]
 
 
+def merged(rows: Sequence[list[str]]) -> list[list[str]]:
+    """The lines of the page, with one line for a class whose two roles agree."""
+    lines: list[list[str]] = []
+    for one in rows:
+        if lines and [lines[-1][0], *lines[-1][2:]] == [one[0], *one[2:]]:
+            lines[-1][1] += f", {one[1]}"
+        else:
+            lines.append(list(one))
+    return lines
+
+
 PAGE = """# Which layers are exact
 
 Every layer of `torch.nn` in torch's own database of modules (`torch.testing._internal.common_modules.module_db`), with the
@@ -220,9 +231,9 @@ inputs that come with it, as part of a generator and of a critic, in float64. We
 - two members under `torch.vmap` against each alone;
 - the field with `gan(checkpointing=True)`{compiled}.
 
-"Exact" counts the checks that agreed, over {constructions} of each class. For the others, the last column gives the reason:
-"refused" quotes odegan's error, "torch cannot" means that torch has no such derivative. Written by
-`python -m campaign.modules --docs docs`.
+"Checks" is the number of kinds of checks, and "exact" counts those that agreed, over {constructions} of each class. For the
+others, the last column gives the reason: "refused" quotes odegan's error; "torch cannot" means that torch lacks a derivative or
+cannot map the layer. Written by `python -m campaign.modules --docs docs`.
 
 {rows}
 """
@@ -267,7 +278,7 @@ def run(options: Modules) -> int:
             if options.constructions
             else "all constructions",
             compiled=", and compiled" if options.compile else "",
-            rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *rows]),
+            rows=of_cells([["layer", "as", "exact", "checks", "otherwise"], *merged(rows)]),
         )
         (options.docs / "modules.md").write_text(text)
     return 1 if failed else 0
