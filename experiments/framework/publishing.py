@@ -10,6 +10,24 @@ from pathlib import Path
 from experiments.framework.results import Results, Table
 
 MADE_WITH = ("seed", "seeds", "device")  # options stored with the results
+# The beginning of a NAME in docs/results -> the page that explains its columns.
+EXPLAINED: Mapping[str, str] = {
+    "digits": "experiments.md#digits",
+    "dirac": "experiments.md#dirac-gan",
+    "drift": "findings/penalty_not_order.md",
+    "dual_flow": "dual_flow.md",
+    "edge": "findings/edge_of_stability.md",
+    "gaussian": "experiments.md#isotropic-gaussian",
+    "gmm_tv": "gmm_tv.md",
+    "images": "images.md",
+    "mog16": "experiments.md#mixture-of-16-gaussians",
+    "reliability": "reliability.md",
+    "ring8": "ring8.md",
+    "rotational": "experiments.md#rotational-field",
+    "speed": "speed.md",
+    "step_size": "step_size.md",
+    "vanishing_step": "vanishing_step.md",
+}
 
 
 def publish(folder: Path, docs: Path, page_name: str | None = None) -> None:
@@ -60,6 +78,19 @@ def write(docs: Path, results: Results, title: str, parts: Sequence[str | Table]
 
 
 def page(results: Results, title: str, parts: Sequence[str | Table]) -> str:
-    """A page of results: the title, the command, and then the parts, which are prose and tables."""
+    """A page of results: the title, the command, where they are explained, and then the parts, which are prose and tables."""
     shown = [part.markdown() if isinstance(part, Table) else part.strip() for part in parts]
-    return "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *shown]) + "\n"
+    return (
+        "\n\n".join([f"# {title}", "Made by", f"```sh\n{results.command}\n```", *explained(results.name), *shown])
+        + "\n"
+    )
+
+
+def explained(name: str) -> list[str]:
+    """The line that links results to their page; none for results of your own.
+
+    >>> explained("ring8_question"), explained("circle")
+    (['Columns and settings are explained on [the page that shows these results](../ring8.md).'], [])
+    """
+    pages = [page for start, page in EXPLAINED.items() if name.startswith(start)]
+    return [f"Columns and settings are explained on [the page that shows these results](../{page})." for page in pages]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.framework import publishing
+
 ROOT = Path(__file__).parents[2]
 WRITTEN = {"reliability_wrong_inputs.md"}  # wrong on purpose
 PAGES = [
@@ -88,6 +90,13 @@ def test_modules(page, names):
 def test_links(page, names):
     home = ROOT / ("docs" if page.endswith(".json") else page)
     assert (home if home.is_dir() else home.parent).joinpath(names[0]).exists()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "docs/results").glob("*.json")))
+def test_results_are_explained_on_a_page_that_links_to_them(name):
+    (line,) = publishing.explained(name)
+    page = re.search(r"\.\./([\w/]+\.md)", line)[1]
+    assert f"results/{name}.md" in (ROOT / "docs" / page).read_text()
 
 
 @pytest.mark.parametrize("pattern", [PATH, TEST, NAME, MODULE, LINK])
