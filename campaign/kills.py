@@ -114,20 +114,20 @@ def publish(docs: Path, options: Kills, outcomes: Sequence[Outcome]) -> None:
     kills = [k for one in outcomes for k in one.kills]
     before = f"""
 {len(kills)} kills by SIGKILL, {sum(k.saving for k in kills)} of them while a file was being written (its unfinished part was
-found afterwards), others at a random moment of a step, or of the whole process from its start to its end. Each run is
+found afterwards), the others at a random moment of a step or of the whole process. Each run is
 killed up to {PER_RUN} times and started again by the same command, in a fresh process, until it is done; then its checkpoint,
 with statistics, moments, buffers and averages, is compared with that of a run that nothing disturbed."""
     after = """
-- **Resumed**: where there was no checkpoint yet, the run started from its beginning.
-- **Lost** are the steps reported as done that were not in the checkpoint, besides the step under way; an interval is
-  5 steps, or 0.1 s where the clock decides.
-- **All ended within**: from the kill until no process of the run was left. Where one of two processes is killed, the
-  other ends with its error; the worker process of a data set ends when it misses its parent.
-- A difference of 0 is bit for bit. Two processes are compared with two that were not killed."""
+- **Resumed**: the other runs had no checkpoint yet and started from the beginning.
+- **Lost steps** had been reported as done but were not in the checkpoint; the step in progress does not count. An interval
+  is 5 steps, or 0.1 s in the case that saves by the clock.
+- **All ended within**: the time from the kill until no process of the run was left. If one of two processes is killed, the
+  other ends with an error; the worker process of a data set ends when it notices that its parent is gone.
+- **Largest difference**: 0 means equal bit for bit. Two processes are compared with two that were not killed."""
     command = f"python -m campaign.kills --kills {options.kills} --seed {options.seed}"
     table = Table(rows(outcomes))
     results = Results("reliability_kills", command, [table], {"seed": options.seed, "device": "cpu"})
-    publishing.write(docs, results, "Kills", [before, table, after])
+    publishing.write(docs, results, "Reliability: kills", [before, table, after])
 
 
 @dataclass

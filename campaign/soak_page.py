@@ -41,7 +41,7 @@ def publish(docs: Path, command: str, soaked: Soaked) -> None:
     plots.save(figure(soaked.samples), docs / "figures" / "reliability_soak.png")
     found = table(soaked.samples)
     results = Results("reliability_soak", reproducing(command), [found], {"seed": 0, "device": "cpu"})
-    publishing.write(docs, results, "A soak of the training", [before(soaked), found, after(soaked.samples)])
+    publishing.write(docs, results, "Reliability: soak", [before(soaked), found, after(soaked.samples)])
 
 
 def before(soaked: Soaked) -> str:
@@ -49,8 +49,8 @@ def before(soaked: Soaked) -> str:
     return f"""
 The mixture of 16 Gaussians by Heun's method, with a replay buffer and an average, in one process for
 {soaked.samples[-1].seconds / 60:.3g} minutes: {soaked.steps:,} steps, {soaked.checkpoints:,} checkpoints written,
-{soaked.metrics:,} lines of metrics, {soaked.figures:,} figures. Growth is the median of the last quarter less the median of
-the second; samples are taken after a garbage collection."""
+{soaked.metrics:,} lines of metrics, {soaked.figures:,} figures. Growth is the median of the last quarter minus the median
+of the second; samples are taken after a garbage collection."""
 
 
 def after(samples: Sequence[Sample]) -> str:
@@ -63,10 +63,10 @@ def after(samples: Sequence[Sample]) -> str:
   checkpoint, for each member of an ensemble. As measured, memory grew by {memory:.1f} bytes a step over the second half,
   from {samples[0].memory / MB:.1f} MB at the start to {last.memory / MB:.1f} MB, and the folder by {disk:.1f} bytes a step to
   {last.disk / MB:.2f} MB, of which {last.metrics / MB:.2f} MB are the lines of metrics.
-- **Not subtracted**: the other {memory - STATISTICS:.1f} bytes a step, among them what small tensors cost besides their
-  numbers, the list of logged steps and the samples themselves. Objects swing by up to {CHECKS[1].bound:,.0f} with the
-  steps whose statistics are not in a block yet, and every save closes a block.
-- **What is kept**: one checkpoint, replaced at each save, and the last figures; neither counts up.
+- **Not subtracted** are the other {memory - STATISTICS:.1f} bytes a step: what small tensors cost beyond their numbers, the
+  list of logged steps, and the samples themselves. The number of objects varies by up to {CHECKS[1].bound:,.0f} with the
+  steps whose statistics have not been stored as a block yet, which happens at every save.
+- **What is kept**: one checkpoint, replaced at each save, and the last figures. Neither accumulates.
 
 ![Memory, objects, open files, threads, disk and checkpoints over time](../figures/reliability_soak.png)
 """

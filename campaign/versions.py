@@ -122,13 +122,13 @@ def publish(
     chosen = f" -- {shlex.join(arguments)}" if arguments else ""
     command = f"python -m campaign.versions --folder DIR --docs docs{chosen}"
     what = (
-        "Source distribution and wheel are built and the wheel is installed in clean environments; in each "
-        f"{'these tests' if arguments else 'all tests'} of the source distribution run. `lowest` are the lower bounds of "
-        "the ranges in `pyproject.toml`, `newest` is what `pip` takes without constraints. Where the index has torch for "
+        "The source distribution and the wheel are built, and the wheel is installed in clean environments. In each, "
+        f"{'these tests' if arguments else 'all tests'} of the source distribution run. `lowest` has the lower bounds of "
+        "the ranges in `pyproject.toml`, `newest` what `pip` chooses without constraints. If the index has torch for "
         "CUDA only, CUDA's libraries are replaced by empty ones."
     )
     results = Results("reliability_versions", command, [tests, versions], {"device": "cpu"})
-    publishing.write(docs, results, "Versions", [what, f"Without the extras: {bare}", tests, versions])
+    publishing.write(docs, results, "Reliability: versions", [what, f"Without the extras: {bare}", tests, versions])
 
 
 def bare_imports(folder: Path) -> str:

@@ -31,7 +31,7 @@ from experiments.framework import programs, publishing
 from experiments.framework.results import Results, Row, Table
 
 LONGEST = 500  # characters of a message
-TITLE = "Wrong inputs"
+TITLE = "Reliability: wrong inputs"
 
 
 class Case(NamedTuple):
@@ -122,9 +122,9 @@ def desk() -> Iterator[Path]:
 def parts(said: Mapping[Case, str]) -> list[str | Table]:
     """The page's parts: a table for every area; addresses in memory left out."""
     what = (
-        f"{len(said)} wrong inputs and what each is refused with: an `odegan.ArgumentError`, or exit code 2 and this line on "
-        "stderr. `run`, `train`, `gan`, `step`, `move` and `scores` are correct but for what is given; they and "
-        "the other names are in `campaign/wrong_inputs_correct.py`."
+        f"{len(said)} wrong inputs, each with the message of its `odegan.ArgumentError`, or with the line on stderr beside exit "
+        "code 2. `run`, `train`, `gan`, `step`, `move` and `scores` are calls that would be correct without the argument "
+        "shown; they and the other names are in `campaign/wrong_inputs_correct.py`."
     )
     return [what, *(Table(_rows(said, area), area) for area in dict.fromkeys(case.area for case in said))]
 

@@ -28,6 +28,7 @@ class Minibatches:
 
     Args:
         data: one of
+
             - a tensor or numpy array (N, ...), held once on the device and drawn without replacement within an epoch (a
               minibatch may span two epochs, so that every sample is used whatever the batch size). uint8 levels are held as
               such, and become v / 127.5 - 1 in the minibatch;

@@ -154,6 +154,9 @@ def odeint_gan(
     and needs memory for each step. Parameters of modules within a loss do not count. An adaptive
     solver's steps count as constants. If the graph of y0 leads only to parameters of modules, y0 is detached, with a warning.
 
+    Source: Qin et al. 2020 (ODE-GAN), Algorithm 1, with the solver, the placement of the penalty and the refresh of minibatches
+    as options.
+
     Examples:
         >>> import odegan
         >>> game = odegan.games.bilinear()
