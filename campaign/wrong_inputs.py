@@ -122,8 +122,8 @@ def desk() -> Iterator[Path]:
 def parts(said: Mapping[Case, str]) -> list[str | Table]:
     """The page's parts: a table for every area; addresses in memory left out."""
     what = (
-        f"{len(said)} wrong inputs, each with the message of its `odegan.ArgumentError`, or with the line on stderr beside exit "
-        "code 2. `run`, `train`, `gan`, `step`, `move` and `scores` are calls that would be correct without the argument "
+        f"{len(said)} wrong inputs, each with the message of its `odegan.ArgumentError`, or with the line on stderr beside "
+        "exit code 2. `run`, `train`, `gan`, `step`, `move` and `scores` are calls that would be correct without the argument "
         "shown; they and the other names are in `campaign/wrong_inputs_correct.py`."
     )
     return [what, *(Table(_rows(said, area), area) for area in dict.fromkeys(case.area for case in said))]
