@@ -16,7 +16,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 LAST = {
     "dcgan": "samples: (64, 1, 8, 8)",
     "dcgan_ode": "samples: (64, 1, 8, 8)",
-    "odeint_gan_script": "t = 150.0: radius of the samples",
+    "odeint_gan_script": "radius of the samples: ",
     "quick_start": "samples: (5, 2)",
     "replace_optimizers": "samples: (100, 1, 8, 8)",
     "replace_optimizers_ode": "samples: (100, 1, 8, 8)",
@@ -100,7 +100,7 @@ def test_the_advised_step_is_true():
 
 
 def test_the_readme_shows_ten_lines_and_their_output():
-    """To the last digit where that is the same on all machines, and in its form where training amplifies rounding."""
+    """To the last digit where that is the same in every run, and in its form where data and rounding differ."""
     root = EXAMPLES[0].parents[1]
     readme = root.joinpath("README.md").read_text()
     lines = code(EXAMPLES[0].with_name("odeint_gan_script.py"))
@@ -109,8 +109,8 @@ def test_the_readme_shows_ten_lines_and_their_output():
         assert "\n".join(lines).strip() in page
     shown = re.search(r"^```text\n(Solution.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1].splitlines()
     printed = output("odeint_gan_script").splitlines()
-    assert shown[:2] == printed[:2]  # before any training
-    forms = [[re.sub(r"\d+\.\d\d", "x", line) for line in lines[2:]] for lines in (shown, printed)]
+    assert shown[0] == printed[0]
+    forms = [[re.sub(r"\d+\.\d\d", "x", line) for line in lines[1:]] for lines in (shown, printed)]
     assert forms[0] == forms[1]
 
 
