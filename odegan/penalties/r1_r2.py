@@ -29,8 +29,8 @@ def r1(weight: Weight) -> Penalty:
     Examples:
         >>> from odegan.games import dirac
         >>> disc, gen = r1(10.0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
-        >>> disc(torch.tensor([2.0]), torch.tensor([0.5]), None, 0.0), gen  # 10/2 phi^2 at phi = 2
-        (tensor(20.), None)
+        >>> float(disc(torch.tensor([2.0]), torch.tensor([0.5]), None, 0.0)), gen  # 10/2 phi^2 at phi = 2
+        (20.0, None)
     """
 
     def terms(game: Game) -> tuple[Function, None]:

@@ -34,8 +34,8 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     Examples:
         >>> from odegan.games import dirac
         >>> disc, gen = wgan_gp(10.0)(dirac("wasserstein", c=1.0))  # D(x) = phi x
-        >>> disc(torch.tensor([3.0]), torch.tensor([0.5]), None, 0.0), gen  # 10 (|phi| - 1)^2 at phi = 3
-        (tensor(40.), None)
+        >>> float(disc(torch.tensor([3.0]), torch.tensor([0.5]), None, 0.0)), gen  # 10 (|phi| - 1)^2 at phi = 3
+        (40.0, None)
     """
     check_number("center", center, low=0.0)
 
