@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from torch.func import grad_and_value
 from torch.utils._pytree import tree_leaves, tree_map
 
 from odegan.field.ensemble import Time
-from odegan.field.schedules import at_step
+from odegan.field.schedules import at_step, at_time
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.players import Player
@@ -78,7 +79,10 @@ class Term:
             argument_error("penalties", got, "one whose terms are scalars: end them in .mean()")
         if self.weight is None:
             return value
-        return (self.weight(t) if callable(self.weight) else self.weight) * value
+        weight = at_time(self.weight, t)
+        if not (isinstance(weight, torch.Tensor) and weight.numel() == 1) and not isinstance(weight, Real):
+            argument_error("weight", weight, f"a function of time whose values are numbers; this is one at t = {t:g}")
+        return weight * value
 
     def __call__(
         self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, t: Time = 0.0

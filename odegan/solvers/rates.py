@@ -47,7 +47,7 @@ def of_both(v: torch.Tensor, rates: Rates, n_disc: int, t: Scalar) -> torch.Tens
 def times(part: torch.Tensor, rate: Rate, t: Scalar) -> torch.Tensor:
     """One player's part times its rate at time t, without a multiplication for the usual rate 1."""
     value = rate(t) if callable(rate) else rate
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
         # A rate may be a float64 tensor on the CPU: as it is, it would raise the part's dtype, or wait for the device.
         return value.to(part, non_blocking=True).reshape(()) * part
     if not isinstance(value, Real):

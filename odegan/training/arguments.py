@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
@@ -17,6 +17,7 @@ from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.time_grid import to_float
 from odegan.utils.checks import argument_error, check_arity, check_bool, check_constant, check_int, check_number, choose
 from odegan.utils.distributed import ranks
+from odegan.utils.keywords import name_here
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -113,15 +114,15 @@ def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
     )
 
 
-def refuse_assignment(name: str, value: object) -> None:
+def refuse_assignment(name: str, value: object, arguments: Collection[str]) -> None:
     """Refuse to set an argument of an existing stepper, as one sets ``param_group["lr"]``: nothing would read it."""
-    if name in DEFAULTS.keys() - {"options"}:
-        argument_error(
-            name,
-            value,
-            "given when the stepper is made: as a schedule (odegan.schedules), or to a new stepper that goes on from this "
-            "one's state",
-        )
+    here = name_here(name, arguments)
+    if here is None or isinstance(value, Options):
+        return
+    what = "given" if here == name else f"given as {here}"
+    scheduled = here.startswith(("step_size", "rates", "penalties"))
+    remedy = "give a schedule (odegan.schedules), or make a new stepper" if scheduled else "make a new one"
+    argument_error(name, value, f"{what} when the stepper is made: {remedy} that goes on from this one's state")
 
 
 def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> dict[str, Any]:

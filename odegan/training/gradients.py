@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import types
+from collections.abc import Iterable
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -13,12 +13,11 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.modules.validate import RAISED
 from odegan.training.options import Options
+from odegan.training.reads import tensors_read
 from odegan.training.time_grid import as_time
 from odegan.training.trial import first_member
 from odegan.utils.checks import ArgumentError
 from odegan.utils.warn import warn
-
-_EMPTY = types.CellType()  # of a name that has no value yet
 
 
 def start_of(y0: torch.Tensor) -> torch.Tensor:
@@ -50,10 +49,10 @@ def of_modules(root: torch.autograd.graph.Node) -> bool:
     return True
 
 
-def needs_graph(options: Options, game: Game, *values: object) -> bool:
-    """Whether the run depends on something that requires a gradient: ``read_by_field``, or values such as y0 and data."""
-    leaves = tree_leaves([values, options.step_size])
-    return bool(read_by_field(options, game)) or any(isinstance(x, torch.Tensor) and x.requires_grad for x in leaves)
+def needs_graph(named: Iterable[torch.Tensor], *values: object) -> bool:
+    """Whether one of the tensors that the run's arguments name, or of values such as y0 and data, requires a gradient."""
+    leaves = [*named, *tree_leaves(values)]
+    return any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in leaves)
 
 
 @torch.enable_grad()
@@ -89,22 +88,10 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
 
 
 def read_by_field(options: Options, game: Game) -> list[torch.Tensor]:
-    """The tensors that require a gradient among weights, rates, solver options, the game's attributes and its losses'
-    closures."""
-    weights = [getattr(penalty, name, None) for penalty in options.penalties for name in ("weight", "settings")]
-    given = [weights, options.rates, options.solver_options, *held_by(game)]
-    leaves = tree_leaves(given)
-    asking = {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.requires_grad}
-    return list(asking.values())
+    """The tensors that penalties, rates, solver options, the game and its losses hold, or that functions among them read."""
+    return tensors_read([*options.penalties, *options.rates, *tree_leaves(options.solver_options), game])
 
 
-def held_by(game: Game) -> list[object]:
-    """The attributes of a game and of the game that it was made from, with the closures of functions among them."""
-    found: list[object] = []
-    of_loss = () if game.loss is None else (game.loss.disc, game.loss.gen)
-    for value in (*vars(game).values(), *of_loss):
-        cells = [cell.cell_contents for cell in getattr(value, "__closure__", None) or () if cell != _EMPTY]
-        found.extend([value, *cells])
-        if isinstance(value, Game):
-            found.extend(held_by(value))
-    return found
+def named_by_run(options: Options, game: Game) -> list[torch.Tensor]:
+    """Those, and the step size's."""
+    return [*read_by_field(options, game), *tensors_read([options.step_size])]

@@ -18,7 +18,7 @@ from odegan.solvers.rates import Rates
 from odegan.training import hooks, single_call
 from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
-from odegan.training.gradients import needs_graph, start_of
+from odegan.training.gradients import named_by_run, needs_graph, start_of
 from odegan.training.identity import check_same, identify
 from odegan.training.options import Options, StepSize, Tolerance
 from odegan.training.report_times import report_times
@@ -186,9 +186,9 @@ def odeint_gan(
     if checkpoint_steps is not None:
         known = replace(known, checkpoint_steps=check_int("checkpoint_steps", checkpoint_steps, low=1))
     times = report_times(known, t, steps, report_every)
+    # The length of the run bounds a step size that is a function of time; with steps=..., no end has to be reached.
+    known = replace(known, steps=steps, horizon=times[-1] - times[0] if steps is None else 0.0)
     if steps is None:
-        # The length of the run bounds a step size that is a function of time; with steps=..., no end has to be reached.
-        known = replace(known, horizon=times[-1] - times[0])
         _check_spacing(known, times)
     members = len(y0) if y0.ndim == 2 else None
     _check_tolerances(known, y0)
@@ -219,7 +219,7 @@ def odeint_gan(
     around = hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks)
     run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.parts)
     with minibatches or contextlib.nullcontext():
-        graph = _recorded(run, known, needs_graph(known, game, y0, data))
+        graph = _recorded(run, known, needs_graph(named_by_run(known, game), y0, data))
         with torch.set_grad_enabled(graph):
             return single_call.solve(run) if known.one_call(data is not None) else run.solve()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from odegan.data.replay import Replay, Store
 from odegan.field.ensemble import Time
 from odegan.field.schedules import at_step, at_time
-from odegan.games.batch import Batch
+from odegan.games.batch import Batch, BatchLike, as_batch
 from odegan.games.game import Game
 from odegan.training.options import Options
-from odegan.training.state import Aux, State, each_member
+from odegan.training.state import Aux, Batches, State, each_member
 from odegan.training.time_grid import SNAP
+from odegan.utils.checks import ArgumentError
 from odegan.utils.distributed import sharing
 from odegan.utils.random_streams import UNIFORM, Seeds, Stream
 
@@ -121,3 +123,15 @@ def interval_end(options: Options, start: float, index: int, until: float) -> fl
 def end_of(options: Options, state: State, until: float) -> float:
     """The end of the interval that begins at a state."""
     return interval_end(options, state.aux["start"], state.aux["index"], until)
+
+
+def given_batches(options: Options, batch: BatchLike | Sequence[BatchLike]) -> Batches:
+    """The batches that a user gives for one interval: one minibatch, or one per stage."""
+    wanted = options.stages
+    # A pair (real, latent) is a tuple, too, so a list of stages is recognized by the option alone.
+    given = list(batch) if options.refresh == "stage" and batch is not None else [batch]
+    if len(given) != wanted:
+        raise ArgumentError(
+            f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one a stage of {options.solver.name}"
+        )
+    return tuple(as_batch(one) for one in given)

@@ -21,6 +21,7 @@ from odegan.modules.running_statistics import tracking_norms
 from odegan.training.arguments import DEFAULTS, Arguments, refuse_assignment
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
+from odegan.utils import written
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.keywords import keywords
 
@@ -44,6 +45,7 @@ class ModuleArguments(Arguments, OfGan, total=False):
 
 
 _OF_GAN = {name: inspect.signature(gan).parameters[name].default for name in OfGan.__annotations__}
+_ARGUMENTS = ("generator", "discriminator", "loss", "transform", "seed", *_OF_GAN, *DEFAULTS)
 
 
 class ModuleStepper:
@@ -86,6 +88,8 @@ class ModuleStepper:
         >>> info = stepper.step(torch.randn(8, 2), torch.randn(8, 4))
         >>> bool((G.weight != before).any()), stepper.state.t
         (True, 0.1)
+        >>> stepper
+        ModuleStepper(Linear, Linear, 'non_saturating', solver='heun2', step_size=0.1)
     """
 
     @keywords(ModuleArguments, DEFAULTS | _OF_GAN)
@@ -114,9 +118,14 @@ class ModuleStepper:
         self._stepper = Stepper(self.game, **of_stepper)  # type: ignore[arg-type]
         self._seed = seed
         self._state: State | None = None
+        own = ({} if transform is None else {"transform": transform}) | ({} if seed == 0 else {"seed": seed})
+        self._call = written.call("ModuleStepper", type(generator), type(discriminator), loss, **own, **options)
+
+    def __repr__(self) -> str:
+        return self._call
 
     def __setattr__(self, name: str, value: object) -> None:
-        refuse_assignment(name, value)
+        refuse_assignment(name, value, _ARGUMENTS)
         super().__setattr__(name, value)
 
     @property
@@ -154,7 +163,9 @@ class ModuleStepper:
             parameters where it was not.
         """
         batch = Batch(real, latent, label, fake_label) if isinstance(real, torch.Tensor) else real  # type: ignore[arg-type]
-        self._state, info = self._stepper.step(self.state, batch)
+        # The modules get numbers: a graph would only grow from step to step.
+        with torch.no_grad():
+            self._state, info = self._stepper.step(self.state, batch)
         self._write(self._state)
         first: Any = batch[0] if self._stepper.options.refresh == "stage" else batch
         self._track(as_batch(first))

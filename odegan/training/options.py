@@ -45,6 +45,7 @@ class Options:
     ranks: Ranks | None = None
     checkpoint_steps: int | None = None  # refresh intervals whose graph is made again in the backward pass
     horizon: float = 0.0  # a run's length in time, where its end is one
+    steps: int | None = None  # a run's length in refresh intervals, where it is given so
     projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
 
     def step_at(self, t: float, number: int) -> Any:

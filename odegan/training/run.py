@@ -24,6 +24,7 @@ from odegan.training.trial import try_out
 from odegan.utils import checkpoint
 from odegan.utils.checks import ArgumentError
 from odegan.utils.purity import generator_states
+from odegan.utils.warn import warn
 
 # Entries of a checkpoint whose form a new run does not determine.
 _OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})
@@ -69,6 +70,7 @@ class Run:
                 # Checked first: a resumed run may be over already.
                 if self.state.t >= end:
                     self.status = "finished"
+                    self._compare_steps()
                     break
                 if self._segments == 0:
                     self.try_out()
@@ -88,6 +90,15 @@ class Run:
                 if ending is not None:
                     self.status, self.message = ending
         return self.solution()
+
+    def _compare_steps(self) -> None:
+        """Warn where the run took another number of steps than it was asked for: its end was computed at its start."""
+        wanted, taken = self.stepper.options.steps, self.state.aux["index"]
+        if wanted is not None and taken != wanted:
+            warn(
+                f"steps: got {wanted}, but the run took {taken}, for step_size has other values than at the start of the run; "
+                "give t, or use odegan.Stepper, if something else than time changes it"
+            )
 
     def try_out(self) -> None:
         """Refuse, in one line, a loss or a penalty that does not work at the present state."""

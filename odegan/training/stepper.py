@@ -12,7 +12,7 @@ import torch
 from odegan.field.ensemble import Time
 from odegan.field.microbatch import MicrobatchedField, check_divisible
 from odegan.field.training_field import Field, Players, TrainingField
-from odegan.games.batch import Batch, BatchLike, as_batch
+from odegan.games.batch import Batch, BatchLike
 from odegan.games.examine import couplings, take_over_couplings
 from odegan.games.game import Game, check_game
 from odegan.solvers import baselines
@@ -21,13 +21,12 @@ from odegan.training.adaptive_steps import AdaptiveSteps
 from odegan.training.arguments import DEFAULTS, Arguments, parse, refuse_assignment
 from odegan.training.combinations import check_combination
 from odegan.training.fixed_steps import FixedSteps
-from odegan.training.gradients import depends, needs_graph, read_by_field
-from odegan.training.interval import IntervalEvents
+from odegan.training.gradients import depends, named_by_run, needs_graph, read_by_field
+from odegan.training.interval import IntervalEvents, given_batches
 from odegan.training.options import Options
 from odegan.training.segment import Segment
 from odegan.training.state import (
     Aux,
-    Batches,
     Draw,
     Info,
     IntervalResult,
@@ -40,6 +39,7 @@ from odegan.training.step import frozen, make_steps
 from odegan.training.time_grid import StepCounter
 from odegan.training.trial import try_out
 from odegan.training.whole_attempts import WholeAttempts
+from odegan.utils import written
 from odegan.utils.ambient import unaffected
 from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error, check_number
@@ -74,7 +74,14 @@ class Stepper:
         >>> state, info = stepper.step(state, None)
         >>> state.t, state.y, info.nfe
         (0.1, tensor([0.9950, 0.1000]), 2)
+        >>> stepper
+        Stepper(Game(bilinear, n_disc=1, n_gen=1), solver='heun2', step_size=0.1)
     """
+
+    _call = Arguments()  # empty where the library made it
+    # The kinds of states and batches that were checked; None: the caller checks them.
+    _prepared: set[tuple[object, ...]] | None = None
+    _depends = False  # whether functions read something that requires a gradient
 
     @keywords(Arguments, DEFAULTS)
     @unaffected
@@ -93,13 +100,15 @@ class Stepper:
         # Whether the user's loop will pass minibatches is not known yet.
         check_combination(known, has_data=True, members=None)
         self._given = game
+        self._call = options
+        self._prepared = set()
         self._build(game, known)
-        # The kinds of states and batches that were checked; None: the caller checks them.
-        self._prepared: set[tuple[object, ...]] | None = set()
-        self._depends = False  # whether functions read something that requires a gradient
+
+    def __repr__(self) -> str:
+        return written.call("Stepper", self._given, **self._call)
 
     def __setattr__(self, name: str, value: object) -> None:
-        refuse_assignment(name, value)
+        refuse_assignment(name, value, DEFAULTS)
         super().__setattr__(name, value)
 
     @classmethod
@@ -108,13 +117,12 @@ class Stepper:
         stepper = cls.__new__(cls)
         stepper._given = game
         stepper._build(game, options)
-        stepper._prepared = None
-        stepper._depends = False
         return stepper
 
     def _build(self, game: Game, options: Options) -> None:
         self.game = game
         self.options = options
+        self._named = named_by_run(options, game)
         self.compiler = Compiler(options.compile)
         self.events = IntervalEvents(game, options)
         # With several processes only the functions of one part are compiled, without the means over ranks.
@@ -146,7 +154,7 @@ class Stepper:
         segment = Segment(self.events, steps, self._whole, counts)
         if options.checkpoint_steps is None:
             return FixedSteps(options, self.field, segment)
-        held = read_by_field(options, self.game)
+        held = [one for one in read_by_field(options, self.game) if one.requires_grad]
         refuse_dependent(held)
         return FixedSteps(options, self.field, lambda *arguments: recomputed(segment, arguments, held))
 
@@ -199,10 +207,10 @@ class Stepper:
         if not isinstance(until, int | float) or not until > state.t:
             pair = "; a minibatch is one argument, (real, latent)" if isinstance(until, torch.Tensor) else ""
             argument_error("until", until, f"a time after the state's, {state.t:g}{pair}")
-        batches = self._batches(batch)
+        batches = given_batches(self.options, batch)
         # As in a run: without something to differentiate, a graph would grow from step to step.
         recorded = torch.is_grad_enabled()
-        graph = recorded and needs_graph(self.options, self.game, state.y, batches)
+        graph = recorded and needs_graph(self._named, state.y, batches)
         with torch.set_grad_enabled(graph):
             self._prepare(state, batches[0])
         with torch.set_grad_enabled(graph or (recorded and self._depends)):
@@ -285,15 +293,3 @@ class Stepper:
                 "compile: got it with distributed and batch normalization, whose statistics all processes share within the "
                 "field; it must be False"
             )
-
-    def _batches(self, batch: BatchLike | Sequence[BatchLike]) -> Batches:
-        """The user's batches of one interval: one minibatch, or one per stage."""
-        wanted = self.options.stages
-        # A pair (real, latent) is a tuple, too, so a list of stages is recognized by the option alone.
-        given = list(batch) if self.options.refresh == "stage" and batch is not None else [batch]
-        if len(given) != wanted:
-            raise ArgumentError(
-                f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one a stage of "
-                f"{self.options.solver.name}"
-            )
-        return tuple(as_batch(one) for one in given)

@@ -37,8 +37,9 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
     """The step from t of size h, shortened to end at ``limit``."""
     length = to_float(h)
     start = exact_time(counter, t)
-    # A new size starts a new count from here. Compared by identity first, which reads no tensor.
-    if h is not counter.h and length != to_float(counter.h):
+    # A new size starts a new count from here, and so does an equal one with a gradient of its own. Compared by identity first,
+    # which reads no tensor.
+    if h is not counter.h and (length != to_float(counter.h) or _asks(h) or _asks(counter.h)):
         counter = StepCounter(start, 0, h)
     end = to_float(counter.anchor) + (counter.steps + 1) * length
     if end < limit - SNAP * length:
@@ -50,9 +51,14 @@ def next_step(counter: StepCounter, t: float, h: StepLength, limit: float) -> Ne
 
 def exact_time(counter: StepCounter, t: float) -> StepLength:
     """The counter's time t, as a function of the step sizes so far if these are tensors."""
-    if isinstance(counter.h, torch.Tensor):
-        return counter.anchor + counter.steps * counter.h
-    return counter.anchor if isinstance(counter.anchor, torch.Tensor) else t
+    if not isinstance(counter.anchor, torch.Tensor) and not isinstance(counter.h, torch.Tensor):
+        return t
+    # h is nan before the first step.
+    return counter.anchor + counter.steps * counter.h if counter.steps else counter.anchor
+
+
+def _asks(h: StepLength) -> bool:
+    return isinstance(h, torch.Tensor) and h.requires_grad
 
 
 def reports_until(times: Sequence[float], position: int, end: float) -> Sequence[float]:

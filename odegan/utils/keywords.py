@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from odegan.utils.checks import argument_error, choose
 
@@ -38,6 +39,9 @@ _ELSEWHERE = {
     **dict.fromkeys(("save_every", "checkpoint_interval"), "checkpoint_every"),
     **dict.fromkeys(("ckpt", "ckpt_path", "checkpoint_path"), "checkpoint"),
     **dict.fromkeys(("penalty", "regularizer"), "penalties, a list"),
+    **dict.fromkeys(("lambda_", "lam", "lambda_gp", "gp_weight", "gamma", "coefficient"), "weight"),
+    **dict.fromkeys(("beta", "ema_beta"), "decay"),
+    **dict.fromkeys(("policy", "augmentations"), "transforms"),
     **dict.fromkeys(("device",), "y0.to(device): a run is where its y0 is"),
     **dict.fromkeys(("num_workers",), "workers"),
 }
@@ -58,7 +62,7 @@ def keywords(
 
     Args:
         further: a ``TypedDict`` of the arguments that the function collects by ``**``; ``inspect.signature``, by which shells
-            and notebooks complete names, then shows them.
+            and notebooks complete names, then shows them, and ``typing.get_type_hints`` has their types.
         defaults: theirs, by name.
         elsewhere: what other libraries call this function's own arguments -> what they are here.
 
@@ -89,9 +93,29 @@ def keywords(
             return function(*args, **kwargs)
 
         checked.__signature__ = signature  # type: ignore[attr-defined]
+        if further is not None:
+            # Evaluated where the collected arguments are declared: the function's module need not know their types.
+            own = {name: hint for name, hint in function.__annotations__.items() if name in {*names, "return"}}
+            checked.__annotations__ = own | get_type_hints(further)
         return checked
 
     return decorated
+
+
+def name_here(name: str, known: Collection[str]) -> str | None:
+    """The one of these arguments that a name means, here or in other libraries, with what to write; None if it means none.
+
+    Examples:
+        >>> name_here("lr", ["step_size"]), name_here("speed", ["step_size"])
+        ('step_size', None)
+    """
+    here = name if name in known else _ELSEWHERE.get(name, "").format(name)
+    return here if _parameter(here) in known else None
+
+
+def _parameter(hint: str) -> str:
+    """The parameter with which a hint starts."""
+    return re.split("[=,.]", hint)[0]
 
 
 def _completed(signature: inspect.Signature, further: type | None, defaults: Mapping[str, Any]) -> inspect.Signature:
@@ -115,7 +139,7 @@ def _text(hint: Any) -> Any:
 def _refuse(function: str, name: str, value: object, known: list[str], elsewhere: Mapping[str, str]) -> None:
     """Raise the error that says what to write instead of ``name``."""
     here = elsewhere.get(name, "").format(name)
-    parameter = here.partition("=")[0].partition(",")[0].partition(".")[0]
+    parameter = _parameter(here)
     if parameter in known:
         argument_error(name, value, f"given as {here}")
     if parameter in _OF_OTHERS:

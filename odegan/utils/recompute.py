@@ -17,8 +17,8 @@ from odegan.utils.checks import ArgumentError
 Result = TypeVar("Result")
 Tensors = tuple[torch.Tensor, ...]
 HIDDEN = (
-    "checkpoint_steps: got a run that depends on a tensor within a function, such as a penalty's weight that is a function of "
-    "time; give the tensor itself, or leave checkpoint_steps out"
+    "checkpoint_steps: got a run that depends on a tensor that only a function finds, such as an attribute of a module; give "
+    "the tensor itself, freeze it by requires_grad_(False), or leave checkpoint_steps out"
 )
 
 

@@ -107,6 +107,17 @@ def test_steps_and_reports(solver, more):
         assert sol.stats["steps"] == 7
 
 
+def test_a_step_size_that_a_callback_changes_takes_other_steps():
+    current = {"h": 0.1}
+
+    def halve(state, info):
+        current["h"] = 0.05
+
+    given = {"solver": "euler", "step_size": lambda t: current["h"], "players": "frozen"}
+    with pytest.warns(UserWarning, match=r"^steps: got 4, but the run took 7"):
+        odegan.odeint_gan(smooth_game(), START, steps=4, callback=halve, **given)
+
+
 IN_STEPS = schedules.linear(1.0, 0.0, 3, "steps")
 REFUSED = {
     "both": ({"steps": 3, "t": [0.0, 1.0]}, "t, steps: got 'both'"),

@@ -28,6 +28,9 @@ def grid(first, last):
 REFUSED = {
     "a step size of two arguments": ({"step_size": lambda t, y: 0.1}, "step_size"),
     "a rate of two arguments": ({"rates": (lambda t, y: 1.0, 1.0)}, "rates"),
+    "a rate of several numbers": ({"rates": (lambda t: torch.ones(2), 1.0)}, "rates"),
+    "a weight of several numbers": ({"penalties": [odegan.penalties.consensus(lambda t: torch.ones(2))]}, "weight"),
+    "a weight in words": ({"penalties": [odegan.penalties.consensus(lambda t: "much")]}, "weight"),
     "a norm of several numbers": (adaptive(norm=lambda x: x.abs()), "options norm"),
     "a norm of two arguments": (adaptive(norm=lambda x, y: x.abs().max()), "options norm"),
     "steps that are never accepted": (adaptive(safety=2.0), "options safety"),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import odegan
-from tests.peers import START, draw, networks, smooth_game
+from tests.peers import START, draw, forced, networks, smooth_game
 
 SPAN = [0.0, 0.3, 0.74]  # 0.13 divides neither: the gradient in the step size is two-sided
 
@@ -19,16 +19,34 @@ def game_of_losses(leaf):
     )
 
 
+class Decay:
+    """A function of time with an attribute, as a user's own class may be one."""
+
+    def __init__(self, start):
+        self.start = start
+
+    def __call__(self, t):
+        return self.start * (1 - t) if t > 0.1 else 0.1
+
+
 penalty, schedules = odegan.penalties.generator_gradient, odegan.schedules
 # A tensor that only a function, a schedule or an option of the solver reads.
 WITHIN = {
     "a weight in time": lambda leaf: {"penalties": [penalty(lambda t: leaf * (1 + t))]},
     "a weight's schedule": lambda leaf: {"penalties": [penalty(schedules.linear(leaf, 0.1, 1.0))]},
-    "pieces of a weight": lambda leaf: {"penalties": [penalty(schedules.piecewise([0.1, leaf, 2 * leaf], [0.2, 0.5]))]},
+    "pieces of a weight": lambda leaf: {"penalties": [penalty(schedules.piecewise([0.1, leaf, 0.2], [0.2, 0.5]))]},
     "a rate in time": lambda leaf: {"rates": (lambda t: leaf + t, 1.0)},
     "a step size in time": lambda leaf: {"step_size": lambda t: leaf * 0.4},
     "a step size's schedule": lambda leaf: {"step_size": schedules.cosine(leaf, 0.1, 4, unit="steps")},
     "losses": lambda leaf: {"game": game_of_losses(leaf)},
+    # Seen without a call: at the start none of them depends on the leaf.
+    "a later piece of a step size": lambda leaf: {"step_size": schedules.piecewise([0.1, leaf], [1], unit="steps")},
+    "a later piece of a weight": lambda leaf: {"penalties": [penalty(schedules.piecewise([0.1, leaf], [0.1]))]},
+    "a step size that is met later": lambda leaf: {"step_size": lambda t: 0.4 * leaf if t > 0.1 else 0.1},
+    "a weight that is met later": lambda leaf: {
+        "penalties": [forced(lambda t: 1 + leaf * t if t > 0.1 else 1 + 0 * t)]
+    },
+    "an object's attribute": lambda leaf: {"rates": (Decay(leaf), 1.0)},
     "an option": lambda leaf: {"solver": "adam", "options": {"betas": (leaf, 0.9)}},
 }
 
@@ -94,16 +112,60 @@ def test_numbers_without_a_gradient_are_refused(given):
         odegan.odeint_gan(smooth_game(), START, SPAN, solver="alternating", step_size=0.1, **asked)
 
 
-@pytest.mark.parametrize("name", ["a weight in time", "a step size in time"])
-def test_pieces_that_are_computed_again_cannot_see_them(name):
+@pytest.mark.parametrize("within", WITHIN.values(), ids=WITHIN)
+def test_pieces_that_are_computed_again_see_them_too(within):
     leaf = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    with pytest.raises(odegan.ArgumentError, match=r"^checkpoint_steps: got a run that depends on a tensor within"):
-        ends(WITHIN[name](leaf) | {"checkpoint_steps": 2})
-
-
-def test_pieces_that_are_computed_again_see_what_a_loss_encloses():
-    leaf = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    plain, again = (
-        torch.autograd.grad(ends(WITHIN["losses"](leaf) | more), leaf) for more in ({}, {"checkpoint_steps": 2})
-    )
+    plain, again = (torch.autograd.grad(ends(within(leaf) | more), leaf) for more in ({}, {"checkpoint_steps": 2}))
     torch.testing.assert_close(plain, again)
+
+
+def test_pieces_that_are_computed_again_cannot_see_attributes_of_a_module():
+    holder = nn.Module()
+    holder.start = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    hidden = {"step_size": lambda t: holder.start * 0.4}
+    (found,) = torch.autograd.grad(ends(hidden), holder.start)
+    assert abs(found) > 1e-4
+    with pytest.raises(odegan.ArgumentError, match=r"^checkpoint_steps: got a run that depends on a tensor that only"):
+        ends(hidden | {"checkpoint_steps": 2})
+
+
+@pytest.mark.parametrize("stepwise", [False, True], ids=["run", "stepper"])
+def test_pieces_of_equal_steps_have_gradients_of_their_own(stepwise):
+    """In a field that depends on time, in which each piece moves the times of those that follow."""
+
+    def end(a, b):
+        sizes = schedules.piecewise([a, b, 0.1, a], [1, 2, 3], unit="steps")
+        length = {} if stepwise else {"steps": 5}
+        return timed(sizes, stepwise, **length).sin().sum()
+
+    pair = [torch.tensor(0.13, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    found = torch.autograd.grad(end(*pair), pair)
+    near = torch.tensor([0.13 + 1e-5, 0.13 - 1e-5], dtype=torch.float64)
+    expected = [(end(near[0], 0.13) - end(near[1], 0.13)) / 2e-5, (end(0.13, near[0]) - end(0.13, near[1])) / 2e-5]
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("stepwise", [False, True], ids=["run", "stepper"])
+def test_numbers_after_a_tensor_keep_time(stepwise):
+    given = {} if stepwise else {"steps": 5}
+    first = torch.tensor(0.13, dtype=torch.float64)
+    mixed, plain = (
+        timed(schedules.piecewise([h, 0.1], [1], unit="steps"), stepwise, **given) for h in (first, first.item())
+    )
+    torch.testing.assert_close(mixed, plain, rtol=0, atol=1e-14)
+
+
+def timed(step_size, stepwise, **length):
+    """The end of five steps in a field that depends on time."""
+    run = {
+        "solver": "heun2",
+        "step_size": step_size,
+        "penalties": [forced(lambda t: torch.sin(3 * torch.as_tensor(t)))],
+    }
+    if not stepwise:
+        return odegan.odeint_gan(smooth_game(), START, **run, **length).y
+    stepper = odegan.Stepper(smooth_game(), **run)
+    state = stepper.init(START)
+    for _ in range(5):
+        state, _ = stepper.step(state)
+    return state.y

@@ -198,6 +198,15 @@ def test_running_statistics_under_augmentation_are_of_samples_as_they_are():
     torch.testing.assert_close(discriminator[0].running_mean, mean[None])
 
 
+def test_no_graph_grows_where_a_loss_reads_what_requires_a_gradient():
+    margin = torch.tensor(0.5, dtype=D, requires_grad=True)
+    losses = (lambda real, fake: (fake - margin * real).mean(), lambda real, fake: -fake.mean())
+    ours = odegan.ModuleStepper(*pair(), losses, solver="euler", step_size=0.1)
+    info = ours.step(*batches(1)[0])
+    assert not ours.state.y.requires_grad
+    assert not info.losses.requires_grad
+
+
 def test_a_step_that_is_not_finite_leaves_the_modules():
     modules = pair()
     ours = odegan.ModuleStepper(*modules, **CASES["heun2"])
