@@ -64,7 +64,19 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("lr", 'odegan.Stepper(GAME, solver="adam", lr=0.1)', "0.1", "given as step_size"),
         ("data", "odegan.Stepper(GAME, data=DATA)", "shape (6, 2)", "a Stepper's step gets each batch"),
         ("lr", "odegan.ModuleStepper(net(3, 2), net(2, 1), lr=0.1)", "0.1", "given as step_size"),
-        ("step_size", 'setattr(odegan.Stepper(GAME, step_size=0.1), "step_size", 0.2)', "0.2", "as a schedule"),
+        ("step_size", 'setattr(odegan.Stepper(GAME, step_size=0.1), "step_size", 0.2)', "0.2", "give a schedule"),
+        (
+            "lr",
+            'setattr(odegan.Stepper(GAME, step_size=0.1), "lr", 0.2)',
+            "0.2",
+            "given as step_size when the stepper is",
+        ),
+        (
+            "loss",
+            'setattr(odegan.ModuleStepper(net(3, 2), net(2, 1), step_size=0.1), "loss", "hinge")',
+            "'hinge'",
+            "given when the stepper is made",
+        ),
         (
             "rates",
             'setattr(odegan.ModuleStepper(net(3, 2), net(2, 1), step_size=0.1), "rates", (1.0, 2.0))',

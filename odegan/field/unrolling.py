@@ -8,8 +8,10 @@ from odegan import solvers
 from odegan.games.game import Game, check_game
 from odegan.games.unrolled import Unrolled
 from odegan.utils.checks import check_bool, check_int, check_number, choose
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def unrolled(
     game: Game,
     steps: int,

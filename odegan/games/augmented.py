@@ -15,11 +15,13 @@ from odegan.games.network import NetworkGame
 from odegan.games.network_gradients import BothPlayers
 from odegan.games.network_inputs import read_batch
 from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import UNIFORM, Stream
 
 DIFF_AUGMENT = ("color", "translation", "cutout")
 
 
+@keywords()
 def augmented(
     game: Game, transforms: str | Sequence[Given] = DIFF_AUGMENT, probability: Probability = 1.0
 ) -> Augmented:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from odegan.utils.checks import argument_error
+from odegan.utils.keywords import keywords
 
 Call = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 _ALLOWED = "a keyword of its forward pass, a pair of a dict's keys (x's, the label's), or a function (module, x, label)"
@@ -39,6 +40,7 @@ class WithLabels(nn.Module):
         return f"how={self.how!r}"
 
 
+@keywords()
 def with_labels(
     module: nn.Module, how: str | tuple[str, str] | Call, *, embedding: nn.Module | None = None
 ) -> nn.Module:

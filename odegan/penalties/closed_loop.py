@@ -13,6 +13,7 @@ from odegan.games.game import Game
 from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight, need
 from odegan.utils.checks import ArgumentError, check_int, choose
+from odegan.utils.keywords import keywords
 
 Seen = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]  # real, fake, and their labels
 Kind = Callable[[Game, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -25,6 +26,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
+@keywords()
 def closed_loop(weight: Weight, kind: str = "square", buffer: int = 100) -> Penalty:
     """Penalize D by weight times a function of D(x_r) and D(x_f), where x_r and x_f come from two replay buffers.
 

@@ -7,8 +7,10 @@ from odegan.games.game import Game
 from odegan.games.players import BOTH
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def consensus(weight: Weight) -> Penalty:
     """Penalize both players by (weight/2) (||g_D||^2 + ||g_G||^2), where g_p = d loss_p / d theta_p.
 

@@ -15,10 +15,12 @@ from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.solvers.rates import ConstantRates, check_constant_rates
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import argument_error, check_bool
+from odegan.utils.keywords import keywords
 
 PlayerFunction = Callable[[torch.Tensor, torch.Tensor, Batch | None], torch.Tensor]
 
 
+@keywords()
 def drift_cancellation(
     step_size: Weight, self_terms: bool = True, interaction: bool = True, rates: ConstantRates = (1.0, 1.0)
 ) -> Penalty:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from odegan.field.penalty_terms import Term, gradient_term
 from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def generator_gradient(weight: Weight) -> Penalty:
     """Penalize the discriminator by weight * ||d loss_G / d theta_G||^2, over all of the generator's parameters, without a 1/2.
 

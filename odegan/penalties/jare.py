@@ -16,10 +16,12 @@ from odegan.games.game import Game
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.reg import half_norms
 from odegan.utils.checks import ArgumentError, argument_error, check_bool, check_int
+from odegan.utils.keywords import keywords
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, Batch], torch.Tensor]
 
 
+@keywords()
 def jare(weight: Weight, chunks: int | None = None, unbiased: bool = False) -> Penalty:
     """Penalize G by (weight/2) ||g_D||^2 and D by (weight/2) ||g_G||^2, where g_p = d loss_p / d theta_p.
 

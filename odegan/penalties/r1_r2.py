@@ -10,8 +10,10 @@ from odegan.games.game import Game
 from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def r1(weight: Weight) -> Penalty:
     """Penalize D by (weight/2) E |grad_x D(x)|^2 over the real samples of the batch.
 
@@ -40,6 +42,7 @@ def r1(weight: Weight) -> Penalty:
     return Penalty("r1", checked_weight(weight), terms)
 
 
+@keywords()
 def r2(weight: Weight) -> Penalty:
     """Penalize D by (weight/2) E |grad_x D(x)|^2 over the generated samples of the batch.
 

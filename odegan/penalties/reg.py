@@ -9,8 +9,10 @@ from odegan.games.game import Game
 from odegan.games.players import BOTH, Player
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.utils.checks import choose
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
     """Penalize one player by (weight/2) times a squared gradient norm; the other player's loss is unchanged.
 

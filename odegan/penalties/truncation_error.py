@@ -15,12 +15,14 @@ from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.solvers.rates import ConstantRates, check_constant_rates
 from odegan.solvers.tableau import combined
 from odegan.utils.checks import choose
+from odegan.utils.keywords import keywords
 
 # Heun-Euler is the tableau of torchdiffeq's adaptive_heun, used here for a single step from y.
 _ALIASES = {"heun_euler": "adaptive_heun"}
 _PLAYERS = {"both": (True, True), "disc": (True, False), "gen": (False, True)}
 
 
+@keywords()
 def truncation_error(
     weight: Weight,
     step_size: Weight,

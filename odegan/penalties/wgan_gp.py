@@ -12,8 +12,10 @@ from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
 from odegan.utils.checks import ArgumentError, check_number
+from odegan.utils.keywords import keywords
 
 
+@keywords()
 def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
     """Penalize D by weight * E (|grad_x D(x)| - center)^2, without a 1/2, at x = u x_real + (1 - u) x_fake.
 

@@ -15,7 +15,7 @@ from odegan.utils.checks import argument_error, check_int, check_number
 
 T = TypeVar("T")
 Row: TypeAlias = "tuple[float, ...]"
-Numbers: TypeAlias = "Iterable[float | Rational]"
+Numbers: TypeAlias = Iterable[float | Rational]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 
 from odegan.training.state import Info, State
 from odegan.utils.checks import argument_error, check_number
+from odegan.utils.keywords import keywords
 
 
 class ExponentialAverage:
@@ -28,6 +29,7 @@ class ExponentialAverage:
         tensor([0.9950, 0.1500])
     """
 
+    @keywords()
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = check_number("decay", decay, low=0.0)
         if self.decay > 1:
@@ -71,6 +73,7 @@ class UniformAverage:
         (2, torch.Size([2]))
     """
 
+    @keywords()
     def __init__(self, start: float = 0.0) -> None:
         self.start = check_number("start", start)
         self.y: torch.Tensor | None = None

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import runpy
 import sys
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_a_wrong_command_of_images_names_them_all(words, said, capsys):
 
 def test_the_version(capsys):
     assert entry.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"odegan {odegan.__version__}\n"
+
+
+def test_python_m_odegan_is_the_command(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["odegan", "--version"])
+    monkeypatch.delitem(sys.modules, "experiments.__main__")  # as in a process of its own
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("odegan", run_name="__main__")
     assert capsys.readouterr().out == f"odegan {odegan.__version__}\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -91,6 +92,14 @@ def test_it_names_what_it_takes(path: str) -> None:
     parameters = [] if plain_error else inspect.signature(PUBLIC[path]).parameters
     taken = [name for name in parameters if name not in ("args", "kwargs", "self")]
     assert [name for name in taken if not re.search(rf"\b{name}\b", said)] == []
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC))
+def test_its_hints_can_be_read(path: str) -> None:
+    thing = PUBLIC[path]
+    own = [member for member in vars(thing).values() if inspect.isfunction(member)] if inspect.isclass(thing) else []
+    for one in [thing, *own]:
+        typing.get_type_hints(one)
 
 
 @pytest.mark.parametrize("path", sorted(path for path, thing in PUBLIC.items() if inspect.isclass(thing)))

@@ -62,6 +62,10 @@ def test_the_library_runs(home):
     assert Path(file).is_relative_to(home / "env")
 
 
+def test_the_module_is_the_command(home):
+    assert called(home, "python", "-m", "odegan", "--version").stdout == f"odegan {odegan.__version__}\n"
+
+
 COMMANDS = {
     "--version": (0, f"odegan {odegan.__version__}\n", ""),
     "rotational --quick --no-progress --output out": (0, "summary: out/summary.md", ""),

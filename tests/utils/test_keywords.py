@@ -46,12 +46,11 @@ def test_analyses_of_several_states_show_those_of_one(function, name):
 @pytest.mark.parametrize("name", sorted(keywords._ELSEWHERE))
 def test_every_name_from_elsewhere_is_one_here(name):
     """A hint starts with a parameter of a function that users call."""
-    first = keywords._ELSEWHERE[name].partition("=")[0].partition(",")[0].partition(".")[0]
+    first = keywords._parameter(keywords._ELSEWHERE[name])
     assert name not in SHARED
-    assert first in {
-        *SHARED,
-        *(x for one in (odegan.gan, odegan.callbacks.Samples) for x in inspect.signature(one).parameters),
-    }
+    callbacks = odegan.callbacks.Samples, odegan.ExponentialAverage
+    others = (odegan.gan, odegan.augmented, odegan.penalties.r1, *callbacks)
+    assert first in {*SHARED, *(x for one in others for x in inspect.signature(one).parameters)}
 
 
 @pytest.mark.parametrize("function", [odegan.gan, odegan.odeint_gan, odegan.spectrum, odegan.vector_field])
@@ -72,6 +71,10 @@ GAME, Y = odegan.games.bilinear(), torch.ones(2)
             r"solver: got 'rk4'; it must be given to odegan\.odeint_gan or",
         ),
         (lambda: odegan.vector_field(GAME, penalty=[]), r"penalty: got \[\]; it must be given as penalties, a list"),
+        (lambda: odegan.penalties.wgan_gp(lambda_gp=10.0), r"lambda_gp: got 10\.0; it must be given as weight"),
+        (lambda: odegan.ExponentialAverage(beta=0.9), r"beta: got 0\.9; it must be given as decay"),
+        (lambda: odegan.unrolled(GAME, steps=2, lr=0.1), r"lr: got 0\.1; it must be given as step_size"),
+        (lambda: odegan.augmented(GAME, policy="color"), "policy: got 'color'; it must be given as transforms"),
         (lambda: odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), seed=3), "seed: got 3; .* game.init or"),
     ],
 )
