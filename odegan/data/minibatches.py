@@ -9,8 +9,8 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from odegan.data.given import Data, Labels, Latent, Table, checked_latent, opened
-from odegan.data.samplers import Parts, Share, sampler
+from odegan.data.given import Data, Labels, Latent, Table, checked_latent, is_data_set, opened
+from odegan.data.samplers import Parts, Share, has_label, sampler
 from odegan.games.batch import Batch
 from odegan.utils.checks import argument_error, check_bool, choose
 from odegan.utils.distributed import Ranks
@@ -90,6 +90,14 @@ class Minibatches:
         share = Share(size, _part(size, ranks), seeds, self.like.device, torch.is_grad_enabled())
         self._real = sampler("data", self._given.source, share, self._wanted, workers)
         self._latent = sampler("latent", self._latents, share, Labels(), 0)
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the data have labels, whether these are drawn or not; unknown of a function, and taken for no."""
+        source = self._given.source
+        if isinstance(source, Table):
+            return source.labels is not None
+        return is_data_set(source) and has_label(source)
 
     def __call__(self, index: int) -> Batch:
         """The minibatch number ``index``."""

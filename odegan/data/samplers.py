@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -239,6 +240,14 @@ def _item(data: Any, row: int, labeled: bool) -> tuple[Tensor, int]:
     except (TypeError, ValueError, RuntimeError):
         argument_error("data", type(sample).__name__, "a data set of tensors (give it a transform that makes them)")
     return made, _label(item[1]) if labeled else 0
+
+
+def has_label(data: Any) -> bool:
+    """Whether the first item of a data set is a sample with its class."""
+    with reseeded_generators(), restoring():
+        item = data[0]
+    label = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+    return isinstance(label, int | np.integer) or (isinstance(label, Tensor) and are_labels(label.reshape(-1)))
 
 
 def _label(value: Any) -> int:

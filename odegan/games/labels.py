@@ -11,6 +11,7 @@ from torch import nn
 
 from odegan.games.batch import Batch
 from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.warn import warn
 
 Label = int | torch.Tensor | None
 Forward = Callable[..., torch.Tensor]
@@ -47,9 +48,9 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
     needs = {role: needed_inputs(module) == 2 for role, module in roles.items()}
     if conditional is None and len(set(needs.values())) > 1:
         one, other = sorted(roles, key=lambda role: not needs[role])
+        remedy = "give conditional=True" if may_take_labels(roles[other]) else f"wrap the {other} in odegan.with_labels"
         raise ArgumentError(
-            f"conditional: got a {one} that needs two inputs and a {other} that does not; both must take (x, label): "
-            f"wrap the {other} in odegan.with_labels"
+            f"conditional: got a {one} that needs two inputs and a {other} that does not; both must take (x, label): {remedy}"
         )
     chosen = all(needs.values()) if conditional is None else conditional
     for role, module in roles.items() if chosen else ():
@@ -62,6 +63,31 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
                 "odegan.with_labels"
             ) from None
     return chosen
+
+
+def may_take_labels(*modules: nn.Module) -> bool:
+    """Whether each forward pass can be given a second input, which is None by default.
+
+    Examples:
+        >>> may_take_labels(nn.MultiheadAttention(4, 1)), may_take_labels(nn.Linear(2, 3))
+        (False, False)
+    """
+    return all(_second_default(module) is None for module in modules)
+
+
+def _second_default(module: nn.Module) -> object:
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [one for one in inspect.signature(module.forward).parameters.values() if one.kind in positional]
+    return taken[1].default if len(taken) > 1 else inspect.Parameter.empty
+
+
+def note_unused(game: object, labeled: bool) -> None:
+    """Warn if samples have labels that the game's networks could take, but are not given."""
+    if labeled and getattr(game, "could_take_labels", False):
+        warn(
+            "conditional: got None with networks whose second input is optional, and samples with labels; it must be True to "
+            "use the labels, or False to do without"
+        )
 
 
 def labels_of(batch: Batch | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -99,6 +99,7 @@ class NetworkGame(Game):
         self.generator = PureModule(generator, "generator", execution)
         self.discriminator = PureModule(discriminator, "discriminator", execution)
         self.conditional = labels.conditioned(conditional, generator, discriminator)
+        self.could_take_labels = conditional is None and labels.may_take_labels(generator, discriminator)
         self.classes = labels.number_of_classes(generator, discriminator) if self.conditional else None
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
@@ -209,9 +210,7 @@ class NetworkGame(Game):
         return export(self.generator, self.discriminator, theta_g, theta_d, batches, self.conditional)
 
     def __odegan_fingerprint__(self) -> dict[str, Any]:
-        """Architectures, constants, precision and layout. Loss and latent are compared separately; activation checkpointing
-        (checkpointing) only says how the machine is used.
-        """
+        """Architectures, constants, precision and layout; loss and latent are compared separately."""
         roles = {"discriminator": self.discriminator, "generator": self.generator}
         parts: dict[str, Any] = {role: [part.template, part.fixed] for role, part in roles.items()}
         execution = self.discriminator.execution
@@ -263,6 +262,7 @@ class NetworkGame(Game):
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
         batch = read_batch(batch, False)
+        labels.note_unused(self, batch.label is not None)
         # One member suffices: modules cannot tell members apart.
         self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y.detach(), batch)

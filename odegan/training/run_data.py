@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_map
 from odegan.data.given import Data, Latent
 from odegan.data.minibatches import FAKE_LABELS, Minibatches
 from odegan.games.game import Game
+from odegan.games.labels import note_unused
 from odegan.training.options import Options
 from odegan.utils.checks import argument_error, choose
 from odegan.utils.random_streams import Seeds
@@ -46,6 +47,7 @@ class RunData:
             game.conditional,
             self.fake_labels,
         )
+        note_unused(game, minibatches.labeled)
         first = minibatches.trial()
         # Expanded, not drawn for each member: the check is of shapes and of properties of the modules, not of numbers.
         seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)

@@ -25,6 +25,8 @@ class Solution:
             which the run, or each member, turned non-finite, or None; ``compiled`` tells whether this call ran compiled code.
         message: why the run ended.
 
+    All of this is plain data: ``torch.save(vars(solution), path)`` writes it, ``Solution(**torch.load(path))`` reads it.
+
     Examples:
         >>> Solution(torch.tensor([0.0]), torch.zeros(1, 3), torch.zeros(3), 0.0, "finished", {"steps": 0, "nfe": 0})
         Solution(finished at t = 0; ys (1, 3); steps 0, nfe 0)

@@ -267,6 +267,7 @@ WRONG = {
     ),
     "conditional": (lambda: odegan.gan(*pair(), conditional="yes"), "conditional: got 'yes'; it must be True, False, or None"),
     "one of two": (lambda: odegan.gan(pair()[0], nn.Linear(2, 1)), "generator that needs two inputs and a discriminator"),
+    "one that may": (lambda: odegan.gan(pair()[0].float(), Optional(2, 1)), "take (x, label): give conditional=True"),
     "neither": (lambda: odegan.gan(nn.Linear(3, 2), pair()[1], conditional=True), "got True with a generator that does not"),
     "with_labels, module": (lambda: odegan.with_labels(len, "y"), "module: got <built-in function len>; it must be a torch.nn"),
     "with_labels, how": (lambda: odegan.with_labels(nn.Linear(1, 1), 3), "how: got 3; it must be a keyword"),
