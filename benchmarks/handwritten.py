@@ -31,16 +31,20 @@ class HandWritten:
         weight: float,
         players: str = "joint",
     ) -> None:
-        self.generator, self.discriminator = generator, discriminator
+        self.generator = generator
+        self.discriminator = discriminator
         self.stages, self.weights = TABLEAUS[method]
-        self.h, self.weight, self.players = h, weight, players
+        self.h = h
+        self.weight = weight
+        self.players = players
         self.disc = list(discriminator.parameters())
         self.gen = list(generator.parameters())
 
     def field(self, real: torch.Tensor, latent: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Both players' gradients, with one forward pass of G and of D on each half."""
         fake = self.generator(latent)
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        real_logits = self.discriminator(real)
+        fake_logits = self.discriminator(fake)
         loss_d = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
         loss_g = F.softplus(-fake_logits).mean()
         grad_d = torch.autograd.grad(loss_d, self.disc, retain_graph=True)
@@ -56,7 +60,7 @@ class HandWritten:
     def step(self, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """One step; ``batches`` holds one minibatch, or one for each stage."""
         start_d, start_g = ([p.detach().clone() for p in group] for group in (self.disc, self.gen))
-        push = self.penalty(batches[0][1]) if self.weight else None
+        gradient = self.penalty(batches[0][1]) if self.weight else None
         slopes_d: list[list[torch.Tensor]] = []
         slopes_g: list[list[torch.Tensor]] = []
         for i, coefficients in enumerate(self.stages):
@@ -67,8 +71,8 @@ class HandWritten:
             slopes_d.append(slope_d)
             slopes_g.append(slope_g)
         end_d = _combine(start_d, slopes_d, [self.h * b for b in self.weights])
-        if push is not None:
-            torch._foreach_add_(end_d, push, alpha=-self.h * self.weight)
+        if gradient is not None:
+            torch._foreach_add_(end_d, gradient, alpha=-self.h * self.weight)
         _write(self.disc, end_d)
         _write(self.gen, _combine(start_g, slopes_g, [self.h * b for b in self.weights]))
 

@@ -70,7 +70,8 @@ def peak_memory(function: Callable[[], Any], arrays: bool = False) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         kept = function()
         arrays_most = tracemalloc.get_traced_memory()[1] if arrays else 0  # before the profiler's own lists
-    most = now = 0
+    most = 0
+    now = 0
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(events, key=lambda e: e.start_ns()):
         now += event.nbytes()

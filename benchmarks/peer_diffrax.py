@@ -16,7 +16,8 @@ from benchmarks.worker import Task
 def dopri5(tol: float, end: float) -> Task:
     """mog16's field with one minibatch throughout; rtol = tol and atol = tol / 100; a unit is one run."""
     problem = problems.mog16()
-    real, latent = jnp.asarray(problem.real), jnp.asarray(problem.latent)
+    real = jnp.asarray(problem.real)
+    latent = jnp.asarray(problem.latent)
     term = diffrax.ODETerm(lambda t, y, args: peer_jax.field(y, real, latent))
     control = diffrax.PIDController(rtol=tol, atol=tol / 100)
 

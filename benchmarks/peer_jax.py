@@ -18,7 +18,8 @@ Layers = list[tuple[jax.Array, jax.Array]]
 
 def layers(flat: jax.Array, sizes: Sequence[int]) -> Layers:
     """Flat parameters as weights (out, in) and biases."""
-    made, at = [], 0
+    made = []
+    at = 0
     for n_in, n_out in pairwise(sizes):
         weight = flat[at : at + n_out * n_in].reshape(n_out, n_in)
         made.append((weight, flat[at + n_out * n_in : at + n_out * (n_in + 1)]))
@@ -85,8 +86,8 @@ def step(y: Any, real: jax.Array, latent: jax.Array) -> Any:
     k3 = field(ahead(h / 2, k2), real, latent)
     k4 = field(ahead(h, k3), real, latent)
     disc, gen = ahead(h / 6, jax.tree.map(lambda a, b, c, d: a + 2 * b + 2 * c + d, k1, k2, k3, k4))
-    push = penalty(y, real, latent)
-    return jax.tree.map(lambda a, b: a - h * problems.WEIGHT * b, disc, push), gen
+    gradient = penalty(y, real, latent)
+    return jax.tree.map(lambda a, b: a - h * problems.WEIGHT * b, disc, gradient), gen
 
 
 def mog16(steps: int, scan: bool = True, members: int = 0) -> Task:

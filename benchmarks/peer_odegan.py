@@ -163,7 +163,8 @@ def reference(end: float) -> Any:
     the field jumps wherever a ReLU turns, and solvers creep there.
     ."""
     problem = problems.Mog16(*(torch.from_numpy(a).double() for a in problems.mog16()))
-    field, batch = odegan.vector_field(odegan.gan(*nets.mog16())), (problem.real, problem.latent)
+    field = odegan.vector_field(odegan.gan(*nets.mog16()))
+    batch = (problem.real, problem.latent)
     with torch.no_grad():
         times = torch.tensor([0.0, end], dtype=torch.float64)
         call = {"method": "dopri5", "rtol": 1e-7, "atol": 1e-9}
@@ -176,7 +177,8 @@ def field(case: str, penalties: Sequence[str] = (), compile: str = "", batch: in
     noise = torch.rand(batch, generator=torch.Generator().manual_seed(0))
     function = odegan.vector_field(game, [odegan.penalties.parse(text) for text in penalties])
     function = torch.compile(function, fullgraph=True, dynamic=False, backend=compile) if compile else function
-    y, whole = game.init(), Batch(real, latent, noise=noise)
+    y = game.init()
+    whole = Batch(real, latent, noise=noise)
 
     @torch.no_grad()
     def evaluate() -> torch.Tensor:
@@ -210,7 +212,8 @@ def spectrum(width: int, batch: int, k: int = 10, accuracy: float | None = None,
 def connected_field(width: int, batch: int, device: str = "cpu") -> Task:
     """One evaluation of the field that ``spectrum`` looks at. outcome: the moduli from the dense Jacobian."""
     game, real, latent = networks.connected(width, batch, device)
-    function, y = odegan.vector_field(game), game.init()
+    function = odegan.vector_field(game)
+    y = game.init()
 
     @torch.no_grad()
     def evaluate() -> torch.Tensor:

@@ -41,13 +41,15 @@ class AlternatingAdam:
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, rate: float, eps: float = 1e-8) -> None:
-        self.generator, self.discriminator = generator, discriminator
+        self.generator = generator
+        self.discriminator = discriminator
         self.gen = torch.optim.Adam(generator.parameters(), rate, networks.BETAS, eps)
         self.disc = torch.optim.Adam(discriminator.parameters(), rate, networks.BETAS, eps)
 
     def step(self, real: torch.Tensor, latent: torch.Tensor) -> None:
         """One step of each player."""
-        fake, critic = self.generator(latent), self.discriminator
+        fake = self.generator(latent)
+        critic = self.discriminator
         self.disc.zero_grad()
         (F.softplus(-critic(real)).mean() + F.softplus(critic(fake.detach())).mean()).backward()
         self.disc.step()
@@ -98,7 +100,8 @@ def by_hand(case: str, steps: int, solver: str, penalty: float, batch: int = 64,
 
 def products(n: int, times: int = 1) -> Task:
     """Matrix products (n, n) @ (n, n) in float32; a unit is one floating-point operation, of 2 n^3 a product."""
-    a, b = torch.randn(n, n), torch.randn(n, n)
+    a = torch.randn(n, n)
+    b = torch.randn(n, n)
 
     def work() -> Any:
         for _ in range(times):

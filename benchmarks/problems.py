@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DISC, GEN = (2, 25, 25, 1), (32, 25, 25, 2)
-STEP_SIZE, WEIGHT, LATENT, BATCH = 0.1, 0.07, 32, 512
+DISC = (2, 25, 25, 1)
+GEN = (32, 25, 25, 2)
+STEP_SIZE = 0.1
+WEIGHT = 0.07
+LATENT = 32
+BATCH = 512
 
 
 class Mog16(NamedTuple):

@@ -116,7 +116,8 @@ def answer(tasks: list[Task], request: dict[str, Any]) -> Any:
         return {"index": len(tasks) - 1, "units": tasks[-1].units}
     task = tasks[request["index"]]
     if request["do"] == "work":
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall = time.perf_counter()
+        cpu = time.process_time()
         for _ in range(request["times"]):
             task.work()
         _wait_for_devices()

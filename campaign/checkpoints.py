@@ -34,7 +34,8 @@ def crafted(folder: Path, whole: odegan.Solution) -> Iterator[tuple[str, str]]:
     """(form, outcome) of every evil in every form; each file is fired afterwards, to see that it would have worked."""
     for form_name, form in FORMS.items():
         for evil_name, evil in EVIL.items():
-            path, canary = folder / "run.pt", folder / "canary"
+            path = folder / "run.pt"
+            canary = folder / "canary"
             form.write(path, evil(canary))
             found = outcome(path, whole, canary)
             form.fire(path)
@@ -55,9 +56,11 @@ def foreign(folder: Path, whole: odegan.Solution) -> Iterator[tuple[str, str]]:
 
 def damaged(folder: Path, whole: odegan.Solution, files: int) -> Iterator[tuple[str, str]]:
     """(kind, outcome) of so many random damages of each kind to a checkpoint of a run under way."""
-    path, source = folder / "run.pt", random.Random(SEED)
+    path = folder / "run.pt"
+    source = random.Random(SEED)
     run(path, stop=6)
-    content, payload = path.read_bytes(), torch.load(path, weights_only=True)
+    content = path.read_bytes()
+    payload = torch.load(path, weights_only=True)
     for kind, damage in DAMAGE.items():
         for _ in range(files):
             path.write_bytes(damage(content, source))

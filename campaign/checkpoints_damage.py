@@ -23,7 +23,8 @@ def flipped(content: bytes, source: random.Random) -> bytes:
 
 def overwritten(content: bytes, source: random.Random) -> bytes:
     """The bytes with a stretch of them replaced by random ones."""
-    place, length = source.randrange(len(content)), source.randrange(1, 64)
+    place = source.randrange(len(content))
+    length = source.randrange(1, 64)
     return content[:place] + source.randbytes(length) + content[place + length :]
 
 

@@ -13,13 +13,16 @@ import odegan
 from odegan.training.state import Info, State
 from odegan.utils import checkpoint
 
-REFUSED, SAME, RAN = "refused", "read as it was", "SOMETHING IN IT RAN"
+REFUSED = "refused"
+SAME = "read as it was"
+RAN = "SOMETHING IN IT RAN"
 
 
 # A run whose every number is a small fraction, so that its checkpoint is the same on every machine.
 def run(checkpoint_path: Path | None = None, stop: int | None = None) -> odegan.Solution:
     """Sixteen Adam steps on minibatches of twelve points, or the first ``stop`` of them."""
-    generator, discriminator = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    generator = nn.Linear(2, 2)
+    discriminator = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
     game = odegan.gan(generator.double(), discriminator.double())
     y0 = (torch.arange(game.n_params, dtype=torch.float64) % 7 - 3) / 8
     data = (torch.arange(24, dtype=torch.float64) % 11).reshape(12, 2) / 8

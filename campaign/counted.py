@@ -28,7 +28,8 @@ class Outcome(NamedTuple):
 
 def examine(test: Callable[..., Any], examples: int) -> Outcome:
     """The test on so many examples, drawn from ``SEED``; once in a process for each test."""
-    inner, held = test.hypothesis.inner_test, [0]  # type: ignore[attr-defined]
+    inner = test.hypothesis.inner_test  # type: ignore[attr-defined]
+    held = [0]  # type: ignore[attr-defined]
 
     @functools.wraps(inner)
     def counted(*args: Any, **kwargs: Any) -> None:
@@ -37,7 +38,8 @@ def examine(test: Callable[..., Any], examples: int) -> Outcome:
 
     test.hypothesis.inner_test = counted  # type: ignore[attr-defined]
     many = settings(settings(), max_examples=examples, derandomize=False, phases=[Phase.generate, Phase.shrink])
-    start, failure = time.process_time(), ""
+    start = time.process_time()
+    failure = ""
     try:
         seed(SEED)(many(test))()
     except Exception as error:

@@ -40,11 +40,13 @@ class Outcome(NamedTuple):
 
 def campaign(name: str, kills: int, seed: int, scratch: Path) -> Outcome:
     """Kill one case so many times."""
-    case, source = CASES[name], random.Random(f"{seed} {name}")
+    case = CASES[name]
+    source = random.Random(f"{seed} {name}")
     (scratch / "whole").mkdir(parents=True)
     seconds = Attempt(name, case, scratch / "whole", 0).finish()
     killed: list[Killed] = []
-    runs, worst = 0, 0.0
+    runs = 0
+    worst = 0.0
     while len(killed) < kills:
         folder = scratch / f"run{runs}"
         folder.mkdir()
@@ -57,7 +59,8 @@ def campaign(name: str, kills: int, seed: int, scratch: Path) -> Outcome:
 
 def aim(case: Case, number: int, seconds: float, source: random.Random) -> Aim:
     """The number-th kill of a case whose whole run takes so long."""
-    kind, rank = KINDS[number % len(KINDS)], source.randrange(case.ranks)
+    kind = KINDS[number % len(KINDS)]
+    rank = source.randrange(case.ranks)
     if kind == "moment" and case.ranks == 1:
         return Aim(kind, source.uniform(0, seconds))
     step = source.randint(1, int(0.9 * case.steps / PER_RUN))

@@ -19,7 +19,8 @@ from odegan.utils import checkpoint
 ROOT = Path(__file__).parents[1]
 LIMIT = 300.0  # seconds for a whole start
 PATIENCE = 60.0  # seconds in which what a kill leaves behind must end by itself
-COARSE, FINE = 0.005, 0.0005  # seconds between looks at the steps, at unfinished files
+COARSE = 0.005  # seconds between looks at the steps
+FINE = 0.0005  # seconds between looks at unfinished files
 
 
 class Aim(NamedTuple):
@@ -58,7 +59,8 @@ class Attempt:
     """The processes of one start; what they say goes to files beside the folder."""
 
     def __init__(self, name: str, case: Case, folder: Path, number: int) -> None:
-        self.case, self.folder = case, folder
+        self.case = case
+        self.folder = folder
         self.before = unfinished(folder)
         self.outputs = [folder.with_name(f"{folder.name}.{number}.{rank}") for rank in range(case.ranks)]
         rendezvous = folder.with_name(f"{folder.name}.{number}.rendezvous")
@@ -104,7 +106,8 @@ class Attempt:
         self._others_end(victim)
         ended = time.monotonic() - dead
         steps, intervals = self._lost()
-        saving, resumes = bool(unfinished(self.folder) - self.before), any(self.folder.rglob("*.pt"))
+        saving = bool(unfinished(self.folder) - self.before)
+        resumes = any(self.folder.rglob("*.pt"))
         return Killed(aim, saving, resumes, steps, intervals, ended)
 
     def steps(self) -> list[Step]:

@@ -81,7 +81,8 @@ class Around(nn.Module):
         return self.after(torch.stack(outputs))
 
     def _arguments(self, moved: torch.Tensor) -> Any:
-        leaves, start = list(self.others), 0
+        leaves = list(self.others)
+        start = 0
         for i in self.tensors:
             base = getattr(self, f"input{i}")
             if self.moves[i]:

@@ -70,9 +70,11 @@ def pair(layer: Layer, role: str) -> Pair:
 def by_hand(networks: Pair, penalty: str | None) -> Tensor:
     """The field by torch.autograd on the plain modules; non-saturating."""
     generator, critic, (real, latent) = networks
-    theta_d, theta_g = list(critic.parameters()), list(generator.parameters())
+    theta_d = list(critic.parameters())
+    theta_g = list(generator.parameters())
     real = real.clone().requires_grad_()
-    on_real, on_fake = critic(real).squeeze(-1), critic(generator(latent)).squeeze(-1)
+    on_real = critic(real).squeeze(-1)
+    on_fake = critic(generator(latent)).squeeze(-1)
     loss_d = softplus(-on_real).mean() + softplus(on_fake).mean()
     loss_g = softplus(-on_fake).mean()
     # Only where a penalty needs them: some layers have no second derivative in torch.
@@ -81,10 +83,8 @@ def by_hand(networks: Pair, penalty: str | None) -> Tensor:
         loss_d = loss_d + WEIGHT * sum((g**2).sum() for g in grads_g)
     if penalty == "jare":
         grads_d = _gradients(loss_d, theta_d)
-        loss_d, loss_g = (
-            loss_d + WEIGHT / 2 * sum((g**2).sum() for g in grads_g),
-            loss_g + WEIGHT / 2 * sum((g**2).sum() for g in grads_d),
-        )
+        loss_d = loss_d + WEIGHT / 2 * sum((g**2).sum() for g in grads_g)
+        loss_g = loss_g + WEIGHT / 2 * sum((g**2).sum() for g in grads_d)
     if penalty == "r1":
         slopes = _gradients(on_real.sum(), [real])[0]
         loss_d = loss_d + WEIGHT / 2 * (slopes**2).sum(1).mean()
@@ -109,7 +109,8 @@ def checks(layer: Layer, role: str, compiled: bool) -> Iterator[Result]:
     except odegan.ArgumentError as error:
         yield Result("field", f"refused: {_single(error)}")
         return
-    y, batch = game.init(), networks.batch
+    y = game.init()
+    batch = networks.batch
     tried: dict[str, Callable[[], None]] = {
         "field": lambda: agree(_field(game, y, batch, None), by_hand(networks, None), TOLERANCE)
     }

@@ -56,8 +56,10 @@ class Every:
     """Call ``action(state, info)`` when ``seconds`` have passed since the last time, at the first call too."""
 
     def __init__(self, seconds: float, action: Callable[[Any, Any], None]) -> None:
-        self.seconds, self.action = seconds, action
-        self.count, self.last = 0, -float("inf")
+        self.seconds = seconds
+        self.action = action
+        self.count = 0
+        self.last = -float("inf")
 
     def __call__(self, state: Any, info: Any) -> None:
         """Called after every refresh interval."""
@@ -71,12 +73,15 @@ class Saves:
     """Counts the versions of a file that it sees."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.count, self.seen = path, 0, 0
+        self.path = path
+        self.count = 0
+        self.seen = 0
 
     def __call__(self, state: Any, info: Any) -> None:
         """Called after every refresh interval."""
         now = self.path.stat().st_mtime_ns if self.path.exists() else 0
-        self.count, self.seen = self.count + (now != self.seen), now
+        self.count = self.count + (now != self.seen)
+        self.seen = now
 
 
 def soak(plan: Plan, folder: Folder, also: Sequence[Callable[[Any, Any], Any]] = ()) -> Soaked:
@@ -102,7 +107,9 @@ def soak(plan: Plan, folder: Folder, also: Sequence[Callable[[Any, Any], Any]] =
     def end(state: Any, info: Any) -> bool:
         return state.aux["index"] >= plan.least and time.monotonic() - start >= 60 * plan.minutes
 
-    saves, metrics, figure = Saves(path), Every(plan.metrics, log), Every(plan.figure, draw)
+    saves = Saves(path)
+    metrics = Every(plan.metrics, log)
+    figure = Every(plan.figure, draw)
     solution = odegan.odeint_gan(
         game,
         game.init(seed=0),

@@ -82,7 +82,8 @@ def test(folder: Path, name: str, python: str, variables: dict[str, str], argume
     log = folder / f"{name}.log"
     if not log.exists() or not summary(log.read_text()):
         with log.open("w") as file:
-            source, tests = folder / "dist/source", [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+            source = folder / "dist/source"
+            tests = [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
             variables = os.environ | {"OMP_NUM_THREADS": "1"} | variables
             subprocess.run(tests, cwd=source, env=variables, stdout=file, stderr=subprocess.STDOUT, check=False)
     return log.read_text()

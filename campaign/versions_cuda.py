@@ -57,7 +57,8 @@ def _wanted(libraries: list[Path]) -> tuple[dict[str, set[str]], dict[str, str]]
 
 def _compile(target: Path, symbols: dict[str, list[str]], extra: list[str]) -> None:
     names = [name for group in symbols.values() for name in group] + extra
-    source, script = target.parent / "stub.c", target.parent / "stub.map"
+    source = target.parent / "stub.c"
+    script = target.parent / "stub.map"
     source.write_text("\n".join(f"long {name}(void) {{ return {NO_DEVICE}; }}" for name in names) + "\n")
     nodes = "".join(
         f"{version} {{ global: {' '.join(f'{n};' for n in group)} }};\n" for version, group in symbols.items()

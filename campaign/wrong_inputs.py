@@ -79,13 +79,15 @@ def _of_command(command: str) -> str:
     program, *arguments = shlex.split(command)
     home = "__main__" if program == "benchmarks" else "experiment"
     module = importlib.import_module(f"{program}.{home}")
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = module.main(arguments)
         except SystemExit as end:
             code = end.code
-    said, prefix = err.getvalue(), f"python -m {program}: "
+    said = err.getvalue()
+    prefix = f"python -m {program}: "
     assert code == 2, f"{command} ended with {code}"
     assert not out.getvalue(), f"{command} printed to stdout"
     assert said.startswith(prefix), f"{command} said {said!r}"

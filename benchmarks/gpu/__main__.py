@@ -106,7 +106,8 @@ class Rows:
         self.under_way = self._begun()
 
     def _begun(self) -> list[RowProcess]:
-        names, self.waiting = self.waiting[: self.side_by_side], self.waiting[self.side_by_side :]
+        names = self.waiting[: self.side_by_side]
+        self.waiting = self.waiting[self.side_by_side :]
         return [RowProcess(name, self.device, self.tiny, self.folder) for name in names]
 
     def _left(self, until: float) -> float:

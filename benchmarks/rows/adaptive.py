@@ -29,7 +29,8 @@ def measure(settings: Settings) -> Result:
         counts = {key: peer.facts()["evaluations"] for key, peer in peers.items()}
     if max(errors.values()) > 0.1:
         raise RuntimeError(f"a solution is far from the reference: relative errors {errors}")
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for name, tol in peers:
         line = measured("adaptive", f"tolerance {tol:g}", name, times[f"{name} {tol:g}"], "runs")
         lines.append(line | {"relative error": errors[name, tol], "evaluations": counts[name, tol]})
@@ -45,6 +46,7 @@ def measure(settings: Settings) -> Result:
         theirs = np.exp(np.interp(np.log(error), *np.log(np.array(known)).T))
         value = times[f"odegan {tol:g}"].median / float(theirs)
         beyond = "" if known[0][0] <= error <= known[-1][0] else ", beyond what diffrax reached: its nearest time"
-        what, note = "time over diffrax's at equal error", f"relative error {error:.2g}{beyond}"
+        what = "time over diffrax's at equal error"
+        note = f"relative error {error:.2g}{beyond}"
         verdicts.append(verdict("adaptive", f"tolerance {tol:g}", what, value, 1.2, note=note))
     return Result(lines, verdicts)

@@ -25,7 +25,8 @@ def measure(settings: Settings) -> Result:
                 with Worker(1, TORCHINDUCTOR_CACHE_DIR=folder) as worker:
                     compiled = worker.add("peer_odegan:mog16", steps=STEPS, compile=settings.backend)
                     eager = worker.add("peer_odegan:mog16", steps=STEPS)
-                    first, then = compiled.timed(), compiled.timed()
+                    first = compiled.timed()
+                    then = compiled.timed()
                     eager.timed()
                     spent[cache].wall.append((first[0] - then[0]) * STEPS)
                     spent[cache].cpu.append((first[1] - then[1]) * STEPS)
@@ -36,7 +37,8 @@ def measure(settings: Settings) -> Result:
     lines = [measured("compiling", "mog16, 1 thread", name, times, "steps") for name, times in later.items()]
     verdicts = []
     for cache, times in spent.items():
-        case, span = f"mog16, 1 thread, {cache} cache", f"{min(times.wall):.3g} to {max(times.wall):.3g}"
+        case = f"mog16, 1 thread, {cache} cache"
+        span = f"{min(times.wall):.3g} to {max(times.wall):.3g}"
         what = "seconds to compile a step"
         verdicts.append(
             verdict("compiling", case, what, times.median, None, spread=span, cpu=statistics.median(times.cpu))

@@ -28,7 +28,8 @@ CASES = {
 
 def measure(settings: Settings) -> Result:
     """One thread; ODE-GAN's penalty after the step."""
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for name, case in CASES.items():
         batch = min(case.batch, 8) if settings.quick else case.batch
         common = {"case": name, "solver": case.solver, "steps": case.steps, "batch": batch}

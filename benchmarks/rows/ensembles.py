@@ -15,7 +15,9 @@ JUDGED = (16, 64, 256)
 
 def measure(settings: Settings) -> Result:
     """One size after another, each with workers of its own, all threads and one."""
-    lines, verdicts, speeds = [], [], []
+    lines = []
+    verdicts = []
+    speeds = []
     for members in (1, 4) if settings.quick else SIZES:
         # As much work a call at every size, and never a single step.
         keywords = {"steps": 2 if settings.quick else max(2, 64 // members), "members": members}
@@ -37,7 +39,8 @@ def measure(settings: Settings) -> Result:
         ours, theirs = (best(times, [n for n in times if n.startswith(start)]) for start in ("odegan", "JAX"))
         speeds.append(1 / times[ours].median)
         goal = 1.25 if members in JUDGED else None
-        what, note = "speed of odegan compiled over JAX vmap", f"{ours}; {theirs}"
+        what = "speed of odegan compiled over JAX vmap"
+        note = f"{ours}; {theirs}"
         verdicts.append(compared("ensembles", case, what, times[theirs], times[ours], goal, at_least=True, note=note))
     rises = min(b / a for a, b in pairwise(speeds))
     what = "least growth of member-steps per second from a size to the next"

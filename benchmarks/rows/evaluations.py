@@ -13,7 +13,8 @@ STEPS = {"digits": 5, "dcgan32": 1}
 
 def measure(settings: Settings) -> Result:
     """A quarter of an RK4 step, everything included, eager and compiled, against a step of both of Adam's players."""
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for case, steps in STEPS.items():
         batch = 4 if settings.quick else 64
         common = {"case": case, "batch": batch}

@@ -12,18 +12,21 @@ STATES = 2  # that RK4 may need more than Adam
 
 def measure(settings: Settings) -> Result:
     """Everything that torch allocates from the networks' making to the end of three steps, data included."""
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for case in CASES:
         with Worker(1) as worker:
             common = {"case": case, "batch": 4 if settings.quick else 64}
-            peaks, state = {}, 0
+            peaks = {}
+            state = 0
             for name, factory, more in (
                 ("Adam by hand", "peer_torch:training", {}),
                 ("odegan RK4", "peer_odegan:training", {"solver": "rk4_classic"}),
                 ("odegan Adam", "peer_odegan:training", {"solver": "adam"}),
             ):
                 facts = worker.add("peaks:of_training", factory=factory, keywords=common | more).facts()
-                peaks[name], state = facts["bytes"], facts["state"]
+                peaks[name] = facts["bytes"]
+                state = facts["state"]
                 lines.append({"row": "memory", "case": case, "peer": name, "MB": peaks[name] / 1e6})
         extra = (peaks["odegan RK4"] - peaks["Adam by hand"]) / state
         note = f"a state is {state / 1e6:.3g} MB; {peaks['odegan RK4'] / peaks['Adam by hand']:.3g} times Adam's"

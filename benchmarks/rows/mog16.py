@@ -33,7 +33,8 @@ def measure(settings: Settings) -> Result:
     verdicts = []
     for peer, goal in (("JAX", 1.25), ("by hand,", 5.0), ("by hand compiled", None)):
         theirs = best(times, [name for name in times if name.startswith(peer)])
-        what, note = f"speed over {peer.strip(',')}", f"{ours}; {theirs}"
+        what = f"speed over {peer.strip(',')}"
+        note = f"{ours}; {theirs}"
         verdicts.append(
             compared("mog16", "odegan compiled", what, times[theirs], times[ours], goal, at_least=True, note=note)
         )

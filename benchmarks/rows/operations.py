@@ -19,7 +19,8 @@ def measure(settings: Settings) -> Result:
         "digits": (1, "peer_odegan:training", {"case": "digits", "steps": 5, "batch": batch}, batch, ""),
         "dcgan32": (0, "peer_odegan:training", {"case": "dcgan32", "steps": 1, "batch": batch}, batch, ""),
     }
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for case, (threads, factory, keywords, size, penalty) in cases.items():
         with Worker(threads) as worker:
             keywords = keywords | ({} if case == "mog16" else {"solver": "rk4_classic"})
@@ -35,7 +36,8 @@ def measure(settings: Settings) -> Result:
             line = measured("operations", words, name, t, "operations")
             lines.append(line | {"GFLOP/s": line["per second"] / 1e9} | {"ms": None, "processor ms": None})
         share = ratio(times["matrix products"], per_operation)
-        spread, note = f"{share.lowest:.3g} to {share.highest:.3g}", f"{count / 1e6:.4g} MFLOP a step"
+        spread = f"{share.lowest:.3g} to {share.highest:.3g}"
+        note = f"{count / 1e6:.4g} MFLOP a step"
         what = f"share of the rate of {SIDE} x {SIDE} products"
         verdicts.append(verdict("operations", words, what, share.median, None, spread=spread, cpu=share.cpu, note=note))
     return Result(lines, verdicts)

@@ -14,7 +14,8 @@ BATCHES = {"mog16": 512, "digits": 64}
 
 def measure(settings: Settings) -> Result:
     """Every penalty of the table on mog16's networks and on the digits', eager, one thread."""
-    lines, verdicts = [], []
+    lines = []
+    verdicts = []
     for case, batch in BATCHES.items():
         with Worker(1) as worker:
             common = {"case": case, "batch": 8 if settings.quick else batch}
@@ -32,6 +33,7 @@ def measure(settings: Settings) -> Result:
                 verdicts.append(
                     compared("penalties", case, f"time with {name} over the bare field's", t, times["bare"], goal)
                 )
-                what, relative = f"peak memory with {name} over the bare field's", peaks[name] / peaks["bare"]
+                what = f"peak memory with {name} over the bare field's"
+                relative = peaks[name] / peaks["bare"]
                 verdicts.append(verdict("penalties", case, what, relative, None))
     return Result(lines, verdicts)

@@ -73,7 +73,7 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedClassifier:
     """A classifier in evaluation mode, the seed that it was trained with, and its accuracy on the held-out images."""
 
     network: Classifier
@@ -88,7 +88,7 @@ def train_classifier(
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
     progress: bool = False,
-) -> Trained:
+) -> TrainedClassifier:
     """The classifier trained on some images, and its accuracy on others.
 
     Adam on the cross-entropy with a cosine schedule from 3e-3 to 0: 20 epochs in batches of 50, or 6 epochs in batches of 100
@@ -118,7 +118,7 @@ def train_classifier(
             # Within ``fork_rng`` as well: the network just made has drawn from the global generator.
             return _load(path, network)
         _fit(network, train, progress)
-    found = Trained(network.eval().requires_grad_(False), seed, *accuracy(network, held_out, classes))
+    found = TrainedClassifier(network.eval().requires_grad_(False), seed, *accuracy(network, held_out, classes))
     if path is not None:
         _save(path, found)
     return found
@@ -154,7 +154,7 @@ def accuracy(network: Classifier, held_out: Classes, classes: int) -> tuple[floa
     return float(right.mean()), (sums / torch.bincount(held_out.labels, minlength=classes)).tolist()
 
 
-def _save(path: Path, found: Trained) -> None:
+def _save(path: Path, found: TrainedClassifier) -> None:
     """Keep it; where that fails, as on a full disk, the next call trains again."""
     content = {name: getattr(found, name) for name in ("seed", "accuracy", "per_class")}
     try:
@@ -163,11 +163,13 @@ def _save(path: Path, found: Trained) -> None:
         warnings.warn(f"cache: {str(path)!r} could not be written ({one_line(error)})", stacklevel=3)
 
 
-def _load(path: Path, network: Classifier) -> Trained:
+def _load(path: Path, network: Classifier) -> TrainedClassifier:
     try:
         saved = torch.load(path, weights_only=True)
         network.load_state_dict(saved["state"])
-        found = Trained(network.eval().requires_grad_(False), saved["seed"], saved["accuracy"], saved["per_class"])
+        found = TrainedClassifier(
+            network.eval().requires_grad_(False), saved["seed"], saved["accuracy"], saved["per_class"]
+        )
     except Exception as error:  # a damaged file raises almost anything
         argument_error(
             "cache", str(path), f"a new file, or a classifier's; this one cannot be read ({one_line(error)})"

@@ -105,7 +105,8 @@ class Monitor:
 
     def _exhausted(self) -> bool:
         """Whether the minutes or the patience have run out."""
-        minutes, patience = self.limits.minutes, self.limits.patience
+        minutes = self.limits.minutes
+        patience = self.limits.patience
         late = minutes is not None and self.seconds + time.perf_counter() - self._clock > 60 * minutes
         return late or (patience is not None and self.without_gain >= patience)
 

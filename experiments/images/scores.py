@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from einops import rearrange, repeat
 
-from experiments.images.classifier import Trained, train_classifier
+from experiments.images.classifier import TrainedClassifier, train_classifier
 from experiments.images.ingredients import DIGITS, Classes, Images, classes_of, split_of
 from experiments.images.preset import Preset
 from experiments.images.sampling import PIECE
@@ -29,7 +29,7 @@ CLASSIFIER_SEED = 0
 COVERAGE = "coverage"  # by class: of data with labels
 RECOGNITION = "recognition"  # by class: of class-conditional generators
 NEIGHBOR = 5  # whose distance is the radius of a ball in coverage
-METRICS = (*evaluation.SCORES, COVERAGE, RECOGNITION)
+METRICS = (*evaluation.METRICS, COVERAGE, RECOGNITION)
 LOWER = ("fid", "kid")  # of which lower is better
 
 Score = dict[str, Any]  # a metric's value, and everything that it depends on
@@ -74,7 +74,7 @@ class Scorer:
         self.classifier = self._classifier() if self.names and preset.extractor == CLASSIFIER else None
         self.extractor = self._extractor() if self.names else None
 
-    def _classifier(self) -> Trained:
+    def _classifier(self) -> TrainedClassifier:
         sets = classes_of(self.preset)
         if sets is None:
             argument_error(
@@ -101,7 +101,7 @@ class Scorer:
 
     def __call__(self, sampler: GameSampler, seed: int) -> dict[str, Score]:
         """Scores of the sampler's images."""
-        names = [name for name in self.names if name in evaluation.SCORES]
+        names = [name for name in self.names if name in evaluation.METRICS]
         found: dict[str, Score] = {}
         if names and self.extractor is not None:
             found = evaluation.scores(

@@ -114,7 +114,8 @@ class _Space:
         self.basis = like.new_empty((room + 1, len(like)))
         self.matrix = np.zeros((room + 1, room))  # H, with b^T as the row below
         self.dropped = np.zeros((0, room))  # rows b^T that locking has set to zero
-        self.size = self.products = 0
+        self.size = 0
+        self.products = 0
         self.scale = 0.0
         self.eps = torch.finfo(like.dtype).eps
         self.loss = self.eps  # estimate of the largest inner product of two vectors of V

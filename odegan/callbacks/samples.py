@@ -31,9 +31,9 @@ class Samples(Periodic):
         >>> import tempfile, torch, odegan
         >>> game = odegan.gan(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
         >>> folder = tempfile.mkdtemp()
-        >>> watch = Samples(game, folder, every=2, n=5)
+        >>> samples = Samples(game, folder, every=2, n=5)
         >>> run = {"data": torch.randn(9, 2), "solver": "heun2", "step_size": 0.1}
-        >>> solution = odegan.odeint_gan(game, game.init(), steps=4, callback=watch, **run)
+        >>> solution = odegan.odeint_gan(game, game.init(), steps=4, callback=samples, **run)
         >>> sorted(os.listdir(folder))
         ['samples_00000002.npy', 'samples_00000004.npy']
     """

@@ -24,7 +24,7 @@ class WandB(Periodic):
     Examples:
         >>> from odegan import ArgumentError
         >>> try:
-        ...     watch = WandB(every=10, project="gans", mode="offline")  # give it as callback=
+        ...     log = WandB(every=10, project="gans", mode="offline")  # give it as callback=
         ... except ArgumentError as error:
         ...     assert "pip install wandb" in str(error)
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 def load_digits() -> tuple[Tensor, Tensor]:
     """Images (1797, 1, 8, 8) float32 in [-1, 1] and labels (1797,) int64, from scikit-learn's own files.
 
-    The 17 grey levels g = 0..16 become g/8 - 1. These are the test digits of the UCI set "Optical Recognition
+    The 17 gray levels g = 0..16 become g/8 - 1. These are the test digits of the UCI set "Optical Recognition
     of Handwritten Digits" (Alpaydin and Kaynak 1998).
 
     Examples:

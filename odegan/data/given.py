@@ -175,7 +175,8 @@ def are_columns(one: object, other: object) -> bool:
     """Whether two arrays of a list look like samples and their labels, rather than two samples."""
     if not isinstance(one, Tensor | np.ndarray) or not isinstance(other, Tensor | np.ndarray):
         return False
-    samples, labels = as_tensor(one), as_tensor(other)
+    samples = as_tensor(one)
+    labels = as_tensor(other)
     return samples.ndim > 0 and samples.shape[:1] == labels.shape[:1] and samples.shape != labels.shape
 
 

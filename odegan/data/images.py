@@ -96,7 +96,7 @@ class ImageDataset(Dataset[Item]):
         split: "train" or another one of the source.
         flip: whether images are mirrored at random.
         crop: None, "center", or pixels of a square in the middle.
-        dequantize: whether uniform noise below one grey level is added.
+        dequantize: whether uniform noise below one gray level is added.
         channels: 1 or 3.
         targets: (N,) classes, or None.
 

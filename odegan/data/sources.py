@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, Protocol
 
 from odegan.utils.checks import ArgumentError, argument_error, did_you_mean, one_line
@@ -41,7 +42,7 @@ class Encoded(Protocol):
     def targets(self) -> list[int]:
         """The images' classes."""
 
-    def description(self, rows: Iterable[int]) -> Any:
+    def description(self, rows: Iterable[int]) -> object:
         """A description that identifies these images without reading them."""
 
 
@@ -77,7 +78,7 @@ class Files:
         numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
         return [numbers[folder] for folder in folders]
 
-    def description(self, rows: Iterable[int]) -> list[Any]:
+    def description(self, rows: Iterable[int]) -> list[object]:
         """The files' names and sizes."""
         return [[self.paths[i], os.path.getsize(self.name(i))] for i in rows]
 
@@ -258,7 +259,7 @@ def _table(rows: Any, title: str) -> Table:
     return Table(rows.select_columns([column] if classes is None else [column, classes]), column, title, classes)
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     try:
         import datasets
     except ImportError as error:

@@ -81,7 +81,8 @@ def _facts(facts: Facts) -> str:
 
 
 def _use(file: str, facts: Facts) -> str:
-    conditional, classes = facts["conditional"], facts["classes"] or 1
+    conditional = facts["conditional"]
+    classes = facts["classes"] or 1
     return _USES[file].format(
         latent=", ".join(map(str, facts["latent"])),
         label_torch=f", torch.arange(16) % {classes}" if conditional else "",

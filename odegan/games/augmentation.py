@@ -103,7 +103,8 @@ TRANSFORMS = {
     )
 }
 Given = str | Transform
-Probability = float | Callable[[Any], Any]
+# The parameter is Any, since a function of time may be written for floats or for tensors.
+Probability = float | Callable[[Any], float | Tensor]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -127,6 +126,6 @@ class Augmented(NetworkGame):
             batch = self.with_draws(batch, members=len(y) if y.ndim == 2 else None)
         super().check(y, batch)
 
-    def __odegan_fingerprint__(self) -> dict[str, Any]:
+    def __odegan_fingerprint__(self) -> dict[str, object]:
         """The game's own fingerprint, and the transforms with their probability."""
         return super().__odegan_fingerprint__() | {"augmentation": self.augmentation}

@@ -127,7 +127,8 @@ def _whole(name: str, function: LogitLoss, logits: Logits) -> Logits:
     with torch.no_grad(), forked(logits[0]):
         before = random_states(logits[0])
         try:
-            value, again = function(*given), function(*(x.clone() for x in logits))
+            value = function(*given)
+            again = function(*(x.clone() for x in logits))
         except RAISED as error:
             shape = tuple(logits[0].shape)
             raise LossFailsError(

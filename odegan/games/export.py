@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
 
-from odegan.games.batch import BatchLike
+from odegan.games.batch import BatchLike, as_batch
 from odegan.games.examine import labels
 from odegan.games.latents import placed
 from odegan.games.network_inputs import read_batch
@@ -45,10 +44,10 @@ def export(
     return made_g, made_d
 
 
-def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, Inputs] | None:
+def _inputs(batch: object, like: torch.Tensor, conditional: bool) -> tuple[Inputs, Inputs] | None:
     """The inputs of the discriminator for real samples and of the generator, on the device of ``like``; None if not a batch."""
     try:
-        real, latent = batch
+        real, latent = batch  # type: ignore[misc]
     except (TypeError, ValueError, IndexError, KeyError):
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):
@@ -56,6 +55,6 @@ def _inputs(batch: Any, like: torch.Tensor, conditional: bool) -> tuple[Inputs, 
     # A row (2,) of a single tensor unpacks into two as well.
     if real.ndim == 0:
         return None
-    own, of_fakes = labels(read_batch(batch, True)) if conditional else ((), ())
+    own, of_fakes = labels(read_batch(as_batch(batch), True)) if conditional else ((), ())
     on_device = [tuple(label.to(like.device) for label in part) for part in (own, of_fakes)]
     return (real.to(like), *on_device[0]), (placed(latent, like), *on_device[1])

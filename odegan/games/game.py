@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, overload
 
 import torch
+from torch import nn
 
 from odegan.games.augmentation import Augmentation
 from odegan.games.batch import Batch, BatchLike, as_batch
@@ -96,7 +97,9 @@ class Game:
         self.critic = critic
         self.solution = solution
         self.project = project
-        self.couples_batch = self.critic_couples_batch = self.couples_beyond_norms = couples_batch
+        self.couples_batch = couples_batch
+        self.critic_couples_batch = couples_batch
+        self.couples_beyond_norms = couples_batch
         self.loss = loss
         self.name = name
 
@@ -186,8 +189,7 @@ class Game:
         disc = player == "disc"
         loss = self.disc_loss if disc else self.gen_loss
         if self._gradients is not None:
-            gradients = self._gradients(theta_d, theta_g, batch)
-            return gradients[0 if disc else 1], loss(theta_d, theta_g, batch)
+            return self._gradients(theta_d, theta_g, batch)[0 if disc else 1], loss(theta_d, theta_g, batch)
         if disc:
             return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d)
         return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g)
@@ -257,7 +259,7 @@ class Game:
         critic = self.critic
         return lambda x, label=None: critic(theta_d, x)
 
-    def __odegan_fingerprint__(self) -> dict[str, Any]:
+    def __odegan_fingerprint__(self) -> dict[str, object]:
         """Everything that the field depends on; the loss describes itself."""
         # What does not change the field: samples and initial states, and findings that follow from the rest.
         others = {"loss", "critic_couples_batch", "couples_beyond_norms", "solution", "_sample", "_init"}
@@ -267,9 +269,7 @@ class Game:
         return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
 
     # Overridden by games of networks: modules, buffers that change between steps, checks of the first batch.
-    def modules(
-        self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None
-    ) -> tuple[torch.nn.Module, torch.nn.Module]:
+    def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
         """New modules (generator, discriminator) with the parameters y; only games made by ``gan`` have them."""
         raise ArgumentError(f"modules: {self.name} was not made from modules")
 

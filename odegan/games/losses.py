@@ -16,7 +16,7 @@ Each player descends its own loss. With r = D(x) for real and f = D(G(z)) for ge
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class Loss(NamedTuple):
     ratio: Callable[[torch.Tensor], torch.Tensor] | None = None
     constant_ratio: bool = False
 
-    def __odegan_fingerprint__(self) -> Any:
+    def __odegan_fingerprint__(self) -> str | tuple[object, ...]:
         """The name for an objective of the table, so that a checkpoint survives changes of its code; else the functions."""
         return name_of(self) or tuple(self)
 

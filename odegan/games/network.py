@@ -150,7 +150,8 @@ class NetworkGame(Game):
     def _on(self, batch: Batch | None) -> BothPlayers:
         batch = read_batch(batch, self.conditional)
         own = labels_of(batch) if self.conditional else (None, None)
-        critic, generate = partial(self.critic_fn, batch=batch), partial(self._fakes, batch=batch)
+        critic = partial(self.critic_fn, batch=batch)
+        generate = partial(self._fakes, batch=batch)
         return BothPlayers(self.loss, critic, generate, batch.real, *own)
 
     @unaffected
@@ -165,8 +166,8 @@ class NetworkGame(Game):
         """Both gradients from one backward pass through D, where exact and all ranks decide alike, else one forward pass."""
         both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
-        apart = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
-        return (both.shared(theta_d, theta_g) if apart and not halves else None) or both.nested(theta_d, theta_g)
+        separate = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
+        return (both.shared(theta_d, theta_g) if separate and not halves else None) or both.nested(theta_d, theta_g)
 
     def _evaluate_player(
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
@@ -209,13 +210,13 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y.detach())
         return export(self.generator, self.discriminator, theta_g, theta_d, batches, self.conditional)
 
-    def __odegan_fingerprint__(self) -> dict[str, Any]:
-        """Architectures, constants, precision and layout; loss and latent are compared separately."""
+    def __odegan_fingerprint__(self) -> dict[str, object]:
+        """Architectures, constants, precision and layout. Loss and latent are compared separately."""
         roles = {"discriminator": self.discriminator, "generator": self.generator}
-        parts: dict[str, Any] = {role: [part.template, part.fixed] for role, part in roles.items()}
+        parts: dict[str, object] = {role: [part.template, part.fixed] for role, part in roles.items()}
         execution = self.discriminator.execution
-        held = {"autocast": execution.autocast, "channels_last": execution.channels_last}
-        return parts | held | ({"conditional": True} if self.conditional else {})
+        settings = {"autocast": execution.autocast, "channels_last": execution.channels_last}
+        return parts | settings | ({"conditional": True} if self.conditional else {})
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""
@@ -229,7 +230,6 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y)
         return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
 
-    # Checks before a run.
     def prepared(self, y: torch.Tensor, batch: BatchLike) -> NetworkGame:
         """A checked copy of this game, in which it is decided whether the samples of batches like this one are coupled.
 
@@ -271,7 +271,8 @@ class NetworkGame(Game):
         theta_d, theta_g = self.split(y.detach())
         found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
-        self.critic_couples_batch, self.couples_batch = found.critic_couples, found.couples
+        self.critic_couples_batch = found.critic_couples
+        self.couples_batch = found.couples
         self.couples_beyond_norms = found.beyond_norms
         self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):

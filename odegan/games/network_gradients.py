@@ -61,7 +61,8 @@ class BothPlayers:
         if not serves_both(self.loss, theta_d):
             return None
         # Real and generated samples go through D in one pass, so their labels are joined in the same order.
-        label, fake_label = self.label, self.fake_label
+        label = self.label
+        fake_label = self.fake_label
         both = torch.cat([label, fake_label]) if label is not None and fake_label is not None else None
 
         def critic(theta: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

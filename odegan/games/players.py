@@ -10,4 +10,5 @@ import torch
 Player = Literal["disc", "gen"]
 BOTH: tuple[Player, ...] = ("disc", "gen")
 Players = tuple[torch.Tensor, torch.Tensor]  # one tensor for each player, the discriminator's first
-PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]  # (theta_d, theta_g, batch) -> scalar
+# (theta_d, theta_g, batch) -> scalar. The batch is Any: games in closed form read none, others a ``Batch``.
+PlayerLoss = Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]

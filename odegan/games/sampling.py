@@ -49,7 +49,8 @@ class GameSampler:
     ) -> None:
         check_game(game)
         game.split(y)
-        self._game, self._y = game, y.detach()
+        self._game = game
+        self._y = y.detach()
         self._piece = None if piece is None else check_int("piece", piece, low=1)
         self.generator: nn.Module | None = None
         self.normalization = "none"
@@ -79,7 +80,8 @@ class GameSampler:
 
     def latents(self, n: int, seed: int) -> Tensor:
         """n latents (n, ...), drawn on the CPU so that they do not depend on the device."""
-        n, seed = check_int("n", n, low=1), check_int("seed", seed)
+        n = check_int("n", n, low=1)
+        seed = check_int("seed", seed)
         latent = getattr(self._game, "latent", None)
         if latent is None:
             argument_error("latent", None, "given to gan, whose generator does not tell it")

@@ -49,7 +49,7 @@ class Fake(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Score:
+class Metric:
     """An entry of the table: (real, fake, seed) -> value, deviation and settings; and what it reads of the real data."""
 
     compute: Callable[[Real, Fake, int], Entry]
@@ -84,12 +84,12 @@ def _recall(real: Real, fake: Fake, seed: int) -> Entry:
     return {"value": share_inside(real.features, fake.features, _NEIGHBOR), "k": _NEIGHBOR}
 
 
-SCORES = {
-    "fid": Score(_fid, "moments"),
-    "kid": Score(_kid, "features"),
-    "inception_score": Score(_inception_score, "nothing"),
-    "precision": Score(_precision, "features"),
-    "recall": Score(_recall, "features"),
+METRICS = {
+    "fid": Metric(_fid, "moments"),
+    "kid": Metric(_kid, "features"),
+    "inception_score": Metric(_inception_score, "nothing"),
+    "precision": Metric(_precision, "features"),
+    "recall": Metric(_recall, "features"),
 }
 
 
@@ -168,7 +168,7 @@ def scores(
     fake = _features(_drawn(sampler, data.shape, n, batch_size, seed), found, n, "samples", progress)
     if "inception_score" in names and fake.logits is None:
         _inception_score(Real(0, None, None), fake, seed)
-    real = _real({SCORES[name].reads for name in names}, data, found, cache, progress)
+    real = _real({METRICS[name].reads for name in names}, data, found, cache, progress)
     common: Entry = {
         "extractor": found.name,
         "resize": found.resize,
@@ -180,13 +180,13 @@ def scores(
         "seed": seed,
         "data": short_digest(data.identity()),
     }
-    return {name: SCORES[name].compute(real, fake, seed) | common for name in names}
+    return {name: METRICS[name].compute(real, fake, seed) | common for name in names}
 
 
 def _checked_names(names: Sequence[str]) -> list[str]:
     if isinstance(names, str) or not isinstance(names, Sequence):
-        argument_error("names", names, f"a list of names of {', '.join(SCORES)}")
-    return [choose("names", name, SCORES) for name in names]
+        argument_error("names", names, f"a list of names of {', '.join(METRICS)}")
+    return [choose("names", name, METRICS) for name in names]
 
 
 def _drawn(sampler: Draw, shape: tuple[int, ...], n: int, batch_size: int, seed: int) -> Iterator[Tensor]:

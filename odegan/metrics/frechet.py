@@ -67,8 +67,8 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     if not all(part.isfinite().all() for part in (*real, *fake)):
         return float("nan")  # the eigenvalue routine would raise an error
     middle = torch.linalg.svdvals(_root(real.covariance) @ _root(fake.covariance)).sum()
-    apart = (real.mean - fake.mean).square().sum()
-    return float(apart + real.covariance.trace() + fake.covariance.trace() - 2 * middle)
+    distance = (real.mean - fake.mean).square().sum()
+    return float(distance + real.covariance.trace() + fake.covariance.trace() - 2 * middle)
 
 
 def _root(covariance: Tensor) -> Tensor:

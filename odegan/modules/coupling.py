@@ -18,8 +18,7 @@ from odegan.modules.validate import RAISED, Trial, close
 from odegan.utils.distributed import sharing
 
 POINTS = 3  # probed pairs of parameters and inputs
-# The point whose backward passes are tried, which take longer than everything else.
-BACKWARD = 1
+BACKWARD = 1  # the point whose backward passes are tried, which take longer than everything else
 # Of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling.
 PERTURBATION = 0.5
 # What rounding may change, relative to the largest output.
@@ -120,7 +119,8 @@ def _probed(
     if precision is None:
         precision = _precision(module, theta, *inputs)
     else:
-        theta, inputs = theta.double(), wide
+        theta = theta.double()
+        inputs = wide
     if precision not in ROUNDING:
         return None
     # A generator of its own: probing must not move the global one.
@@ -150,7 +150,8 @@ def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> to
     """Other inputs with x's mean and spread; integers from x's smallest, or 0, to its largest, as classes are numbered."""
     if x.is_floating_point():
         return x + (x.std(correction=0) + 0.1) * noise(x)
-    least, most = min(int(x.min()), 0), int(x.max())
+    least = min(int(x.min()), 0)
+    most = int(x.max())
     return ((1e6 * noise(x.double())).long() % (most + 1 - least) + least).to(x)
 
 
@@ -227,7 +228,6 @@ def _differs_backward(probe: Probe, statistics: Sequence[torch.Tensor] | None = 
 
     statistics: the means that batch norms take over all samples; None: they take their own.
     """
-    a, b = probe.a, probe.b
 
     def gradients(
         inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None
@@ -236,10 +236,10 @@ def _differs_backward(probe: Probe, statistics: Sequence[torch.Tensor] | None = 
             return _gradients(probe, inputs, scale, cotangent)
 
     try:
-        (of_both, *by_sample), given = gradients(_joined(a, b), 1.0)
+        (of_both, *by_sample), given = gradients(_joined(probe.a, probe.b), 1.0)
         first, last = given.reshape(2, -1)
-        (of_a, *by_a), _ = gradients(a, SCALES[0], first)
-        (of_b, *by_b), _ = gradients(b, SCALES[1], last)
+        (of_a, *by_a), _ = gradients(probe.a, SCALES[0], first)
+        (of_b, *by_b), _ = gradients(probe.b, SCALES[1], last)
     except RAISED:  # no gradient: the field itself will say so
         return None
     if not of_both.isfinite().all():

@@ -141,7 +141,7 @@ class Exact(TorchFunctionMode):
         self.autocast = autocast
 
     def __torch_function__(
-        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Function, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         """Call ``func`` or its replacement."""
         replacement = REPLACED.get(func)
@@ -170,12 +170,12 @@ class Recorder(TorchFunctionMode):
         self.batch_statistics = False
         self._probabilities: list[torch.Tensor] = []  # kept alive, so that each id stays unique
 
-    def is_sigmoid(self, x: torch.Tensor) -> bool:
+    def is_sigmoid(self, x: object) -> bool:
         """Whether x comes from a sigmoid and has only been reshaped, or averaged, since."""
         return any(x is one for one in self._probabilities)
 
     def __torch_function__(
-        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Function, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         """Record the call of ``func`` and make it."""
         kwargs = kwargs or {}
@@ -202,7 +202,7 @@ class Narrowings(TorchFunctionMode):
         return max({own, *self._found}, key=lambda dtype: torch.finfo(dtype).eps)
 
     def __torch_function__(
-        self, func: Function, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Function, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> Any:
         """Make the call of ``func`` and compare its output's precision with that of its first input."""
         out = func(*args, **(kwargs or {}))

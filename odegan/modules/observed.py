@@ -79,7 +79,7 @@ class DrawsRandomNumbers(Exception):
     """A forward pass drew from a global generator."""
 
 
-class Watch:
+class RunningSubmodule:
     """Track which submodule runs: within ``with``, ``path`` is the path of the innermost one that runs or failed.
 
     Raises:
@@ -99,7 +99,7 @@ class Watch:
         path, part, _ = self._running[-1]
         return f"{type(part).__name__} at {path or 'the top'!r}"
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> RunningSubmodule:
         """Register hooks on every submodule."""
         self._handles = []
         for path, part in self._module.named_modules():

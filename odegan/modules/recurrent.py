@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,6 +11,7 @@ from torch.nn.functional import linear
 Tensor = torch.Tensor
 States = tuple[Tensor, ...]  # (h, c) of an LSTM, (h,) of the others
 Step = Callable[..., States]
+Layers = Callable[..., tuple[Tensor, ...]]  # as torch's functions: (outputs, h[, c])
 
 
 def lstm_cell(
@@ -59,7 +59,7 @@ def _only(cell: Callable[..., Tensor]) -> Step:
     return lambda x, hx, *weights: (cell(x, hx[0], *weights),)
 
 
-def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
+def layers(original: Layers, step: Step) -> Layers:
     """Recurrent layers with the given step; packed sequences go to torch's own function."""
 
     def run(
@@ -69,9 +69,9 @@ def layers(torchs: Callable[..., Any], step: Step) -> Callable[..., Any]:
         has_biases: bool,
         num_layers: int,
         *rest: bool,
-    ) -> Any:
+    ) -> tuple[Tensor, ...]:
         if isinstance(hx, Tensor) and not hx.is_floating_point():  # the batch sizes of a packed sequence
-            return torchs(x, hx, weights, has_biases, num_layers, *rest)
+            return original(x, hx, weights, has_biases, num_layers, *rest)
         _dropout, _train, bidirectional, batch_first = rest
         # As torch calls it: an LSTM gives a list (h, c), the others a tensor h.
         states = (hx,) if isinstance(hx, Tensor) else tuple(hx)

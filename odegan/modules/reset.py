@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -81,8 +80,8 @@ def without_parametrizations(module: nn.Module) -> nn.Module:
     return module
 
 
-def _plain_weight(part: Any, name: str) -> nn.Parameter:
-    sources = part.parametrizations[name] if parametrize.is_parametrized(part, name) else part
+def _plain_weight(part: nn.Module, name: str) -> nn.Parameter:
+    sources = part.get_submodule(f"parametrizations.{name}") if parametrize.is_parametrized(part, name) else part
     own = dict(sources.named_parameters(recurse=False))
     trained = own[f"{name}_orig"].requires_grad if f"{name}_orig" in own else any(p.requires_grad for p in own.values())
     return nn.Parameter(getattr(part, name).detach().clone(), trained)
@@ -104,16 +103,17 @@ def _take_over(module: nn.Module, plain: nn.Module, role: str) -> None:
                 parameter.copy_(drawn[prefix + name])
 
 
-def _assign(part: Any, name: str, value: torch.Tensor, role: str, path: str) -> None:
+def _assign(part: nn.Module, name: str, value: torch.Tensor, role: str, path: str) -> None:
     if not parametrize.is_parametrized(part, name):
         getattr(part, f"{name}_orig").copy_(value)
         return
     where = f"init: the {role} holds a {type(part).__name__} at {path!r} whose parametrization"
     # torch's orthogonal, for one, stores the assigned weight in its buffer ``base``: theta would not contain it.
-    buffers = {n: b.clone() for n, b in part.parametrizations.named_buffers()}
+    parametrizations = part.get_submodule("parametrizations")
+    buffers = {n: b.clone() for n, b in parametrizations.named_buffers()}
     try:
         setattr(part, name, value)
     except (NotImplementedError, RuntimeError, ValueError, TypeError) as error:
         raise ArgumentError(f"{where} has no right_inverse ({one_line(error)}); pass y0 yourself") from error
-    if any(not torch.equal(b, buffers[n]) for n, b in part.parametrizations.named_buffers()):
+    if any(not torch.equal(b, buffers[n]) for n, b in parametrizations.named_buffers()):
         raise ArgumentError(f"{where} keeps its value in a buffer, not in its parameters; pass y0 yourself")

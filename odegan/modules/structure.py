@@ -15,7 +15,7 @@ from odegan.utils.checks import ArgumentError, one_line
 _OWN = frozenset(vars(nn.Module()))  # attributes of every module: parameters, buffers, hooks, mode
 
 
-def attributes(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Any]]:
+def attributes(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, object]]:
     """(path, submodule, name, value) of every attribute that is not a parameter, a buffer or torch's own."""
     for path, part in module.named_modules():
         for name, value in list(vars(part).items()):

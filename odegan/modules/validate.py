@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from odegan.modules.exact import Function, Recorder
 from odegan.modules.forward import Network, State
-from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, Watch, forked
+from odegan.modules.observed import Attributes, DrawsRandomNumbers, Key, RunningSubmodule, forked
 from odegan.modules.pure_module import PureModule
 from odegan.utils.ambient import no_saved_tensor_hooks
 from odegan.utils.checks import ArgumentError, one_line
@@ -143,13 +143,13 @@ def one_line_errors(what: str) -> Iterator[None]:
 
 def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], what: What) -> torch.Tensor:
     x, *label = inputs
-    with Watch(network.module, x) as watch:
+    with RunningSubmodule(network.module, x) as running:
         try:
             return network(state, *inputs)
         except DrawsRandomNumbers:
             raise ArgumentError(
-                f"{role}: its {watch.place} draws random numbers; it must be a function of its input: put randomness into the "
-                "latents, or call .eval() on it"
+                f"{role}: its {running.place} draws random numbers; it must be a function of its input: put randomness into "
+                "the latents, or call .eval() on it"
             ) from None
         except ArgumentError:
             raise
@@ -161,7 +161,7 @@ def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, 
                 "latents": f"latent: got {got}; it must be what the {role} takes",
                 "samples": f"{role}: got samples {got}; it must be a module that takes them",
             }
-            raise CannotTakeError(what, f"{known[what]}; its {watch.place} does not ({reason(error)})") from error
+            raise CannotTakeError(what, f"{known[what]}; its {running.place} does not ({reason(error)})") from error
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
 
 from odegan.penalties.base import Penalty
 from odegan.penalties.closed_loop import closed_loop
@@ -92,7 +91,7 @@ def parse(text: str) -> Penalty:
     # Read off the functions, so that a new penalty is parsed without a table of its arguments.
     parameters = list(inspect.signature(make).parameters.items())
     allowed = [key for key, _ in parameters[1:]]
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for other in others:
         key, equals, value = other.partition("=")
         if not equals:
@@ -106,7 +105,7 @@ def parse(text: str) -> Penalty:
     return make(weight, **given)
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     """A Python literal (number, True, False, None), else the text itself."""
     try:
         return ast.literal_eval(text)

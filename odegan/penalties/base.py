@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 
@@ -41,7 +40,7 @@ class Penalty:
     name: str
     weight: Weight
     terms: Callable[[Game], tuple[Term | Function | None, Term | Function | None]]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     replay: int | None = None
     noise: bool = False
     divisible: bool = True
@@ -75,7 +74,7 @@ def checked_weight(weight: Weight, name: str = "weight", *, strict: bool = False
     return float(weight) if isinstance(weight, int) else weight
 
 
-_NEEDS: dict[str, tuple[Callable[[Game], Any], str]] = {
+_NEEDS: dict[str, tuple[Callable[[Game], bool], str]] = {
     "critic": (lambda game: game.critic is not None, "a critic D(x)"),
     "fake": (lambda game: game.makes_fakes, "generated samples"),
     "loss": (lambda game: game.loss is not None, "a loss of logits"),
@@ -90,7 +89,7 @@ def need(game: Game, penalty: str, *parts: str) -> None:
             raise ArgumentError(f"penalties: {penalty} needs {words}, which the game {game.name!r} does not have")
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     # A tensor is shown as its number. A function shows its name, since its repr holds an address in memory.
     value = float(value.detach()) if isinstance(value, torch.Tensor) else value
     return getattr(value, "__qualname__", value)

@@ -160,7 +160,9 @@ class _Joint:
     n_disc = 0
 
     def __init__(self, joint: Rhs) -> None:
-        self.joint = self.disc = self.gen = joint
+        self.joint = joint
+        self.disc = joint
+        self.gen = joint
 
 
 def check_solver(solver: str) -> None:

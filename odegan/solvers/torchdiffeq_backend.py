@@ -73,7 +73,7 @@ class RK4Classic(FixedGridODESolver):
 
     def _step_func(
         self, func: Callable[..., torch.Tensor], t0: torch.Tensor, dt: torch.Tensor, t1: torch.Tensor, y0: torch.Tensor
-    ) -> Any:
+    ) -> tuple[Tensor, Tensor | None]:
         k1 = func(t0, y0, perturb=Perturb.NEXT if self.perturb else Perturb.NONE)
         half = dt * 0.5
         y2 = y0 + half * k1
@@ -110,7 +110,7 @@ def fixed_step_class(tableau: Tableau) -> type:
             dt: torch.Tensor,
             t1: torch.Tensor,
             y0: torch.Tensor,
-        ) -> Any:
+        ) -> tuple[Tensor, Tensor]:
             # As in torchdiffeq: with perturb, the field is evaluated just inside the ends of the step.
             first, last = (Perturb.NEXT, Perturb.PREV) if self.perturb else (Perturb.NONE, Perturb.NONE)
             slopes = [func(t0, y0, perturb=first)]
@@ -221,7 +221,7 @@ def step_function(cls: type, options: Mapping[str, object], state: torch.Tensor 
     """
     own = {key: value for key, value in options.items() if key not in _OF_THE_LOOP}
 
-    def made(y: torch.Tensor) -> Any:
+    def made(y: torch.Tensor) -> FixedGridODESolver:
         return cls(func=None, y0=y, rtol=0.0, atol=0.0, **own)
 
     # Some classes copy their tableau to the state's dtype and device when they are made.
@@ -258,7 +258,7 @@ def one_step(name: str, options: Mapping[str, object] | None = None) -> OneStep:
     return lambda f, t, h, y: step(ignoring_perturb(f), t, h, y)
 
 
-def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbacks: object) -> Any:
+def as_function(f: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], callbacks: object) -> torch.nn.Module:
     """f in the form that torchdiffeq's solvers call, with the callbacks of another object."""
     function = _PerturbFunc(f)
     for name in ("callback_step", "callback_accept_step", "callback_reject_step"):

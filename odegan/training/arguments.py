@@ -92,7 +92,9 @@ def parse(projects: bool = False, **given: Unpack[Arguments]) -> Options:
     _check_compile(known["compile"])
     if solver.name in solvers.BASELINES:
         baselines.make(solver.name, options)  # refuses values that the optimizer cannot take
-    penalties, clip, micro_batch = known["penalties"], known["clip"], known["micro_batch"]
+    penalties = known["penalties"]
+    clip = known["clip"]
+    micro_batch = known["micro_batch"]
     if not isinstance(penalties, tuple | list):
         argument_error("penalties", penalties, "a list")
     return Options(

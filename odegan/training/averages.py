@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -55,6 +55,13 @@ class ExponentialAverage:
         self.y = kept["y"]
 
 
+class UniformState(TypedDict):
+    """What a checkpoint keeps of a ``UniformAverage``."""
+
+    y: torch.Tensor | None
+    count: int
+
+
 class UniformAverage:
     """The mean of y over all refresh intervals that end after the time ``start``.
 
@@ -91,10 +98,11 @@ class UniformAverage:
         """The settings that must be equal to resume."""
         return {"start": self.start}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> UniformState:
         """The state for a checkpoint."""
         return {"y": self.y, "count": self.count}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: UniformState) -> None:
         """Restore the state from a checkpoint."""
-        self.y, self.count = kept["y"], kept["count"]
+        self.y = kept["y"]
+        self.count = kept["count"]

@@ -28,7 +28,8 @@ def whole_intervals(state: State, options: Options, last: float, most: int) -> i
         if t >= last:
             return None
         if isinstance(refresh, int | float) and refresh != math.inf:
-            t, length = state.aux["start"] + (state.aux["index"] + ahead + 1) * float(refresh), float(refresh)
+            t = state.aux["start"] + (state.aux["index"] + ahead + 1) * float(refresh)
+            length = float(refresh)
             # An end within rounding of the last time is not cut: the interval was planned to end there.
             cut = t > last + SNAP * length
         else:
@@ -49,7 +50,8 @@ def fitted(payload: dict[str, Any], times: Sequence[float], options: Options, pa
         ArgumentError: the times differ from the checkpoint's, or end before the time that was reached.
         ValueError: the checkpoint has no valid times.
     """
-    stored, given = payload["times"], list(times)
+    stored = payload["times"]
+    given = list(times)
     if not isinstance(stored, list) or not all(isinstance(t, float) for t in stored):
         raise ValueError("times is of another form")
     if stored == given:
@@ -60,7 +62,8 @@ def fitted(payload: dict[str, Any], times: Sequence[float], options: Options, pa
     done = len(payload["reported"])
     if done == len(stored) > 1 and given[: done - 1] == stored[:-1] and stored[-1] not in given:
         # The old end was reported as such, but is not a report time of the longer run.
-        done, payload = done - 1, payload | {"reported": payload["reported"][:-1]}
+        done -= 1
+        payload = payload | {"reported": payload["reported"][:-1]}
     if given[:done] != stored[:done] or given[-1] < payload["t"] or given[done : done + 1] < [payload["t"]]:
         if payload["t"] > given[-1] and options.horizon == 0.0:
             taken = payload["aux"]["index"]

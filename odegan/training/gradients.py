@@ -69,7 +69,7 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
         batch: its minibatch.
         number: of the refresh interval.
     """
-    h = options.step_at(time, number)
+    h = None if options.step_size is None else options.step_at(time, number)
     given = first_member(y, batch)
     # Without the graph that samples carry where the data do, or where a function draws them by gradients of its own. Copies,
     # since a loss that writes to them is refused only later.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -22,6 +21,7 @@ from odegan.training.arguments import DEFAULTS, Arguments, refuse_assignment
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
 from odegan.utils import written
+from odegan.utils.checkpoint import FilePath
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.keywords import keywords
 
@@ -171,13 +171,24 @@ class ModuleStepper:
         self._track(as_batch(first))
         return info
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Write what a resumed script needs beside its modules' own checkpoints; see ``Stepper.save``."""
         self._stepper.save(self.state, path)
 
-    def load(self, path: str | os.PathLike[str], **how: Any) -> None:
-        """Continue from a file written by ``save``, and restore the parameters; see ``Stepper.load`` for the arguments."""
-        self._state = self._stepper.load(path, **({"device": self._present().device} | how))
+    def load(
+        self,
+        path: FilePath,
+        *,
+        changed: Sequence[str] = (),
+        resume: str = "same",
+        device: torch.device | str | None = None,
+    ) -> None:
+        """Continue from a file written by ``save``, and restore the parameters; see ``Stepper.load`` for the arguments.
+
+        device: None: the parameters' own.
+        """
+        where = self._present().device if device is None else device
+        self._state = self._stepper.load(path, changed=changed, resume=resume, device=where)
         self._write(self._state)
 
     def _present(self) -> torch.Tensor:

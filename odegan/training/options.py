@@ -15,7 +15,7 @@ from odegan.field.schedules import Schedule, in_steps
 from odegan.field.training_field import Penalty
 from odegan.solvers import baselines
 from odegan.solvers.rates import Rates
-from odegan.training.time_grid import to_float
+from odegan.training.time_grid import StepLength, to_float
 from odegan.utils.checks import argument_error, check_number
 from odegan.utils.distributed import Ranks
 
@@ -48,8 +48,9 @@ class Options:
     steps: int | None = None  # a run's length in refresh intervals, where it is given so
     projects: bool = False  # whether the game has a projection: the caller, who knows the game, says so
 
-    def step_at(self, t: float, number: int) -> Any:
+    def step_at(self, t: float, number: int) -> StepLength:
         """The size of the step of this number, from time t: a number, or the tensor that was given."""
+        assert self.step_size is not None
         if not callable(self.step_size):
             return self.step_size
         counted = in_steps(self.step_size)

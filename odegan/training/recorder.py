@@ -36,9 +36,13 @@ class RecordingField:
     """
 
     def __init__(self, evaluate: Evaluate, adaptive: bool, on_step: OnStep, norm: Norm | None = None) -> None:
-        self.evaluate, self.on_step, self.user_norm = evaluate, on_step, norm
-        self.nfe = self.rejected = 0
-        self.t = self.proposed = math.nan
+        self.evaluate = evaluate
+        self.on_step = on_step
+        self.user_norm = norm
+        self.nfe = 0
+        self.rejected = 0
+        self.t = math.nan
+        self.proposed = math.nan
         self._adaptive = adaptive
         self._first: Any = None  # losses, |f| and finiteness at the first stage of the step
         self._last: Any = None
@@ -47,7 +51,8 @@ class RecordingField:
         self._done: StepRecord | None = None  # an accepted step whose end is not known yet
         self._ratio = math.nan
         if adaptive:
-            self.callback_accept_step, self.callback_reject_step = self._accept, self._reject
+            self.callback_accept_step = self._accept
+            self.callback_reject_step = self._reject
 
     def __call__(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         dy, losses = self.evaluate(t, y)
@@ -74,18 +79,22 @@ class RecordingField:
 
     def callback_step(self, t0: Scalar, y0: torch.Tensor, dt: Scalar) -> None:
         """Called by torchdiffeq before a step from (t0, y0)."""
-        t, h = to_float(t0), to_float(dt)
+        t = to_float(t0)
         self.finish(t, y0)
-        self.t, self.proposed = t, h
+        self.t = t
+        self.proposed = to_float(dt)
         if not self._adaptive:
-            self._open, self._first, self._finite = (t, h), None, True
+            self._open = (t, self.proposed)
+            self._first = None
+            self._finite = True
 
     def finish(self, t: float, y: torch.Tensor) -> None:
         """End the current step, if any, at (t, y)."""
         if self._open is not None:
             losses, size, _ = self._first
             finite = self._finite & torch.isfinite(y.detach()).all(-1)
-            self._done, self._open = StepRecord(*self._open, losses, size, math.nan, finite), None
+            self._done = StepRecord(*self._open, losses, size, math.nan, finite)
+            self._open = None
         if self._done is not None:
             record = self._done
             self._done = None

@@ -30,7 +30,9 @@ from odegan.utils.warn import warn
 _OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})
 _ENDINGS = ("", "stopped", "interrupted")  # the later one wins if hooks or ranks differ
 LONGEST = 64  # most refresh intervals per segment
-SHORTEST_TIME, LONGEST_TIME = 0.05, 0.2  # seconds that a segment should take: Ctrl-C acts between segments
+# Seconds that a segment should take: Ctrl-C acts between segments.
+SHORTEST_TIME = 0.05
+LONGEST_TIME = 0.2
 
 
 class Run:
@@ -46,7 +48,9 @@ class Run:
         on_nonfinite: str,
         fingerprint: Mapping[str, object],
     ) -> None:
-        self.stepper, self.times, self.minibatches = stepper, times, minibatches
+        self.stepper = stepper
+        self.times = times
+        self.minibatches = minibatches
         self.hooks = hooks
         self._impatient = [hook for hook in hooks if type(hook).due is not Hook.due]
         self.on_nonfinite = on_nonfinite
@@ -55,7 +59,8 @@ class Run:
         self.state = stepper.init(y0, times[0], minibatches.seeds if minibatches else 0)
         self.statistics = Statistics()
         self.reported = [y0]
-        self.status, self.message = "running", ""
+        self.status = "running"
+        self.message = ""
         self.stopped_at = torch.full(y0.shape[:-1], math.nan, dtype=torch.float64)
         self._length = 1  # refresh intervals in the next segment
         self._segments = 0  # completed in this call
@@ -64,7 +69,8 @@ class Run:
 
     def solve(self) -> Solution:
         """Step from segment to segment until the last time, or until something ends the run."""
-        through, end = self.stepper.through, self.times[-1]
+        through = self.stepper.through
+        end = self.times[-1]
         with around(self, self.hooks):
             while self.status == "running":
                 # Checked first: a resumed run may be over already.
@@ -76,7 +82,7 @@ class Run:
                     self.try_out()
                 started = time.monotonic()
                 reports = (self.times, len(self.reported))
-                before = generator_states() if self._watched() else None
+                before = generator_states() if self._checks_draws() else None
                 result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
                 self.state = result.state
                 if before is not None and generator_states() != before:
@@ -110,13 +116,14 @@ class Run:
 
     def _point(self) -> tuple[float, torch.Tensor, Batch | None, int]:
         """The present time and state, the next minibatch, and its interval's number."""
-        events, state = self.stepper.events, self.state
+        events = self.stepper.events
+        state = self.state
         drawn = self.batches(state.aux["index"], 1)
         self._ahead = (state.aux["index"], drawn)
         (batch, *_), _ = events.begin(drawn[0], state.y.detach(), state.aux, state.t)
         return state.t, state.y, batch, state.aux["index"]
 
-    def _watched(self) -> bool:
+    def _checks_draws(self) -> bool:
         """Whether to check the next segment for draws from global generators: segments 1, 2, 4, 8, ..."""
         return (self._segments + 1).bit_count() == 1
 
@@ -167,7 +174,8 @@ class Run:
 
     def batches(self, index: int, n: int) -> list[Batches]:
         """The minibatches of n refresh intervals from the index-th on, made in one block."""
-        ahead, self._ahead = self._ahead, None
+        ahead = self._ahead
+        self._ahead = None
         if ahead is not None and ahead[0] == index and n == 1:
             return ahead[1]
         if self.minibatches is None:
@@ -211,6 +219,11 @@ class Run:
         gone = ~self.stopped_at.isnan()
         shared = self.on_nonfinite == "raise" or self.stepper.options.solver.adaptive
         return bool(gone.any() if shared else gone.all())
+
+    def end_as_nonfinite(self) -> None:
+        """End the run because its field turned non-finite."""
+        self.status = "stopped"
+        self.message = self.nonfinite_message()
 
     def nonfinite_message(self) -> str:
         """The message that says when the run, or which member, turned non-finite."""
@@ -279,7 +292,8 @@ class Run:
         self.state = State(float(payload["t"]), payload["y"], aux)
         self.reported = list(payload["reported"])
         self.statistics.restore(**payload["statistics"])
-        users, states = self._users(), payload["callbacks"]
+        users = self._users()
+        states = payload["callbacks"]
         if len(users) != len(states):
             raise ArgumentError(
                 f"callback: got {len(users)} with a state_dict, but the checkpoint was made with {len(states)}; they must be "

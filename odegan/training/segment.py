@@ -67,7 +67,8 @@ class Segment:
         """
         measured = []
         kept: dict[int, tuple[torch.Tensor, torch.Tensor, Batch | None]] = {}
-        memory, alive = aux["memory"], aux["alive"]
+        memory = aux["memory"]
+        alive = aux["alive"]
         idle = self.events.trivial and not aux["buffers"]
         seen: Batches = ()
         with self.compiler.unchanging():

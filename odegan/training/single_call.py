@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torchdiffeq import odeint
@@ -15,6 +15,7 @@ from odegan.games.players import Players
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.training.fixed_steps import stacked
 from odegan.training.hooks import around
+from odegan.training.options import Tolerance
 from odegan.training.recorder import RecordingField
 from odegan.training.run import Run
 from odegan.training.solution import Solution
@@ -24,6 +25,15 @@ from odegan.training.stepper import Stepper
 from odegan.training.time_grid import SNAP, StepLength, as_time, next_step, to_float
 from odegan.training.trial import try_out
 from odegan.utils.checks import argument_error
+
+
+class Call(TypedDict):
+    """The keywords of a call of ``torchdiffeq.odeint``."""
+
+    method: str
+    rtol: Tolerance
+    atol: Tolerance
+    options: dict[str, object]
 
 
 class _Ended(Exception):
@@ -39,58 +49,66 @@ def solve(run: Run) -> Solution:
 
 
 def _solve(run: Run) -> None:
-    stepper, y0 = run.stepper, run.state.y
+    stepper = run.stepper
+    y0 = run.state.y
     opaque = stepper.options.solver.opaque
     ((batch,),) = run.batches(0, 1)
     if batch is not None:
         batch = stepper.events.completed(batch, y0, run.state.aux, run.state.t)
     times = torch.tensor(run.times, dtype=torch.float64, device=y0.device)
-    seen = _Seen(run)
+    reporter = _Reporter(run)
     try_out(stepper.game, stepper.options, run.times[0], y0, batch)
-    watched, call = _call(run, seen, batch)
+    recorder, call = _call(run, reporter, batch)
     with solvers.registered():
         try:
-            states = _integrate(stepper, batch, watched, y0, times, call)
+            states = _integrate(stepper, batch, recorder, y0, times, call)
+            if isinstance(recorder, _CountingField):
+                run.statistics.nfe = recorder.nfe
             # scipy returns the states that it has reached, without an error.
             if len(states) < len(times):
                 raise _Ended
-            if isinstance(watched, RecordingField):
-                watched.finish(run.times[-1], states[-1])
+            if isinstance(recorder, RecordingField):
+                recorder.finish(run.times[-1], states[-1])
         except (_Ended, AssertionError) as error:
             if isinstance(error, AssertionError):
                 solvers.explain_failure(error)
-                seen.failed()
+                reporter.failed()
             if opaque:
                 _short(run, states)
                 return
             # An exception is the only way out of torchdiffeq's loop, and takes the states with it.
-            states = _again(stepper, batch, y0, times, seen, call)
+            states = _again(stepper, batch, y0, times, run.state.t, call)
     run.reported = list(states)
     if run.status == "running":
         run.status = "finished"
-        y, gone = states[-1], ~run.stopped_at.isnan().to(states.device)
+        y = states[-1]
+        gone = ~run.stopped_at.isnan().to(states.device)
         run.state = State(
             run.times[-1], torch.where(gone[..., None], run.state.y, y) if gone.any() else y, run.state.aux
         )
-    if not isinstance(watched, RecordingField):
-        run.statistics.nfe = watched.nfe
 
 
 def _integrate(
-    stepper: Stepper, batch: Batch | None, watched: Any, y0: torch.Tensor, times: torch.Tensor, call: dict[str, Any]
+    stepper: Stepper,
+    batch: Batch | None,
+    recorder: RecordingField | _CountingField,
+    y0: torch.Tensor,
+    times: torch.Tensor,
+    call: Call,
 ) -> torch.Tensor:
-    if stepper.options.solver.opaque:
-        return _opaque(watched, y0, times, **call)
+    if isinstance(recorder, _CountingField):
+        return _opaque(recorder, y0, times, call)
     # torchdiffeq's odeint, unless attempts are compiled: its results are then its own by construction.
-    attempt = stepper.attempts(watched, batch, y0) if stepper.options.solver.adaptive else None
+    attempt = stepper.attempts(recorder, batch, y0) if stepper.options.solver.adaptive else None
     if attempt is None:
-        return odeint(watched, y0, times, **call)
-    own = {key: value for key, value in call.items() if key != "method"}
-    return solvers.adaptive_integrate(call["method"], watched, y0, times, **own, attempt=attempt)
+        return odeint(recorder, y0, times, **call)
+    return solvers.adaptive_integrate(
+        call["method"], recorder, y0, times, call["rtol"], call["atol"], call["options"], attempt
+    )
 
 
-def _call(run: Run, seen: _Seen, batch: Batch | None) -> tuple[Any, dict[str, Any]]:
-    """The function that torchdiffeq integrates, which reports its steps to ``seen``, and the keywords of the call."""
+def _call(run: Run, reporter: _Reporter, batch: Batch | None) -> tuple[RecordingField | _CountingField, Call]:
+    """The function that torchdiffeq integrates, whose steps go to the reporter, and the keywords of the call."""
     arguments = run.stepper.options
     solver = arguments.solver
     # torchdiffeq gets a recording norm below, which calls the user's.
@@ -99,19 +117,19 @@ def _call(run: Run, seen: _Seen, batch: Batch | None) -> tuple[Any, dict[str, An
     def evaluate(t: Scalar, y: torch.Tensor) -> Players:
         return run.stepper.evaluate(t, y, batch)
 
+    call = Call(method=solver.name, rtol=arguments.rtol, atol=arguments.atol, options=options)
     if solver.opaque:
-        watched: Any = _Counted(lambda t, y: evaluate(t, y)[0])
-    else:
-        watched = RecordingField(evaluate, solver.adaptive, seen.after, arguments.solver_options.get("norm"))
-        options |= {"norm": watched.norm} if solver.adaptive else {}
-    seen.watched = watched
+        return _CountingField(lambda t, y: evaluate(t, y)[0]), call
+    recorder = RecordingField(evaluate, solver.adaptive, reporter.after, arguments.solver_options.get("norm"))
+    options |= {"norm": recorder.norm} if solver.adaptive else {}
+    reporter.recorder = recorder
     if not solver.adaptive and "grid_constructor" not in options:
         # A grid of our own: torchdiffeq's counts in the dtype of t, and now and then adds a step of length zero.
         grid = _grid(run)
         options["grid_constructor"] = lambda func, y, t: grid[grid <= t[-1]]
     elif not solver.adaptive:
         options["grid_constructor"] = _checked(options["grid_constructor"])
-    return watched, {"method": solver.name, "rtol": arguments.rtol, "atol": arguments.atol, "options": options}
+    return recorder, call
 
 
 def _checked(constructor: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -131,19 +149,19 @@ def _checked(constructor: Callable[..., torch.Tensor]) -> Callable[..., torch.Te
     return grid_constructor
 
 
-class _Seen:
-    """Passes each step that torchdiffeq takes on to the run."""
+class _Reporter:
+    """Reports each step that torchdiffeq takes to the run."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.end = run, run.times[-1]
-        self.watched: Any = None
-        self.counted = (0, 0)
+        self.run = run
+        self.end = run.times[-1]
+        self.recorder: RecordingField
+        self.counted = (0, 0)  # the recorder's evaluations and rejected steps that were reported
 
     def after(self, t: float, y: torch.Tensor, record: StepRecord) -> None:
         """Record a step that ended at (t, y)."""
         run = self.run
-        nfe, rejected = self.watched.nfe - self.counted[0], self.watched.rejected - self.counted[1]
-        self.counted = self.watched.nfe, self.watched.rejected
+        nfe, rejected = self._uncounted()
         info = Info(*record[2:4], record.step_size, record.error_ratio, nfe, 1, rejected, record.finite)
         run.statistics.add(StepStatistics.of([record]), nfe, rejected)
         over = run.note_finite(record.t, record.finite)
@@ -152,7 +170,7 @@ class _Seen:
         aux = run.state.aux | {"index": run.state.aux["index"] + 1}
         run.state = State(min(t, self.end) if not over else record.t, last, aux)
         if over:
-            run.status, run.message = "stopped", run.nonfinite_message()
+            run.end_as_nonfinite()
         ending = run.agreed(run.asked(info))
         if not over and ending:
             run.status, run.message = ending
@@ -161,18 +179,24 @@ class _Seen:
 
     def failed(self) -> None:
         """Record the failure of an adaptive solver."""
-        run, watched = self.run, self.watched
-        steps = StepStatistics.of([watched.failed_step()])
-        run.statistics.add(steps, watched.nfe - self.counted[0], watched.rejected - self.counted[1])
-        run.note_finite(watched.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
-        run.status, run.message = "stopped", run.nonfinite_message()
+        run = self.run
+        run.statistics.add(StepStatistics.of([self.recorder.failed_step()]), *self._uncounted())
+        run.note_finite(self.recorder.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
+        run.end_as_nonfinite()
+
+    def _uncounted(self) -> tuple[int, int]:
+        """The evaluations and rejected steps since the last report."""
+        before = self.counted
+        self.counted = self.recorder.nfe, self.recorder.rejected
+        return self.counted[0] - before[0], self.counted[1] - before[1]
 
 
-class _Counted:
+class _CountingField:
     """A field that counts its evaluations but has no callbacks."""
 
     def __init__(self, field: Callable[[Scalar, torch.Tensor], torch.Tensor]) -> None:
-        self.field, self.nfe = field, 0
+        self.field = field
+        self.nfe = 0
 
     def __call__(self, t: Scalar, y: torch.Tensor) -> torch.Tensor:
         self.nfe += 1
@@ -180,10 +204,9 @@ class _Counted:
 
 
 def _again(
-    stepper: Stepper, batch: Batch | None, y0: torch.Tensor, times: torch.Tensor, seen: _Seen, call: dict[str, Any]
+    stepper: Stepper, batch: Batch | None, y0: torch.Tensor, times: torch.Tensor, end: float, call: Call
 ) -> torch.Tensor:
-    """The reports of a run that ended early; torchdiffeq then returns nothing, so the run is repeated up to that time."""
-    end = seen.run.state.t
+    """The reports of a run that ended at ``end``; torchdiffeq then returns nothing, so the run is repeated up to there."""
     before = times[times <= end]
     fixed = not stepper.options.solver.adaptive
     if len(before) == 1 and end == float(times[0]):
@@ -193,7 +216,7 @@ def _again(
     return states[: len(before)]
 
 
-def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any) -> torch.Tensor:
+def _opaque(field: _CountingField, y0: torch.Tensor, times: torch.Tensor, call: Call) -> torch.Tensor:
     """An opaque solver's states before the first non-finite one.
 
     scipy hangs if the field is non-finite at the start, and its implicit methods return nothing if it becomes so; then
@@ -201,12 +224,15 @@ def _opaque(field: _Counted, y0: torch.Tensor, times: torch.Tensor, **call: Any)
     """
     if not torch.isfinite(field.field(times[0], y0)).all():
         return y0[None]
-    states, works, fails = y0[None], 1, len(times) + 1
+    states = y0[None]
+    works = 1
+    fails = len(times) + 1
     while fails - works > 1:
         # All times first: mostly nothing fails, and one call suffices.
         asked = len(times) if fails > len(times) else (works + fails) // 2
         try:
-            found, works = _finite(odeint(field, y0, times[:asked], **call)), asked
+            found = _finite(odeint(field, y0, times[:asked], **call))
+            works = asked
             states = found if len(found) else y0[None]  # LSODA returns none if its first step fails
         except ValueError as error:
             if "infs or NaNs" not in str(error):
@@ -226,7 +252,7 @@ def _short(run: Run, states: torch.Tensor) -> None:
     last = run.times[len(states) - 1]
     run.state = State(last, states[-1], run.state.aux)
     run.note_finite(last, torch.zeros_like(run.stopped_at, dtype=torch.bool))
-    run.status, run.message = "stopped", run.nonfinite_message()
+    run.end_as_nonfinite()
 
 
 def _grid(run: Run) -> torch.Tensor:
@@ -234,18 +260,23 @@ def _grid(run: Run) -> torch.Tensor:
 
     For one horizon in a dozen torchdiffeq's own grid has an extra step of (nearly) zero length.
     """
-    start, end = run.times[0], run.times[-1]
-    options, device = run.stepper.options, run.state.y.device
+    start = run.times[0]
+    end = run.times[-1]
+    options = run.stepper.options
+    device = run.state.y.device
     if callable(options.step_size):
         starts: list[StepLength] = []
-        counter, t = run.state.aux["counter"], start
+        counter = run.state.aux["counter"]
+        t = start
         while t < end:
             step = next_step(counter, t, options.step_at(t, len(starts)), end)
             starts.append(step.start)
-            t, counter = step.end, step.counter
-        inner, last = stacked(starts).to(device), as_time(step.start + step.h).to(device)
+            t = step.end
+            counter = step.counter
+        inner = stacked(starts).to(device)
+        last = as_time(step.start + step.h).to(device)
     else:
-        h: Any = options.step_size
+        h = options.step_at(start, 0)
         steps = max(1, math.ceil((end - start) / to_float(h) - SNAP))
         size = torch.as_tensor(h, dtype=torch.float64, device=device)
         inner = start + torch.arange(steps, dtype=torch.float64, device=device) * size

@@ -15,10 +15,9 @@ from odegan.games.game import Game
 from odegan.games.players import Player, Players
 from odegan.solvers import baselines
 from odegan.solvers.rates import Rates, of_both
-from odegan.solvers.update_rules import Step
+from odegan.solvers.update_rules import Memory, Step
 from odegan.training.options import Options
 
-Memory = dict[str, torch.Tensor]
 # (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite (n, ...)) of n steps.
 StepsResult = tuple[torch.Tensor, Memory, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 StepsMap = Callable[..., StepsResult]
@@ -35,7 +34,7 @@ def make_steps(game: Game, field: Field, options: Options) -> StepsMap:
     baseline = _baseline(options, options.rates)
     runge_kutta = None if baseline else solvers.torchdiffeq_step(name, options.solver_options)
     after_step = options.penalties_act("after_step")
-    apart = after_step or options.penalties_act("first_stage")
+    outside = after_step or options.penalties_act("first_stage")
     first_weight = solvers.first_stage_weight(name) if options.penalties_act("first_stage") else None
 
     def steps(
@@ -57,7 +56,7 @@ def make_steps(game: Game, field: Field, options: Options) -> StepsMap:
                 rates = (at_step(options.rates[0], numbers[i]), at_step(options.rates[1], numbers[i]))
                 rule = _baseline(options, rates)
             shown = batches[min(i, len(batches) - 1)]
-            context = StepContext(now, game.n_disc, options.players, first_weight, apart, t, y, shown)
+            context = StepContext(now, game.n_disc, options.players, first_weight, outside, t, y, shown)
             if rule is not None:
                 y1, memory = rule(context, t, h, y, memory)
             else:
@@ -93,7 +92,7 @@ class StepContext:
         n_disc: the discriminator's parameters come first.
         players: "joint" or "frozen", each against the opponent at the step's start.
         first_weight: b_1, if the penalties act in the first stage with weight 1 / b_1.
-        apart: whether the penalties act outside the field, so that the first stage computes both from one set of gradients.
+        outside: whether the penalties act outside the field, so that the first stage computes both from one set of gradients.
         time: the step's start.
         start: y there.
         batches: one minibatch, or one per stage.
@@ -105,7 +104,7 @@ class StepContext:
         n_disc: int,
         players: str,
         first_weight: float | None,
-        apart: bool,
+        outside: bool,
         time: Time,
         start: torch.Tensor,
         batches: tuple[Batch | None, ...],
@@ -114,7 +113,7 @@ class StepContext:
         self.n_disc = n_disc
         self.players = players
         self.first_weight = first_weight
-        self.apart = apart
+        self.outside = outside
         self.time = time
         self.start = start
         self.batches = batches
@@ -129,7 +128,7 @@ class StepContext:
         self._calls += 1
         first = self._calls == 1
         # By identity: a solver whose first stage is elsewhere takes the other branches.
-        if first and self.apart and y is self.start and t is self.time:
+        if first and self.outside and y is self.start and t is self.time:
             # At the start of a step, frozen and joint players have the same field.
             dy, losses, self._penalty = self.field.field_and_penalty(t, y, batch)
         elif self.players == "joint":

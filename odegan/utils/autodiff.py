@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.autograd import forward_ad
 from torch.utils._pytree import tree_map_only
 
 from odegan.utils.checks import ArgumentError
+
+Aux = TypeVar("Aux")  # a tree of tensors
 
 # A private name: where a release lacks it, ``needs_transforms`` always answers yes, which is slower but right.
 _transform_stack = getattr(torch._C._functorch, "peek_interpreter_stack", None)
@@ -30,8 +32,8 @@ _depth = _Depth()
 
 
 def vjp(
-    func: Callable[..., tuple[torch.Tensor, Any]], *points: torch.Tensor, aux_only: bool = False
-) -> tuple[torch.Tensor, Any, Any]:
+    func: Callable[..., tuple[torch.Tensor, Aux]], *points: torch.Tensor, aux_only: bool = False
+) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any], Aux]:
     """(value, vjp_fn, aux) of a function (*points) -> (value, aux), as ``torch.func.vjp`` returns them.
 
     vjp_fn(cotangent) is the gradient of <cotangent, value> with respect to the point, or the tuple of gradients if there are
@@ -79,7 +81,9 @@ def vjp(
     return value.detach(), vjp_fn, tree_map_only(torch.Tensor, torch.Tensor.detach, aux)
 
 
-def gradient_and_value(func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor) -> tuple[Any, Any]:
+def gradient_and_value(
+    func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(gradient, value) of a scalar function of theta."""
     value, vjp_fn, _ = vjp(lambda own: (func(own), ()), theta)
     if value.ndim:

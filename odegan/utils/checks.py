@@ -8,7 +8,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 
@@ -31,7 +31,7 @@ def argument_error(name: str, got: object, allowed: str) -> NoReturn:
     raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
 
 
-def choose(name: str, value: object, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Any:
+def choose(name: str, value: object, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
     """Return ``value`` if it is one of ``allowed``; else refuse it and suggest the nearest name.
 
     elsewhere: what other libraries call one of them -> its name here.
@@ -51,7 +51,7 @@ def did_you_mean(value: object, names: Iterable[str], elsewhere: Mapping[str, st
     return f" (did you mean {lower[near[0]]!r}?)" if near else ""
 
 
-def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
+def check_number(name: str, value: object, *, low: float = -math.inf, strict: bool = False) -> float:
     """Return ``value`` as a float if it is a finite real number >= ``low`` (``strict``: > ``low``)."""
     bound = "" if low == -math.inf else f" {'>' if strict else '>='} {low:g}"
     # True is an int in Python, but as a number it is a mistake.
@@ -62,15 +62,15 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, strict: bool 
         ok = True
     if not ok:
         argument_error(name, value, f"a number{bound}")
-    if not isinstance(value, int | float):
-        value = value.detach().item() if isinstance(value, torch.Tensor) else value.item()
-    plain = float(value)
+    held = value.detach() if isinstance(value, torch.Tensor) else value
+    number: float = held if isinstance(held, int | float) else held.item()  # type: ignore[attr-defined]
+    plain = float(number)
     if not math.isfinite(plain) or plain < low or (strict and plain == low):
-        argument_error(name, value, f"a finite number{bound}")
+        argument_error(name, number, f"a finite number{bound}")
     return plain
 
 
-def check_constant(name: str, value: Any, *, low: float = -math.inf, strict: bool = False) -> float:
+def check_constant(name: str, value: object, *, low: float = -math.inf, strict: bool = False) -> float:
     """``check_number`` for an argument through which no gradient flows, and which may therefore require none."""
     if isinstance(value, torch.Tensor) and value.requires_grad:
         argument_error(name, "a tensor that requires a gradient", "a number: no gradient flows through it")

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from odegan.utils.checks import ArgumentError
 
 Result = TypeVar("Result")
+Tree = TypeVar("Tree")  # of tensors
 
 # After a failed collective, Gloo's threads need Python's lock to release its tensors. A process that begins to exit before
 # they have done so is aborted by the C++ runtime, whatever its own exit code.
@@ -45,7 +46,7 @@ class Ranks:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
-    def mean(self, tree: object) -> Any:
+    def mean(self, tree: Tree) -> Tree:
         """The mean over ranks of a tree of floating-point tensors of one dtype, bitwise equal on every rank."""
         leaves, form = tree_flatten(tree)
         if not leaves:
@@ -85,13 +86,13 @@ class Ranks:
         self._collective(lambda: dist.all_reduce(found, dist.ReduceOp.MAX))
         return int(found)
 
-    def from_first(self, value: object) -> Any:
+    def from_first(self, value: Result) -> Result:
         """Broadcast rank 0's value, which may be any picklable object."""
         box = [value]
         self._collective(lambda: dist.broadcast_object_list(box, src=0))
         return box[0]
 
-    def gather_values(self, value: object) -> list[Any]:
+    def gather_values(self, value: Result) -> list[Result]:
         """The values of all ranks, in rank order; any picklable objects."""
         found: list[Any] = [None] * self.size
         self._collective(lambda: dist.all_gather_object(found, value))
@@ -99,7 +100,6 @@ class Ranks:
 
     def wait(self) -> None:
         """Block until every rank has called this."""
-
         self.from_first(None)
 
     def _collective(self, call: Callable[[], Result]) -> Result:
@@ -121,8 +121,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(x: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-        mean: torch.Tensor = ranks.mean(x)
-        return mean
+        return ranks.mean(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, Ranks], output: torch.Tensor) -> None:

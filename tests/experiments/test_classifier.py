@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from experiments.images.classifier import Classifier, Trained, accuracy, train_classifier
+from experiments.images.classifier import Classifier, TrainedClassifier, accuracy, train_classifier
 from experiments.images.ingredients import Classes, classes_of
 from experiments.images.presets import get
 from odegan import ArgumentError
@@ -16,7 +16,7 @@ DIGITS = classes_of(get("digits"))
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedClassifier:
     return train_classifier(*DIGITS, seed=0)
 
 

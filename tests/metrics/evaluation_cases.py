@@ -37,7 +37,7 @@ class Net(nn.Module):
         return features, 4 * self.last(features)
 
 
-def evaluate(names=tuple(evaluation.SCORES), sampler=uniform, data=REAL, **given):
+def evaluate(names=tuple(evaluation.METRICS), sampler=uniform, data=REAL, **given):
     known = {
         "extractor": given.get("extractor") or Net(),
         "n": 70,

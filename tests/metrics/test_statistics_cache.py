@@ -14,7 +14,7 @@ from tests.metrics.evaluation_cases import REAL, Net, evaluate
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("names", [("fid",), ("precision", "kid"), tuple(evaluation.SCORES)])
+@pytest.mark.parametrize("names", [("fid",), ("precision", "kid"), tuple(evaluation.METRICS)])
 def test_real_statistics_are_computed_once(names, tmp_path):
     plain = evaluate(names)
     first, second = Net(), Net()

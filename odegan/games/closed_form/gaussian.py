@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from odegan.games.closed_form.gaussian_expectation import (
     project,
 )
 from odegan.games.game import Game
+from odegan.games.players import PlayerLoss
 from odegan.utils.ambient import unaffected
 from odegan.utils.checks import ArgumentError, check_number, check_vector, choose
 from odegan.utils.random_streams import reseed
@@ -116,10 +116,10 @@ def gaussian(
     return game
 
 
-def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, Any]:
+def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[PlayerLoss, PlayerLoss]:
     """(disc_loss, gen_loss) with expectations over the distributions of the logits."""
-    # A named objective's fingerprint is its name; a pair of functions has none in the table, and takes the quadrature.
-    known = _MEANS.get(pair.__odegan_fingerprint__())
+    # A pair of functions has no name in the table, and takes the quadrature.
+    known = _MEANS.get(losses.name_of(pair) or "")
     mean_d, mean_g = known or (
         lambda r, f: mean_of_pair(pair.disc, r, f),
         lambda r, f: mean_of_pair(pair.gen if pair.gen_sees_real else lambda _, u: pair.gen(u, u), r, f),
@@ -131,7 +131,7 @@ def _exact(pair: losses.Loss, mean: torch.Tensor, sigma: float) -> tuple[Any, An
     return lambda theta, phi, batch: mean_d(*laws(theta, phi)), lambda theta, phi, batch: mean_g(*laws(theta, phi))
 
 
-def _sampled(pair: losses.Loss, sigma: float) -> tuple[Any, Any]:
+def _sampled(pair: losses.Loss, sigma: float) -> tuple[PlayerLoss, PlayerLoss]:
     """(disc_loss, gen_loss) as means over a batch."""
 
     def logits(theta: torch.Tensor, phi: torch.Tensor, batch: Batch | None) -> tuple[torch.Tensor, torch.Tensor]:

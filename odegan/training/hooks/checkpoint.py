@@ -38,8 +38,11 @@ class Checkpoint(Hook):
         force: bool = False,
     ) -> None:
         # Absolute, since a callback may change the working directory.
-        self.path, self.every, self.ranks = os.path.abspath(path), every, ranks
-        self.unread, self.force = list(unread), force
+        self.path = os.path.abspath(path)
+        self.every = every
+        self.ranks = ranks
+        self.unread = list(unread)
+        self.force = force
         self.writes = ranks is None or ranks.rank == 0
         self.saved = time.monotonic()
         self._before_cut: dict[str, Any] | None = None

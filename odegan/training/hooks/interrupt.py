@@ -16,7 +16,9 @@ class Interrupt(Hook):
     """The first Ctrl-C ends the run after the current segment; a second one raises KeyboardInterrupt at once."""
 
     def __init__(self, path: FilePath | None, says: bool = True) -> None:
-        self.path, self.says, self.asked = path, says, False
+        self.path = path
+        self.says = says
+        self.asked = False
 
     def start(self, run: RunInProgress) -> None:
         """Install a SIGINT handler, if this is the main thread and Python's own handler is in place."""

@@ -19,7 +19,8 @@ class Progress(Hook):
     EVERY = 0.5  # seconds between readings of the losses, which synchronize the device
 
     def __init__(self, label: str) -> None:
-        self.label, self.read = label, 0.0
+        self.label = label
+        self.read = 0.0
 
     def start(self, run: RunInProgress) -> None:
         """Open the display at the present time of the run, which may be resumed."""
