@@ -1,9 +1,9 @@
-"""Does the discretization drift explain how Euler's method trains? The mixture of 16 Gaussians with it added, or cancelled.
+"""Does the discretization drift explain how Euler's method trains? The mixture of 16 Gaussians with it added, or canceled.
 
 Euler's method with step h follows, to second order, not the game's field but one with drift terms added. Classical RK4 on that
 field, at the same h and on the same minibatches, has Euler's drift without its errors of higher order. If it trains like
 Euler's method, the drift is the difference between the two solvers. The players' own drift and the interaction are also added
-separately, and Euler's method is run with its drift cancelled. All are compared over equal times, with and without the authors'
+separately, and Euler's method is run with its drift canceled. All are compared over equal times, with and without the authors'
 penalty.
 """
 

@@ -32,7 +32,7 @@ class Drifting(Game):
         -(h/2) (D_p f_p) f_p, moving only p's own parameters, is its own term (``own``), -grad_p (h/4) ||d_p loss_p||^2, and
         -(h/2) (D_q f_p) f_q, moving only the opponent's, is the interaction,
 
-    which ``odegan.penalties.drift_cancellation`` subtracts. Cancelled under Euler's method (s = -1, both terms), the step is
+    which ``odegan.penalties.drift_cancellation`` subtracts. Canceled under Euler's method (s = -1, both terms), the step is
     the midpoint rule's, y + h f(y + (h/2) f(y)).
 
     Args:

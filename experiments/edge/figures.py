@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from einops import repeat
 from matplotlib.figure import Figure
 
 from experiments.edge.linearized import Found
@@ -36,7 +37,9 @@ def eigenvalues(found: Mapping[str, Found]) -> Figure:
     # The left half-plane: growing eigenvalues are left out of the limit.
     angles = torch.linspace(0.5 * torch.pi, 1.5 * torch.pi, 181, dtype=torch.float64)
     radii = torch.linspace(0.0, CEILING, 501, dtype=torch.float64)
-    plane = torch.polar(radii[:, None].expand(-1, len(angles)), angles[None].expand(len(radii), -1))
+    plane = torch.polar(
+        repeat(radii, "r -> r angle", angle=len(angles)), repeat(angles, "angle -> r angle", r=len(radii))
+    )
     with plots.style():
         figure, grid = panels(len(found), None, share=True)
         for axes, (name, one) in zip(grid, found.items(), strict=True):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from odegan import Game, games, penalties, unrolled
+from odegan.field.penalty_terms import Function
+from odegan.games.closed_form.gmm_tv import IntervalGame
 from odegan.games.closed_form.interval_union import mass
 from odegan.penalties import Penalty
 
@@ -50,14 +53,15 @@ def function_norm(weight: float | torch.Tensor) -> Penalty:
     agree, it is empty.
     """
 
-    def terms(game: Any) -> Any:
+    def terms(game: Game) -> tuple[Function, None]:
+        assert isinstance(game, IntervalGame)
         return lambda ends, mu, batch, t: (mass(ends, game.mu_star.to(mu)) + mass(ends, mu)) / 2, None
 
     return Penalty("function_norm", weight, terms)
 
 
 # Name -> (penalty, its weights).
-PENALTIES: dict[str, tuple[Any, tuple[float, ...]]] = {
+PENALTIES: dict[str, tuple[Callable[[torch.Tensor], Penalty], tuple[float, ...]]] = {
     "generator gradient": (penalties.generator_gradient, (1.0, 10.0, 100.0)),
     "JARE": (penalties.jare, (1.0, 10.0, 100.0)),
     "consensus": (penalties.consensus, (1.0, 10.0, 100.0)),

@@ -128,7 +128,7 @@ def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
         there = installed is not None and installed[0].is_dir()
         return read_pair(installed[0], "", split) if installed and there else _from_hub(str(source), split)
     folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
-    # A bare word that begins no file here is a name misspelt.
+    # A bare word that begins no file here is a misspelled name.
     missing = prefix == str(source) and not any(one.name.startswith(prefix) for one in folder.iterdir())
     if not folder.is_dir() or NAME.fullmatch(prefix) or missing:
         near = did_you_mean(source, HUB)

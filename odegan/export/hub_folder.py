@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from einops import repeat
 from torch import nn
 
 from odegan.export.card import Facts, card
@@ -32,7 +33,7 @@ def folder(
     n: int = 100,
     seed: int = 0,
 ) -> Path:
-    """Write a folder that is ready for a model hub, as by ``hf upload NAME PATH``.
+    """Write a folder that is ready for a model hub, for example by ``hf upload NAME PATH``.
 
     | file             | content                                                                            |
     | ---------------- | ---------------------------------------------------------------------------------- |
@@ -80,7 +81,7 @@ def folder(
     classes = getattr(game, "classes", None) if game.conditional else None
     if classes is not None:
         # Class by class, with as many samples each as fill a row of the grid (-(-a // b) rounds up).
-        given = (given[0], torch.arange(classes).repeat_interleave(-(-n // classes))[:n])
+        given = (given[0], repeat(torch.arange(classes), "label -> (label copy)", copy=-(-n // classes))[:n])
     with torch.no_grad():
         samples = module(*given)
     made = Path(path)

@@ -108,7 +108,7 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     Args:
         game: from ``gan``.
         y: (P,), or an average of such states.
-        path: of the file, whose folder is made where it is missing.
+        path: of the file, whose folder is created if missing.
         batches: for the running statistics of BatchNorm, as in ``game.modules``.
 
     Raises:

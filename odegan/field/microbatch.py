@@ -159,7 +159,7 @@ class MicrobatchedField:
 def field_of_one_part(
     field: TrainingField, micro_batch: int | None, ranks: Ranks | None
 ) -> Callable[[Time, torch.Tensor, Batch | None], torch.Tensor]:
-    """(t, y, batch) -> dy (P,) as the first part of the process's batch gives it, without the other parts and processes.
+    """(t, y, batch) -> dy (P,), computed from the first part of the process's batch alone.
 
     If the batch is not divided, this is dy itself.
     """

@@ -35,7 +35,7 @@ Statistic = Callable[[torch.Tensor, torch.Tensor, Batch | None, Time], Any]
 
 
 class Point(NamedTuple):
-    """Where an extra loss is evaluated; as ``*point`` the arguments of a ``Function``."""
+    """Where an extra loss is evaluated: ``*point`` are the arguments of a ``Function``."""
 
     theta_d: torch.Tensor
     theta_g: torch.Tensor
@@ -68,7 +68,7 @@ class Term:
         return self.weighted(self.function(*point), point.t)
 
     def at_step(self, number: Time) -> Term:
-        """The term with its weight at this step's number, where that is a schedule in steps."""
+        """The term with the weight of this step, if the weight is a schedule in steps."""
         return replace(self, weight=at_step(self.weight, number))
 
     def weighted(self, value: torch.Tensor, t: Time) -> torch.Tensor:
@@ -164,7 +164,7 @@ class BatchMeanTerm(Term):
 class GradientTerm(BatchMeanTerm):
     """weight(t) * F((g_p for p in players), t), where g_p = d loss_p / d theta_p. Made by ``gradient_term``."""
 
-    # An instance field in the place of the class variable: which players, each term says for itself.
+    # A field in the place of the class variable, because each term reads the gradients of other players.
     players: tuple[Player, ...] = ()  # type: ignore[misc]
 
 

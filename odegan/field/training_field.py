@@ -146,8 +146,9 @@ class TrainingField:
     def own_gradients(
         self, players: Sequence[Player], t: Time, y: torch.Tensor, batch: Batch | None, share: Share | None = None
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """The unpenalized gradients and losses of these players; t and share change nothing, but every function of a part has
-        them.
+        """The unpenalized gradients and losses of these players.
+
+        t and share are unused: they are arguments because every function of a part has them.
         """
         at = self.game.split(y)
         if len(players) == 2:

@@ -33,7 +33,7 @@ class Features(Protocol):
 
     @property
     def size(self) -> int:
-        """The number of features, ``size``."""
+        """The number of features."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(n, dim) -> (n, size)."""

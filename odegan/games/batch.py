@@ -63,13 +63,13 @@ BatchLike = Batch | tuple[torch.Tensor, torch.Tensor] | None  # what public func
 _NAMES = tuple(field.name for field in fields(Batch))
 
 
-def _flatten(batch: Batch) -> tuple[list[Any], tuple[str, ...]]:
+def _flatten(batch: Batch) -> tuple[list[object], tuple[str, ...]]:
     # None would be a leaf of its own, for which torch.vmap needs an in_dims of None.
     present = tuple(name for name in _NAMES if getattr(batch, name) is not None)
     return [getattr(batch, name) for name in present], present
 
 
-def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[pytree.KeyEntry, Any]], tuple[str, ...]]:
+def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[pytree.KeyEntry, object]], tuple[str, ...]]:
     parts, present = _flatten(batch)
     return [(pytree.GetAttrKey(name), part) for name, part in zip(present, parts, strict=True)], present
 

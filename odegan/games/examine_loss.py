@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +48,7 @@ def divides(loss: Loss, like: torch.Tensor, n: int) -> bool:
     for scale in SCALES:
         for name, function in functions.items():
             real, fake = _drawn(n, scale, draw, like.device)
-            whole = _whole(name, function, (real if loss.gen_sees_real or name == "disc" else fake, fake))
+            whole = _checked(name, function, (real if loss.gen_sees_real or name == "disc" else fake, fake))
             few = _drawn(FEW, scale, draw, like.device)
             try:
                 divided = divided and (n == 1 or _agrees(function, whole, [n // 2, n - n // 2]))
@@ -99,15 +98,15 @@ class _Calls(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.functions: set[Callable[..., Any]] = set()
+        self.functions: set[Callable[..., object]] = set()
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         types: object,
         args: Sequence[object] = (),
         kwargs: dict[str, object] | None = None,
-    ) -> Any:
+    ) -> object:
         """Record the call of ``func`` and make it."""
         self.functions.add(func)
         return func(*args, **(kwargs or {}))
@@ -121,7 +120,7 @@ def _drawn(n: int, scale: float, draw: torch.Generator, device: torch.device) ->
     return real, fake.flip(0)
 
 
-def _whole(name: str, function: LogitLoss, logits: Logits) -> Logits:
+def _checked(name: str, function: LogitLoss, logits: Logits) -> Logits:
     """The logits, after a check that the loss is a function of them; see ``divides``."""
     given = tuple(x.clone() for x in logits)
     with torch.no_grad(), forked(logits[0]):

@@ -72,7 +72,7 @@ def wasserstein2(x: Tensor, y: Tensor) -> float:
     x, y = _points(x, y)
     if len(x) != len(y):
         argument_error("y", y, f"as many points as x has, {len(x)}")
-    # Differences, not products: the assignment between near copies hangs on small distances.
+    # Differences, not products: the assignment between near copies depends on small distances.
     cost = ((x[:, None] - y[None]) ** 2).sum(-1).cpu().numpy()
     return float(cost[linear_sum_assignment(cost)].mean() ** 0.5)
 

@@ -32,7 +32,7 @@ Forward = Callable[..., torch.Tensor]
 def couples(
     module: PureModule, trial: Trial, theta: torch.Tensor, x: torch.Tensor, *label: torch.Tensor
 ) -> bool | None:
-    """True, False, or None if unknown.
+    """Whether a sample's output depends on the other samples of its batch; None if unknown.
 
     A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. Linear layers
     and activations in sequence do not couple samples (B, n). For all other modules a probe at x (B, ...), with the labels (B,)

@@ -43,7 +43,7 @@ def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2.0, compute_mode: obj
 
 
 def _pdist(input: torch.Tensor, p: float = 2.0) -> torch.Tensor:
-    """|x_i - x_j|_p for i < j, likewise."""
+    """|x_i - x_j|_p for i < j, in elementary operations for the same reason."""
     first, second = torch.triu_indices(len(input), len(input), 1, device=input.device)
     return _norm(input[first] - input[second], p)
 

@@ -80,7 +80,7 @@ class DrawsRandomNumbers(Exception):
 
 
 class RunningSubmodule:
-    """Track which submodule runs: within ``with``, ``path`` is the path of the innermost one that runs or failed.
+    """Track which submodule runs: within ``with``, ``place`` names the innermost one that runs or failed.
 
     Raises:
         DrawsRandomNumbers: a submodule drew random numbers; the innermost one raises it.

@@ -127,7 +127,7 @@ class PureModule:
         return Network(skeleton, exact, tuple(written), self._thin, unseen)
 
     def plain_network(self, theta: torch.Tensor) -> Network:
-        """The same with torch's own functions, and without restoring the attributes that it writes."""
+        """``network`` with torch's own functions, and without restoring the attributes that it writes."""
         return Network(self._placed(theta.device, theta.dtype))
 
     def state(self, theta: torch.Tensor, buffers: Mapping[str, torch.Tensor] | None = None) -> State:

@@ -48,7 +48,7 @@ def _with_unused(
 
 
 def _without_unused(norm: nn.Module, state: dict[str, torch.Tensor], prefix: str, *others: object) -> None:
-    """Take them out of a state dict that is loaded."""
+    """Remove the unused statistics from a state dict that is being loaded."""
     for name in STATISTICS:
         state.pop(f"{prefix}{name}", None)
 

@@ -168,8 +168,8 @@ def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, 
 def _check_statistics(
     module: PureModule, theta: torch.Tensor, inputs: tuple[torch.Tensor, ...], output: torch.Tensor | None
 ) -> None:
-    """Refuse a module whose own output, with the running statistics of its norms, is not ``output``, or exists where this is
-    None.
+    """Refuse a module that gives something else itself, with its norms' running statistics: not ``output``, or anything where
+    that is None.
     """
     # Of all other modules the network is a copy.
     if not module.untracked:

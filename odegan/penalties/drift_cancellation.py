@@ -33,7 +33,7 @@ def drift_cancellation(
 
     Limits: it is meant for ``solver="euler"`` with the same step size and placement "field" (a last step that is shortened has
     a smaller drift). Both players' parts must be gradients of their losses: (d_q loss_p)^T [d_q loss_q] reads loss_p itself, so
-    in a game whose gradients are not those of its losses the drift is cancelled only in part.
+    in a game whose gradients are not those of its losses the drift is canceled only in part.
 
     Args:
         step_size: h: a number, a tensor (differentiable) or a function of time.

@@ -1,7 +1,7 @@
 """Figures: functions from data to a matplotlib ``Figure``, without pyplot's global state; notebooks display the result.
 
-Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a figure as PNG; ``style`` gives your own
-figures the same look. Needs matplotlib (``pip install 'odegan[experiments]'``).
+Arrays may be tensors on any device, numpy arrays or lists. ``save`` writes a figure in the format that the file's suffix names;
+``style`` gives your own figures the same look. Needs matplotlib (``pip install 'odegan[experiments]'``).
 """
 
 try:

@@ -234,7 +234,7 @@ def step_function(cls: type, options: Mapping[str, object], state: torch.Tensor 
 
 
 def ignoring_perturb(f: Rhs) -> Rhs:
-    """f(t, y) with torchdiffeq's argument ``perturb``: on which side of a jump to evaluate f, which has none."""
+    """f(t, y) as a function that also takes torchdiffeq's ``perturb``, the side of a jump to evaluate on, and ignores it."""
 
     def called(t: Scalar, y: torch.Tensor, perturb: Perturb = Perturb.NONE) -> torch.Tensor:
         return f(t, y)

@@ -132,7 +132,7 @@ def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> d
         return {}
     if not isinstance(options, dict):
         argument_error("options", options, "a dict or None")
-    # Unknown options only warn in torchdiffeq, and a misspelt one would go unnoticed.
+    # Unknown options only warn in torchdiffeq, and a misspelled one would go unnoticed.
     allowed = [*solver.options, *(() if solver.adaptive else ("step_size",))]
     for key in options:
         if not allowed:

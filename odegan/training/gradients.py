@@ -64,7 +64,7 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     Args:
         game: of the run.
         options: of the run.
-        time: when.
+        time: of the evaluation.
         y: the state there, (P,) or (E, P).
         batch: its minibatch.
         number: of the refresh interval.

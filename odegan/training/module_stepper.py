@@ -41,7 +41,7 @@ class OfGan(TypedDict, total=False):
 
 
 class ModuleArguments(Arguments, OfGan, total=False):
-    """Those, and the arguments of a ``Stepper``."""
+    """The arguments of a ``Stepper``, and those of ``gan``."""
 
 
 _OF_GAN = {name: inspect.signature(gan).parameters[name].default for name in OfGan.__annotations__}

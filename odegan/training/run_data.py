@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from einops import repeat
 from torch.utils._pytree import tree_map
 
 from odegan.data.given import Data, Latent
@@ -50,7 +51,7 @@ class RunData:
         note_unused(game, minibatches.labeled)
         first = minibatches.trial()
         # Expanded, not drawn for each member: the check is of shapes and of properties of the modules, not of numbers.
-        seen = first if y0.ndim == 1 else tree_map(lambda x: x.expand(len(y0), *x.shape), first)
+        seen = first if y0.ndim == 1 else tree_map(lambda x: repeat(x, "... -> member ...", member=len(y0)), first)
         return game.prepared(y0.detach(), seen), minibatches
 
     def latent_of(self, game: Game) -> Latent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -107,7 +107,7 @@ class Statistics:
         bad = [name for name, one in zip(_PLAYERS, losses.T, strict=True) if not bool(one.isfinite().all())]
         return f", where the loss of the {' and that of the '.join(bad)} was not finite" if bad else ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, int | torch.Tensor]:
         """The ``stats`` of a Solution."""
         table = self.table()
         shared = table if table.ndim == 2 else table[:, 0]

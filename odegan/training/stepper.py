@@ -127,15 +127,17 @@ class Stepper:
         self.events = IntervalEvents(game, options)
         # With several processes only the functions of one part are compiled, without the means over ranks.
         alone = Compiler(False)
-        self._whole, part = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
+        self._step_compiler, part_compiler = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
         field = TrainingField(
             game, options.penalties, options.field_rates, options.clip, penalized=options.placement == "field"
         )
         divided = options.micro_batch is not None or options.ranks is not None
-        self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, part) if divided else field
+        self.field: Field = (
+            MicrobatchedField(field, options.micro_batch, options.ranks, part_compiler) if divided else field
+        )
         if field.counts_steps and not options.counts_steps:
             raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
-        self.evaluate: Callable[..., Players] = self._whole(self.field)
+        self.evaluate: Callable[..., Players] = self._step_compiler(self.field)
         # The cached maps belong to the previous game and field.
         for made in ("through", "attempts"):
             self.__dict__.pop(made, None)
@@ -151,7 +153,7 @@ class Stepper:
         options = self.options
         steps = make_steps(self.game, self.field, options)
         counts = self.field.counts_steps or options.counts_steps
-        segment = Segment(self.events, steps, self._whole, counts)
+        segment = Segment(self.events, steps, self._step_compiler, counts)
         if options.checkpoint_steps is None:
             return FixedSteps(options, self.field, segment)
         held = [one for one in read_by_field(options, self.game) if one.requires_grad]
@@ -162,12 +164,12 @@ class Stepper:
         """The function that an adaptive solver integrates over an interval."""
         if self.options.players == "joint":
             return lambda t, y, batch, start: self.evaluate(t, y, batch)
-        return self._whole(functools.partial(frozen, self.field, self.game.n_disc))
+        return self._step_compiler(functools.partial(frozen, self.field, self.game.n_disc))
 
     @functools.cached_property
     def attempts(self) -> WholeAttempts:
         """An adaptive solver's attempted steps as compiled functions, where there are such."""
-        return WholeAttempts(self.game, self.options, self.field, self._whole)
+        return WholeAttempts(self.game, self.options, self.field, self._step_compiler)
 
     @unaffected
     def init(self, y0: torch.Tensor, t0: float = 0.0, seed: int | Sequence[int] = 0) -> State:
@@ -263,7 +265,7 @@ class Stepper:
         return saved_state.load(path, self._given, self.options, fresh, changed=changed, resume=resume, device=device)
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
-        """At the first step, and the first of an ensemble or of a batch of other shapes or types, refuse what cannot work."""
+        """Refuse what cannot work, at the first step and at the first with a batch of other shapes or types, or an ensemble."""
         parts = (batch.real, batch.latent, batch.label, batch.fake_label) if batch is not None else ()
         # Anything but a tensor is refused below.
         key = (state.y.ndim, *((getattr(x, "shape", None), getattr(x, "dtype", None)) for x in parts))

@@ -32,7 +32,7 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     Args:
         game: of the run.
         options: of the run.
-        time: when.
+        time: of the evaluation.
         y: the state there.
         batch: its minibatch, with noise and replay buffers where penalties read these.
         number: of the refresh interval, for schedules in steps.

@@ -110,7 +110,7 @@ def check_functions(allowed: str, **functions: object) -> None:
 
 
 def check_arity(name: str, function: Callable[..., object], arguments: int, allowed: str) -> None:
-    """Refuse a function that cannot be called with so many arguments; one without a readable signature is accepted."""
+    """Refuse a function that cannot be called with this number of arguments; one without a readable signature is accepted."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

@@ -56,14 +56,16 @@ _OF_OTHERS = {
 
 
 def keywords(
-    further: type | None = None, defaults: Mapping[str, Any] | None = None, elsewhere: Mapping[str, str] | None = None
+    further: type | None = None,
+    defaults: Mapping[str, object] | None = None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Refuse unknown keyword arguments in one line, which says what other libraries' names are called here.
 
     Args:
         further: a ``TypedDict`` of the arguments that the function collects by ``**``; ``inspect.signature``, by which shells
             and notebooks complete names, then shows them, and ``typing.get_type_hints`` has their types.
-        defaults: theirs, by name.
+        defaults: of those arguments, by name.
         elsewhere: what other libraries call this function's own arguments -> what they are here.
 
     Raises:
@@ -118,7 +120,7 @@ def _parameter(hint: str) -> str:
     return re.split("[=,.]", hint)[0]
 
 
-def _completed(signature: inspect.Signature, further: type | None, defaults: Mapping[str, Any]) -> inspect.Signature:
+def _completed(signature: inspect.Signature, further: type | None, defaults: Mapping[str, object]) -> inspect.Signature:
     """The signature with the collected arguments, one by one, in the place of ``**``."""
     if further is None:
         return signature
@@ -131,8 +133,8 @@ def _completed(signature: inspect.Signature, further: type | None, defaults: Map
     return signature.replace(parameters=[*own, *more])
 
 
-def _text(hint: Any) -> Any:
-    """A hint as the other parameters have theirs: the text in the source."""
+def _text(hint: object) -> object:
+    """An annotation as its text in the source, the form in which the other parameters have theirs."""
     return getattr(hint, "__forward_arg__", hint)
 
 

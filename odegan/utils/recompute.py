@@ -58,7 +58,7 @@ class _Call:
     """A function of the tensors among its arguments; its other arguments are fixed, and its other results are kept."""
 
     def __init__(
-        self, function: Callable[..., Any], leaves: list[object], spec: TreeSpec, held: Sequence[torch.Tensor]
+        self, function: Callable[..., object], leaves: list[object], spec: TreeSpec, held: Sequence[torch.Tensor]
     ) -> None:
         self.function = function
         self.leaves = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]

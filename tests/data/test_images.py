@@ -109,10 +109,10 @@ def test_another_image_is_another_fingerprint(folder, tmp_path):
     assert describe(images(tmp_path, size=8)) != describe(images(folder, size=8))
 
 
-def test_grey_becomes_rgb_and_rgb_grey(folder, tmp_path):
-    grey, rgb = images(folder, size=8, channels=1)[3], images(folder, size=8)[3]
+def test_gray_becomes_rgb_and_rgb_gray(folder, tmp_path):
+    gray, rgb = images(folder, size=8, channels=1)[3], images(folder, size=8)[3]
     assert rgb.shape == (3, 8, 8)
-    assert torch.equal(rgb, grey.expand(3, 8, 8))
+    assert torch.equal(rgb, gray.expand(3, 8, 8))
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
     (tmp_path / "colors.png").write_bytes(encoded(colors))
     levels = (images(tmp_path, size=2, channels=1)[0] + 1) * 127.5
@@ -146,7 +146,7 @@ def test_crops(tmp_path):
 
 
 def test_the_resize_is_antialiased(tmp_path):
-    """A checkerboard of single pixels becomes grey; without smoothing it would stay black and white."""
+    """A checkerboard of single pixels becomes gray; without smoothing it would stay black and white."""
     board = (255 * (np.indices((64, 64)).sum(0) % 2)).astype(np.uint8)
     (tmp_path / "x.png").write_bytes(encoded(board))
     inside = images(tmp_path, size=8, channels=1)[0][:, 1:-1, 1:-1]

@@ -48,7 +48,7 @@ def saved(folder):
     return checkpoint.load(folder / "checkpoints" / "seed0.pt")
 
 
-def test_every_artefact_is_there_and_the_end_says_where(quick):
+def test_every_artifact_is_there_and_the_end_says_where(quick):
     folder, printed = quick
     assert json.loads((folder / "config.json").read_text())["options"]["solver"] == "heun2"
     assert {path.stem for path in (folder / "figures").iterdir()} == FIGURES

@@ -50,7 +50,7 @@ def test_eulers_method_without_its_drift_is_the_midpoint_rule():
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_on_a_linear_field_it_is_the_cancelling_penalty_with_the_other_sign(name):
+def test_on_a_linear_field_it_is_the_canceling_penalty_with_the_other_sign(name):
     added, switches = SIGNED[name]
     game = games.bilinear()
     opposite = replace(penalties.drift_cancellation(0.3, **switches), weight=-0.3)

@@ -1,4 +1,4 @@
-"""Image training from the command line: artefacts, exact resumption, checkpoints read back, and every preset for two steps."""
+"""Image training from the command line: artifacts, exact resumption, checkpoints read back, and every preset for two steps."""
 
 import json
 import signal
@@ -33,7 +33,7 @@ def quick(call, tmp_path_factory):
     return folder
 
 
-def test_every_artefact_is_there(quick):
+def test_every_artifact_is_there(quick):
     assert {path.name for path in (quick / "figures").iterdir()} == {
         "samples.png",
         "over_time.gif",

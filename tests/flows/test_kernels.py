@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -18,6 +17,7 @@ from odegan.flows import (
     particle_game,
 )
 from odegan.metrics import energy_distance, mmd, wasserstein2
+from tests.convergence import log_slope
 from tests.flows.particle_cases import DATA, FEATURES, normal
 
 # Kernels and features.
@@ -30,7 +30,7 @@ def test_fourier_features_tend_to_the_gaussian_kernel_like_one_over_root_m() -> 
     for count in counts:
         made = [fourier_features(2, count, 0.8, seed) for seed in range(8)]
         errors.append(float(torch.stack([phi(x) @ phi(x).T - exact for phi in made]).square().mean().sqrt()))
-    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(-0.5, abs=0.05)
+    assert log_slope(counts, errors) == pytest.approx(-0.5, abs=0.05)
     assert all(error < 1 / math.sqrt(2 * count) for error, count in zip(errors, counts, strict=True))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,6 +10,7 @@ from odegan.flows import (
     minimizing_movement,
 )
 from odegan.metrics import wasserstein2
+from tests.convergence import log_slope
 from tests.flows.particle_cases import DATA, FEATURES, LAMBDA, both, closed_form, game_of, normal
 
 
@@ -55,4 +55,4 @@ def test_scheme_tends_to_the_flow_in_first_order(name: str) -> None:
     for tau in taus:
         y = minimizing_movement(game, y0, tau, round(1 / tau)).y
         errors.append(wasserstein2(game.particles(y), game.particles(end)))
-    assert np.polyfit(np.log(taus), np.log(errors), 1)[0] == pytest.approx(1.0, abs=0.1)
+    assert log_slope(taus, errors) == pytest.approx(1.0, abs=0.1)

@@ -8,6 +8,7 @@ import torchdiffeq
 
 import odegan
 from odegan import solvers
+from tests.convergence import log_slope
 from tests.peers import ADAMS, ADAPTIVE, BASELINES, FIRST_WEIGHT, FIXED, START, forced, smooth_game
 
 ORDERS = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "rk4_classic": 4, "ralston": 2}
@@ -43,9 +44,7 @@ def measured_order(solver, steps, reference, **extra):
         )
         assert sol.stats["steps"] == n
         errors.append((sol.y - reference).norm().item())
-    x, y = torch.tensor(steps, dtype=torch.float64).log(), torch.tensor(errors, dtype=torch.float64).log()
-    x, y = x - x.mean(), y - y.mean()
-    return -(x @ y / (x @ x)).item(), errors
+    return -log_slope(steps, errors), errors
 
 
 def test_the_table_names_these_orders_and_stages():

@@ -10,7 +10,7 @@ import odegan
 from tests.peers import always, draw, networks
 from tests.training.step_cases import WEIGHT, ByHand, H, game_of
 
-OPTIMISERS = [
+OPTIMIZERS = [
     ("adam", {}, {"betas": (0.9, 0.999)}, torch.optim.Adam),
     ("adam", {"betas": (0.5, 0.9), "eps": 1e-4}, {"betas": (0.5, 0.9), "eps": 1e-4}, torch.optim.Adam),
     ("adam", {"betas": (0.0, 0.9)}, {"betas": (0.0, 0.9)}, torch.optim.Adam),
@@ -21,7 +21,7 @@ OPTIMISERS = [
 
 @pytest.mark.parametrize("turns", [{}, {"alternating": True}, {"alternating": True, "disc_steps": 2}], ids=str)
 @pytest.mark.parametrize("penalized", [False, True])
-@pytest.mark.parametrize("solver, options, theirs, optimizer", OPTIMISERS)
+@pytest.mark.parametrize("solver, options, theirs, optimizer", OPTIMIZERS)
 def test_optimizers_are_torchs(solver, options, theirs, optimizer, penalized, turns):
     pair, batch = networks(), draw()
     hand = ByHand(*pair)
