@@ -24,7 +24,7 @@ def difference(one: Path, other: Path) -> float:
 
 def _of_files(one: Path, other: Path) -> float:
     read = _READERS.get(one.suffix)
-    return 0.0 if read is None else apart(read(one), read(other))
+    return 0.0 if read is None else largest_difference(read(one), read(other))
 
 
 _READERS = {
@@ -40,18 +40,18 @@ def _results(value: Any) -> Any:
     return None if isinstance(value, dict) and "command" in value else value
 
 
-def apart(one: Any, other: Any) -> float:
+def largest_difference(one: Any, other: Any) -> float:
     """The largest difference within two trees of tensors and plain values.
 
-    >>> apart({"y": torch.tensor([1.0, float("nan")])}, {"y": torch.tensor([1.5, float("nan")])})
+    >>> largest_difference({"y": torch.tensor([1.0, float("nan")])}, {"y": torch.tensor([1.5, float("nan")])})
     0.5
-    >>> apart([1, "a"], [1, "b"])
+    >>> largest_difference([1, "a"], [1, "b"])
     inf
     """
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return max([apart(one[key], other[key]) for key in one if key not in CLOCKS], default=0.0)
+        return max([largest_difference(one[key], other[key]) for key in one if key not in CLOCKS], default=0.0)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return max(map(apart, one, other), default=0.0)
+        return max(map(largest_difference, one, other), default=0.0)
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return _of_tensors(one, other)
     if isinstance(one, float) and isinstance(other, float):

@@ -8,7 +8,11 @@ from torch import nn
 
 import odegan.data
 
-nz, ngf, ndf, batch_size, num_epochs = 16, 16, 16, 64, 2
+nz = 16
+ngf = 16
+ndf = 16
+batch_size = 64
+num_epochs = 2
 torch.manual_seed(0)
 images, labels = odegan.data.load_digits()
 dataloader = torch.utils.data.DataLoader(images, batch_size=batch_size, shuffle=True, drop_last=True)

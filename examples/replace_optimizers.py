@@ -12,7 +12,8 @@ import odegan.nets
 torch.manual_seed(0)
 images, labels = odegan.data.load_digits()
 loader = torch.utils.data.DataLoader(images, batch_size=64, shuffle=True, drop_last=True)
-generator, discriminator = odegan.nets.digits.Generator(latent=16), odegan.nets.digits.Discriminator()
+generator = odegan.nets.digits.Generator(latent=16)
+discriminator = odegan.nets.digits.Discriminator()
 
 
 def disc_loss(real, latent):

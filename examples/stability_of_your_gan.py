@@ -38,7 +38,8 @@ batch = odegan.Batch(data[:512].double(), torch.randn(512, 4).double())
 ys = run.ys.double()
 found = odegan.spectra(game, ys, [batch] * len(ys), penalties=penalties, k=6)
 for time, eig in zip(run.ts, found, strict=True):
-    real, imaginary = eig.eigenvalues.real, eig.eigenvalues.imag
+    real = eig.eigenvalues.real
+    imaginary = eig.eigenvalues.imag
     print(
         f"t = {time:4.1f}: fastest attraction {-real.min():6.3f}, fastest rotation {imaginary.max():6.3f}, "
         f"phase factor at least {eig.phase_factor:.3g}"

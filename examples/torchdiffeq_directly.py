@@ -11,7 +11,8 @@ game = odegan.gan(generator=MLP((8, 16, 2)), discriminator=MLP((2, 16, 1)))
 batch = odegan.Batch(torch.nn.functional.normalize(torch.randn(128, 2)), torch.randn(128, 8))  # points on a circle
 field = odegan.vector_field(game, penalties=[odegan.penalties.generator_gradient(0.05)])
 
-y0, t = game.init(), torch.linspace(0, 10, 6)
+y0 = game.init()
+t = torch.linspace(0, 10, 6)
 with torch.no_grad():
     ys = odeint(lambda t, y: field(t, y, batch), y0, t, method="dopri5", rtol=1e-4, atol=1e-6)
 

@@ -14,7 +14,8 @@ STEPS = 40  # of each training
 ROUNDS = 6  # of gradient descent on the logarithms of weight and step size
 
 images = odegan.data.load_digits()[0].flatten(1)
-train, held_out = images[:1400], images[1400:1600]
+train = images[:1400]
+held_out = images[1400:1600]
 torch.manual_seed(0)
 # Smooth activations: with ReLU the loss jumps where a unit switches, and its gradient says nothing about jumps.
 generator = nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 64), nn.Tanh())

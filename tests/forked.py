@@ -92,7 +92,8 @@ def _main(words: tuple[str, ...], cwd: Path, env: dict[str, str], out: Connectio
     os.dup2(out.fileno(), 1)
     os.dup2(1 if said is None else os.open(said, os.O_WRONLY), 2)
     out.close()
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.set_start_method(None, force=True)  # the platform's, as in a process that nobody forked
     if words[0] in FORMS:

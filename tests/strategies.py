@@ -78,7 +78,9 @@ loss_names = st.sampled_from(losses.names())
 @st.composite
 def closed_form(draw: Any, dtype: Any = dtypes) -> Example:
     """A game without data: linear, smooth, Dirac, or isotropic Gaussian."""
-    kind, given, seed = draw(st.sampled_from(_CLOSED)), draw(dtype), draw(seeds)
+    kind = draw(st.sampled_from(_CLOSED))
+    given = draw(dtype)
+    seed = draw(seeds)
     game = kind(draw, given, seed)
     return Example(game, 0.5 * normal(game.n_params, seed=seed + 1, dtype=given), None)
 
@@ -122,9 +124,14 @@ _NORMS: dict[str, Callable[[nn.Module, int], list[nn.Module]]] = {
 @st.composite
 def networks(draw: Any, dtype: Any = dtypes, norms: tuple[str, ...] = ("none", "layer", "spectral")) -> Example:
     """A game of two small smooth networks, and a batch of 4 or 6."""
-    given, seed, norm = draw(dtype), draw(seeds), _NORMS[draw(st.sampled_from(norms))]
-    latent, width, out = draw(st.integers(1, 3)), draw(st.integers(2, 5)), draw(st.integers(1, 3))
-    hidden, activation = draw(st.integers(1, 2)), draw(st.sampled_from(ACTIVATIONS))
+    given = draw(dtype)
+    seed = draw(seeds)
+    norm = _NORMS[draw(st.sampled_from(norms))]
+    latent = draw(st.integers(1, 3))
+    width = draw(st.integers(2, 5))
+    out = draw(st.integers(1, 3))
+    hidden = draw(st.integers(1, 2))
+    activation = draw(st.sampled_from(ACTIVATIONS))
     name = draw(loss_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -190,7 +197,9 @@ def penalty_lists(example: Example, most: int = 2) -> st.SearchStrategy[list[Any
 @st.composite
 def linear_games(draw: Any, dtype: Any = double) -> tuple[odegan.Game, torch.Tensor, torch.Tensor]:
     """(the game v(y) = A y, A, y)."""
-    size, seed, given = draw(st.integers(2, 6)), draw(seeds), draw(dtype)
+    size = draw(st.integers(2, 6))
+    seed = draw(seeds)
+    given = draw(dtype)
     A = normal(size, size, seed=seed, dtype=given)
     return games.quadratic(A, draw(st.integers(1, size - 1))), A, normal(size, seed=seed + 1, dtype=given)
 

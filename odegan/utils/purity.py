@@ -35,11 +35,11 @@ def check_pure(name: str, function: Callable[P, R], *args: P.args, **kwargs: P.k
     given = _tensors((args, kwargs))
     before = [tensor.clone() for tensor in given]
     # States first: two equal values do not prove purity if the function seeds the global generator itself.
-    first, moved = _watched(function, *args, **kwargs)
+    first, moved = _observed(function, *args, **kwargs)
     if moved:
         # All threads share the generators, and another run may have seeded them meanwhile: once more while it waits.
         with GLOBAL_GENERATORS:
-            first, moved = _watched(function, *args, **kwargs)
+            first, moved = _observed(function, *args, **kwargs)
     if moved:
         raise ArgumentError(
             f"{name}: got one that draws from {moved[0]}'s global generator; it must be pure: {_REMEDY}"
@@ -66,7 +66,7 @@ def equal(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _watched(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, list[str]]:
+def _observed(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> tuple[R, list[str]]:
     """The function's value, and the libraries whose global generators changed meanwhile."""
     before = generator_states()
     value = function(*args, **kwargs)

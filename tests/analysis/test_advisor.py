@@ -12,7 +12,8 @@ from tests.peers import draw, networks
 
 torch.set_num_threads(1)
 D = torch.float64
-A, B = 1.0, 20.0
+A = 1.0
+B = 20.0
 ROTATING = games.quadratic(torch.tensor([[-A, -B], [B, -A]], dtype=D))
 
 
@@ -99,13 +100,14 @@ def test_extremes_print():
 
 def test_a_network_with_its_batches_and_penalties():
     game = odegan.gan(*networks(width=52))
-    ys, batches = torch.stack([game.init(), game.init(seed=3)]), [draw(seed=0), draw(seed=1)]
-    charged = [penalties.generator_gradient(1.0)]
-    dense = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"], k=game.n_params)
-    few = odegan.advise(game, ys, batches, charged, solvers=["euler", "rk4"], k=8, accuracy=1e-8)
+    ys = torch.stack([game.init(), game.init(seed=3)])
+    batches = [draw(seed=0), draw(seed=1)]
+    penalized = [penalties.generator_gradient(1.0)]
+    dense = odegan.advise(game, ys, batches, penalized, solvers=["euler", "rk4"], k=game.n_params)
+    few = odegan.advise(game, ys, batches, penalized, solvers=["euler", "rk4"], k=8, accuracy=1e-8)
     expected = min(
         odegan.max_stable_step(
-            [v for v in odegan.spectrum(game, y, b, charged, k=game.n_params).kept if v.real < 0], "rk4"
+            [v for v in odegan.spectrum(game, y, b, penalized, k=game.n_params).kept if v.real < 0], "rk4"
         )
         for y, b in zip(ys, batches, strict=True)
     )

@@ -123,7 +123,8 @@ def test_largest_real_parts():
 
 def test_a_defective_eigenvalue_to_the_root_of_the_accuracy():
     A = matrix("rank 10", normal=True) * 0.1
-    A[:2, :] = A[:, :2] = 0
+    A[:2, :] = 0
+    A[:, :2] = 0
     A[:2, :2] = torch.tensor([[2.0, 1.0], [0.0, 2.0]])
     found = odegan.spectrum(games.quadratic(A), torch.zeros(P, dtype=D), k=2)
     assert distance(found.eigenvalues.tolist(), [2, 2]) < 1e-3

@@ -15,9 +15,11 @@ torch.set_num_threads(1)
 
 # The path angle.
 def test_path_angle_by_hand():
-    a, b = 0.5, 2.0
+    a = 0.5
+    b = 2.0
     game = games.quadratic(torch.tensor([[-a, -b], [b, -a]], dtype=D))
-    start, end = torch.tensor([1.0, 2.0], dtype=D), torch.zeros(2, dtype=D)
+    start = torch.tensor([1.0, 2.0], dtype=D)
+    end = torch.zeros(2, dtype=D)
     found = odegan.path_angle(game, start, end, n=5, span=(0.0, 2.0))
     assert found.positions.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
     cosine = a / math.hypot(a, b)

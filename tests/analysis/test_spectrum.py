@@ -22,7 +22,8 @@ def by_size(values):
 
 
 def same(found, expected, tolerance):
-    found, expected = by_size(found), by_size(expected)
+    found = by_size(found)
+    expected = by_size(expected)
     return len(found) == len(expected) and all(
         abs(a - b) < tolerance * max(1, abs(b)) for a, b in zip(found, expected, strict=True)
     )
@@ -153,12 +154,13 @@ def test_rates_and_time():
     y = torch.zeros(2, dtype=D)
     bilinear = odegan.spectrum(games.bilinear(), y, rates=(4.0, 9.0))
     assert same(bilinear.eigenvalues, [6j, -6j], 1e-12)
-    pull = odegan.spectrum(games.bilinear(), y, penalties=[penalties.consensus(lambda t: t)], t=0.5)
-    assert same(pull.eigenvalues, [-0.5 + 1j, -0.5 - 1j], 1e-12)
+    eig = odegan.spectrum(games.bilinear(), y, penalties=[penalties.consensus(lambda t: t)], t=0.5)
+    assert same(eig.eigenvalues, [-0.5 + 1j, -0.5 - 1j], 1e-12)
 
 
 def test_along_a_trajectory():
-    game, ys = smooth_game(), torch.randn(3, 4, dtype=D, generator=torch.Generator().manual_seed(0))
+    game = smooth_game()
+    ys = torch.randn(3, 4, dtype=D, generator=torch.Generator().manual_seed(0))
     found = odegan.spectra(game, ys)
     assert len(found) == 3
     for y, each in zip(ys, found, strict=True):
@@ -169,12 +171,13 @@ def test_along_a_trajectory():
 WIDE = odegan.gan(*networks(width=52))  # beyond what is solved densely
 
 
-@pytest.mark.parametrize("charged", [[], [penalties.generator_gradient(2.0)]], ids=["plain", "penalized"])
+@pytest.mark.parametrize("given", [[], [penalties.generator_gradient(2.0)]], ids=["plain", "penalized"])
 @pytest.mark.parametrize("which", ["modulus", "real"])
-def test_matrix_free_is_dense(which, charged):
-    y, batch = WIDE.init(), draw()
-    dense = odegan.spectrum(WIDE, y, batch, charged, which=which, k=WIDE.n_params)
-    few = odegan.spectrum(WIDE, y, batch, charged, k=6, which=which)
+def test_matrix_free_is_dense(which, given):
+    y = WIDE.init()
+    batch = draw()
+    dense = odegan.spectrum(WIDE, y, batch, given, which=which, k=WIDE.n_params)
+    few = odegan.spectrum(WIDE, y, batch, given, k=6, which=which)
     assert len(dense.eigenvalues) == WIDE.n_params > 500
     assert few.partial
     assert not dense.partial

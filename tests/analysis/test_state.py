@@ -88,7 +88,8 @@ def test_the_same_under_inference_mode_and_no_grad():
     angle = odegan.path_angle(GAME, GAME.init(), FAR, n=3, batch=BATCH)
     for mode in (torch.inference_mode, torch.no_grad):
         with mode():
-            y, batch = FAR.clone(), tuple(part.clone() for part in BATCH)
+            y = FAR.clone()
+            batch = tuple(part.clone() for part in BATCH)
             torch.testing.assert_close(odegan.spectrum(GAME, y, batch).eigenvalues, expected)
             torch.testing.assert_close(odegan.spectra(GAME, y[None], [batch])[0].eigenvalues, expected)
             torch.testing.assert_close(odegan.advise(GAME, y, batch).spectra[0].eigenvalues, expected)

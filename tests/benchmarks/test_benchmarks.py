@@ -25,7 +25,8 @@ class Known:
 
 
 def test_ratios_are_taken_pair_by_pair():
-    a, b = Times([1.0, 2.0, 30.0], [1.0, 1.0, 1.0]), Times([1.0, 1.0, 10.0], [2.0, 2.0, 2.0])
+    a = Times([1.0, 2.0, 30.0], [1.0, 1.0, 1.0])
+    b = Times([1.0, 1.0, 10.0], [2.0, 2.0, 2.0])
     assert ratio(a, b) == (2.0, 1.0, 3.0, 0.5)
     assert compared("row", "case", "what", a, b, 2.0)["met"] == "yes"
     assert compared("row", "case", "what", a, b, 2.5, at_least=True)["met"] == "no"

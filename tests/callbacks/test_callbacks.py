@@ -16,7 +16,9 @@ from tests.peers import START, networks, smooth_game
 
 GAME = smooth_game()
 GIVEN = {"solver": "euler", "step_size": 0.1}
-N, EVERY, BREAK = 12, 3, 7  # intervals, between calls, and where a run is broken off
+N = 12  # intervals
+EVERY = 3  # between calls
+BREAK = 7  # where a run is broken off
 
 
 class Note(Periodic):
@@ -43,7 +45,8 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 def test_called_at_multiples_only(mode):
-    rare, often = Note(5), Note(EVERY)
+    rare = Note(5)
+    often = Note(EVERY)
     odegan.odeint_gan(GAME, START, steps=N, callback=[rare, often], **GIVEN | mode)
     assert [index for index, _ in rare.seen] == [5, 10]
     assert [index for index, _ in often.seen] == [3, 6, 9, 12]
@@ -111,7 +114,8 @@ def test_resumed_is_uninterrupted(tmp_path, make, read):
     path.write_bytes(kept)
     last = make(tmp_path / "broken")
     odegan.odeint_gan(PAIR, y0, steps=N, callback=last, checkpoint=path, **given)
-    found, expected = read(last, tmp_path / "broken"), read(whole, tmp_path / "whole")
+    found = read(last, tmp_path / "broken")
+    expected = read(whole, tmp_path / "whole")
     assert str(found) == str(expected)
 
 
@@ -157,15 +161,16 @@ def test_images_are_drawn_too(tmp_path):
     generator = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Unflatten(1, (1, 4, 4)), torch.nn.Tanh())
     game = odegan.gan(generator, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 1)))
     data = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    watch = Samples(game, tmp_path, every=2, n=4)
-    sol = odegan.odeint_gan(game, game.init(), steps=2, data=data, callback=watch, **GIVEN)
+    samples = Samples(game, tmp_path, every=2, n=4)
+    sol = odegan.odeint_gan(game, game.init(), steps=2, data=data, callback=samples, **GIVEN)
     assert (tmp_path / "samples_00000002.png").stat().st_size > 0
     np.testing.assert_allclose(files(tmp_path)["samples_00000002.npy"], game.sample(sol.y, 4, seed=0), rtol=1e-6)
 
 
 def test_wandb_goes_on_with_its_run(monkeypatch, tmp_path):
     """With a stand-in for the client: what it is asked for."""
-    asked, logged = [], []
+    asked = []
+    logged = []
 
     def init(**given):
         asked.append(given)

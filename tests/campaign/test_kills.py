@@ -12,7 +12,7 @@ import odegan
 from campaign import kills
 from campaign.kills_attempt import Aim, Killed, living, saved_index, unfinished
 from campaign.kills_cases import CASES
-from campaign.kills_compare import apart, difference
+from campaign.kills_compare import difference, largest_difference
 from experiments.framework import mixture
 from experiments.framework.folder import Folder
 from experiments.mog16.experiment import Mog16
@@ -69,7 +69,7 @@ def test_one_bit_is_a_difference(tmp_path):
     "other", [{"y": torch.ones(3)}, {"z": torch.ones(2)}, {"y": 1.0}, {"y": torch.ones(2).double()}]
 )
 def test_another_form_is_a_difference(other):
-    assert apart({"y": torch.ones(2)}, other) == float("inf")
+    assert largest_difference({"y": torch.ones(2)}, other) == float("inf")
 
 
 @linux

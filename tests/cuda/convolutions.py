@@ -51,7 +51,8 @@ def pair(batch_norm: bool = False, spectral: bool = False) -> tuple[nn.Module, n
 def minibatch(device: torch.device, size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
     """(real, latent)."""
     source = torch.Generator().manual_seed(1)
-    real, latent = torch.randn(size, 1, 8, 8, generator=source), torch.randn(size, 3, generator=source)
+    real = torch.randn(size, 1, 8, 8, generator=source)
+    latent = torch.randn(size, 3, generator=source)
     return real.to(device), latent.to(device)
 
 

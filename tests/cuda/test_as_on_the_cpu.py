@@ -52,7 +52,8 @@ CASES = {
 def test_the_device_gives_what_the_cpu_gives(given, members):
     game = network()
     y0 = game.init().double() if members is None else torch.stack([game.init(seed=s).double() for s in range(members)])
-    there, here = run(game, y0.to(DEVICE), **given), run(game, y0, **given)
+    there = run(game, y0.to(DEVICE), **given)
+    here = run(game, y0, **given)
     assert (there.ys.device.type, there.ys.dtype, there.status) == (DEVICE, torch.float64, "finished")
     torch.testing.assert_close(there.ys.cpu(), here.ys, rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(there.stats["losses"], here.stats["losses"], rtol=1e-6, atol=1e-8)
@@ -65,7 +66,8 @@ def test_the_device_gives_what_the_cpu_gives(given, members):
 def test_device_and_dtype_are_those_of_y0(dtype, given):
     game = network(parametrizations.spectral_norm)
     y0 = game.init(seed=1).to(DEVICE, dtype)
-    average, states = ExponentialAverage(0.5), []
+    average = ExponentialAverage(0.5)
+    states = []
     solution = run(game, y0, latent=3, callback=[average, lambda state, info: states.append((state, info))], **given)
     state, info = states[-1]
     tensors = [solution.ys, solution.y, average.y, state.y, info.losses, *state.aux["buffers"].values()]
@@ -87,7 +89,8 @@ def test_modules_that_live_on_the_device():
 @pytest.mark.parametrize("given", [PENALTY, {"solver": "adam"}, ADAPTIVE], ids=["fixed", "adam", "adaptive"])
 def test_resumed_is_uninterrupted(tmp_path, given):
     game = network(parametrizations.spectral_norm)
-    y0, left = game.init(seed=1).to(DEVICE), [2]
+    y0 = game.init(seed=1).to(DEVICE)
+    left = [2]
 
     def stop(state, info):
         left[0] -= 1

@@ -62,8 +62,10 @@ def test_batch_norm_too(device):
 def test_compiled_is_eager(device, made, members):
     game = odegan.gan(*pair(), **made)
     y0 = game.init() if members is None else torch.stack([game.init(seed=s) for s in range(members)])
-    y0, given = y0.to(device), {"data": torch.randn(20, 1, 8, 8), "latent": 3, "solver": "euler"}
-    eager, compiled = run(game, y0, **given), run(game, y0, compile=backend(device), **given)
+    y0 = y0.to(device)
+    given = {"data": torch.randn(20, 1, 8, 8), "latent": 3, "solver": "euler"}
+    eager = run(game, y0, **given)
+    compiled = run(game, y0, compile=backend(device), **given)
     assert compiled.stats["compiled"]
     assert far(compiled.y, eager.y, y0) < (0.1 if made else 1e-3)
 
@@ -97,7 +99,8 @@ def test_the_pair_of_ode_gan(device):
 def test_replay_buffers(device, spectral):
     """They hold numbers of one dtype where the run is, and what they give is the CPU's as long as they are filling."""
     game = odegan.gan(*pair(spectral=spectral))
-    states, y0 = [], game.init()
+    states = []
+    y0 = game.init()
     given = {"penalties": [penalties.closed_loop(0.5, buffer=2)], "placement": "field"}
     ends = []
     for place in dict.fromkeys([device, torch.device("cpu")]):
@@ -114,7 +117,8 @@ def test_replay_buffers(device, spectral):
 def test_dopri5(device):
     game = odegan.gan(*pair())
     y0 = game.init().to(device)
-    fine, batch = {"rtol": 1e-4, "atol": 1e-6}, minibatch(device)
+    fine = {"rtol": 1e-4, "atol": 1e-6}
+    batch = minibatch(device)
     given = {"solver": "dopri5", "step_size": None, "placement": "field", **fine}
     field = odegan.vector_field(game, [penalties.generator_gradient(0.1)])
     with torch.no_grad():

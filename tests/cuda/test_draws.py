@@ -42,7 +42,8 @@ def test_the_same_on_every_device(kind, shape):
 
 
 def test_minibatches_of_members_and_of_resumed_runs(device):
-    data, like = torch.arange(60.0).reshape(30, 2), torch.zeros(1, device=device)
+    data = torch.arange(60.0).reshape(30, 2)
+    like = torch.zeros(1, device=device)
     whole = Minibatches(data, 3, 7, [5, 6], like).block(0, 10)
     for member, seed in enumerate([5, 6]):
         alone = Minibatches(data, 3, 7, seed, like)
@@ -62,7 +63,8 @@ def test_every_row_once_an_epoch(device):
 def test_a_run_draws_as_its_minibatches_do(device):
     """Two steps of a run see the first two minibatches, those of a member alone and in an ensemble."""
     game = odegan.gan(*pair())
-    data, starts = torch.randn(9, 1, 8, 8), torch.stack([game.init(seed=s) for s in (1, 2)]).to(device)
+    data = torch.randn(9, 1, 8, 8)
+    starts = torch.stack([game.init(seed=s) for s in (1, 2)]).to(device)
     for y0, seeds in ((starts[0], 3), (starts, [3, 4])):
         solution = run(game, y0, steps=2, data=data, latent=3, seed=seeds)
         stepper = odegan.Stepper(
@@ -72,7 +74,8 @@ def test_a_run_draws_as_its_minibatches_do(device):
             penalties=[odegan.penalties.generator_gradient(0.1)],
             placement="after_step",
         )
-        state, minibatches = stepper.init(y0), Minibatches(data, 3, 4, seeds, like=y0)
+        state = stepper.init(y0)
+        minibatches = Minibatches(data, 3, 4, seeds, like=y0)
         for index in range(2):
             state, _ = stepper.step(state, minibatches(index))
         torch.testing.assert_close(solution.y, state.y, rtol=1e-4, atol=1e-5)

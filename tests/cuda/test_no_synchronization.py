@@ -75,9 +75,11 @@ def stepped(place, members=None, **given):
     """Two steps on the CPU, so that buffers and caches are filled; then on ``place`` one more, and one under watch."""
     spectral = given.pop("spectral", False)
     game = odegan.gan(*pair(batch_norm=given.pop("batch_norm", False), spectral=spectral), **given.pop("made", {}))
-    y0, batch = game.init(), minibatch(torch.device("cpu"))
+    y0 = game.init()
+    batch = minibatch(torch.device("cpu"))
     if members is not None:
-        y0, batch = y0.expand(members, -1), tuple(x.expand(members, *x.shape) for x in batch)
+        y0 = y0.expand(members, -1)
+        batch = tuple(x.expand(members, *x.shape) for x in batch)
     stepper = odegan.Stepper(game, **{"solver": "heun2", "step_size": STEP, **given})
     state = stepper.init(y0)
     for _ in range(2):

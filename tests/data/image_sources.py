@@ -23,7 +23,8 @@ def encoded(levels, form="PNG", **given):
 
 
 def parquet(path, rows, column="image"):
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({column: rows, "label": list(range(len(rows)))}), path)
     return path

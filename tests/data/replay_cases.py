@@ -5,7 +5,8 @@ from odegan import penalties
 from odegan.games.batch import Batch
 from tests.peers import draw, networks
 
-B, CAPACITY = 4, 3
+B = 4
+CAPACITY = 3
 POOL = draw(64)[0]
 PENALTY = penalties.closed_loop(0.5, buffer=CAPACITY)
 RUN = {"data": POOL, "latent": 3, "batch_size": B, "solver": "euler", "step_size": 0.1, "penalties": [PENALTY]}

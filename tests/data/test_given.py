@@ -64,7 +64,8 @@ def test_labels_belong_to_their_samples(name, seeds):
 @pytest.mark.parametrize("name", LABELED)
 def test_labels_of_generated_samples_follow_the_datas_law(name):
     parts = make(LABELED[name], labels=True).parts(0, 150)
-    real, fake = parts["label"].flatten(), parts["fake_label"].flatten()
+    real = parts["label"].flatten()
+    fake = parts["fake_label"].flatten()
     shares = torch.bincount(fake, minlength=3) / len(fake)
     assert (shares - torch.tensor([4 / 6, 1 / 6, 1 / 6])).abs().max() < 5 * 0.5 / len(fake) ** 0.5
     together = torch.corrcoef(torch.stack([real, fake]).double())[0, 1]
@@ -142,7 +143,8 @@ def test_arrays_on_disk_are_read_row_by_row():
 
 # Loaders.
 def test_a_loader_is_its_data_set():
-    plain, loader = make(Pairs()), make(DataLoader(Pairs(), batch_size=7, shuffle=True), batch_size=None)
+    plain = make(Pairs())
+    loader = make(DataLoader(Pairs(), batch_size=7, shuffle=True), batch_size=None)
     assert same(loader.parts(3, 4), plain.parts(3, 4))
     with make(DataLoader(Pairs(), batch_size=7, num_workers=1), batch_size=None) as working:
         assert working._real._made._workers == 1

@@ -18,7 +18,9 @@ from odegan.utils.fingerprint import describe
 from tests import forked
 
 ROOT = Path(__file__).parents[2]
-N, ROWS, COLUMNS = 12, 4, 3
+N = 12
+ROWS = 4
+COLUMNS = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, ROWS, COLUMNS), dtype=np.uint8)
 LABELS = np.arange(N, dtype=np.uint8) % 5
 
@@ -96,9 +98,11 @@ def test_a_run_has_the_levels_scaled_and_their_labels(folder):
     """Through the table on the device, item by item, and by the definition."""
     data = idx(folder)
     arguments = {"latent": 2, "batch_size": 5, "seeds": 3, "like": torch.empty(0), "labels": True}
-    table, items = Minibatches(data, **arguments), Minibatches(list(data), **arguments)
+    table = Minibatches(data, **arguments)
+    items = Minibatches(list(data), **arguments)
     scaled = torch.from_numpy(IMAGES)[:, None].float() / 127.5 - 1
-    one, other = table.parts(2, 4), items.parts(2, 4)
+    one = table.parts(2, 4)
+    other = items.parts(2, 4)
     assert one.keys() == {"real", "latent", "label", "fake_label"}
     assert all(torch.equal(part, other[name]) for name, part in one.items())
     for image, label in zip(one["real"].flatten(0, 1), one["label"].flatten(), strict=True):
@@ -213,11 +217,9 @@ for name in labeled_images.HUB:
 
 def test_a_copy_of_the_hubs_repository_is_the_same_set(tmp_path):
     pytest.importorskip("datasets")
-    pa, pq, image = (
-        pytest.importorskip("pyarrow"),
-        pytest.importorskip("pyarrow.parquet"),
-        pytest.importorskip("PIL.Image"),
-    )
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    image = pytest.importorskip("PIL.Image")
     rows = []
     for levels in IMAGES:
         path = tmp_path / "one.png"
@@ -226,7 +228,8 @@ def test_a_copy_of_the_hubs_repository_is_the_same_set(tmp_path):
     table = pa.table({"image": rows, "label": LABELS.astype(np.int64)})
     (tmp_path / "copy").mkdir()
     pq.write_table(table, tmp_path / "copy" / "train-00000-of-00001.parquet")
-    copy, files = idx(tmp_path / "copy"), idx(write(tmp_path / "files"))
+    copy = idx(tmp_path / "copy")
+    files = idx(write(tmp_path / "files"))
     assert torch.equal(copy.levels, files.levels)
     assert torch.equal(copy.targets, files.targets)
 

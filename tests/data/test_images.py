@@ -110,7 +110,8 @@ def test_another_image_is_another_fingerprint(folder, tmp_path):
 
 
 def test_gray_becomes_rgb_and_rgb_gray(folder, tmp_path):
-    gray, rgb = images(folder, size=8, channels=1)[3], images(folder, size=8)[3]
+    gray = images(folder, size=8, channels=1)[3]
+    rgb = images(folder, size=8)[3]
     assert rgb.shape == (3, 8, 8)
     assert torch.equal(rgb, gray.expand(3, 8, 8))
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
@@ -169,7 +170,8 @@ def test_exif_turns(tmp_path):
 
 
 def test_flips_are_fair_and_mirror(folder):
-    plain, flipping = images(folder, size=8, channels=1), images(folder, size=8, channels=1, flip=True)
+    plain = images(folder, size=8, channels=1)
+    flipping = images(folder, size=8, channels=1, flip=True)
     torch.manual_seed(0)
     draws = torch.stack([flipping[5] for _ in range(400)])
     mirrored = (draws == plain[5].flip(-1)).flatten(1).all(1)

@@ -108,14 +108,16 @@ def test_an_ensembles_are_its_members_stacked(data, seeds):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_every_dtype_sees_the_same_numbers(dtype):
-    batch, reference = make(noise, like=torch.empty(0, dtype=dtype))(3), make(noise)(3)
+    batch = make(noise, like=torch.empty(0, dtype=dtype))(3)
+    reference = make(noise)(3)
     assert batch.real.dtype == batch.latent.dtype == dtype
     assert torch.equal(batch.real, reference.real.to(dtype))
     assert torch.equal(batch.latent, reference.latent.to(dtype))
 
 
 def test_a_float64_run_sees_the_float32_numbers():
-    game, t = network(), torch.tensor([0.0, 0.5])
+    game = network()
+    t = torch.tensor([0.0, 0.5])
     given = {"data": ROWS / 7, "latent": 3, "batch_size": 4, "solver": "heun2", "step_size": 0.1}
     single = odegan.odeint_gan(game, game.init(seed=1), t, **given)
     double = odegan.odeint_gan(game, game.init(seed=1).double(), t, **given)
@@ -174,7 +176,8 @@ def network():
 @pytest.mark.parametrize("members", [None, 2])
 def test_a_run_is_replayed_from_any_interval(arguments, members):
     """A Stepper with the k-th state and the k-th minibatches goes on as the run did."""
-    game, states = network(), []
+    game = network()
+    states = []
     y0 = game.init() if members is None else torch.stack([game.init(seed=s) for s in range(members)])
     t = torch.tensor([0.0, 0.8], dtype=torch.float64)
     given = {"data": ROWS / 7, "latent": 3, "batch_size": 4, "seed": 3}

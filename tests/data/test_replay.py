@@ -65,7 +65,8 @@ def test_slots_fill_first_and_then_overwrite_a_batch():
 def test_buffers_hold_what_the_page_says():
     """Against a simulation with lists of samples: what is in the buffers after every step, and what is drawn."""
     stepper = odegan.Stepper(game(), solver="euler", step_size=0.1, penalties=[PENALTY])
-    given, y0 = batches(9), game().init()
+    given = batches(9)
+    y0 = game().init()
     states = walk(stepper, stepper.init(y0, seed=5), given)
     (key,) = states[0].aux["replay"]
     assert states[0].aux["replay"][key] == {}
@@ -192,7 +193,8 @@ def test_members_are_single_runs(name, kind):
     if name == "abs" and extra.get("solver") == "bosh3":
         pytest.skip("the field jumps where D = 0: an error estimate creeps there")
     arguments = RUN | {"penalties": [OTHERS[name]]} | extra
-    y0, seeds = starts(3), [5, 0, 9]
+    y0 = starts(3)
+    seeds = [5, 0, 9]
     together = odegan.odeint_gan(game(), y0, SPAN, seed=seeds, **arguments)
     alone = torch.stack(
         [odegan.odeint_gan(game(), y0[e], SPAN, seed=s, **arguments).ys for e, s in enumerate(seeds)], 1

@@ -102,7 +102,8 @@ CASES = {
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_is_the_same_to_the_bit(case, workers):
     state = torch.get_rng_state()
-    with_workers, without = run(workers, **CASES[case]), run(0, **CASES[case])
+    with_workers = run(workers, **CASES[case])
+    without = run(0, **CASES[case])
     assert torch.equal(with_workers.ys, without.ys)
     assert torch.equal(with_workers.stats["losses"], without.stats["losses"])
     torch.manual_seed(0)
@@ -130,7 +131,8 @@ def test_in_any_order_and_never_from_the_start(tmp_path):
 
 
 def test_a_resumed_run_replays_nothing(tmp_path):
-    path, whole = tmp_path / "run.pt", run(2, players="frozen")
+    path = tmp_path / "run.pt"
+    whole = run(2, players="frozen")
     part = run(2, players="frozen", callback=lambda state, info: state.t > 0.45, checkpoint=path)
     assert part.status == "stopped"
     resumed = run(1, players="frozen", checkpoint=path)

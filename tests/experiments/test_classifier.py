@@ -87,7 +87,8 @@ def test_larger_images_have_a_deeper_classifier():
 def test_fid_orders_digits(classifier):
     images, _ = load_digits()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    half, other = images[order[:898]], images[order[898:]]
+    half = images[order[:898]]
+    other = images[order[898:]]
     dtype = next(classifier.parameters()).dtype
     same = fid(classifier.features, half, half)
     sampling = fid(classifier.features, half, other)

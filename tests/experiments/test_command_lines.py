@@ -61,7 +61,8 @@ SLOW = {"mog16 --compare"}
 def quick(request, tmp_path_factory) -> tuple[str, Path, str]:
     """(command, folder, what it printed) of every quick form, run once."""
     folder = tmp_path_factory.mktemp("quick") / "run"
-    printed, said = io.StringIO(), io.StringIO()
+    printed = io.StringIO()
+    said = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
         assert call(request.param, folder) == 0
     assert paths_in(said.getvalue(), folder)[:1] == [folder]

@@ -87,7 +87,8 @@ def test_killed_and_resumed_equals_uninterrupted(quick, program, tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert forked.run(*command, "--resume", cwd=ROOT).returncode == 0
-    resumed, whole = saved(tmp_path / "run"), saved(quick[0])
+    resumed = saved(tmp_path / "run")
+    whole = saved(quick[0])
     assert resumed["t"] == whole["t"]
     assert torch.equal(resumed["y"], whole["y"])
     assert torch.equal(resumed["callbacks"][0]["y"], whole["callbacks"][0]["y"])

@@ -83,7 +83,9 @@ def test_dirac_spectra_are_the_closed_forms(name: str, c: float) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_gaussian_spectra_are_the_closed_forms(method: str) -> None:
-    v, sigma, gamma = (0.3, -1.2, 0.8), 0.4, 7.0
+    v = (0.3, -1.2, 0.8)
+    sigma = 0.4
+    gamma = 7.0
     at = torch.tensor([0.0, 0.0, 0.0, *v], dtype=torch.float64)
     found = spectrum(games.gaussian(at[3:], sigma), at, penalties=METHODS[method](gamma))
     exact = blocks.eigenvalues(method, gaussian.blocks(v, sigma), gamma)
@@ -117,7 +119,8 @@ def test_undamped_responses_are_sine_and_cosine() -> None:
 
 def test_steps_to_converge_are_counted_one_by_one() -> None:
     options = Gaussian(target=0.1)
-    game, at = games.gaussian(options.v, options.sigma), options.equilibrium()
+    game = games.gaussian(options.v, options.sigma)
+    at = options.equilibrium()
     made = METHODS["JARE"](10.0)
     steps = gaussian.steps_to_converge(game, made, 0.05, options)
     assert steps is not None

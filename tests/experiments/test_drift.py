@@ -70,7 +70,8 @@ def test_a_penalty_of_the_game_does_not_see_the_drift():
 
 def test_the_quick_form_extended_is_the_longer_one(tmp_path):
     base = ["--quick", "--no-progress", "--settings", "rk4 + drift", "rk4 + drift, halves"]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole = tmp_path / "whole"
+    parts = tmp_path / "parts"
     assert drift.main([*base, "--output", str(whole), "--time", "2"]) == 0
     assert drift.main([*base, "--output", str(parts)]) == 0
     assert drift.main([*base, "--output", str(parts), "--time", "2", "--resume"]) == 0

@@ -64,7 +64,8 @@ def test_quick_form_writes_figures_films_and_table(quick: Path) -> None:
 
 @pytest.mark.slow
 def test_resumed_run_is_the_whole_one(quick: Path, tmp_path: Path, monkeypatch) -> None:
-    calls, original = [], dual_flow.solve
+    calls = []
+    original = dual_flow.solve
 
     def broken(*arguments):
         calls.append(arguments)
@@ -166,7 +167,8 @@ def test_a_mode_is_reached_by_half_its_due() -> None:
 def test_network_starts_inside_the_mode_and_plays_the_same_game() -> None:
     target = targets.circle(8, 64, 0)
     phi = targets.gaussian(1.0, 8)(target, 0)
-    flow, z = particle_game(target.data, phi, 16, 1.0, target.start), parameters.latents(16, 0)
+    flow = particle_game(target.data, phi, 16, 1.0, target.start)
+    z = parameters.latents(16, 0)
     game = parameters.in_parameters(flow, z)
     theta = parameters.network_start(target, z, seed=1)
     cloud = game.sample(torch.cat([torch.zeros(game.n_disc), theta]), 16)
@@ -178,8 +180,8 @@ def test_network_starts_inside_the_mode_and_plays_the_same_game() -> None:
     torch.testing.assert_close(found_d, own_d, rtol=0, atol=1e-12)
     # The particles' velocity pulled back through the network: theta' = (1/N) sum_i (dx_i / dtheta)^T grad D(x_i).
     network = PureModule(parameters.generator(), "generator")
-    _, pull = torch.func.vjp(lambda own: network(own, z).reshape(-1), theta)
-    torch.testing.assert_close(found_g, pull(own_g)[0] / 16, rtol=0, atol=1e-12)
+    _, vjp_fn = torch.func.vjp(lambda own: network(own, z).reshape(-1), theta)
+    torch.testing.assert_close(found_g, vjp_fn(own_g)[0] / 16, rtol=0, atol=1e-12)
 
 
 def test_films_need_frames_and_a_length(tmp_path: Path) -> None:
@@ -197,7 +199,8 @@ def test_film_shows_its_frames_in_order_and_stays_at_the_last(tmp_path: Path) ->
         plots.clouds([("", torch.tensor([[x, 0.0]]).expand(400, 2), torch.zeros(4, 4))], 1.0) for x in (-0.5, 0.0, 0.5)
     ]
     path = plots.save_animation(iter(frames), tmp_path / "made/here.gif", seconds=0.3)
-    places, times = [], []
+    places = []
+    times = []
     with Image.open(path) as film:
         for k in range(film.n_frames):
             film.seek(k)

@@ -37,7 +37,8 @@ def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path) -> None:
     assert len(unrolled) == 12
     assert all(0 <= row["success"] <= 1 for row in rows)
     for row in rows[1:]:  # every run's discriminator is alive, empty, or constant without being empty
-        empty, full = row["collapsed"], row["constant, not empty"]
+        empty = row["collapsed"]
+        full = row["constant, not empty"]
         shares = {"alive": 1 - empty - full, "empty": empty, "constant not empty": full}
         assert sum(part * (row[f"success, {kind}"] or 0) for kind, part in shares.items()) == pytest.approx(
             row["success"]
@@ -55,7 +56,8 @@ def test_quick_form_plays_every_dynamics_and_draws_them(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch, capsys) -> None:
     only = ("--only", "first order")
     assert call(tmp_path / "whole", *only) == 0
-    original, played = gmm_tv.play, []
+    original = gmm_tv.play
+    played = []
 
     def interrupting(dynamics, options):
         played.append(dynamics.label)
@@ -89,7 +91,8 @@ def test_wrong_options_are_one_line(arguments: tuple[str, ...], message: str, tm
 
 def test_starts_are_the_grid_with_sorted_ends() -> None:
     options = GmmTv(grid=4, per_cell=3)
-    y, off = options.starts(), options.off_diagonal()
+    y = options.starts()
+    off = options.off_diagonal()
     assert y.shape == (48, 6)
     assert (y[:, 1:4] >= y[:, :3]).all()
     assert y[:, :4].abs().max() <= 3
@@ -138,7 +141,8 @@ def test_what_counts_as_collapsed_constant_and_merged() -> None:
 
 def test_the_closed_loop_of_an_indicator_shrinks_it() -> None:
     """Its best discriminator is the set where (1 - w/2) g* > (1 + w/2) g: the field at those ends is zero."""
-    game, w = games.gmm_tv(truth()), 0.2
+    game = games.gmm_tv(truth())
+    w = 0.2
     mu = torch.tensor([-1.5, 0.2], dtype=torch.float64)
     y = torch.cat([torch.tensor([-1.0, 0.4, 1.0, 2.0], dtype=torch.float64), mu])
     field = vector_field(game, [function_norm(w)])(0.0, y)[:4]

@@ -19,7 +19,8 @@ torch.set_num_threads(1)
 @pytest.mark.parametrize("name", [pytest.param("sngan-cifar10", marks=pytest.mark.slow), "jare-cifar10-3"])
 def test_the_game_of_a_preset_is_always_the_same(name):
     before = torch.get_rng_state()
-    first, second = make_game(presets.get(name)), make_game(presets.get(name))
+    first = make_game(presets.get(name))
+    second = make_game(presets.get(name))
     assert describe(first) == describe(second)
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -101,7 +101,8 @@ def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert saved(tmp_path / "run")["t"] < saved(quick)["t"]
     assert call(*words, output=tmp_path / "run", resume=True) == 0
-    resumed, whole = saved(tmp_path / "run"), saved(quick)
+    resumed = saved(tmp_path / "run")
+    whole = saved(quick)
     assert torch.equal(resumed["y"], whole["y"])
     for kept, ours in zip(resumed["callbacks"][:2], whole["callbacks"][:2], strict=True):
         assert torch.equal(kept["y"], ours["y"])
@@ -135,7 +136,8 @@ def test_sample_and_interpolate(call, quick, tmp_path):
 
 def test_interpolations_keep_to_the_great_circle():
     torch.manual_seed(0)
-    starts, ends = torch.randn(4, 16), torch.randn(4, 16)
+    starts = torch.randn(4, 16)
+    ends = torch.randn(4, 16)
     path = images_sampling.interpolations(starts, ends, 9)
     torch.testing.assert_close(path[:, 0], starts)
     torch.testing.assert_close(path[:, -1], ends)

@@ -137,7 +137,8 @@ def test_a_run_that_diverges_says_so(call, tmp_path, capsys):
 )
 def test_switches_of_the_machine(call, short, tmp_path, switch):
     assert call(*SHORT, *switch, output=tmp_path / "run") == 0
-    found, expected = saved(tmp_path / "run")["y"], saved(short)["y"]
+    found = saved(tmp_path / "run")["y"]
+    expected = saved(short)["y"]
     torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if "bfloat16" in switch else 1e-5)
     if "bfloat16" in switch:
         assert not torch.allclose(found, expected, atol=1e-5)

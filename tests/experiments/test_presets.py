@@ -44,7 +44,8 @@ def test_odegans_schedule():
 
 
 def test_settings_of_the_public_programs():
-    odegan, clc = presets.get("odegan-cifar10"), presets.get("clc-cifar10")
+    odegan = presets.get("odegan-cifar10")
+    clc = presets.get("clc-cifar10")
     assert (odegan.placement, odegan.refresh, odegan.batch_size, odegan.latent) == ("first_stage", "stage", 64, 128)
     assert repr(odegan.keywords()["penalties"]) == repr([penalties.generator_gradient(0.02)])
     assert repr(clc.keywords()["penalties"]) == repr([penalties.closed_loop(10.0)])

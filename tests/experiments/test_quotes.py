@@ -65,11 +65,9 @@ def test_tables_whole_and_by_columns(results):
     def block(quote):
         found = quotes.rewritten(f"a\n\n<!-- {quote} -->\nold\n<!-- end -->\n\nb", results)
         assert quotes.rewritten(found, results) == found
-        head, body, end = (
-            f"a\n\n<!-- {quote} -->\n\n",
-            found[len(f"a\n\n<!-- {quote} -->\n\n") :],
-            "\n\n<!-- end -->\n\nb",
-        )
+        head = f"a\n\n<!-- {quote} -->\n\n"
+        body = found[len(f"a\n\n<!-- {quote} -->\n\n") :]
+        end = "\n\n<!-- end -->\n\nb"
         assert found.startswith(head)
         assert body.endswith(end)
         return body.removesuffix(end)

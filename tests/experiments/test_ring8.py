@@ -110,7 +110,8 @@ def test_rings_have_their_radius_spread_and_equal_modes(name: str, radius: float
 
 def test_a_ring_without_gaps_is_covered_but_not_resolved() -> None:
     for setting in RINGS.values():
-        target, radius = setting.target, float(setting.target.modes.norm(dim=1)[0])
+        target = setting.target
+        radius = float(setting.target.modes.norm(dim=1)[0])
         angles = torch.linspace(0, 2 * math.pi, 5000)
         smeared = radius * torch.stack([angles.cos(), angles.sin()], 1)
         exact = target.draw(5120, torch.Generator().manual_seed(0))
@@ -140,7 +141,8 @@ def test_differences_are_paired_by_seed() -> None:
         scores = mixture.MixtureScores(values, values, values)
         return mixture.EnsembleRun(None, np.arange(2.0), torch.zeros(2, 3, 1), scores, 0.0, 0.0)
 
-    biased, unbiased = trained([[9.0, 9, 9], [0.1, 0.2, 0.3]]), trained([[9.0, 9, 9], [0.2, 0.4, 0.6]])
+    biased = trained([[9.0, 9, 9], [0.1, 0.2, 0.3]])
+    unbiased = trained([[9.0, 9, 9], [0.2, 0.4, 0.6]])
     pair = Pair(8, biased, unbiased, torch.ones(2, 3, 2))
     row = ring8_question.rows([pair])[0]
     assert row["unbiased - biased"] == pytest.approx((0.2, 0.1 / 3**0.5))
@@ -188,7 +190,8 @@ def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
     switches, intervals, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     assert call(tmp_path / "whole", *switches) == 0
-    original, calls = mixture.Budget.__call__, []
+    original = mixture.Budget.__call__
+    calls = []
 
     def interrupting(self, state, info) -> bool:
         calls.append(state.t)

@@ -32,7 +32,8 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_slopes_on_an_exact_game(folder: Folder) -> None:
-    options, start = VanishingStep(counts=(16, 32, 64), progress=False), torch.tensor([0.5, -0.3], dtype=torch.float64)
+    options = VanishingStep(counts=(16, 32, 64), progress=False)
+    start = torch.tensor([0.5, -0.3], dtype=torch.float64)
     problem = replace(gaussian("cpu"), name="Dirac", game=games.dirac("minimax", c=1.0), y0=start)
     flow = deterministic.reference(problem, options)
     _, rows = deterministic.without_noise(problem, flow, options, folder)
@@ -52,7 +53,8 @@ def linear(problem: Problem) -> Problem:
     )
 
 
-STEPS, SIZE = 16, 8
+STEPS = 16
+SIZE = 8
 
 
 def expected(kind: str, options: VanishingStep) -> float:
@@ -61,10 +63,12 @@ def expected(kind: str, options: VanishingStep) -> float:
     One step multiplies what is there by R and adds h N xi, N = sum_i b_i times the powers of h J through which a stage's noise
     passes: Euler N = I; Heun with one minibatch N = I + h J / 2, with one a stage (I + h J) / 2 and I / 2, independently.
     """
-    h, size = options.time / STEPS, 2 * SIGMA**2 / SIZE
+    h = options.time / STEPS
+    size = 2 * SIGMA**2 / SIZE
     jacobian = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     eye = torch.eye(2, dtype=torch.float64)
-    euler, heun = eye + h * jacobian, eye + h * jacobian + h**2 / 2 * jacobian @ jacobian
+    euler = eye + h * jacobian
+    heun = eye + h * jacobian + h**2 / 2 * jacobian @ jacobian
     step, noises = {
         "euler": (euler, [eye]),
         "heun2": (heun, [eye + h / 2 * jacobian]),
@@ -80,7 +84,8 @@ def expected(kind: str, options: VanishingStep) -> float:
 
 @pytest.mark.parametrize("kind", ["euler", "heun2", "heun2, stage"])
 def test_ensembles_have_the_covariance_of_the_linear_game(kind: str, folder: Folder) -> None:
-    options, problem = VanishingStep(members=300, progress=False), linear(gaussian("cpu"))
+    options = VanishingStep(members=300, progress=False)
+    problem = linear(gaussian("cpu"))
     solver, _, stage = kind.partition(", ")
     found = ends(problem, solver, STEPS, SIZE, options, folder, stage or None)
     measured = deviation(found, deterministic.noiseless(problem, solver, STEPS, options)[-1])
@@ -89,7 +94,10 @@ def test_ensembles_have_the_covariance_of_the_linear_game(kind: str, folder: Fol
 
 
 def test_whole_set_is_the_mean_of_the_networks_minibatches() -> None:
-    problem, source, count, size = network("cpu", 0), torch.Generator().manual_seed(1), 2000, 16
+    problem = network("cpu", 0)
+    source = torch.Generator().manual_seed(1)
+    count = 2000
+    size = 16
     real, latent = (part(count * size, source).unflatten(0, (count, size)) for part in (problem.data, problem.latent))
     field = vector_field(problem.sampled)
     with torch.no_grad():
@@ -102,7 +110,8 @@ def test_whole_set_is_the_mean_of_the_networks_minibatches() -> None:
 
 @pytest.mark.parametrize("name", SHIFTING)
 def test_penalties_shift_the_field_by_the_closed_form(name: str) -> None:
-    options, problem = VanishingStep(batches=10_000), gaussian("cpu")
+    options = VanishingStep(batches=10_000)
+    problem = gaussian("cpu")
     exact = exact_shift(problem, SHIFTING[name].like, 4)
     share = Mean.of(shifts(problem, name, 4, options) @ exact / (exact @ exact))
     assert share.error < 0.25
@@ -110,7 +119,8 @@ def test_penalties_shift_the_field_by_the_closed_form(name: str) -> None:
 
 
 def test_slope_has_the_standard_error_that_repetition_shows() -> None:
-    source, x = torch.Generator().manual_seed(0), [1.0, 2.0, 4.0, 8.0]
+    source = torch.Generator().manual_seed(0)
+    x = [1.0, 2.0, 4.0, 8.0]
     drawn = 3.0 * torch.tensor(x) * (1 + 0.05 * torch.randn(4000, 4, generator=source))
     found = [fit_power_law(x, [Mean(float(v), 0.05 * float(v)) for v in y]) for y in drawn]
     slopes = torch.tensor([line.slope for line in found])

@@ -17,7 +17,8 @@ import odegan
 from odegan import export, nets
 from odegan.export import portable
 
-SIDE, LATENT = 8, 4
+SIDE = 8
+LATENT = 4
 
 
 def plain() -> tuple[nn.Module, nn.Module]:
@@ -86,7 +87,8 @@ def test_a_state_dict_goes_into_the_original_class(name):
     made = game.modules(y, batches)
     for module, exported in zip(PAIRS[name](), made, strict=True):
         module.load_state_dict(exported.state_dict())  # strict
-        ours, theirs = module.eval().state_dict(), exported.state_dict()
+        ours = module.eval().state_dict()
+        theirs = exported.state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert torch.equal(expected(name, 5), made[0].eval()(*given(name, 5)).detach())
 
@@ -155,7 +157,7 @@ def test_a_folder_is_ready_for_a_hub_and_its_card_is_true(name, tmp_path, monkey
     assert facts["sample"] == list(expected(name, 1).shape[1:])
     monkeypatch.chdir(made)
     own, program, onnx = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (generator, _) = PAIRS[name]()
+    generator, _ = PAIRS[name]()
     run(own, {"generator": generator})
     torch.testing.assert_close(generator.eval()(*given(name, 3)).detach(), expected(name, 3))
     found = run(program, {})

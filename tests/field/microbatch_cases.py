@@ -17,7 +17,8 @@ BATCH = 8
 
 def game(seed: int = 0) -> odegan.Game:
     torch.manual_seed(seed)
-    generator, discriminator = MLP([2, 6, 2], nn.Tanh), MLP([2, 7, 1], nn.Tanh)
+    generator = MLP([2, 6, 2], nn.Tanh)
+    discriminator = MLP([2, 7, 1], nn.Tanh)
     return odegan.gan(generator.double(), discriminator.double(), "non_saturating", latent=2)
 
 
@@ -126,7 +127,8 @@ class Normed(nn.Module):
         first, second = ((3, 4), (4, 1)) if generates else ((1, 4), (4, 1))
         self.generates = generates
         layer = nn.ConvTranspose2d if generates else nn.Conv2d
-        self.first, self.second = layer(*first, 2), layer(*second, 3)
+        self.first = layer(*first, 2)
+        self.second = layer(*second, 3)
         self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -201,7 +203,9 @@ FOR_FOUR = [
 def run(name: str, **more: Any) -> odegan.Solution:
     """One case, over five steps of 0.1 or two intervals of 0.25."""
     case = dict(DIVIDED[name])
-    g, members, source = case.pop("game", game)(), case.pop("members", None), case.pop("data", data)
+    g = case.pop("game", game)()
+    members = case.pop("members", None)
+    source = case.pop("data", data)
     made = case.pop("penalties")()
     y0 = g.init() if members is None else torch.stack([g.init(seed=e) for e in range(members)])
     t = torch.tensor([0.0, 0.3, 0.5], dtype=torch.float64)

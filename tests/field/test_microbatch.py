@@ -15,7 +15,8 @@ from tests.peers import compiles
 
 @pytest.mark.parametrize("name", CASES)
 def test_micro_batches_give_the_whole_batchs_trajectory(name):
-    whole, divided = run(name), run(name, micro_batch=BATCH // 2)
+    whole = run(name)
+    divided = run(name, micro_batch=BATCH // 2)
     assert torch.allclose(whole.ys, divided.ys, rtol=0, atol=1e-12)
     assert whole.stats["nfe"] == divided.stats["nfe"]
     # Adaptive steps end where the error estimate says, whose rounding is larger than the state's.
@@ -24,14 +25,16 @@ def test_micro_batches_give_the_whole_batchs_trajectory(name):
 
 @pytest.mark.parametrize("name", ["heun2, jare", "heun2, jare unbiased"])
 def test_a_micro_batch_may_have_fewer_samples_than_there_are_chunks(name):
-    whole, divided = run(name), run(name, micro_batch=2)
+    whole = run(name)
+    divided = run(name, micro_batch=2)
     torch.testing.assert_close(divided.ys, whole.ys, rtol=0, atol=1e-12)
 
 
 def test_the_parts_own_norms_would_be_wrong():
     """What the test above must be able to see: mean_r ||g_r||^2 is not ||mean_r g_r||^2."""
     g = game()
-    y, batch = g.init(), (data()[:BATCH], torch.randn(BATCH, 2, dtype=torch.float64))
+    y = g.init()
+    batch = (data()[:BATCH], torch.randn(BATCH, 2, dtype=torch.float64))
     field = odegan.vector_field(g, [penalties.jare(0.5)])
     halves = [field(0.0, y, tuple(x[part] for x in batch)) for part in (slice(0, 4), slice(4, 8))]
     assert (torch.stack(halves).mean(0) - field(0.0, y, batch)).abs().max() > 1e-4
@@ -45,7 +48,8 @@ def test_a_whole_batch_is_one_micro_batch():
 @pytest.mark.parametrize("penalized", [False, True])
 def test_the_parts_of_the_field_are_the_whole_batchs(penalized):
     g = game()
-    y, batch = g.init(), Batch(data()[:BATCH], torch.randn(BATCH, 2, dtype=torch.float64))
+    y = g.init()
+    batch = Batch(data()[:BATCH], torch.randn(BATCH, 2, dtype=torch.float64))
     whole = TrainingField(g, [penalties.jare(0.5)], penalized=penalized)
     divided = MicrobatchedField(whole, BATCH // 2, None, lambda function: function)
     for name in ("__call__", "field_and_penalty"):

@@ -42,7 +42,8 @@ def closed_form(name: str, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """grad D at the points x (n, d), without automatic differentiation."""
     phi = FEATURES[name]
     if name == "fourier":
-        angles, (a, b) = x @ phi.frequencies.T, w.chunk(2)
+        angles = x @ phi.frequencies.T
+        a, b = w.chunk(2)
         return (b * angles.cos() - a * angles.sin()) @ phi.frequencies / math.sqrt(len(phi.frequencies))
     weights = phi.inverse.T @ w
 

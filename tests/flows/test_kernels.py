@@ -24,7 +24,8 @@ from tests.flows.particle_cases import DATA, FEATURES, normal
 
 
 def test_fourier_features_tend_to_the_gaussian_kernel_like_one_over_root_m() -> None:
-    x, counts = normal(30, 2), [64, 256, 1024, 4096]
+    x = normal(30, 2)
+    counts = [64, 256, 1024, 4096]
     exact = gaussian_kernel(0.8)(x, x)
     errors = []
     for count in counts:
@@ -35,19 +36,24 @@ def test_fourier_features_tend_to_the_gaussian_kernel_like_one_over_root_m() -> 
 
 
 def test_fourier_features_are_translation_invariant_and_of_length_one() -> None:
-    phi, x, shift = FEATURES["fourier"], normal(7, 2), torch.tensor([3.0, -2.0])
+    phi = FEATURES["fourier"]
+    x = normal(7, 2)
+    shift = torch.tensor([3.0, -2.0])
     torch.testing.assert_close(phi(x + shift) @ phi(x + shift).T, phi(x) @ phi(x).T, rtol=0, atol=1e-13)
     torch.testing.assert_close(phi(x).square().sum(1), torch.ones(7).double(), rtol=0, atol=1e-14)
 
 
 def test_fourier_mmd_tends_to_the_gaussian_kernels() -> None:
-    x, y = normal(40, 2), normal(50, 2, seed=1) + 1
+    x = normal(40, 2)
+    y = normal(50, 2, seed=1) + 1
     phi = fourier_features(2, 20_000, 0.8)
     assert float((phi(x).mean(0) - phi(y).mean(0)).norm()) == pytest.approx(mmd(x, y, gaussian_kernel(0.8)), rel=0.02)
 
 
 def test_energy_distance_is_the_same_far_from_the_origin() -> None:
-    x, y, far = normal(100, 2), normal(100, 2, seed=1), 1e6
+    x = normal(100, 2)
+    y = normal(100, 2, seed=1)
+    far = 1e6
     assert energy_distance(x + far, y + far) == pytest.approx(energy_distance(x, y), rel=1e-8)
 
 
@@ -63,8 +69,10 @@ def test_energy_features_are_exact_on_their_landmarks() -> None:
 
 @pytest.mark.parametrize("softening, within", [(0.0, 0.02), (0.05, 0.03)])
 def test_energy_features_approach_the_energy_distance_from_below(softening: float, within: float) -> None:
-    x, y = 0.5 * normal(40, 2), 0.5 * normal(30, 2, seed=1) + 0.5
-    exact, found = energy_distance(x, y) / math.sqrt(2), []
+    x = 0.5 * normal(40, 2)
+    y = 0.5 * normal(30, 2, seed=1) + 0.5
+    exact = energy_distance(x, y) / math.sqrt(2)
+    found = []
     for k in (4, 8, 16):
         line = torch.linspace(-3, 3, k, dtype=torch.float64)
         phi = energy_features(torch.cartesian_prod(line, line), softening)
@@ -83,7 +91,8 @@ def test_softened_distance_is_positive_definite_and_tends_to_the_distance() -> N
 
 @pytest.mark.parametrize("anchor", [torch.zeros(2), torch.tensor([5.0, -1.0])])
 def test_energy_mmd_has_no_anchor(anchor: torch.Tensor) -> None:
-    x, y = normal(15, 2), normal(20, 2, seed=1) + 1
+    x = normal(15, 2)
+    y = normal(20, 2, seed=1) + 1
     assert mmd(x, y, energy_kernel(anchor)) == pytest.approx(energy_distance(x, y) / math.sqrt(2), rel=1e-12)
 
 
@@ -102,7 +111,8 @@ def test_energy_flow_does_not_depend_on_which_landmark_is_first() -> None:
 
 
 def test_distances_agree_with_scipy_on_the_line() -> None:
-    x, y = normal(20, 1), normal(20, 1, seed=1) * 2 + 1
+    x = normal(20, 1)
+    y = normal(20, 1, seed=1) * 2 + 1
     reference = scipy.stats.energy_distance(x[:, 0].numpy(), y[:, 0].numpy())
     assert energy_distance(x, y) == pytest.approx(reference, rel=1e-12)
     sorted_apart = (x.sort(0).values - y.sort(0).values).square().mean().sqrt()

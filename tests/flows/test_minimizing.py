@@ -71,9 +71,11 @@ def test_simultaneous_contracts_the_monotone_game_by_its_factor(m: float, tau: f
 def test_weighted_metric_solves_the_weighted_linear_system() -> None:
     source = torch.Generator().manual_seed(0)
     root, coupling = (torch.randn(3, 3, generator=source, dtype=torch.float64) for _ in range(2))
-    curvature, tau = root @ root.T, 0.7
+    curvature = root @ root.T
+    tau = 0.7
     matrix = torch.cat([torch.cat([-curvature, -coupling], 1), torch.cat([coupling.T, -torch.eye(3)], 1)]).double()
-    w, y0 = torch.tensor([1.0, 4.0, 0.25, 2.0, 1.0, 0.5]).double(), torch.randn(6, generator=source).double()
+    w = torch.tensor([1.0, 4.0, 0.25, 2.0, 1.0, 0.5]).double()
+    y0 = torch.randn(6, generator=source).double()
     found = minimizing_movement(games.quadratic(matrix), y0, tau, 1, metric=w, tolerance=1e-12).y
     disc = torch.linalg.solve(torch.diag(w[:3]) + tau * curvature, w[:3] * y0[:3] - tau * coupling @ y0[3:])
     gen = (w[3:] * y0[3:] + tau * coupling.T @ y0[:3]) / (w[3:] + tau)
@@ -83,7 +85,8 @@ def test_weighted_metric_solves_the_weighted_linear_system() -> None:
 # The scheme tends to the flow, in the metric given.
 @pytest.mark.parametrize("order", ORDERS)
 def test_first_order_to_the_flow_with_rates(order: str) -> None:
-    game, rates = smooth_game(), (2.0, 0.5)
+    game = smooth_game()
+    rates = (2.0, 0.5)
     t = torch.tensor([0.0, 1.0], dtype=torch.float64)
     flow = odeint_gan(game, START, t, solver="dopri8", rates=rates, rtol=1e-10, atol=1e-10).y
     metric = [1 / rates[0]] * 2 + [1 / rates[1]] * 2
@@ -105,7 +108,9 @@ def gradient(loss, u: torch.Tensor) -> torch.Tensor:
     "made", [[], [penalties.consensus(0.3)], [penalties.generator_gradient(0.5), penalties.jare(0.2)]]
 )
 def test_steps_are_stationary(order: str, made: list) -> None:
-    game, tau, tolerance = smooth_game(), 0.2, 1e-11
+    game = smooth_game()
+    tau = 0.2
+    tolerance = 1e-11
     found = minimizing_movement(game, START, tau, 3, order=order, penalties=made, tolerance=tolerance)
     extras = [penalty(game) for penalty in made]
 
@@ -114,10 +119,12 @@ def test_steps_are_stationary(order: str, made: list) -> None:
         return loss + sum(pair[player](d, g, None, 0.0) for pair in extras if pair[player] is not None)
 
     for old, new in zip(found.ys, found.ys[1:], strict=False):
-        (d0, g0), (d1, g1) = game.split(old), game.split(new)
-        seen_g, seen_d = (g1 if order == "generator_first" else g0), (d1 if order == "discriminator_first" else d0)
-        of_d, of_g = (lambda d, g=seen_g: penalized(0, d, g)), (lambda g, d=seen_d: penalized(1, d, g))
-        for loss, u0, u1 in ((of_d, d0, d1), (of_g, g0, g1)):
+        d0, g0 = game.split(old)
+        d1, g1 = game.split(new)
+        seen_g = g1 if order == "generator_first" else g0
+        seen_d = d1 if order == "discriminator_first" else d0
+        losses = (lambda d, g=seen_g: penalized(0, d, g), lambda g, d=seen_d: penalized(1, d, g))
+        for loss, u0, u1 in zip(losses, (d0, g0), (d1, g1), strict=True):
             assert float(((u1 - u0) / tau + gradient(loss, u1)).norm()) <= 2 * tolerance * float(
                 gradient(loss, u0).norm()
             )
@@ -129,7 +136,8 @@ def test_finds_a_minimum_and_not_a_nearer_maximum() -> None:
     def loss(u: torch.Tensor) -> torch.Tensor:
         return (u**4 - 2 * u**2).sum()
 
-    v, scale = torch.tensor([0.01], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64)
+    v = torch.tensor([0.01], dtype=torch.float64)
+    scale = torch.tensor([1.0], dtype=torch.float64)
     found = proximal(loss, v, scale, 1e-10)  # 4 u^3 - 3 u = v has its maximum of the objective at u = -v / 3
     assert found.solved
     assert 4 * float(found.u) ** 3 - 3 * float(found.u) == pytest.approx(0.01, abs=1e-10)
@@ -149,7 +157,8 @@ def test_stiff_inner_problems_reach_the_tolerance(spread: float) -> None:
 
 
 def test_rests_at_an_equilibrium() -> None:
-    game, y0 = games.gaussian([0.0, 2.0], 0.7), torch.tensor([0.0, 0.0, 0.0, 2.0], dtype=torch.float64)
+    game = games.gaussian([0.0, 2.0], 0.7)
+    y0 = torch.tensor([0.0, 0.0, 0.0, 2.0], dtype=torch.float64)
     found = minimizing_movement(game, y0, 0.5, 3)
     assert float((found.ys - y0).abs().max()) < 1e-15
     shifted = minimizing_movement(game, y0 + 1e-9, 0.5, 3)
@@ -162,7 +171,8 @@ def network() -> Game:
 
 
 def test_batch_of_every_step() -> None:
-    game, (real, _) = network(), draw(12)
+    game = network()
+    real, _ = draw(12)
     minibatches = Minibatches(real, 3, 4, 0, game.init())
     found = minimizing_movement(game, game.init(), 0.1, 3, batch=minibatches)
     y = game.init()
@@ -177,7 +187,9 @@ def test_module_buffers_move_between_steps() -> None:
     generator, discriminator = networks()
     nn.utils.parametrizations.spectral_norm(discriminator[0])
     game = odegan.gan(generator, discriminator, latent=3)
-    batch, y, buffers = draw(), game.init(), game.initial_buffers(game.init())
+    batch = draw()
+    y = game.init()
+    buffers = game.initial_buffers(game.init())
     found = minimizing_movement(game, y, 0.3, 3, batch=batch)
     for state in found.ys[1:]:
         with torch.no_grad():

@@ -16,7 +16,9 @@ from tests.flows.particle_cases import DATA, FEATURES, LAMBDA, both, closed_form
 
 def by_hand(name: str, y: torch.Tensor, tau: float, game) -> torch.Tensor:
     """One simultaneous step: D's in closed form, the particles' by fixed-point iteration u = x + tau grad D(u)."""
-    w, x, phi = y[: game.n_disc], game.particles(y), FEATURES[name]
+    w = y[: game.n_disc]
+    x = game.particles(y)
+    phi = FEATURES[name]
     new = (w + tau * (phi(DATA).mean(0) - phi(x).mean(0))) / (1 + tau * LAMBDA)
     u = x
     for _ in range(200):

@@ -27,7 +27,9 @@ from tests.flows.particle_cases import DATA, FEATURES, LAMBDA, both, closed_form
 def test_field_is_the_closed_form(name: str) -> None:
     game = game_of(name)
     y = state(game)
-    w, x, phi = y[: game.n_disc], game.particles(y), FEATURES[name]
+    w = y[: game.n_disc]
+    x = game.particles(y)
+    phi = FEATURES[name]
     expected = phi(DATA).mean(0) - phi(x).mean(0) - LAMBDA * w
     found_d, found_g = game.split(vector_field(game)(0.0, y))
     torch.testing.assert_close(found_d, expected, rtol=0, atol=1e-12)
@@ -42,7 +44,9 @@ def test_discriminator_of_the_flow_is_the_kernels_witness(name: str) -> None:
     y0 = torch.cat([torch.zeros(game.n_disc), normal(game.n_gen, seed=4)])
     t = torch.tensor([0.0, 1.5])
     y = odeint_gan(game, y0, t, solver="dopri5", rtol=1e-12, atol=1e-12, rates=(1.0, 0.0)).y
-    phi, x, at = FEATURES[name], game.particles(y0), normal(4, 2, seed=9)
+    phi = FEATURES[name]
+    x = game.particles(y0)
+    at = normal(4, 2, seed=9)
     kernel = phi(at) @ torch.cat([phi(DATA), phi(x)]).T
     witness = kernel[:, : len(DATA)].mean(1) - kernel[:, len(DATA) :].mean(1)
     expected = (1 - math.exp(-1.5 * LAMBDA)) / LAMBDA * witness
@@ -70,7 +74,8 @@ def test_half_the_squared_mmd_changes_by_the_two_gradients(name: str) -> None:
     game = game_of(name)
     y = state(game)
     _, measured = jvp(lambda y: game.mmd(y) ** 2 / 2, (y,), (vector_field(game)(0.0, y),))
-    phi, x = FEATURES[name], game.particles(y)
+    phi = FEATURES[name]
+    x = game.particles(y)
     witness = phi(DATA).mean(0) - phi(x).mean(0)
     product = (closed_form(name, witness, x) * closed_form(name, game.split(y)[0], x)).sum(1).mean()
     torch.testing.assert_close(measured, -product, rtol=0, atol=1e-12)
@@ -80,7 +85,8 @@ def test_half_the_squared_mmd_changes_by_the_two_gradients(name: str) -> None:
 def test_the_balance_of_the_norm_holds_along_the_run(name: str) -> None:
     """The power, integrated beside the flow by the same solver, is what |D|^2 / 2 gains."""
     game = game_of(name)
-    field, y0 = vector_field(game), game.init()
+    field = vector_field(game)
+    y0 = game.init()
     t = torch.linspace(0, 4, 9, dtype=torch.float64)
 
     def balanced(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -101,7 +107,8 @@ def test_the_balance_of_the_norm_holds_along_the_run(name: str) -> None:
 @pytest.mark.parametrize("rate", [1.0, 0.1])
 def test_eigenvalues_where_the_cloud_is_the_data(name: str, rate: float) -> None:
     """-r lambda, and the roots of s^2 + r lambda s + r a with a the eigenvalues of J^T J / N."""
-    data, phi = DATA[:4], FEATURES[name]
+    data = DATA[:4]
+    phi = FEATURES[name]
     game = particle_game(data, phi, 4, decay=LAMBDA)
     y = torch.cat([torch.zeros(game.n_disc), data.reshape(-1)])
     jacobian = torch.func.jacrev(lambda x: phi(x.view(4, 2)).sum(0))(data.reshape(-1))
@@ -117,7 +124,8 @@ def test_eigenvalues_where_the_cloud_is_the_data(name: str, rate: float) -> None
 
 @both
 def test_particles_have_no_order(name: str) -> None:
-    game, order = game_of(name), torch.tensor([3, 0, 4, 1, 2])
+    game = game_of(name)
+    order = torch.tensor([3, 0, 4, 1, 2])
     y0 = state(game)
     moved = torch.cat([y0[: game.n_disc], game.particles(y0)[order].reshape(-1)])
     end, other = (odeint_gan(game, y, torch.tensor([0.0, 1.0]), solver="rk4", step_size=0.1).y for y in (y0, moved))
@@ -126,7 +134,8 @@ def test_particles_have_no_order(name: str) -> None:
 
 
 def test_gaussian_flow_is_translation_invariant() -> None:
-    shift, phi = torch.tensor([10.0, -4.0]), FEATURES["fourier"]
+    shift = torch.tensor([10.0, -4.0])
+    phi = FEATURES["fourier"]
     ends = []
     for by in (torch.zeros(2), shift):
         game = particle_game(DATA + by, phi, 5, LAMBDA)
@@ -164,11 +173,13 @@ def test_ensemble_is_its_members(name: str) -> None:
 @both
 def test_minibatches_see_the_batch_and_none_sees_all_the_data(name: str) -> None:
     game = game_of(name)
-    y, field = state(game), vector_field(game)
+    y = state(game)
+    field = vector_field(game)
     torch.testing.assert_close(field(0.0, y, Batch(DATA)), field(0.0, y), rtol=0, atol=1e-13)
     assert not torch.allclose(field(0.0, y, Batch(DATA[:3])), field(0.0, y), atol=1e-3)
     torch.testing.assert_close(game.mmd(y, Batch(DATA)), game.mmd(y), rtol=0, atol=1e-13)
-    t, keywords = torch.tensor([0.0, 1.0]), {"solver": "rk4", "step_size": 0.1}
+    t = torch.tensor([0.0, 1.0])
+    keywords = {"solver": "rk4", "step_size": 0.1}
     whole = odeint_gan(game, y, t, **keywords).y
     every = odeint_gan(game, y, t, data=DATA, **keywords).y
     torch.testing.assert_close(every, whole, rtol=0, atol=1e-6)  # minibatches of a float32 draw's precision

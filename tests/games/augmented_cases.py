@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 D = torch.float64
-B, SIDE, LATENT, CLASSES = 6, 8, 3, 3
+B = 6
+SIDE = 8
+LATENT = 3
+CLASSES = 3
 
 
 def images(seed: int = 0, channels: int = 3, n: int = B) -> torch.Tensor:

@@ -8,7 +8,8 @@ from torch import nn
 import odegan
 
 D = torch.float64
-B, CLASSES = 8, 3
+B = 8
+CLASSES = 3
 
 
 class Embedded(nn.Module):

@@ -38,7 +38,8 @@ def translation(x, u):
 def cutout(x, u):
     cut = x.copy()
     _, height, width = x.shape
-    tall, wide = int(height / 2 + 0.5), int(width / 2 + 0.5)
+    tall = int(height / 2 + 0.5)
+    wide = int(width / 2 + 0.5)
     top = int(np.floor(u[0] * (height + 1 - tall % 2))) - tall // 2
     left = int(np.floor(u[1] * (width + 1 - wide % 2))) - wide // 2
     for i in range(max(top, 0), min(top + tall, height)):
@@ -54,7 +55,8 @@ assert BY_LOOPS.keys() == TRANSFORMS.keys()
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_are_those_by_loops(name, channels):
-    x, u = images(channels=channels, n=40), uniform(40, TRANSFORMS[name].numbers)
+    x = images(channels=channels, n=40)
+    u = uniform(40, TRANSFORMS[name].numbers)
     found = TRANSFORMS[name].apply(x, u)
     expected = np.stack([BY_LOOPS[name](one.numpy(), own.tolist()) for one, own in zip(x, u, strict=True)])
     torch.testing.assert_close(found, torch.from_numpy(expected.copy()), rtol=1e-12, atol=1e-12)
@@ -64,7 +66,8 @@ def test_transforms_are_those_by_loops(name, channels):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_shape_range_and_derivatives(name):
     transform = TRANSFORMS[name]
-    x, u = images(n=3), uniform(3, transform.numbers)
+    x = images(n=3)
+    u = uniform(3, transform.numbers)
     found = transform.apply(x, u)
     assert found.shape == x.shape
     if name == "color":

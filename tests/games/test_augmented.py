@@ -24,7 +24,8 @@ class Labeled(nn.Module):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.embedding, self.first = nn.Embedding(CLASSES, 4), nn.Linear(n_in, 4)
+        self.embedding = nn.Embedding(CLASSES, 4)
+        self.first = nn.Linear(n_in, 4)
         self.last = nn.Linear(4, n_out)
 
     def forward(self, x, label):
@@ -45,7 +46,8 @@ def base(kind: type[nn.Module] = Plain) -> odegan.Game:
 
 
 def drawn(n: int = B, labels: bool = False) -> odegan.Batch:
-    real, latent = uniform(n, 1, SIDE, SIDE, seed=3) * 2 - 1, uniform(n, LATENT, seed=4)
+    real = uniform(n, 1, SIDE, SIDE, seed=3) * 2 - 1
+    latent = uniform(n, LATENT, seed=4)
     return odegan.Batch(real, latent, *((torch.arange(n) % CLASSES, torch.arange(n) // 2 % CLASSES) if labels else ()))
 
 
@@ -67,7 +69,8 @@ def test_both_players_see_the_same_transform_and_autograd_agrees(kind):
     labels = ((batch.label,), (batch.fake_label,)) if kind is Labeled else ((), ())
     real = by_hand(batch.real, batch.augment[:, 0]).requires_grad_()
     fake = by_hand(generator(batch.latent, *labels[1]), batch.augment[:, 1])
-    on_real, on_fake = discriminator(real, *labels[0]).flatten(), discriminator(fake, *labels[1]).flatten()
+    on_real = discriminator(real, *labels[0]).flatten()
+    on_fake = discriminator(fake, *labels[1]).flatten()
     loss_d = nn.functional.softplus(-on_real).mean() + nn.functional.softplus(on_fake).mean()
     loss_g = nn.functional.softplus(-on_fake).mean()
     of_g = torch.autograd.grad(loss_g, list(generator.parameters()), create_graph=True)
@@ -110,10 +113,12 @@ STATEFUL = {"penalties": [penalties.jare(0.2), penalties.closed_loop(0.2, buffer
 
 def test_a_steps_stages_see_the_same_numbers_and_the_next_step_others():
     game = odegan.augmented(base(), ALL, probability=0.5)
-    batch, y = drawn(), game.init()
+    batch = drawn()
+    y = game.init()
     stepper = odegan.Stepper(game, solver="heun2", step_size=0.1)
     state, _ = stepper.step(stepper.init(y, seed=7), batch)
-    field, own = odegan.vector_field(game), game.with_draws(batch, seed=7)
+    field = odegan.vector_field(game)
+    own = game.with_draws(batch, seed=7)
     first = field(0.0, y, own)
     torch.testing.assert_close(state.y, y + 0.05 * (first + field(0.1, y + 0.1 * first, own)), rtol=1e-12, atol=1e-14)
     again, _ = stepper.step(state, batch)
@@ -173,7 +178,8 @@ def test_conditional_unrolled_and_own_transforms():
 
 
 def test_the_given_game_stays_as_it_is():
-    game, batch = base(), drawn()
+    game = base()
+    batch = drawn()
     before = copy.copy(vars(game))
     field = odegan.vector_field(game)
     expected = field(0.0, game.init(), batch)

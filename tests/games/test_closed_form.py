@@ -49,7 +49,10 @@ def test_every_loss_is_here():
 # The Dirac GAN.
 @pytest.mark.parametrize("loss", SCALAR)
 def test_dirac_losses(loss):
-    c, feedback, phi, theta = 0.7, 0.3, -1.3, 2.1
+    c = 0.7
+    feedback = 0.3
+    phi = -1.3
+    theta = 2.1
     disc, gen = (part(phi * c, phi * theta) for part in SCALAR[loss])
     found = numbers(games.dirac(loss, c, feedback).losses(tensor(phi, theta)))
     assert found == pytest.approx([disc + feedback * phi**2 / 2, gen], abs=1e-14)
@@ -58,7 +61,8 @@ def test_dirac_losses(loss):
 @pytest.mark.parametrize("feedback", [0.0, 0.5, 2.0, 5.0])
 def test_dirac_flow(feedback):
     game = games.dirac("wasserstein", 0.8, feedback)
-    y0, t = tensor(0.3, -0.4), torch.linspace(0, 4, 5, dtype=D)
+    y0 = tensor(0.3, -0.4)
+    t = torch.linspace(0, 4, 5, dtype=D)
     field = odegan.vector_field(game)
     torch.testing.assert_close(field(0.0, y0), tensor(0.8 + 0.4 - feedback * 0.3, 0.3))
     sol = odegan.odeint_gan(game, y0, t, solver="rk4", step_size=0.0125)
@@ -95,7 +99,8 @@ def test_dirac_takes_a_users_pair():
 
 
 # The isotropic Gaussian.
-V, SIGMA = tensor(0.4, -0.9), 0.7
+V = tensor(0.4, -0.9)
+SIGMA = 0.7
 SMOOTH = [name for name in SCALAR if name != "hinge"]
 PHI = tensor(0.1, 0.6)
 TWIN = (  # the relativistic losses as a user's pair: goes through the rule in two dimensions
@@ -157,9 +162,11 @@ def in_the_plane(loss):
     pair = losses.get("relativistic" if loss is TWIN else loss)
 
     def mean(part, theta, phi):
-        real, fake = (V + SIGMA * z) @ theta, (phi + SIGMA * z) @ theta
+        real = (V + SIGMA * z) @ theta
+        fake = (phi + SIGMA * z) @ theta
         if pair.gen_sees_real:  # the difference of independent ones has twice the variance
-            real, fake = torch.zeros_like(real), (phi - V + math.sqrt(2) * SIGMA * z) @ theta
+            real = torch.zeros_like(real)
+            fake = (phi - V + math.sqrt(2) * SIGMA * z) @ theta
         return w @ torch.vmap(lambda r, f: part(r[None], f[None]))(real, fake)
 
     return lambda y: torch.stack([mean(pair.disc, y[:2], y[2:]), mean(pair.gen, y[:2], y[2:])])
@@ -168,7 +175,8 @@ def in_the_plane(loss):
 @pytest.mark.parametrize("size", [0.0, 1e-9, 1e-4, 0.5])
 @pytest.mark.parametrize("loss", [*SMOOTH, TWIN], ids=[*SMOOTH, "pair"])
 def test_gaussian_derivatives_up_to_the_third(loss, size):
-    game, reference = games.gaussian(V, SIGMA, loss), in_the_plane(loss)
+    game = games.gaussian(V, SIGMA, loss)
+    reference = in_the_plane(loss)
     y = torch.cat([size * tensor(0.6, 0.8), PHI])
 
     def found(y):
@@ -211,11 +219,13 @@ def test_gaussian_hinge_derivatives():
 
 @pytest.mark.parametrize("loss", SCALAR)
 def test_gaussian_by_sampling(loss):
-    n, y = 200_000, tensor(0.5, -0.3, 0.2, 0.1)
+    n = 200_000
+    y = tensor(0.5, -0.3, 0.2, 0.1)
     source = torch.Generator().manual_seed(0)
     real = V + SIGMA * torch.randn(n, 2, generator=source, dtype=D)
     batch = odegan.Batch(real, torch.randn(n, 2, generator=source, dtype=D))
-    sampled, exact = games.gaussian(V, SIGMA, loss, "sampling"), games.gaussian(V, SIGMA, loss)
+    sampled = games.gaussian(V, SIGMA, loss, "sampling")
+    exact = games.gaussian(V, SIGMA, loss)
     for found, expected in zip(sampled.losses(y, batch), exact.losses(y), strict=True):
         assert abs(found - expected) < 6 / math.sqrt(n)
     difference = odegan.vector_field(sampled)(0.0, y, batch) - odegan.vector_field(exact)(0.0, y)
@@ -228,7 +238,8 @@ def test_gaussian_by_sampling(loss):
 
 def test_gaussian_wasserstein_flow():
     game = games.gaussian(V, SIGMA, "wasserstein")
-    y0, t = game.init(1), torch.linspace(0, 3, 4, dtype=D)
+    y0 = game.init(1)
+    t = torch.linspace(0, 3, 4, dtype=D)
     sol = odegan.odeint_gan(game, y0, t, solver="rk4", step_size=0.0125)
     torch.testing.assert_close(sol.ys, game.solution(t, y0), rtol=0, atol=1e-8)
 

@@ -7,14 +7,17 @@ from torch import nn
 
 import odegan
 
-X, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
+X = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+Z = torch.ones(8, 3)
 LABEL = torch.arange(8) % 4
 
 
 class Critic(nn.Module):
     def __init__(self, function):
         super().__init__()
-        self.embedding, self.first, self.last = nn.Embedding(4, 4), nn.Linear(2, 4), nn.Linear(4, 1)
+        self.embedding = nn.Embedding(4, 4)
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
         self.function = function
 
     def forward(self, x, label):
@@ -24,7 +27,8 @@ class Critic(nn.Module):
 class Generator(nn.Module):
     def __init__(self):
         super().__init__()
-        self.embedding, self.last = nn.Embedding(4, 3), nn.Linear(3, 2)
+        self.embedding = nn.Embedding(4, 3)
+        self.last = nn.Linear(3, 2)
 
     def forward(self, z, label):
         return self.last(z + self.embedding(label))

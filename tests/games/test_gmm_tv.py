@@ -21,7 +21,9 @@ TRUTHS = {2: [-0.5, 0.5], 3: [-1.0, 0.2, 1.3]}
 
 # The losses and their gradients.
 def test_value_is_a_difference_of_probabilities() -> None:
-    game, ends, mu = games.gmm_tv(double(-0.5, 0.5)), draw(4).sort().values, draw(2, seed=1)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    ends = draw(4).sort().values
+    mu = draw(2, seed=1)
 
     def probability(means: list[float]) -> float:
         pairs = ends.reshape(2, 2).tolist()
@@ -38,7 +40,8 @@ def test_gradients_are_the_closed_forms_and_those_of_the_losses(k: int) -> None:
     truth = TRUTHS.get(k, [0.3])
     game = games.gmm_tv(truth_of(truth))
     for seed in range(5):
-        ends, mu = draw(2 * k, seed=seed), draw(k, seed=seed + 100)
+        ends = draw(2 * k, seed=seed)
+        mu = draw(k, seed=seed + 100)
         grad_d, grad_g = game.gradients(ends, mu)
         f = difference(ends.numpy(), truth, mu.tolist())
         signs = np.tile([1.0, -1.0], k)  # of disc_loss = -L: dL/dl = -F(l), dL/dr = F(r)
@@ -58,8 +61,10 @@ def truth_of(numbers: list[float]) -> torch.Tensor:
 
 def test_gradients_agree_with_monte_carlo() -> None:
     """The score-function estimate of dL/dmu, and counts in thin shells for dL/d(endpoints)."""
-    game, n = games.gmm_tv(double(-0.5, 0.5)), 4_000_000
-    ends, mu = double(-1.2, 0.1, 0.6, 2.0), double(-0.9, 1.4)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    n = 4_000_000
+    ends = double(-1.2, 0.1, 0.6, 2.0)
+    mu = double(-0.9, 1.4)
     source = np.random.default_rng(0)
 
     def sample(means: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +75,8 @@ def test_gradients_agree_with_monte_carlo() -> None:
         left, a, b, right = ends.tolist()
         return ((left < x) & (x < a)) | ((b < x) & (x < right))
 
-    (real, _), (fake, which) = sample(double(-0.5, 0.5)), sample(mu)
+    real, _ = sample(double(-0.5, 0.5))
+    fake, which = sample(mu)
     value = inside(real).mean() + 1 - inside(fake).mean()
     assert float(game.value(ends, mu)) == pytest.approx(value, abs=5 / math.sqrt(n))
     grad_d, grad_g = game.gradients(ends, mu)
@@ -83,7 +89,8 @@ def test_gradients_agree_with_monte_carlo() -> None:
 
 
 def test_derivatives_at_infinite_ends_are_zero_not_nan() -> None:
-    game, y = games.gmm_tv(double(-0.5, 0.5)), double(-math.inf, -1.0, 1.0, math.inf, 0.2, 0.4)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    y = double(-math.inf, -1.0, 1.0, math.inf, 0.2, 0.4)
     for loss in (game.disc_loss, game.gen_loss):
         second = hessian(lambda y, loss=loss: loss(*game.split(y), None))(y)
         assert torch.isfinite(second).all()
@@ -97,7 +104,8 @@ def test_derivatives_at_infinite_ends_are_zero_not_nan() -> None:
 def test_the_game_of_the_complement_is_another_game() -> None:
     """Both players' signs flipped play the game of 1 - D: the field is turned round, and its optimum is not two intervals."""
     game = games.gmm_tv(double(-0.5, 0.5))
-    ends, mu = double(-1.0, 0.0, 1.0, 2.0), double(-0.2, 0.9)
+    ends = double(-1.0, 0.0, 1.0, 2.0)
+    mu = double(-0.2, 0.9)
     field = odegan.vector_field(game)(0.0, torch.cat([ends, mu]))
     f = difference(ends.numpy(), [-0.5, 0.5], mu.tolist())
     np.testing.assert_allclose(field[:4].numpy(), [-f[0], f[1], -f[2], f[3]], atol=1e-15)
@@ -110,7 +118,8 @@ def test_the_game_of_the_complement_is_another_game() -> None:
 # The optimal discriminator.
 @pytest.mark.parametrize("k", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_optimal_discriminator_attains_the_total_variation(k: int) -> None:
-    game, starts = games.gmm_tv(truth_of(TRUTHS[k])), draw(60, k, seed=7)
+    game = games.gmm_tv(truth_of(TRUTHS[k]))
+    starts = draw(60, k, seed=7)
     best = game.optimal_discriminator(starts)
     assert best.shape == (60, 2 * k)
     assert (best[:, 1:] >= best[:, :-1]).all()
@@ -131,7 +140,8 @@ def test_three_changes_of_sign(mu: tuple[float, float]) -> None:
 
 
 def test_optimal_discriminator_maps_over_starts() -> None:
-    game, mu = games.gmm_tv(double(-0.5, 0.5)), draw(2000, 2)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    mu = draw(2000, 2)
     together = game.optimal_discriminator(mu)
     assert torch.equal(torch.vmap(game.optimal_discriminator)(mu), together)
     assert torch.equal(game.optimal_discriminator(mu.reshape(20, 100, 2)).reshape(2000, 4), together)
@@ -140,7 +150,8 @@ def test_optimal_discriminator_maps_over_starts() -> None:
 
 
 def test_no_other_discriminator_is_better() -> None:
-    game, mu = games.gmm_tv(double(-0.5, 0.5)), double(-1.3, 0.4)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    mu = double(-1.3, 0.4)
     others = draw(20_000, 4, low=-6, high=6).sort(-1).values
     assert game.value(others, mu).max() <= 1 + game.total_variation(mu)
 
@@ -153,12 +164,15 @@ def test_more_components_than_the_truth_has() -> None:
 
 
 def test_single_precision() -> None:
-    game, mu = games.gmm_tv(double(-0.5, 0.5)), draw(500, 2)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    mu = draw(500, 2)
     torch.testing.assert_close(game.total_variation(mu.float()).double(), game.total_variation(mu), rtol=0, atol=1e-6)
 
 
 def test_derivative_of_the_total_variation_is_the_envelopes() -> None:
-    game, mu, eps = games.gmm_tv(double(-0.5, 0.5)), double(-1.1, 0.3), 1e-5
+    game = games.gmm_tv(double(-0.5, 0.5))
+    mu = double(-1.1, 0.3)
+    eps = 1e-5
     found = grad(game.total_variation)(mu)
     for j in range(2):
         e = eps * torch.eye(2, dtype=torch.float64)[j]
@@ -190,7 +204,8 @@ def test_every_step_keeps_the_order(order: str) -> None:
 
 
 def test_an_empty_interval_reopens_only_where_f_is_positive() -> None:
-    game, mu = games.gmm_tv(double(-0.5, 0.5)), double(2.0, 2.5)
+    game = games.gmm_tv(double(-0.5, 0.5))
+    mu = double(2.0, 2.5)
     stepper = odegan.Stepper(game, solver="euler", step_size=0.1, rates=(1.0, 0.0))
     for at in (-0.5, 2.2):
         y = torch.cat([double(at, at, 5.0, 5.1), mu])

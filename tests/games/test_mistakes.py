@@ -9,7 +9,8 @@ from torch import nn
 import odegan
 from odegan.games.closed_form import dirac, gaussian
 
-LATENT, WIDTH = 4, 2
+LATENT = 4
+WIDTH = 2
 DATA = torch.randn(9, WIDTH, generator=torch.Generator().manual_seed(0))
 
 
@@ -46,7 +47,8 @@ class Final(nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.layers, self.function = discriminator(), function
+        self.layers = discriminator()
+        self.function = function
 
     def forward(self, x):
         return self.function(self.layers(x))

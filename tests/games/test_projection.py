@@ -28,7 +28,8 @@ def ball() -> Game:
 
 @pytest.mark.parametrize("solver", ["euler", "heun2", "rk4", "alternating", "adam"])
 def test_projection_follows_every_fixed_step(solver: str) -> None:
-    y0, h = double(0.6, 0.8), 0.4
+    y0 = double(0.6, 0.8)
+    h = 0.4
     solution = odeint_gan(ball(), y0, h * torch.arange(6.0), solver=solver, step_size=h)
     free = Game(ball().disc_loss, ball().gen_loss, 1, 1)
     if solver != "adam":  # whose moments a projection does not touch
@@ -74,7 +75,9 @@ def test_projection_maps_over_members_and_compiles_with_the_step() -> None:
 
 def test_an_unrolled_game_projects_between_its_inner_steps() -> None:
     game = games.gmm_tv(double(-0.5, 0.5))
-    ends, mu, h = double(-2.0, 1.9, 1.95, 2.5), double(-0.3, 1.9), 1.0
+    ends = double(-2.0, 1.9, 1.95, 2.5)
+    mu = double(-0.3, 1.9)
+    h = 1.0
     by_hand = ends
     for _ in range(4):
         by_hand = isotonic(by_hand - h * game.gradients(by_hand, mu)[0])

@@ -49,7 +49,8 @@ def test_samplers_say_which_statistics_they_use():
     average = ExponentialAverage(0.9)
     game, _, _ = normalized_run(average)
     batches = [(REAL[:20], normal(20, 3, seed=s).float()) for s in range(8)]
-    batch, running = GameSampler(game, average.y), GameSampler(game, average.y, batches)
+    batch = GameSampler(game, average.y)
+    running = GameSampler(game, average.y, batches)
     assert (batch.normalization, running.normalization) == ("batch", "running")
     assert torch.equal(batch(32, 4), game.sample(average.y, 32, 4))
     # a sample depends on the others of its batch, or does not

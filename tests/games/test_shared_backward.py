@@ -9,7 +9,8 @@ from odegan import losses
 from odegan.games import network_gradients, shared_backward
 from odegan.nets import MLP
 
-B, Z = 6, 3
+B = 6
+Z = 3
 RATIOS = [name for name in losses.names() if losses.get(name).ratio is not None]
 
 
@@ -28,7 +29,8 @@ def by_autograd(game, y, batch):
     """Each player's gradient from a graph of its own, with the losses written out on the modules."""
     generator, discriminator = game.modules(y)
     fake = generator(batch[1])
-    real_logits, fake_logits = discriminator(batch[0]).squeeze(-1), discriminator(fake).squeeze(-1)
+    real_logits = discriminator(batch[0]).squeeze(-1)
+    fake_logits = discriminator(fake).squeeze(-1)
     loss = game.loss
     grads_d = torch.autograd.grad(loss.disc(real_logits, fake_logits), [*discriminator.parameters()], retain_graph=True)
     grads_g = torch.autograd.grad(
@@ -53,7 +55,8 @@ def passes(monkeypatch):
 
 @pytest.mark.parametrize("name", RATIOS)
 def test_ratio_is_that_of_the_slopes(name):
-    loss, f = losses.get(name), torch.linspace(-20, 20, 41, dtype=torch.float64)
+    loss = losses.get(name)
+    f = torch.linspace(-20, 20, 41, dtype=torch.float64)
     disc = torch.func.grad(lambda fake: loss.disc(torch.zeros_like(f), fake))(f)
     gen = torch.func.grad(lambda fake: loss.gen(fake, fake))(f)
     torch.testing.assert_close(loss.ratio(f) * disc, gen, rtol=1e-12, atol=0)
@@ -61,7 +64,8 @@ def test_ratio_is_that_of_the_slopes(name):
 
 @pytest.mark.parametrize("name", losses.names())
 def test_field_is_that_of_two_passes(name, passes):
-    game, batch = make(name), minibatch()
+    game = make(name)
+    batch = minibatch()
     y = game.init(seed=2)
     with torch.no_grad():
         field = odegan.vector_field(game)(0.0, y, batch)
@@ -72,7 +76,8 @@ def test_field_is_that_of_two_passes(name, passes):
 @pytest.mark.parametrize("logit", [-30.0, -60.0, -120.0, -1000.0, 1000.0])
 def test_saturated_discriminators_lose_nothing(logit, passes):
     """Float32: at -120 the discriminator's slope is no number any more, and the generator's is 1."""
-    game, batch = make("non_saturating", torch.float32), minibatch(torch.float32)
+    game = make("non_saturating", torch.float32)
+    batch = minibatch(torch.float32)
     y = game.init(seed=2).clone()
     y[game.n_disc - 1] += logit
     wide = make("non_saturating")
@@ -86,7 +91,8 @@ def test_saturated_discriminators_lose_nothing(logit, passes):
 
 
 def test_a_discriminator_that_couples_the_batch_gets_two_passes(passes):
-    game, batch = make("minimax", norm=True), minibatch()
+    game = make("minimax", norm=True)
+    batch = minibatch()
     with torch.no_grad():
         odegan.vector_field(game)(0.0, game.init(), batch)
     assert passes == []
@@ -95,8 +101,10 @@ def test_a_discriminator_that_couples_the_batch_gets_two_passes(passes):
 @pytest.mark.parametrize("name", RATIOS)
 def test_derivatives_of_the_field_are_exact(name, passes):
     """Where the field is differentiated, a ratio that varies is left out; a constant one is exact there too."""
-    game, batch = make(name), minibatch()
-    y, direction = game.init(seed=2), torch.randn(game.n_params, dtype=torch.float64)
+    game = make(name)
+    batch = minibatch()
+    y = game.init(seed=2)
+    direction = torch.randn(game.n_params, dtype=torch.float64)
     field = odegan.vector_field(game)
     _, along = torch.func.jvp(lambda at: field(0.0, at, batch), (y,), (direction,))
     h = 1e-5

@@ -15,7 +15,8 @@ from odegan.field.unrolling import unrolled
 from tests.peers import BACKENDS, compiles, draw, networks, smooth_game
 
 H = 0.3
-D, G = torch.tensor([0.7, -0.4], dtype=torch.float64), torch.tensor([0.3, 0.9], dtype=torch.float64)
+D = torch.tensor([0.7, -0.4], dtype=torch.float64)
+G = torch.tensor([0.3, 0.9], dtype=torch.float64)
 VARIANTS = list(itertools.product((True, False), (True, False)))  # persistent, through
 
 
@@ -77,7 +78,8 @@ def test_field_is_the_loop_by_hand(name: str, solver: str, persistent: bool, thr
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_through_the_steps_is_a_finite_difference(name: str) -> None:
     game, d, g, batch = case(name)
-    made, eps = unrolled(game, 4, H), 1e-5
+    made = unrolled(game, 4, H)
+    eps = 1e-5
     found = made.player_gradient("gen", d, g, batch)
     for j in range(0, len(g), max(1, len(g) // 4)):
         e = torch.zeros_like(g)
@@ -108,7 +110,8 @@ def test_a_long_lookahead_meets_the_optimal_discriminator() -> None:
     game = Game(
         lambda d, g, batch: ((d - a * g) ** 2).sum() / 2, lambda d, g, batch: (d * g).sum() + (g**2).sum(), 1, 1
     )
-    d, g = torch.tensor([5.0], dtype=torch.float64), torch.tensor([0.8], dtype=torch.float64)
+    d = torch.tensor([5.0], dtype=torch.float64)
+    g = torch.tensor([0.8], dtype=torch.float64)
     through, held = (unrolled(game, 60, 0.5, through=t).player_gradient("gen", d, g) for t in (True, False))
     torch.testing.assert_close(through, 2 * a * g + 2 * g)
     torch.testing.assert_close(held, a * g + 2 * g)
@@ -144,7 +147,8 @@ def test_penalties_of_an_unrolled_game(make: Any, persistent: bool, through: boo
     """A penalty's field is the derivative of its value, which reads the unrolled game's own gradients."""
     base = networks_game()
     game = unrolled(base, 2, H, persistent=persistent, through=through)
-    y0, batch = game.init(), draw()
+    y0 = game.init()
+    batch = draw()
     t = torch.tensor([0.0, 0.02], dtype=torch.float64)
     run = odeint_gan(
         game,
@@ -171,7 +175,8 @@ def test_penalties_of_an_unrolled_game(make: Any, persistent: bool, through: boo
 
 def test_spectrum_sees_the_held_discriminator_move() -> None:
     game = unrolled(smooth_game(), 3, H, through=False)
-    y, eps = torch.cat([D, G]), 1e-6
+    y = torch.cat([D, G])
+    eps = 1e-6
     field = odegan.vector_field(game)
     columns = [
         (field(0.0, y + eps * e) - field(0.0, y - eps * e)) / (2 * eps) for e in torch.eye(4, dtype=torch.float64)
@@ -216,7 +221,8 @@ def test_spectral_norms_buffers_move_between_steps() -> None:
     stepper = odegan.Stepper(game, solver="euler", step_size=0.1)
     state = stepper.init(game.init())
     after, _ = stepper.step(state, draw())
-    before_buffers, after_buffers = state.aux["buffers"], after.aux["buffers"]
+    before_buffers = state.aux["buffers"]
+    after_buffers = after.aux["buffers"]
     assert before_buffers.keys() == after_buffers.keys() != set()
     assert any(not torch.equal(before_buffers[key], after_buffers[key]) for key in before_buffers)
 

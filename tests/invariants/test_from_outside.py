@@ -30,7 +30,7 @@ def gen_loss(real, fake):
 
 
 def output_penalty(game):
-    """D is charged for the mean of its squared outputs on real samples."""
+    """Penalize D by the mean of its squared outputs on real samples."""
 
     def extra(theta_d, theta_g, batch, t):
         return 0.3 * (game.critic_fn(theta_d, batch)(game.real(batch)) ** 2).mean()
@@ -73,7 +73,8 @@ def networks() -> tuple[nn.Module, nn.Module]:
 def by_hand(outside, generator, discriminator, real, latent) -> torch.Tensor:
     """The field with the penalty, by plain autograd on the modules."""
     fake = generator(latent)
-    on_real, on_fake = discriminator(real).flatten(), discriminator(fake).flatten()
+    on_real = discriminator(real).flatten()
+    on_fake = discriminator(fake).flatten()
     loss_d = outside.disc_loss(on_real, on_fake) + 0.3 * (on_real**2).mean()
     grad_d = torch.autograd.grad(loss_d, list(discriminator.parameters()), retain_graph=True)
     grad_g = torch.autograd.grad(outside.gen_loss(on_real, on_fake), list(generator.parameters()))
@@ -134,7 +135,8 @@ def test_an_ensemble_of_them_is_single_runs(outside):
 @pytest.mark.parametrize("solver", ["rk4_classic", "dopri5"])
 def test_a_game_follows_its_closed_form(outside, solver):
     """With one fixed batch of mean a: x' = -b x - a y, y' = a x."""
-    game, data = outside.Saddle(0.5), torch.full((4, 1), 2.0, dtype=torch.float64)
+    game = outside.Saddle(0.5)
+    data = torch.full((4, 1), 2.0, dtype=torch.float64)
     y0 = game.init().double()
     way = {"step_size": 0.01} if solver == "rk4_classic" else {"rtol": 1e-10, "atol": 1e-12}
     given = {"data": data, "latent": 1, "batch_size": 4, "refresh": math.inf, "solver": solver}

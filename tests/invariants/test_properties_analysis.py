@@ -32,7 +32,8 @@ def test_the_spectrum_is_that_of_the_dense_jacobian(example, rates, data):
     """The Jacobian by central differences of the field, of fourth order."""
     assume(example.loss != "hinge")  # whose field jumps where D's output is 1 or -1
     chosen = data.draw(penalty_lists(example, 1))
-    field, h = odegan.vector_field(example.game, chosen, rates=rates), 1e-3
+    field = odegan.vector_field(example.game, chosen, rates=rates)
+    h = 1e-3
 
     def difference(e):
         values = [field(0.0, example.y + s * h * e, example.batch) for s in (-2, -1, 1, 2)]

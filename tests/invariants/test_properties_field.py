@@ -76,7 +76,8 @@ def input_norms(discriminator, x, center=None):
 
 
 def between(example):
-    (real, latent), u = example.batch, example.batch.noise
+    real, latent = example.batch
+    u = example.batch.noise
     return u[:, None] * real + (1 - u[:, None]) * example.modules[0](latent)
 
 
@@ -90,7 +91,7 @@ def squares(gradients):
     return [g.square().sum() for g in gradients]
 
 
-# name -> (what D is charged, what G is), unweighted; None: nothing.
+# name -> the unweighted extra losses (of D, of G); None: nothing.
 BY_HAND = {
     "generator_gradient": lambda e, g: (squares(g)[1], None),
     "jare": lambda e, g: (squares(g)[1] / 2, squares(g)[0] / 2),

@@ -119,7 +119,8 @@ def test_reports_do_not_change_the_trajectory(example, way, t, held):
     known |= sizes(way["solver"], 0.13) | given_data(example)
     if held and way["solver"] not in BASELINES and "players" not in way:
         known |= {"refresh": math.inf}
-    many, few = run(example, t, **known), run(example, [t[0], t[-1]], **known)
+    many = run(example, t, **known)
+    few = run(example, [t[0], t[-1]], **known)
     assert torch.equal(many.y, few.y)
     assert torch.equal(many.stats["losses"], few.stats["losses"])
     assert many.ts.tolist() == t
@@ -131,7 +132,8 @@ def test_the_clock_may_start_anywhere(example, way, shift, t):
     """A field that does not see the time; the shift is a multiple of 1/8, so that only the times' sums round."""
     known = dict(way) if example.batch else {k: v for k, v in way.items() if v != "stage"}
     known |= sizes(way["solver"], 0.13) | given_data(example)
-    here, there = run(example, t, **known), run(example, [x + shift / 8 for x in t], **known)
+    here = run(example, t, **known)
+    there = run(example, [x + shift / 8 for x in t], **known)
     scale = 1e3 if way["solver"] in ("adam", "rmsprop", *ADAPTIVE) else 1.0
     assert_close(there.ys, here.ys, 1e6, scale)
     assert here.stats["steps"] == there.stats["steps"]
@@ -155,7 +157,8 @@ def test_a_loop_of_steps_is_a_run_and_leaves_its_states_alone(example, way, seed
     known |= {"refresh": way["refresh"]} if "refresh" in way else {}
     whole = run(example, [0.0, 0.3], **known, **given_data(example), seed=seed)
     stepper = odegan.Stepper(example.game, **known)
-    state, steps = stepper.init(example.y, seed=seed), 0
+    state = stepper.init(example.y, seed=seed)
+    steps = 0
     batch = odegan.Batch(*example.batch)
     batch = [batch] * stepper.options.stages if way.get("refresh") == "stage" else batch
     while state.t < 0.3:
@@ -165,7 +168,8 @@ def test_a_loop_of_steps_is_a_run_and_leaves_its_states_alone(example, way, seed
         assert torch.equal(again.y, after.y)
         assert torch.equal(state.y, kept[0])
         assert all(torch.equal(state.aux["memory"][k], v) for k, v in kept[1].items())
-        state, steps = after, steps + info.accepted
+        state = after
+        steps = steps + info.accepted
     assert torch.equal(state.y, whole.y)
     assert steps == whole.stats["steps"]
 
@@ -193,7 +197,8 @@ def test_a_runs_minibatches_are_a_function_of_the_seed(example, solver, refresh,
     known = {"data": drawn, "batch_size": 4, "solver": solver, "step_size": 0.1, "refresh": refresh}
     torch.manual_seed(seed)
     before = torch.get_rng_state()
-    first, again = run(example, **known, seed=seed), run(example, **known, seed=seed)
+    first = run(example, **known, seed=seed)
+    again = run(example, **known, seed=seed)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first.ys, again.ys)
     assert not torch.equal(first.y, run(example, **known, seed=seed + 1).y)

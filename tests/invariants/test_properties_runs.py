@@ -29,7 +29,8 @@ def test_one_call_is_torchdiffeqs_own(example, solver, parts, data):
     """The times lie on the grid of the fixed steps, which torchdiffeq makes in the dtype of the times."""
     chosen = data.draw(penalty_lists(example, 1))
     penalties = [p for p in chosen if not p.noise]
-    h, t = 2.0**-4, torch.tensor([0.0, parts * 2.0**-4, 0.5], dtype=torch.float64)
+    h = 2.0**-4
+    t = torch.tensor([0.0, parts * 2.0**-4, 0.5], dtype=torch.float64)
     options = {"max_order": 5} if solver in ADAMS else {}
     ours = run(
         example,
@@ -40,7 +41,8 @@ def test_one_call_is_torchdiffeqs_own(example, solver, parts, data):
         **sizes(solver, h),
         **given_data(example, False),
     )
-    field, batch = odegan.vector_field(example.game, penalties), example.batch and odegan.Batch(*example.batch)
+    field = odegan.vector_field(example.game, penalties)
+    batch = example.batch and odegan.Batch(*example.batch)
     theirs = options | ({} if solver in ADAPTIVE else {"step_size": h})
     theirs |= {"norm": lambda x: x.abs().pow(2).mean().sqrt()} if solver in ADAPTIVE else {}
     with odegan.solvers.registered(), torch.no_grad():
@@ -53,7 +55,8 @@ def test_one_call_is_torchdiffeqs_own(example, solver, parts, data):
 def test_a_step_on_a_linear_field_is_the_taylor_polynomial(linear, solver, h):
     """Of s stages and order s there is one polynomial: sum over k <= s of (h A)^k / k!; it is the stability function."""
     game, A, y = linear
-    power, expected = y, y.clone()
+    power = y
+    expected = y.clone()
     for k in range(1, ORDER[solver] + 1):
         power = h * (A @ power) / k
         expected = expected + power
@@ -104,7 +107,8 @@ def test_where_penalties_act(example, solver, h, data):
 @given(still(), fixed_solvers, steps, st.data())
 def test_frozen_players_see_the_opponent_of_the_steps_start(example, solver, h, data):
     chosen = [p for p in data.draw(penalty_lists(example, 1)) if not p.noise]
-    field, batch = odegan.vector_field(example.game, chosen), example.batch and odegan.Batch(*example.batch)
+    field = odegan.vector_field(example.game, chosen)
+    batch = example.batch and odegan.Batch(*example.batch)
     start = example.parts(example.y)
     alone = [
         lambda t, d: example.parts(field(t, torch.cat([d, start[1]]), batch))[0],
@@ -136,7 +140,8 @@ def optimizer(make, y, gradients, steps):
 
 @given(still(double), st.sampled_from(BASELINES), steps, st.integers(1, 4), st.floats(0.0, 0.95))
 def test_baselines_by_hand(example, solver, h, count, beta):
-    field, batch = odegan.vector_field(example.game), example.batch and odegan.Batch(*example.batch)
+    field = odegan.vector_field(example.game)
+    batch = example.batch and odegan.Batch(*example.batch)
 
     def v(y):
         with torch.no_grad():
@@ -146,7 +151,9 @@ def test_baselines_by_hand(example, solver, h, count, beta):
         y = torch.cat([y[:n] + h * v(y)[:n], y[n:]])
         return torch.cat([y[:n], y[n:] + h * v(y)[n:]])
 
-    n, y, last = example.game.n_disc, example.y, v(example.y)
+    n = example.game.n_disc
+    y = example.y
+    last = v(example.y)
     options = {"adam": {"betas": (beta, 0.99)}, "rmsprop": {"alpha": beta}}.get(solver, {})
     if solver in ("adam", "rmsprop"):
         make = {
@@ -169,11 +176,13 @@ def test_baselines_by_hand(example, solver, h, count, beta):
 def test_a_gradient_through_a_run_on_a_linear_field(linear, solver, h, count, seed):
     """y(T) = R(hA)^n y0, so the gradient of <c, y(T)> in y0 is (R(hA)^T)^n c."""
     game, A, y = linear
-    R, power = torch.eye(len(y), dtype=A.dtype), torch.eye(len(y), dtype=A.dtype)
+    R = torch.eye(len(y), dtype=A.dtype)
+    power = torch.eye(len(y), dtype=A.dtype)
     for k in range(1, ORDER[solver] + 1):
         power = h * (A @ power) / k
         R = R + power
-    c, y = normal(len(y), seed=seed), y.requires_grad_()
+    c = normal(len(y), seed=seed)
+    y = y.requires_grad_()
     end = odegan.odeint_gan(game, y, [0.0, count * h], solver=solver, step_size=h).y
     assert_close(torch.autograd.grad(c @ end, y)[0], torch.linalg.matrix_power(R.T, count) @ c)
 

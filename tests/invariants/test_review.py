@@ -23,7 +23,8 @@ def pair(activation=nn.Tanh):
 
 class Items(Dataset):
     def __init__(self, shift, noise=0.0):
-        self.x, self.noise = torch.arange(20.0).reshape(10, 2) / 10 + shift, noise
+        self.x = torch.arange(20.0).reshape(10, 2) / 10 + shift
+        self.noise = noise
 
     def __len__(self):
         return len(self.x)
@@ -81,7 +82,8 @@ def test_scipy_does_not_finish_with_numbers_that_are_not_finite():
 
 
 def test_scipy_says_what_it_cannot_do():
-    game, y0 = odegan.games.bilinear(), torch.tensor([1.0, 0.0])
+    game = odegan.games.bilinear()
+    y0 = torch.tensor([1.0, 0.0])
     with pytest.raises(ArgumentError, match="callback"):
         odeint_gan(game, y0, T, solver="scipy_solver", callback=lambda state, info: None)
     with pytest.raises(ArgumentError, match="gradient"):
@@ -154,7 +156,8 @@ def test_a_stepper_checks_what_construction_could_not():
 
 
 def test_random_transforms_of_a_data_set_are_a_function_of_seed_and_index():
-    game, data = gan(*pair()), Items(0.0, noise=1.0)
+    game = gan(*pair())
+    data = Items(0.0, noise=1.0)
     before = torch.get_rng_state()
     runs = [
         odeint_gan(game, game.init(seed=0), T, data=data, latent=3, batch_size=4, seed=seed, **FIXED).y

@@ -13,7 +13,9 @@ from odegan.field.training_field import TrainingField
 from tests.peers import ADAMS, ADAPTIVE, BACKENDS, BASELINES, FIXED, always, compiles, draw, networks
 
 PENALTY = odegan.penalties.generator_gradient(0.3)
-H, SPAN, MEMBERS = 0.1, [0.0, 0.13, 0.35], 3
+H = 0.1
+SPAN = [0.0, 0.13, 0.35]
+MEMBERS = 3
 POOL = draw(64)[0]
 
 
@@ -113,16 +115,19 @@ def test_f_is_pure(which):
     pair = networks()
     own = odegan.gan(*pair)
     kept = [p for module in pair for p in [*module.parameters(), *module.buffers()]]
-    field, y, batch = field_of(which, own), own.init(), odegan.Batch(*draw())
-    watched = [*kept, y, batch.real, batch.latent]
-    before, random_state = [x.detach().clone() for x in watched], torch.get_rng_state()
+    field = field_of(which, own)
+    y = own.init()
+    batch = odegan.Batch(*draw())
+    tensors = [*kept, y, batch.real, batch.latent]
+    before = [x.detach().clone() for x in tensors]
+    random_state = torch.get_rng_state()
     values = [field(0.0, y, batch) for _ in range(2)]
     with torch.no_grad():
         plain = [field(0.0, y, batch) for _ in range(2)]
     assert torch.equal(*values)
     assert torch.equal(*plain)
     torch.testing.assert_close(plain[0], values[0].detach())  # where nothing differentiates it, in fewer passes
-    assert all(torch.equal(old, new) for old, new in zip(before, watched, strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, tensors, strict=True))
     assert torch.equal(random_state, torch.get_rng_state())
     assert all(p.grad is None for p in kept)
     assert all(p.requires_grad for p in kept)
@@ -130,7 +135,8 @@ def test_f_is_pure(which):
 
 def test_runs_leave_modules_and_random_state_alone():
     pair = networks()
-    before, random_state = [p.detach().clone() for m in pair for p in m.parameters()], torch.get_rng_state()
+    before = [p.detach().clone() for m in pair for p in m.parameters()]
+    random_state = torch.get_rng_state()
     own = odegan.gan(*pair)
     y0 = own.init()
     start = y0.clone()
@@ -143,14 +149,18 @@ def test_runs_leave_modules_and_random_state_alone():
 
 @pytest.mark.parametrize("which", FIELDS)
 def test_derivatives_of_f(which):
-    field, y, batch = field_of(which), game().init(), draw()
+    field = field_of(which)
+    y = game().init()
+    batch = draw()
 
     def at(state):
         return field(0.0, state, batch)
 
-    basis, small = torch.eye(len(y), dtype=y.dtype), 1e-6
+    basis = torch.eye(len(y), dtype=y.dtype)
+    small = 1e-6
     differences = torch.stack([(at(y + small * e) - at(y - small * e)) / (2 * small) for e in basis], 1)
-    reverse, forward = jacrev(at)(y), jacfwd(at)(y)
+    reverse = jacrev(at)(y)
+    forward = jacfwd(at)(y)
     torch.testing.assert_close(reverse, differences, rtol=0, atol=1e-8)
     torch.testing.assert_close(forward, reverse, rtol=0, atol=1e-12)
     direction = torch.linspace(-1, 1, len(y), dtype=y.dtype)
@@ -161,7 +171,8 @@ def test_derivatives_of_f(which):
 
 @pytest.mark.parametrize("which", FIELDS)
 def test_f_under_vmap(which):
-    field, y = field_of(which), starts()
+    field = field_of(which)
+    y = starts()
     batches = [draw(seed=s) for s in range(MEMBERS)]
     stacked = tuple(torch.stack(parts) for parts in zip(*batches, strict=True))
     expected = torch.stack([field(0.0, one, batch) for one, batch in zip(y, batches, strict=True)])
@@ -188,9 +199,11 @@ def test_f_under_compile(which, members, kind, backend):
     field = field_of(which)
     if members:
         field = torch.vmap(field, in_dims=(None, 0, 0))
-        y, batch = starts()[:members], wrap([torch.stack([part] * members) for part in draw()])
+        y = starts()[:members]
+        batch = wrap([torch.stack([part] * members) for part in draw()])
     else:
-        y, batch = starts()[0], wrap(draw())
+        y = starts()[0]
+        batch = wrap(draw())
     compiled = torch.compile(field, fullgraph=True, backend=backend)
     t = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
@@ -210,7 +223,8 @@ def test_both_ways_of_differentiating_agree_to_the_bit(which, part, monkeypatch)
         "disc": partial(field.player, "disc"),
         "gen": partial(field.player, "gen"),
     }.get(part, field.penalty)
-    y, batch = own.init(), odegan.Batch(*draw())
+    y = own.init()
+    batch = odegan.Batch(*draw())
     with torch.no_grad():
         plain = function(0.0, y, batch)
     assert not calls

@@ -26,10 +26,12 @@ class Net(nn.Module):
 
     def __init__(self, seed=0):
         super().__init__()
-        self.first, self.last = nn.Linear(16, 6), nn.Linear(6, 3)
+        self.first = nn.Linear(16, 6)
+        self.last = nn.Linear(6, 3)
         for p in self.parameters():
             p.data.copy_(normal(*p.shape, seed=seed))
-        self.drop, self.seen = nn.Dropout(0.5), 0
+        self.drop = nn.Dropout(0.5)
+        self.seen = 0
 
     def forward(self, images):
         self.seen += len(images)

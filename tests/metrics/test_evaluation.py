@@ -53,10 +53,12 @@ def test_all_that_a_score_depends_on_is_stored_beside_it():
 
 
 def test_values_are_those_of_the_single_metrics():
-    net, found = Net().eval(), evaluate(seed=3)
+    net = Net().eval()
+    found = evaluate(seed=3)
     fake = torch.cat([uniform(32, evaluation.stream_seed(3, "evaluation", k)) for k in range(3)])[:70]
     with torch.no_grad():
-        (real, _), (made, logits) = net(REAL), net(fake)
+        real, _ = net(REAL)
+        made, logits = net(fake)
     assert found["fid"]["value"] == pytest.approx(fid(nn.Identity(), real, made), rel=1e-4)
     assert found["kid"]["value"] == pytest.approx(kid(real, made, 100, 70, seed=3).value, rel=1e-3)
     assert found["inception_score"]["value"] == pytest.approx(inception_score(logits, 10).value, rel=1e-5)
@@ -64,7 +66,8 @@ def test_values_are_those_of_the_single_metrics():
 
 
 def test_the_same_seed_gives_the_same_scores_whoever_reads():
-    first, net = evaluate(seed=1), Net()
+    first = evaluate(seed=1)
+    net = Net()
     state = torch.get_rng_state()
     assert evaluate(seed=1, extractor=net) == first
     labeled = evaluate(seed=1, extractor=net, data=TensorDataset(REAL, torch.arange(90)), workers=2)

@@ -41,7 +41,8 @@ def test_frechet_distance_of_commuting_covariances():
 @pytest.mark.parametrize("seed", range(5))
 def test_frechet_distance_in_the_plane(seed):
     """For 2 x 2, tr (AB)^(1/2) = sqrt(tr AB + 2 sqrt(det AB))."""
-    a, b = covariance(2, seed), covariance(2, seed + 50)
+    a = covariance(2, seed)
+    b = covariance(2, seed + 50)
     root = (torch.trace(a @ b) + 2 * (a.det() * b.det()).sqrt()).sqrt()
     mean = torch.zeros(2, dtype=torch.float64)
     expected = float(a.trace() + b.trace() - 2 * root)
@@ -51,7 +52,9 @@ def test_frechet_distance_in_the_plane(seed):
 def test_frechet_distance_agrees_with_scipy_and_torchmetrics():
     linalg = pytest.importorskip("scipy.linalg")
     fid_module = pytest.importorskip("torchmetrics.image.fid")
-    a, b, mean = covariance(20, 0), covariance(20, 1), normal(20, seed=2)
+    a = covariance(20, 0)
+    b = covariance(20, 1)
+    mean = normal(20, seed=2)
     found = frechet_distance(Moments(mean, a), Moments(-mean, b))
     root = linalg.sqrtm((a @ b).numpy())
     expected = 4 * mean.square().sum() + a.trace() + b.trace() - 2 * root.trace().real
@@ -91,7 +94,9 @@ def test_moments_in_float32_far_from_the_origin():
 
 
 def test_gaussian_samples_reach_the_distance_of_their_laws():
-    a, b, n = covariance(3, 7), covariance(3, 8), 200_000
+    a = covariance(3, 7)
+    b = covariance(3, 8)
+    n = 200_000
     x, y = (normal(n, 3, seed=s) @ torch.linalg.cholesky(c).T for s, c in ((1, a), (2, b)))
     zero = torch.zeros(3, dtype=torch.float64)
     expected = frechet_distance(Moments(zero, a), Moments(zero + 1, b))
@@ -101,7 +106,8 @@ def test_gaussian_samples_reach_the_distance_of_their_laws():
 # KID.
 def cubic(a, b, d):
     """E (x.y / d + 1)^3 for independent x ~ N(a, I), y ~ N(b, I), from the first three moments of x.y."""
-    dot, squares = float(a @ b), float(a @ a + b @ b)
+    dot = float(a @ b)
+    squares = float(a @ a + b @ b)
     second = d + squares + dot**2
     third = dot**3 + 3 * dot * squares + (3 * d + 6) * dot
     return third / d**3 + 3 * second / d**2 + 3 * dot / d + 1
@@ -109,17 +115,20 @@ def cubic(a, b, d):
 
 def test_the_mmd_has_no_bias():
     """Its mean over many pairs of five samples is the squared MMD of the two Gaussians."""
-    d, n = 4, 5
+    d = 4
+    n = 5
     a, b = torch.tensor([[0.5, 0, -1, 0.2], [0.1, 1, 0, 0.3]], dtype=torch.float64)
     expected = cubic(a, a, d) + cubic(b, b, d) - 2 * cubic(a, b, d)
-    x, y = a + normal(20_000, n, d, seed=1), b + normal(20_000, n, d, seed=2)
+    x = a + normal(20_000, n, d, seed=1)
+    y = b + normal(20_000, n, d, seed=2)
     values = torch.tensor([polynomial_mmd(one, two) for one, two in zip(x, y, strict=True)], dtype=torch.float64)
     assert abs(values.mean() - expected) < 4 * values.std() / len(values) ** 0.5
     assert abs(values.mean() - expected) < 0.1 * expected  # such that a bias of 1 / n would show
 
 
 def test_the_mmd_is_its_definition():
-    x, y = normal(4, 3), normal(5, 3, seed=1).float()
+    x = normal(4, 3)
+    y = normal(5, 3, seed=1).float()
 
     def kernel(one, two):
         return (sum(float(p) * float(q) for p, q in zip(one, two, strict=True)) / 3 + 1) ** 3
@@ -132,7 +141,8 @@ def test_the_mmd_is_its_definition():
 
 
 def test_kid_averages_over_subsets():
-    x, y = normal(60, 3), 0.3 + normal(50, 3, seed=1)
+    x = normal(60, 3)
+    y = 0.3 + normal(50, 3, seed=1)
     whole = kid(x, y[:50], subsets=2, subset_size=50)
     assert (whole.value != whole.std, kid(x, y, 3, 20, seed=5)) == (True, kid(x, y, 3, 20, seed=5))
     assert kid(x, y, 3, 20, seed=6) != kid(x, y, 3, 20, seed=5)
@@ -192,7 +202,8 @@ def brute_force(real, fake, k):
 
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_precision_and_recall_are_their_definition(k):
-    real, fake = normal(40, 2), 0.8 + 0.5 * normal(30, 2, seed=1)
+    real = normal(40, 2)
+    fake = 0.8 + 0.5 * normal(30, 2, seed=1)
     found = precision_recall(real, fake, k, chunk=7)
     assert found == pytest.approx(brute_force(real, fake, k))
     assert 0 < found.precision <= 1

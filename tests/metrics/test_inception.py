@@ -216,6 +216,7 @@ def test_its_resize_is_tensorflow_1s(fidelity, height, width, size):
 
     found = resize(x, size=(size, size), align_corners=False)
     for i, j in itertools.product(range(0, size, 1 + size // 9), repeat=2):
-        (top, bottom, v), (left, right, h) = at(i, height), at(j, width)
+        top, bottom, v = at(i, height)
+        left, right, h = at(j, width)
         rows = [x[:, :, row, left] * (1 - h) + x[:, :, row, right] * h for row in (top, bottom)]
         torch.testing.assert_close(found[:, :, i, j], rows[0] * (1 - v) + rows[1] * v, rtol=1e-4, atol=1e-4)

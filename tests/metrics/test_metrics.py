@@ -26,7 +26,8 @@ def mixture_samples(n: int, seed: int, modes: torch.Tensor = GRID, sigma: float 
 
 
 def test_the_mixture_itself_scores_its_closed_form():
-    n, radius = 200_000, 2.0
+    n = 200_000
+    radius = 2.0
     covered, quality, kl = mixture_scores(mixture_samples(n, 0), GRID, 0.02, radius=radius)
     expected = 1 - math.exp(-(radius**2) / 2)
     assert covered == 16
@@ -115,7 +116,8 @@ def test_features_are_those_of_evaluation_mode_and_modes_are_restored():
 def gaussian_distance(real: torch.Tensor, fake: torch.Tensor) -> float:
     """The Frechet distance by symmetric square roots, from eigenvalues in float64."""
     difference = (real.mean(0) - fake.mean(0)).square().sum()
-    cov_real, cov_fake = torch.cov(real.T), torch.cov(fake.T)
+    cov_real = torch.cov(real.T)
+    cov_fake = torch.cov(fake.T)
     values, vectors = torch.linalg.eigh(cov_real)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     middle = torch.linalg.eigvalsh(root @ cov_fake @ root).clamp(min=0).sqrt().sum()
@@ -190,10 +192,14 @@ def test_coverage_is_hand_computable_on_a_line():
 
 
 def test_coverage_of_the_same_distribution_is_its_expectation():
-    n, m, k, values = 150, 100, 3, []
+    n = 150
+    m = 100
+    k = 3
+    values = []
     for seed in range(60):
         generator = torch.Generator().manual_seed(seed)
-        real, fake = torch.randn(n, 2, generator=generator), torch.randn(m, 2, generator=generator)
+        real = torch.randn(n, 2, generator=generator)
+        fake = torch.randn(m, 2, generator=generator)
         values.append(coverage(real, fake, torch.zeros(n, dtype=torch.int64), k=k, chunk=64).overall)
     expected = 1 - math.prod((n - i) / (m + n - i) for i in range(1, k + 1))
     scores = torch.tensor(values)

@@ -17,7 +17,8 @@ torch.set_num_threads(1)
 @pytest.mark.parametrize("names", [("fid",), ("precision", "kid"), tuple(evaluation.METRICS)])
 def test_real_statistics_are_computed_once(names, tmp_path):
     plain = evaluate(names)
-    first, second = Net(), Net()
+    first = Net()
+    second = Net()
     assert evaluate(names, extractor=first, cache=tmp_path / "new") == plain
     assert evaluate(names, extractor=second, cache=tmp_path / "new") == plain
     assert second.seen == 70  # the samples alone
@@ -67,7 +68,8 @@ class Counted(Dataset):
     """Images one at a time; counts how often one is read."""
 
     def __init__(self, images):
-        self.images, self.read = images, 0
+        self.images = images
+        self.read = 0
 
     def __len__(self):
         return len(self.images)
@@ -123,7 +125,8 @@ def test_an_extractor_is_known_by_its_state_and_not_by_what_it_makes_of_an_image
 
 
 def test_data_of_a_stated_fingerprint_are_not_read_again(tmp_path):
-    first, second = Counted(REAL), Counted(REAL)
+    first = Counted(REAL)
+    second = Counted(REAL)
     found = evaluate(("fid",), data=first, cache=tmp_path, fingerprint="noise, first edition")
     assert first.read == 1 + 90  # one to know the shape
     assert evaluate(("fid",), data=second, cache=tmp_path, fingerprint="noise, first edition") == found

@@ -3,14 +3,15 @@
 import torch
 from torch import nn
 
-REAL, LATENT = torch.randn(8, 2, generator=torch.Generator().manual_seed(1)), torch.randn(8, 3)
+REAL = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
+LATENT = torch.randn(8, 3)
 
 
 def plain():
     return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
 
 
-def judge(norm=lambda layer: layer):
+def critic(norm=lambda layer: layer):
     return nn.Sequential(norm(nn.Linear(2, 4)), nn.Tanh(), nn.Linear(4, 1))
 
 

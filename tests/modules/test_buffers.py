@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import odegan
-from tests.modules.pairs import LATENT, REAL, half_eval, judge, lived_in, normed, plain
+from tests.modules.pairs import LATENT, REAL, critic, half_eval, lived_in, normed, plain
 
 torch.set_num_threads(1)
 
@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 def test_batch_norm_statistics_are_estimated_on_export():
     torch.manual_seed(0)
     generator = normed()
-    game = odegan.gan(generator, judge())
+    game = odegan.gan(generator, critic())
     y = game.init(seed=1)
     batches = [(torch.randn(16, 2), torch.randn(16, 3)) for _ in range(4)]
     made, _ = game.modules(y, batches=iter(batches))
@@ -41,9 +41,10 @@ def test_running_statistics_of_eval_mode_are_exported():
 
 def test_spectral_norm_iterates_between_steps_and_finds_sigma():
     torch.manual_seed(0)
-    game = odegan.gan(plain(), judge(parametrizations.spectral_norm))
+    game = odegan.gan(plain(), critic(parametrizations.spectral_norm))
     stepper = odegan.Stepper(game, solver="euler", step_size=0.01)
-    state, batch = stepper.init(game.init()), (REAL, LATENT)
+    state = stepper.init(game.init())
+    batch = (REAL, LATENT)
     key = next(k for k in state.aux["buffers"] if k.endswith("_u"))
     before = {k: b.clone() for k, b in state.aux["buffers"].items()}
     moved, _ = stepper.step(state, batch)

@@ -21,7 +21,9 @@ class Fn(nn.Module):
 
     def __init__(self, function, gain=1.0):
         super().__init__()
-        self.first, self.last, self.function = nn.Linear(2, 4), nn.Linear(4, 1), function
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
+        self.function = function
         self.gain = nn.Parameter(torch.tensor(gain))
 
     def forward(self, x):
@@ -235,7 +237,9 @@ class Images(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.norm, self.last = nn.Linear(2, 8), nn.BatchNorm2d(2), nn.Linear(8, 1)
+        self.first = nn.Linear(2, 8)
+        self.norm = nn.BatchNorm2d(2)
+        self.last = nn.Linear(8, 1)
 
     def forward(self, x):
         return self.last(self.norm(self.first(x).unflatten(1, (2, 2, 2))).flatten(1))

@@ -118,8 +118,10 @@ def lstm(x):
 
 
 def gru(x):
-    a, b = (x @ W[:9].T).split(3, 1), (H @ U[:9].T).split(3, 1)
-    r, z = torch.sigmoid(a[0] + b[0]), torch.sigmoid(a[1] + b[1])
+    a = (x @ W[:9].T).split(3, 1)
+    b = (H @ U[:9].T).split(3, 1)
+    r = torch.sigmoid(a[0] + b[0])
+    z = torch.sigmoid(a[1] + b[1])
     return (1 - z) * torch.tanh(a[2] + r * b[2]) + z * H
 
 

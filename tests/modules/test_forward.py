@@ -101,7 +101,8 @@ def test_checkpointing_computes_segments_again():
     counts = []
     for checkpointing in (False, True):
         game = odegan.gan(*pair(), latent=3, checkpointing=checkpointing)
-        field, batch = odegan.vector_field(game), (X[:4], torch.ones(4, 3, dtype=torch.float64))
+        field = odegan.vector_field(game)
+        batch = (X[:4], torch.ones(4, 3, dtype=torch.float64))
         Counting.calls = 0
         with torch.no_grad():
             field(0.0, game.init(), batch)
@@ -198,7 +199,8 @@ def test_channels_last_reaches_the_networks():
 
 
 def test_autocast_leaves_double_precision_alone():
-    generator, discriminator = nn.Linear(3, 2), nn.Linear(2, 1)
+    generator = nn.Linear(3, 2)
+    discriminator = nn.Linear(2, 1)
     batch = torch.randn(4, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     plain, halved = (odegan.gan(generator, discriminator, autocast=kind) for kind in (None, torch.bfloat16))
     y = plain.init().double()

@@ -9,7 +9,8 @@ from torch import nn
 import odegan
 from tests.modules.pairs import Square
 
-X, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
+X = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+Z = torch.ones(8, 3)
 
 
 class Around(nn.Module):
@@ -17,7 +18,9 @@ class Around(nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.first, self.norm, self.last = nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)
+        self.first = nn.Linear(2, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.last = nn.Linear(4, 1)
         self.norm.running_mean += 1
         self.function = function
 
@@ -46,7 +49,8 @@ READS = {
 def test_reading_what_the_field_does_not_track_is_refused(name):
     critic = Around(READS[name])
     if name == "a layer that keeps its own":
-        critic.norm, critic.function = Tracking(4), lambda norm, x: norm(x)
+        critic.norm = Tracking(4)
+        critic.function = lambda norm, x: norm(x)
     with pytest.raises(odegan.ArgumentError, match=r"^discriminator: .* running statistics .* call .eval\(\)") as error:
         odegan.gan(nn.Linear(3, 2), critic)
     assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 import odegan
 from odegan.games.batch import Batch
-from tests.modules.pairs import LATENT, REAL, half_eval, judge, lived_in, normed, plain
+from tests.modules.pairs import LATENT, REAL, critic, half_eval, lived_in, normed, plain
 
 torch.set_num_threads(1)
 
@@ -19,7 +19,8 @@ class Tied(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.down, self.up = nn.Linear(2, 2, bias=False), nn.Linear(2, 1)
+        self.down = nn.Linear(2, 2, bias=False)
+        self.up = nn.Linear(2, 1)
         self.again = nn.Linear(2, 2, bias=False)
         self.again.weight = self.down.weight
 
@@ -32,7 +33,8 @@ class Frozen(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.fixed, self.free = nn.Linear(2, 4).requires_grad_(False), nn.Linear(4, 1)
+        self.fixed = nn.Linear(2, 4).requires_grad_(False)
+        self.free = nn.Linear(4, 1)
         self.register_buffer("shift", torch.tensor([0.5, -0.5]))
 
     def forward(self, x):
@@ -57,19 +59,19 @@ def instance_normed():
 
 
 PAIRS = {
-    "mlp": (plain, judge),
+    "mlp": (plain, critic),
     "batch-norm": (normed, lambda: nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))),
-    "batch-norm-eval": (lambda: lived_in(normed()).eval(), judge),
+    "batch-norm-eval": (lambda: lived_in(normed()).eval(), critic),
     "mixed-modes": (lambda: normed(), lambda: half_eval()),
     "instance-norm-eval": (plain, lambda: lived_in(instance_normed()).eval()),
-    "spectral": (plain, lambda: judge(parametrizations.spectral_norm)),
-    "weight-norm": (plain, lambda: judge(parametrizations.weight_norm)),
+    "spectral": (plain, lambda: critic(parametrizations.spectral_norm)),
+    "weight-norm": (plain, lambda: critic(parametrizations.weight_norm)),
     "tied": (plain, Tied),
     "frozen": (plain, Frozen),
     "spread": (plain, lambda: BatchSpread(2, 1)),
     "squeezed": (plain, lambda: Squeezed(2, 1)),
     "group-norm": (plain, lambda: nn.Sequential(nn.Linear(2, 4), nn.GroupNorm(2, 4), nn.Linear(4, 1))),
-    "double": (lambda: plain().double(), lambda: judge().double()),
+    "double": (lambda: plain().double(), lambda: critic().double()),
 }
 
 
@@ -87,7 +89,8 @@ def batch_for(game):
 
 def by_hand(generator, discriminator, real, latent):
     """The non-saturating field of the modules themselves, by plain autograd on copies in the modes that they have."""
-    generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
+    generator = copy.deepcopy(generator)
+    discriminator = copy.deepcopy(discriminator)
     for part in discriminator.modules():
         part.training = part.training and not type(part).__name__.startswith("_Spectral")
     softplus = nn.functional.softplus
@@ -103,7 +106,8 @@ def by_hand(generator, discriminator, real, latent):
 
 def test_the_field_is_plain_autograds(pair):
     generator, _, game = pair
-    y, batch = game.init(), batch_for(game)
+    y = game.init()
+    batch = batch_for(game)
     exported = game.modules(y)[1]  # the same parameters, with spectral norm's u and v as the field sees them
     field, losses = by_hand(generator, exported, batch.real, batch.latent)
     torch.testing.assert_close(odegan.vector_field(game)(0.0, y, batch), field, rtol=1e-4, atol=1e-5)
@@ -123,7 +127,9 @@ def test_nothing_outside_changes(pair):
     generator, discriminator, game = pair
     before = copy.deepcopy([generator.state_dict(), discriminator.state_dict()])
     modes = [part.training for m in (generator, discriminator) for part in m.modules()]
-    random_state, y, batch = torch.get_rng_state(), game.init(), batch_for(game)
+    random_state = torch.get_rng_state()
+    y = game.init()
+    batch = batch_for(game)
     kept = y.clone()
     t = torch.tensor([0.0, 0.3])
     given = {"data": batch.real, "latent": 3, "solver": "heun2", "step_size": 0.1}
@@ -140,7 +146,8 @@ def test_nothing_outside_changes(pair):
 
 def test_exported_modules_are_the_games_view(pair):
     generator, discriminator, game = pair
-    y, batch = game.init(seed=5), batch_for(game)
+    y = game.init(seed=5)
+    batch = batch_for(game)
     made_g, made_d = game.modules(y)
     theta_d, theta_g = game.split(y)
     seen = game.initial_buffers(y)
@@ -183,10 +190,11 @@ def test_a_fresh_initialization_has_the_constructors_moments(name):
 
 
 def test_a_fresh_initialization_is_the_constructors_numbers():
-    game = odegan.gan(plain(), judge())
+    game = odegan.gan(plain(), critic())
     y = game.init(seed=11)
     torch.manual_seed(11)
-    discriminator, generator = judge(), plain()
+    discriminator = critic()
+    generator = plain()
     assert torch.equal(y, odegan.gan(generator, discriminator).init())
 
 
@@ -219,14 +227,14 @@ def test_what_couples_the_batch(name, couples):
 
 
 def test_structures_take_no_memory():
-    game = odegan.gan(normed(), judge(parametrizations.spectral_norm))
+    game = odegan.gan(normed(), critic(parametrizations.spectral_norm))
     for pure in (game.generator, game.discriminator):
         for module in (pure.template, pure.skeleton):
             assert {t.device.type for t in [*module.parameters(), *module.buffers()]} <= {"meta"}
 
 
 def test_samples_depend_on_the_seed_alone():
-    game = odegan.gan(plain(), judge())
+    game = odegan.gan(plain(), critic())
     y = torch.stack([game.init(seed=s) for s in (1, 2)])
     assert game.sample(y, 5).shape == (2, 5, 2)
     assert torch.equal(game.sample(y, 5, seed=3)[1], game.sample(y[1], 5, seed=3))
@@ -237,7 +245,8 @@ def test_samples_depend_on_the_seed_alone():
 
 def test_float32_modules_run_in_float64():
     game = odegan.gan(normed(), Frozen())
-    y, batch = game.init().double(), (REAL.double(), LATENT.double())
+    y = game.init().double()
+    batch = (REAL.double(), LATENT.double())
     dy = odegan.vector_field(game)(0.0, y, batch)
     assert dy.dtype == torch.float64
     assert {t.dtype for t in game.modules(y)[1].state_dict().values()} == {torch.float64}

@@ -36,7 +36,8 @@ def norms():
 
 
 def tied():
-    one, two = nn.Linear(4, 4), nn.Linear(4, 4)
+    one = nn.Linear(4, 4)
+    two = nn.Linear(4, 4)
     two.weight = one.weight
     return nn.Sequential(one, nn.Tanh(), two)
 
@@ -64,9 +65,11 @@ def around(inner, size, out):
 
 
 def gradients(gen, disc):
-    real, fake = disc(X), disc(gen(Z))
+    real = disc(X)
+    fake = disc(gen(Z))
     loss = nn.functional.softplus
-    disc_loss, gen_loss = loss(-real).mean() + loss(fake).mean(), loss(-fake).mean()
+    disc_loss = loss(-real).mean() + loss(fake).mean()
+    gen_loss = loss(-fake).mean()
     found = [
         torch.autograd.grad(value, [p for p in module.parameters() if p.requires_grad], retain_graph=True)
         for value, module in ((disc_loss, disc), (gen_loss, gen))
@@ -77,7 +80,8 @@ def gradients(gen, disc):
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("make", SHARED.values(), ids=SHARED)
 def test_the_field_is_the_plain_modules(make, checkpointing):
-    gen, disc = around(make(), 3, 2), around(make(), 2, 1)
+    gen = around(make(), 3, 2)
+    disc = around(make(), 2, 1)
     game = odegan.gan(gen, disc, checkpointing=checkpointing)
     y = game.init()
     field = odegan.vector_field(game)
@@ -94,7 +98,8 @@ def test_the_field_is_the_plain_modules(make, checkpointing):
 
 @pytest.mark.parametrize("make", SHARED.values(), ids=SHARED)
 def test_what_is_made_of_it_shares_again(make):
-    gen, disc = around(make(), 3, 2), around(make(), 2, 1)
+    gen = around(make(), 3, 2)
+    disc = around(make(), 2, 1)
     game = odegan.gan(gen, disc)
     y = game.init(seed=3)
     assert y.shape == game.init().shape

@@ -14,7 +14,8 @@ import odegan
 from odegan.modules.validate import close
 from tests.modules.pairs import Square
 
-Y, Z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)), torch.ones(8, 3)
+Y = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+Z = torch.ones(8, 3)
 
 
 class Critic(nn.Module):
@@ -22,7 +23,9 @@ class Critic(nn.Module):
 
     def __init__(self, act=None):
         super().__init__()
-        self.first, self.last, self.calls = nn.Linear(2, 4), nn.Linear(4, 1), 0
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
+        self.calls = 0
         self.act = act or (lambda own, x: x)
         self.register_buffer("seen", torch.full((4,), math.nan))
         self.memory = torch.zeros(4)
@@ -72,7 +75,8 @@ class Recomputing(nn.Sequential):
 class InPlace(nn.Module):
     def __init__(self):
         super().__init__()
-        self.act, self.last = nn.ReLU(inplace=True), nn.Linear(2, 1)
+        self.act = nn.ReLU(inplace=True)
+        self.last = nn.Linear(2, 1)
 
     def forward(self, x):
         return self.last(self.act(x))
@@ -189,9 +193,11 @@ ACCEPTED = {
 @pytest.mark.parametrize("make", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepted_with_plain_autograds_field(make):
     torch.manual_seed(0)
-    generator, critic = nn.Linear(3, 2), make()
+    generator = nn.Linear(3, 2)
+    critic = make()
     game = odegan.gan(generator, critic).prepared(odegan.gan(generator, critic).init(), (Y, Z))
-    real, fake = critic(Y).reshape(-1), critic(generator(Z)).reshape(-1)
+    real = critic(Y).reshape(-1)
+    fake = critic(generator(Z)).reshape(-1)
     loss_d = nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()
     loss_g = nn.functional.softplus(-fake).mean()
     wanted = [*critic.parameters()], [*generator.parameters()]
@@ -260,7 +266,8 @@ def test_spectral_norms_vectors_are_constants_of_differentiation(nested):
     torch.manual_seed(0)
     game = odegan.gan(nn.Linear(3, 2), parametrizations.spectral_norm(nn.Linear(2, 1)))
     y = game.init(seed=3).double()
-    field, batch = odegan.vector_field(game), (Y.double(), Z.double())
+    field = odegan.vector_field(game)
+    batch = (Y.double(), Z.double())
     fixed = odegan.Batch(*batch, buffers=game.initial_buffers(y))
     jacobian = torch.func.jacrev(lambda own: field(0.0, own, batch))
     expected = torch.func.jacrev(lambda own: field(0.0, own, fixed))

@@ -63,7 +63,8 @@ def test_counts_of_clc_gans_networks_by_hand(name, size, channels):
         hidden = min(n_in, n_out)
         return conv(n_in, hidden, 3) + conv(hidden, n_out, 3) + (n_in != n_out) * conv(n_in, n_out, 1, bias=False)
 
-    first, last = channels[0], channels[-1]
+    first = channels[0]
+    last = channels[-1]
     down, up = (sum(map(block, path, path[1:])) for path in (channels, channels[::-1]))
     g = conv(256, last * 16, 1) + up + block(first, first) + conv(first, 3, 3)
     d = conv(3, first, 3) + block(first, first) + down + conv(last * 16, 1, 1)
@@ -82,13 +83,13 @@ def test_counts_of_sn_gans_networks_by_hand():
         return conv(3, n, 3) + conv(n, n, 3) + conv(3, n, 1)
 
     small = conv(128, 256 * 16, 1) + 3 * up(256, 256) + 2 * 256 + conv(256, 3, 3)
-    judge = first(128) + down(128, 128) + 2 * down(128, 128, learned=False) + 128
+    discriminator = first(128) + down(128, 128) + 2 * down(128, 128, learned=False) + 128
     widths = (1024, 1024, 512, 256, 128, 64)
     large = conv(128, 1024 * 16, 1) + sum(map(up, widths, widths[1:])) + 2 * 64 + conv(64, 3, 3)
     judges = (64, 128, 256, 512, 1024)
     large_judge = first(64) + sum(map(down, judges, judges[1:])) + down(1024, 1024, learned=False) + conv(1024, 1, 1)
     for name in ("sngan32", "sngan32_no_sn", "odegan_resnet32"):
-        assert tuple(map(count, on_meta(name))) == (small, judge)
+        assert tuple(map(count, on_meta(name))) == (small, discriminator)
     for name in ("sngan128", "sngan128_no_sn", "odegan_resnet128"):
         assert tuple(map(count, on_meta(name))) == (large, large_judge)
 
@@ -146,10 +147,12 @@ def test_conv5_is_tensorflows_same():
     torch.manual_seed(0)
     layers = conv5(2, 3).double()
     x = torch.randn(1, 2, 8, 8, dtype=torch.float64)
-    weight, bias = layers[1].weight, layers[1].bias
+    weight = layers[1].weight
+    bias = layers[1].bias
     expected = bias[None, :, None, None].expand(1, 3, 4, 4).clone()
     for i, j, k, m in torch.cartesian_prod(*[torch.arange(4)] * 2, *[torch.arange(5)] * 2).tolist():
-        row, column = 2 * i + k - 1, 2 * j + m - 1
+        row = 2 * i + k - 1
+        column = 2 * j + m - 1
         if 0 <= row < 8 and 0 <= column < 8:
             expected[0, :, i, j] += weight[:, :, k, m] @ x[0, :, row, column]
     torch.testing.assert_close(layers(x), expected)
@@ -157,12 +160,14 @@ def test_conv5_is_tensorflows_same():
 
 def test_deconv5_is_the_adjoint_of_conv5():
     torch.manual_seed(0)
-    down, up = conv5(3, 2).double(), deconv5(2, 3).double()
+    down = conv5(3, 2).double()
+    up = deconv5(2, 3).double()
     with torch.no_grad():
         up[0].weight.copy_(down[1].weight)
         up[0].bias.zero_()
         down[1].bias.zero_()
-    x, y = torch.randn(1, 3, 8, 8).double(), torch.randn(1, 2, 4, 4).double()
+    x = torch.randn(1, 3, 8, 8).double()
+    y = torch.randn(1, 2, 4, 4).double()
     assert up(y).shape == x.shape
     torch.testing.assert_close((down(x) * y).sum(), (x * up(y)).sum())
 
@@ -176,7 +181,8 @@ def test_second_derivatives_pass_through_cropping():
 
 def test_jares_block():
     torch.manual_seed(0)
-    block, x = resnet.residual(32), torch.randn(2, 64, 4, 4)
+    block = resnet.residual(32)
+    x = torch.randn(2, 64, 4, 4)
     first, _, second, _ = block.branch
     inside = F.relu(F.conv2d(x, first.weight, first.bias, padding=1))
     expected = x + 0.1 * F.relu(F.conv2d(inside, second.weight, second.bias, padding=1))
@@ -185,7 +191,8 @@ def test_jares_block():
 
 def test_clc_gans_block():
     torch.manual_seed(0)
-    block, x = clc_resnet.block(6, 4), torch.randn(2, 6, 5, 5)
+    block = clc_resnet.block(6, 4)
+    x = torch.randn(2, 6, 5, 5)
     _, first, _, second = block.branch
     inside = F.conv2d(F.relu(x), first.weight, first.bias, padding=1)
     expected = F.conv2d(x, block.shortcut.weight) + F.conv2d(F.relu(inside), second.weight, second.bias, padding=1)
@@ -226,7 +233,8 @@ def test_glorots_uniform(layer, fans, gain):
 
 def test_a_transposed_convolution_has_its_adjoints_bound():
     torch.manual_seed(0)
-    down, up = nn.Conv2d(24, 48, 4), nn.ConvTranspose2d(48, 24, 4)
+    down = nn.Conv2d(24, 48, 4)
+    up = nn.ConvTranspose2d(48, 24, 4)
     nets.glorot_uniform_(nn.Sequential(down, up))
     assert abs(down.weight.abs().max() / up.weight.abs().max() - 1) < 1e-3
 

@@ -45,13 +45,15 @@ def potential_matrix(size=6, seed=0):
     """A with symmetric diagonal blocks, so that both players have losses; the blocks off it are arbitrary."""
     A = torch.randn(size, size, generator=torch.Generator().manual_seed(seed), dtype=D)
     n = size // 2
-    A[:n, :n], A[n:, n:] = A[:n, :n] + A[:n, :n].T, A[n:, n:] + A[n:, n:].T
+    A[:n, :n] = A[:n, :n] + A[:n, :n].T
+    A[n:, n:] = A[n:, n:] + A[n:, n:].T
     return A / 3
 
 
 def blocks(A, keep):
     """A with only the named blocks kept, in D and G's halves."""
-    out, n = torch.zeros_like(A), len(A) // 2
+    out = torch.zeros_like(A)
+    n = len(A) // 2
     halves = {"d": slice(0, n), "g": slice(n, None)}
     for row, column in keep:
         out[halves[row], halves[column]] = A[halves[row], halves[column]]

@@ -21,11 +21,14 @@ def gradient_game():
 @pytest.mark.parametrize("chunks", [2, 8])
 def test_estimators_of_the_norm(chunks):
     """Over many draws: the unbiased mean is ||E g||^2 / 2, and the biased one exceeds it by trace(Cov) / (2 B)."""
-    game, n, size = gradient_game(), 20_000, 16
+    game = gradient_game()
+    n = 20_000
+    size = 16
     source = torch.Generator().manual_seed(chunks)
     real = torch.randn(n, size, 2, generator=source, dtype=D) * torch.tensor([1.0, 2.0], dtype=D)
     latent = torch.randn(n, size, 3, generator=source, dtype=D)
-    d, g = torch.tensor([0.3, -0.2], dtype=D), torch.tensor([0.1, 0.4, 0.0], dtype=D)
+    d = torch.tensor([0.3, -0.2], dtype=D)
+    g = torch.tensor([0.1, 0.4, 0.0], dtype=D)
     truth = {"gen": (0.1**2 + 0.4**2) / 2, "disc": 3 * 0.1**2 / 2}
     excess = {"gen": 5 / (2 * size), "disc": 3 / (2 * size)}
     for unbiased_ in (True, False):

@@ -30,14 +30,14 @@ class ByHand:
         self.d = {n: p.detach().clone().requires_grad_() for n, p in pair[1].named_parameters()}
         self.g = {n: p.detach().clone().requires_grad_() for n, p in pair[0].named_parameters()}
 
-    def judge(self, x, d=None):
+    def critic(self, x, d=None):
         return functional_call(self.discriminator, d or self.d, (x,)).squeeze(-1)
 
     def fake(self, g=None, latent=None):
         return functional_call(self.generator, g or self.g, (self.batch.latent if latent is None else latent,))
 
     def losses(self, d=None, g=None, rows=slice(None)):
-        real, fake = self.judge(self.batch.real[rows], d), self.judge(self.fake(g, self.batch.latent[rows]), d)
+        real, fake = self.critic(self.batch.real[rows], d), self.critic(self.fake(g, self.batch.latent[rows]), d)
         softplus = nn.functional.softplus
         return softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
 
@@ -59,7 +59,7 @@ class ByHand:
 
     def input_gradients(self, x):
         each = [x[i : i + 1].detach().requires_grad_() for i in range(len(x))]
-        return torch.cat([torch.autograd.grad(self.judge(one).sum(), one, create_graph=True)[0] for one in each])
+        return torch.cat([torch.autograd.grad(self.critic(one).sum(), one, create_graph=True)[0] for one in each])
 
     def mixed(self):
         u = self.batch.noise[:, None]
@@ -115,11 +115,11 @@ def drift(me, p, own=True, other=True):
 
 
 def stored(me):
-    return [me.judge(x) for x in me.batch.replay["samples 3"]]
+    return [me.critic(x) for x in me.batch.replay["samples 3"]]
 
 
 def current(me):
-    return me.judge(me.batch.real), me.judge(me.fake().detach())
+    return me.critic(me.batch.real), me.critic(me.fake().detach())
 
 
 relu, softplus = torch.relu, nn.functional.softplus

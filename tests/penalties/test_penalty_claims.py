@@ -17,7 +17,10 @@ torch.set_num_threads(1)
 D = torch.float64
 
 # At (phi, theta) = (0.6, -0.3), data at c = 0.8: what closed_loop charges a Dirac GAN's discriminator, by hand.
-PHI, THETA, C, WEIGHT = 0.6, -0.3, 0.8, 0.7
+PHI = 0.6
+THETA = -0.3
+C = 0.8
+WEIGHT = 0.7
 Y = torch.tensor([PHI, THETA], dtype=D)
 
 
@@ -36,10 +39,10 @@ SLOPES = {  # d / d phi of the unweighted term
 @pytest.mark.parametrize("kind", SLOPES)
 def test_closed_loop_on_the_dirac_gan(kind):
     game = games.dirac("non_saturating", C)
-    plain, charged = (
+    plain, penalized = (
         odegan.vector_field(game, made)(0.0, Y) for made in ([], [penalties.closed_loop(WEIGHT, kind, buffer=0)])
     )
-    assert (plain - charged).tolist() == pytest.approx([WEIGHT * SLOPES[kind], 0.0], abs=1e-14)
+    assert (plain - penalized).tolist() == pytest.approx([WEIGHT * SLOPES[kind], 0.0], abs=1e-14)
 
 
 @pytest.mark.parametrize("loss", ["minimax", "wasserstein", "hinge", "least_squares", "relativistic"])
@@ -50,9 +53,9 @@ def test_closed_loop_of_the_loss_doubles_it(loss):
     cases += [(games.gaussian([0.3, -0.2], 0.7, loss, "sampling"), torch.tensor([0.4, 0.1, 0.2, 0.5], dtype=D), batch)]
     for game, y, seen in cases:
         made = [penalties.closed_loop(1.0, "loss", buffer=0)]
-        plain, charged = (odegan.vector_field(game, some)(0.0, y, seen) for some in ([], made))
-        torch.testing.assert_close(charged[: game.n_disc], 2 * plain[: game.n_disc])
-        torch.testing.assert_close(charged[game.n_disc :], plain[game.n_disc :], rtol=0, atol=0)
+        plain, penalized = (odegan.vector_field(game, some)(0.0, y, seen) for some in ([], made))
+        torch.testing.assert_close(penalized[: game.n_disc], 2 * plain[: game.n_disc])
+        torch.testing.assert_close(penalized[game.n_disc :], plain[game.n_disc :], rtol=0, atol=0)
         assert plain[: game.n_disc].abs().max() > 1e-3
 
 
@@ -61,7 +64,9 @@ def test_closed_loop_of_the_loss_doubles_it(loss):
 def test_the_field_of_an_estimate_is_unbiased_too(unbiased):
     """Mean field over many batches against that of the full-batch norm, which one batch of all the samples has."""
     game = games.gaussian([0.0, 2.0], 0.7, "minimax", "sampling")
-    y, n, size = torch.tensor([0.4, -0.3, 0.2, 1.5], dtype=D), 20_000, 8
+    y = torch.tensor([0.4, -0.3, 0.2, 1.5], dtype=D)
+    n = 20_000
+    size = 8
     source = torch.Generator().manual_seed(0)
     real = torch.tensor([0.0, 2.0], dtype=D) + 0.7 * torch.randn(n, size, 2, generator=source, dtype=D)
     latent = torch.randn(n, size, 2, generator=source, dtype=D)
@@ -74,7 +79,8 @@ def test_the_field_of_an_estimate_is_unbiased_too(unbiased):
     exact = pushed(penalties.jare(1.0), whole)
     made = penalties.jare(1.0, 4, unbiased)
     each = torch.vmap(lambda r, z: pushed(made, odegan.Batch(r, z)))(real, latent)
-    off, error = (each.mean(0) - exact).abs(), each.std(0) / n**0.5
+    off = (each.mean(0) - exact).abs()
+    error = each.std(0) / n**0.5
     if unbiased:
         assert (off < 4 * error).all()
     else:
@@ -83,7 +89,8 @@ def test_the_field_of_an_estimate_is_unbiased_too(unbiased):
 
 # Drift cancellation on networks, where the losses are not polynomials and each switch matters.
 def test_drift_cancellation_of_a_network_is_second_order():
-    game, batch = odegan.gan(*networks()), draw()
+    game = odegan.gan(*networks())
+    batch = draw()
     y0 = game.init()
     run = {"data": lambda n, g: batch[0], "latent": lambda n, g: batch[1], "batch_size": 8, "refresh": math.inf}
     t = torch.tensor([0.0, 4.0], dtype=D)
@@ -92,8 +99,8 @@ def test_drift_cancellation_of_a_network_is_second_order():
     def order(*made):
         errors = []
         for h in (0.2, 0.1):
-            charged = [part(h) for part in made]
-            found = odegan.odeint_gan(game, y0, t, solver="euler", step_size=h, penalties=charged, **run).y
+            penalized = [part(h) for part in made]
+            found = odegan.odeint_gan(game, y0, t, solver="euler", step_size=h, penalties=penalized, **run).y
             errors.append((found - exact).norm().item())
         return math.log2(errors[0] / errors[1])
 
@@ -132,7 +139,8 @@ def test_ensembles_are_single_runs(name, placement):
     game = odegan.gan(*networks())
     run = {"data": draw(64)[0], "latent": 3, "batch_size": 8, "solver": "heun2", "step_size": 0.1}
     run |= {"placement": placement, "penalties": [MADE[name]]}
-    y0, span = torch.stack([game.init(seed=s) for s in range(2)]), [0.0, 0.4]
+    y0 = torch.stack([game.init(seed=s) for s in range(2)])
+    span = [0.0, 0.4]
     together = odegan.odeint_gan(game, y0, span, seed=[3, 8], **run)
     alone = torch.stack([odegan.odeint_gan(game, y0[e], span, seed=s, **run).y for e, s in enumerate((3, 8))])
     torch.testing.assert_close(together.y, alone, rtol=0, atol=1e-12)
@@ -143,7 +151,9 @@ def test_ensembles_are_single_runs(name, placement):
 # One game that is small and large at once: the same networks, padded with parameters that the losses see through a square.
 def test_matrix_free_is_dense_on_a_game_of_more_than_100_000_parameters():
     """The field of the network, and beside it one y' = -c y, whose eigenvalues are known: all of the large game's are."""
-    network, batch, extra = odegan.gan(*networks(width=6)), draw(), 100_000
+    network = odegan.gan(*networks(width=6))
+    batch = draw()
+    extra = 100_000
     curvature = torch.linspace(1e-3, 0.2, extra, dtype=D)
     large = odegan.Game(
         lambda d, g, b: network.disc_loss(d[: network.n_disc], g, b) + (curvature * d[network.n_disc :] ** 2).sum() / 2,
@@ -167,7 +177,8 @@ def test_matrix_free_is_dense_on_a_game_of_more_than_100_000_parameters():
 
 def test_spectra_follow_a_run_with_its_penalties_and_batches():
     game = odegan.gan(*networks())
-    made, batches = [penalties.jare(0.5)], [draw(seed=s) for s in range(3)]
+    made = [penalties.jare(0.5)]
+    batches = [draw(seed=s) for s in range(3)]
     run = {"data": draw(64)[0], "latent": 3, "batch_size": 8, "solver": "euler", "step_size": 0.1, "penalties": made}
     ys = odegan.odeint_gan(game, game.init(), [0.0, 0.2, 0.4], **run).ys
     found = odegan.spectra(game, ys, batches, penalties=made)
@@ -180,7 +191,8 @@ def test_spectra_follow_a_run_with_its_penalties_and_batches():
 
 
 def test_truncation_error_for_both_is_that_of_one_and_the_other():
-    game, y = smooth_game(), torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
+    game = smooth_game()
+    y = torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
 
     def field(*players):
         return odegan.vector_field(game, [penalties.truncation_error(0.8, 0.5, player=p) for p in players])(0.0, y)

@@ -33,7 +33,8 @@ def own_estimate(game, y, h, pair, batch=None):
 @pytest.mark.parametrize("seed", range(4))
 def test_heun_euler_on_linear_fields(seed):
     source = torch.Generator().manual_seed(seed)
-    A, y = torch.randn(7, 7, generator=source, dtype=D), torch.randn(7, generator=source, dtype=D)
+    A = torch.randn(7, 7, generator=source, dtype=D)
+    y = torch.randn(7, generator=source, dtype=D)
     for h in (0.01, 0.3, 2.0):
         expected = h**4 / 8 * (A @ A @ y).pow(2).sum()
         torch.testing.assert_close(
@@ -55,7 +56,8 @@ def test_every_pair_is_torchdiffeqs_estimate(pair):
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_gradient_against_finite_differences(pair):
-    game, h = smooth_game(), 0.5
+    game = smooth_game()
+    h = 0.5
     y = torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
     pushed = odegan.vector_field(game)(0.0, y) - odegan.vector_field(game, [penalties.truncation_error(1.0, h, pair)])(
         0.0, y
@@ -67,7 +69,8 @@ def test_gradient_against_finite_differences(pair):
 
 @pytest.mark.parametrize("player", ["disc", "gen"])
 def test_one_player_pays(player):
-    game, y = smooth_game(), torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
+    game = smooth_game()
+    y = torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
     fields = [odegan.vector_field(game, p)(0.0, y) for p in ([], [penalties.truncation_error(1.0, 0.5)])]
     one = odegan.vector_field(game, [penalties.truncation_error(1.0, 0.5, player=player)])(0.0, y)
     pays = torch.tensor([player == "disc"] * 2 + [player == "gen"] * 2)
@@ -76,7 +79,8 @@ def test_one_player_pays(player):
 
 
 def test_step_size_may_be_a_tensor_or_a_function_of_time():
-    game, y = smooth_game(), torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
+    game = smooth_game()
+    y = torch.tensor([0.7, -0.4, 0.3, 0.9], dtype=D)
     h = torch.tensor(0.5, dtype=D, requires_grad=True)
     (slope,) = torch.autograd.grad(value(game, y, h, "heun_euler"), h)
     difference = (value(game, y, 0.5 + 1e-5, "heun_euler") - value(game, y, 0.5 - 1e-5, "heun_euler")) / 2e-5
@@ -90,7 +94,8 @@ def test_step_size_may_be_a_tensor_or_a_function_of_time():
 
 def test_rates_are_part_of_the_field():
     A = torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=D)
-    y, scale = torch.ones(4, dtype=D), torch.tensor([2.0, 2.0, 0.5, 0.5], dtype=D)
+    y = torch.ones(4, dtype=D)
+    scale = torch.tensor([2.0, 2.0, 0.5, 0.5], dtype=D)
     scaled = odegan.games.quadratic(scale[:, None] * A)
     found = value(odegan.games.quadratic(A), y, 0.3, "heun_euler", rates=(2.0, 0.5))
     torch.testing.assert_close(found, value(scaled, y, 0.3, "heun_euler"))
@@ -98,8 +103,10 @@ def test_rates_are_part_of_the_field():
 
 def test_the_penalty_lowers_the_error():
     """Gradient flow with the penalty ends with a smaller local error than without."""
-    game, t = odegan.gan(*networks()), torch.tensor([0.0, 1.0], dtype=D)
-    y0, batch = game.init(), draw()
+    game = odegan.gan(*networks())
+    t = torch.tensor([0.0, 1.0], dtype=D)
+    y0 = game.init()
+    batch = draw()
     run = {
         "data": batch[0],
         "latent": lambda n, g: batch[1],

@@ -145,7 +145,9 @@ def test_image_grid_places_images_row_by_row(tmp_path):
 
 def test_image_grid_in_color_clips_and_is_square_by_default():
     images = torch.zeros(9, 3, 32, 32)
-    images[0, 0], images[0, 1], images[0, 2] = 5.0, -5.0, 0.5
+    images[0, 0] = 5.0
+    images[0, 1] = -5.0
+    images[0, 2] = 0.5
     tiles = plots.image_grid(images).axes[0].images[0].get_array()
     assert tiles.shape == (3 * 34 + 2, 3 * 34 + 2, 3)
     assert tiles[2, 2].tolist() == [1, 0, 0.75]
@@ -199,7 +201,7 @@ def test_portraits_mark_equilibria_in_every_panel():
         (marks,) = (line for line in axes.lines if line.get_marker() == "+")
         assert marks.get_xydata().tolist() == [[0, 0], [1, 0.5]]
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("x", "y")
-    (plain, _) = plots.portraits(frames).axes
+    plain, _ = plots.portraits(frames).axes
     assert not [line for line in plain.lines if line.get_marker() == "+"]
 
 
@@ -212,7 +214,7 @@ def test_clouds_lie_over_level_sets_that_are_blue_below_zero():
     assert figure.get_suptitle() == "all"
     (levels,) = axes.collections
     assert (levels.levels[0], levels.levels[-1]) == (-1, 1)
-    (below, above) = levels.to_rgba([-1.0, 1.0])
+    below, above = levels.to_rgba([-1.0, 1.0])
     assert below[2] > below[0]
     assert above[0] > above[2]
 

@@ -7,7 +7,9 @@ from odegan.solvers import baselines
 from odegan.utils.checks import ArgumentError
 from tests.peers import START, smooth_game
 
-H, STEPS, N_DISC = 0.05, 5, 2
+H = 0.05
+STEPS = 5
+N_DISC = 2
 GAME = smooth_game()
 RATES = [(1.0, 1.0), (4.0, 1.0), (0.5, torch.tensor(3.0, dtype=torch.float64))]
 
@@ -22,7 +24,8 @@ class Context:
 
     def _part(self, player, y):
         self.gradients[player] += 1
-        d, g = y[..., :N_DISC], y[..., N_DISC:]
+        d = y[..., :N_DISC]
+        g = y[..., N_DISC:]
         loss = (GAME.disc_loss, GAME.gen_loss)[player]
         return -torch.func.grad(loss, argnums=player)(d, g, None)
 
@@ -95,7 +98,8 @@ def test_rates_and_weight_decay_are_of_the_field(name, rates):
     def v(y):
         return factors * (context.joint(None, y) - 0.3 * y)
 
-    y, before = START, v(START)
+    y = START
+    before = v(START)
     for _ in range(STEPS):
         now = v(y)
         y = y + H * (v(y + H * now) if name == "extragradient" else 2 * now - before)
@@ -116,7 +120,8 @@ def test_the_gradient_through_steps_with_a_dead_unit(name):
     """It is finite, and that of the other parameters is what finite differences say."""
 
     def end(y):
-        step, memory = baselines.make(name, {"eps": 1e-3}), baselines.initial_memory(name, {}, y, N_DISC)
+        step = baselines.make(name, {"eps": 1e-3})
+        memory = baselines.initial_memory(name, {}, y, N_DISC)
         for _ in range(3):
             y, memory = step(Dead(), torch.tensor(0.0), torch.tensor(H, dtype=torch.float64), y, memory)
         return y
@@ -136,7 +141,8 @@ def test_the_root_hides_nothing(value):
         def joint(self, t, y):
             return torch.full_like(y, value)
 
-    step, memory = baselines.make("rmsprop", {}), baselines.initial_memory("rmsprop", {}, START, N_DISC)
+    step = baselines.make("rmsprop", {})
+    memory = baselines.initial_memory("rmsprop", {}, START, N_DISC)
     y, _ = step(Constant(), torch.tensor(0.0), torch.tensor(H, dtype=torch.float64), START, memory)
     expected = START + H * value / (torch.tensor(0.01 * value**2).sqrt() + 1e-8)
     torch.testing.assert_close(y, expected, equal_nan=True)

@@ -45,7 +45,8 @@ def norm(x):
 
 def heun_euler_by_hand(f, t, end, y, h, rtol, atol):
     """Heun's method with Euler's inside, every step from a slope at its own start: its steps' ends, and its rejections."""
-    ends, rejected = [(t, y)], 0
+    ends = [(t, y)]
+    rejected = 0
     while t < end:
         h_now = end - t if t < end < t + h else h
         k1 = f(t, y)
@@ -53,7 +54,8 @@ def heun_euler_by_hand(f, t, end, y, h, rtol, atol):
         new = y + h_now / 2 * (k1 + k2)
         ratio = norm(h_now / 2 * (k2 - k1) / (atol + rtol * torch.maximum(y.abs(), new.abs())))
         if ratio <= 1:
-            t, y = t + h_now, new
+            t = t + h_now
+            y = new
             ends.append((t, y))
         else:
             rejected += 1
@@ -111,8 +113,10 @@ def test_between_steps_is_the_cubic_hermite_interpolant():
     field = odegan.vector_field(smooth_game(), FORCE)
     ends, _ = heun_euler_by_hand(field, TIMES[0], TIMES[-1], START, 0.9, **LOOSE)
     (t0, y0), (t1, y1) = next((p, q) for p, q in itertools.pairwise(ends) if p[0] < TIMES[1] < q[0])
-    s, h = (TIMES[1] - t0) / (t1 - t0), t1 - t0
-    f0, f1 = field(t0, y0), field(t1, y1)
+    s = (TIMES[1] - t0) / (t1 - t0)
+    h = t1 - t0
+    f0 = field(t0, y0)
+    f1 = field(t1, y1)
     expected = (1 - s) ** 2 * ((1 + 2 * s) * y0 + s * h * f0) + s**2 * ((3 - 2 * s) * y1 + (s - 1) * h * f1)
     close(run("own_heun_euler", options={"first_step": 0.9, "step_t": TIMES[-1:]}).ys[1], expected)
 

@@ -76,7 +76,8 @@ def test_order_interval_by_interval(solver):
         return torch.sin(theta_d + 1).sum(), torch.cos(2 * theta_g).sum()
 
     game = odegan.Game(lambda d, g, b: alone(d, g, b)[0], lambda d, g, b: alone(d, g, b)[1], 2, 2)
-    y0, h = START, 1 / 16
+    y0 = START
+    h = 1 / 16
     field = odegan.vector_field(game)
     size = fixed_step(solver, h) if solver not in ADAPTIVE else {"solver": solver, "rtol": 1e-5, "atol": 1e-7}
     sol = odegan.odeint_gan(game, y0, [0.0, 1.0], players="frozen", refresh=h, **size)
@@ -200,7 +201,8 @@ def test_stability_polynomial(solver, z):
 @pytest.mark.parametrize("solver", FIXED)
 def test_one_step_map_in_complex_numbers(solver):
     z = torch.tensor([-0.8 + 1.7j, 0.2j], dtype=torch.complex128)
-    zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64)
+    one = torch.ones((), dtype=torch.float64)
     factor = solvers.one_step(solver)(lambda t, y: z * y, zero, one, torch.ones_like(z))
     torch.testing.assert_close(factor, sum(c * z**k for k, c in enumerate(POLYNOMIALS[solver])), rtol=0, atol=1e-14)
 

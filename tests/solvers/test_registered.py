@@ -87,7 +87,8 @@ def test_cubic_interpolation_between_steps():
     field = odegan.vector_field(smooth_game(), FORCE)
     states = by_hand(field, uniform(), START)
     sol = run(smooth_game(), penalties=FORCE, t=[0.0, 0.3, 1.0], options={"interp": "cubic"})
-    s, ends = (0.3 - 0.25) / H, states[2:4]
+    s = (0.3 - 0.25) / H
+    ends = states[2:4]
     slopes = [H * field(t, y) for t, y in zip(torch.tensor([0.25, 0.375], dtype=torch.float64), ends, strict=True)]
     cubic = (1 - s) ** 2 * ((1 + 2 * s) * ends[0] + s * slopes[0]) + s**2 * (
         (3 - 2 * s) * ends[1] + (s - 1) * slopes[1]
@@ -112,7 +113,8 @@ def test_a_grid_of_ones_own():
 
 
 def test_frozen_players():
-    field, y = odegan.vector_field(smooth_game()), START
+    field = odegan.vector_field(smooth_game())
+    y = START
     for t in uniform()[:-1]:
         step = torch.stack([t, t + H])
         d = by_hand(lambda t, d, y=y: field(t, torch.cat([d, y[2:]]))[:2], step, y[:2])[-1]
@@ -122,7 +124,8 @@ def test_frozen_players():
 
 
 def test_interval_by_interval():
-    game, batch = odegan.gan(*networks()), draw()
+    game = odegan.gan(*networks())
+    batch = draw()
     field = odegan.vector_field(game)
     expected = by_hand(lambda t, y: field(t, y, batch), uniform(), game.init())[-1]
     close(run(game, game.init(), **always(batch)).y, expected)
@@ -130,7 +133,8 @@ def test_interval_by_interval():
 
 
 def test_a_minibatch_a_stage():
-    game, batches = odegan.gan(*networks()), [draw(seed=s) for s in range(2)]
+    game = odegan.gan(*networks())
+    batches = [draw(seed=s) for s in range(2)]
     field = odegan.vector_field(game)
     stepper = odegan.Stepper(game, solver="own_ralston", step_size=H, refresh="stage")
     state, _ = stepper.step(stepper.init(game.init()), batches)
@@ -154,10 +158,10 @@ def test_penalty_in_the_first_stage():
     """The penalty's part of the field at the step's start, over b_1, in the first stage alone."""
     penalties = [odegan.penalties.consensus(0.3)]
     free = odegan.vector_field(smooth_game())
-    charged = odegan.vector_field(smooth_game(), penalties)
+    penalized = odegan.vector_field(smooth_game(), penalties)
     y = START
     for t in uniform()[:-1]:
-        k1 = free(t, y) + (charged(t, y) - free(t, y)) / (1 / 4)
+        k1 = free(t, y) + (penalized(t, y) - free(t, y)) / (1 / 4)
         y = y + H * (k1 / 4 + 3 / 4 * free(t, y + 2 / 3 * H * k1))
     close(run(smooth_game(), penalties=penalties, placement="first_stage").y, y)
 

@@ -149,7 +149,8 @@ def test_region():
     region = odegan.stability_region("rk4", extent=(-4.0, 1.0, -3.0, 3.0), resolution=61)
     assert region.real.shape == region.imag.shape == (61,)
     assert region.modulus.shape == (61, 61)
-    i, j = 17, 40
+    i = 17
+    j = 40
     z = complex(region.real[j], region.imag[i])
     assert region.modulus[i, j].item() == pytest.approx(abs(polynomial("rk4", z)))
     area = (region.modulus <= 1).double().mean().item() * 30

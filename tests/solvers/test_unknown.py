@@ -46,7 +46,8 @@ class BackwardEuler(FixedGridODESolver):
         f0 = func(t0, y0)
         y = y0 + dt * f0
         for _ in range(self.max_iters):
-            before, y = y, y0 + dt * func(t1, y)
+            before = y
+            y = y0 + dt * func(t1, y)
             if torch.equal(y, before):
                 break
         return y - y0, f0
@@ -59,10 +60,8 @@ class Bashforth2(FixedGridODESolver):
     last = None
 
     def _step_func(self, func, t0, dt, t1, y0):
-        (
-            f0,
-            last,
-        ) = func(t0, y0), self.last
+        f0 = func(t0, y0)
+        last = self.last
         self.last = f0
         return (rk4_step_func(func, t0, dt, t1, y0, f0=f0) if last is None else dt / 2 * (3 * f0 - last)), f0
 
@@ -74,7 +73,10 @@ class Own(AdaptiveStepsizeODESolver):
 
     def __init__(self, func, y0, rtol, atol, substeps=20, **kwargs):
         super().__init__(dtype=torch.float64, y0=y0, **kwargs)
-        self.func, self.y, self.t, self.substeps = func, y0, None, substeps
+        self.func = func
+        self.y = y0
+        self.t = None
+        self.substeps = substeps
 
     def _before_integrate(self, t):
         self.t = t[0]
@@ -148,7 +150,8 @@ def test_one_call_is_torchdiffeqs_own(name):
 @pytest.mark.parametrize("name", ["kutta3", "next5", "backward"])
 def test_interval_by_interval(name):
     """On one minibatch, kept: what one call gives."""
-    game, batch = odegan.gan(*networks()), draw()
+    game = odegan.gan(*networks())
+    batch = draw()
     tight = {"rtol": 1e-9, "atol": 1e-11, "refresh": 0.1} if name == "next5" else {"step_size": 0.05}
     run = {"solver": name, **always(batch)}
     found = odegan.odeint_gan(game, game.init(), [0.0, 1.0], **(run | tight)).y
@@ -165,8 +168,11 @@ def test_fresh_minibatches_are_refused_where_a_history_may_be_kept(name):
 
 def test_options_reach_a_single_step():
     """One iteration of backward Euler is y + h f(t + h, y + h f(t, y))."""
-    game, batch = odegan.gan(*networks()), draw()
-    field, y, h = odegan.vector_field(game), game.init(), 0.1
+    game = odegan.gan(*networks())
+    batch = draw()
+    field = odegan.vector_field(game)
+    y = game.init()
+    h = 0.1
     run = {"solver": "backward", "step_size": h, "options": {"max_iters": 1}, **always(batch)}
     found = odegan.odeint_gan(game, y, [0.0, h], **run).y
     torch.testing.assert_close(found, y + h * field(h, y + h * field(0.0, y, batch), batch), rtol=0, atol=1e-14)

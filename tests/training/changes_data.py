@@ -92,7 +92,8 @@ def recursive(scale):
 
 class Items(Dataset):
     def __init__(self, x, transform=None):
-        self.x, self.transform = x, transform
+        self.x = x
+        self.transform = transform
 
     def __len__(self):
         return len(self.x)

@@ -32,7 +32,8 @@ def layers(*between):
 class Attention(nn.Module):
     def __init__(self, heads):
         super().__init__()
-        self.first, self.last = nn.Linear(2, 4), nn.Linear(4, 1)
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
         self.attention = nn.MultiheadAttention(4, heads, batch_first=True)
 
     def forward(self, x):
@@ -45,8 +46,10 @@ class Held(nn.Module):
 
     def __init__(self, activation=torch.tanh, slope=1.0, constant=1.0):
         super().__init__()
-        self.first, self.last = nn.Linear(2, 4), nn.Linear(4, 1)
-        self.activation, self.slope = activation, slope
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
+        self.activation = activation
+        self.slope = slope
         self.register_buffer("constant", torch.tensor(constant))
 
     def forward(self, x):

@@ -16,7 +16,9 @@ def forget_compiled_code():
     torch.compiler.reset()
 
 
-D, H, SPAN = torch.float64, 0.1, [0.0, 0.1, 0.13, 0.35]
+D = torch.float64
+H = 0.1
+SPAN = [0.0, 0.1, 0.13, 0.35]
 POOL = torch.randn(16, 1, generator=torch.Generator().manual_seed(0), dtype=D) + 1
 
 

@@ -116,7 +116,8 @@ def interrupted(folder: Path, rank: int) -> None:
 
 def refused(folder: Path, rank: int) -> None:
     """Arguments that only ranks can get wrong, each refused on every rank."""
-    g, normed = game(), normed_game()
+    g = game()
+    normed = normed_game()
     common = {"data": data(), "solver": "euler", "step_size": 0.1, "distributed": True}
     found = []
     for y0, more in [
@@ -139,7 +140,10 @@ def refused(folder: Path, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    task, rank, size, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    task = sys.argv[1]
+    rank = int(sys.argv[2])
+    size = int(sys.argv[3])
+    folder = Path(sys.argv[4])
     torch.set_num_threads(1)
     rendezvous = folder / f"rendezvous_{task}_{size}"
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)

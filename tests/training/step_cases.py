@@ -9,13 +9,15 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 import odegan
 from tests.peers import FIRST_WEIGHT
 
-H, WEIGHT = 0.1, 0.3
+H = 0.1
+WEIGHT = 0.3
 TABLEAUS = {
     "euler": ([[]], [1]),
     "heun2": ([[], [1]], [1 / 2, 1 / 2]),
     "rk4_classic": ([[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
 }
-ONES, ZEROS = torch.ones_like, torch.zeros_like
+ONES = torch.ones_like
+ZEROS = torch.zeros_like
 BCE = F.binary_cross_entropy_with_logits
 
 
@@ -41,7 +43,8 @@ class ByHand:
     """A GAN's gradients and Runge-Kutta steps in the modules' own parameters."""
 
     def __init__(self, generator, discriminator, loss="non_saturating"):
-        self.generator, self.discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
+        self.generator = copy.deepcopy(generator)
+        self.discriminator = copy.deepcopy(discriminator)
         self.disc, self.gen = list(self.discriminator.parameters()), list(self.generator.parameters())
         self.losses = LOSSES[loss]
 
@@ -66,7 +69,8 @@ class ByHand:
     def step(self, method, batches, placement, players):
         """The parameters (D, G) after one step of H from where the modules stand."""
         stages, weights = TABLEAUS[method]
-        d0, g0 = parameters_to_vector(self.disc).detach(), parameters_to_vector(self.gen).detach()
+        d0 = parameters_to_vector(self.disc).detach()
+        g0 = parameters_to_vector(self.gen).detach()
         after = self.penalty(d0, g0, batches[0])
         slopes = []
         for i, row in enumerate(stages):
@@ -74,7 +78,8 @@ class ByHand:
             d = d0 - H * sum(a * k for a, (k, _) in zip(row, slopes, strict=True))
             g = g0 - H * sum(a * k for a, (_, k) in zip(row, slopes, strict=True))
             seen_d, seen_g = (d0, g0) if players == "frozen" else (d, g)
-            slope_d, slope_g = self.gradients(d, seen_g, batch)[0], self.gradients(seen_d, g, batch)[1]
+            slope_d = self.gradients(d, seen_g, batch)[0]
+            slope_g = self.gradients(seen_d, g, batch)[1]
             if placement == "field":
                 slope_d = slope_d + WEIGHT * self.penalty(d, seen_g, batch)
             if placement == "first_stage" and i == 0:

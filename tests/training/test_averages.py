@@ -60,7 +60,9 @@ def test_ensembles_are_averaged_member_by_member(make):
 
 @pytest.mark.parametrize("make", [lambda: ExponentialAverage(0.8), UniformAverage])
 def test_a_state_dict_carries_an_average_over(make):
-    whole, first, second = make(), make(), make()
+    whole = make()
+    first = make()
+    second = make()
     states = run(whole)
     times = [0.1 * (k + 1) for k in range(len(states))]
     for average, part in [(first, slice(0, 4)), (second, slice(4, None))]:

@@ -23,9 +23,11 @@ OPTIMIZERS = [
 @pytest.mark.parametrize("penalized", [False, True])
 @pytest.mark.parametrize("solver, options, theirs, optimizer", OPTIMIZERS)
 def test_optimizers_are_torchs(solver, options, theirs, optimizer, penalized, turns):
-    pair, batch = networks(), draw()
+    pair = networks()
+    batch = draw()
     hand = ByHand(*pair)
-    opt_d, opt_g = optimizer(hand.disc, lr=0.02, **theirs), optimizer(hand.gen, lr=0.02, **theirs)
+    opt_d = optimizer(hand.disc, lr=0.02, **theirs)
+    opt_g = optimizer(hand.gen, lr=0.02, **theirs)
 
     def gradients():
         at = [parameters_to_vector(hand.disc).detach(), parameters_to_vector(hand.gen).detach(), batch]
@@ -65,7 +67,8 @@ def test_optimizers_are_torchs(solver, options, theirs, optimizer, penalized, tu
 )
 def test_simple_baselines_by_hand(solver, options, refresh):
     pair = networks()
-    hand, game = ByHand(*pair), game_of(pair)
+    hand = ByHand(*pair)
+    game = game_of(pair)
     count = {"extragradient": 2, "alternating": options.get("disc_steps", 1) + 1}[solver] if refresh else 1
     batches = [draw(seed=seed) for seed in range(count)]
     seen = itertools.cycle(batches)
@@ -77,7 +80,8 @@ def test_simple_baselines_by_hand(solver, options, refresh):
     else:
         grad_d, grad_g = hand.gradients(d, g, next(seen))
         grad_d, grad_g = hand.gradients(d - H * grad_d, g - H * grad_g, next(seen))
-        d, g = d0 - H * grad_d, g0 - H * grad_g
+        d = d0 - H * grad_d
+        g = g0 - H * grad_g
     stepper = odegan.Stepper(game, solver=solver, step_size=H, options=options, refresh=refresh)
     state, _ = stepper.step(stepper.init(game.init()), batches if refresh else batches[0])
     torch.testing.assert_close(state.y, torch.cat([d, g]), rtol=0, atol=1e-14)
@@ -86,9 +90,11 @@ def test_simple_baselines_by_hand(solver, options, refresh):
 def test_optimistic_by_hand():
     rotation = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     y = torch.tensor([1.0, 0.5], dtype=torch.float64)
-    start, previous = y, rotation @ y
+    start = y
+    previous = rotation @ y
     for _ in range(50):
         velocity = rotation @ y
-        y, previous = y + H * (2 * velocity - previous), velocity
+        y = y + H * (2 * velocity - previous)
+        previous = velocity
     sol = odegan.odeint_gan(odegan.games.bilinear(), start, [0.0, 5.0], solver="optimistic", step_size=H)
     torch.testing.assert_close(sol.y, y, rtol=0, atol=1e-13)

@@ -18,7 +18,8 @@ MOST_FRAMES = 9  # from odeint_gan to Game.gradients, both included
 
 def counted(intervals: int):
     """(calls within the library, frames from odeint_gan to Game.gradients at the shallowest) of a run of so many intervals."""
-    calls, depths = collections.Counter(), []
+    calls = collections.Counter()
+    depths = []
 
     def note(frame, event, argument):
         code = frame.f_code
@@ -58,7 +59,8 @@ def depth(frame) -> int:
 def test_an_eager_interval_takes_few_calls(monkeypatch):
     monkeypatch.setattr(run, "SHORTEST_TIME", math.inf)  # segments grow on a slow machine too
     counted(2)  # what is made once
-    few, many = counted(20)[0], counted(84)[0]
+    few = counted(20)[0]
+    many = counted(84)[0]
     assert (many - few) / 64 <= MOST_CALLS
 
 

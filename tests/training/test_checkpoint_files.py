@@ -29,7 +29,8 @@ def test_the_file_is_plain_data(tmp_path):
 
 
 def test_two_that_write_one_file_do_not_tear_it(tmp_path, monkeypatch):
-    path, save = tmp_path / "run.pt", torch.save
+    path = tmp_path / "run.pt"
+    save = torch.save
 
     def second(payload, file):
         monkeypatch.setattr(torch, "save", save)
@@ -55,7 +56,8 @@ def test_what_a_killed_writer_left_goes_and_nothing_of_the_users(tmp_path):
 
 
 def test_a_link_and_a_mode_are_kept(tmp_path):
-    real, path = tmp_path / "store" / "run.pt", tmp_path / "run.pt"
+    real = tmp_path / "store" / "run.pt"
+    path = tmp_path / "run.pt"
     real.parent.mkdir()
     checkpoint.save(real, {"y": torch.zeros(2)})
     real.chmod(0o640)
@@ -150,7 +152,8 @@ def test_a_checkpoint_with_missing_parts_is_one_line(tmp_path, change):
 @pytest.mark.parametrize("evil", campaign.EVIL)
 def test_code_in_a_file_is_not_run(tmp_path, form, evil):
     """An incautious reader does run it: each file is read in that way afterwards."""
-    path, canary = tmp_path / "run.pt", tmp_path / "canary"
+    path = tmp_path / "run.pt"
+    canary = tmp_path / "canary"
     campaign.FORMS[form].write(path, campaign.EVIL[evil](canary))
     with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt.*cannot be read") as error:
         checkpoint.load(path)

@@ -119,7 +119,8 @@ def test_an_interrupt_in_the_last_interval_loses_nothing(tmp_path):
 
 @pytest.mark.parametrize("case", ["fixed", "adaptive", "one-call", "one-member-dead"])
 def test_a_finished_run_returns_at_once(tmp_path, case):
-    path, calls = tmp_path / "folder" / "run.pt", []
+    path = tmp_path / "folder" / "run.pt"
+    calls = []
     first = run(**CASES[case], checkpoint=path)
     assert_same(run(**CASES[case], checkpoint=path, callback=lambda s, i: calls.append(1)), first)
     assert calls == []

@@ -213,7 +213,8 @@ def test_adaptive_solvers_compile_attempts(solver, given, backend):
 def test_gradients_of_a_compiled_run():
     found = []
     for backend in (False, "aot_eager"):
-        h, y0 = torch.tensor(H, dtype=D, requires_grad=True), START.clone().requires_grad_()
+        h = torch.tensor(H, dtype=D, requires_grad=True)
+        y0 = START.clone().requires_grad_()
         solution = odegan.odeint_gan(
             smooth_game(), y0, [0.0, 0.15], solver="euler", step_size=h, refresh=H, compile=backend
         )
@@ -230,7 +231,8 @@ def test_what_a_replay_returns_outlives_the_next():
         return memory.copy_(x), [memory.copy_(x)]
 
     call = compilation._replayed(replays, torch.device("cpu"))
-    first, second = call(torch.ones(2), ()), call(torch.full((2,), 2.0), ())
+    first = call(torch.ones(2), ())
+    second = call(torch.full((2,), 2.0), ())
     assert (first[0].tolist(), first[1][0].tolist(), second[0].tolist()) == ([1, 1], [1, 1], [2, 2])
 
 
@@ -247,7 +249,8 @@ def test_what_a_replay_returns_outlives_the_next():
 )
 def test_captured_steps_are_eager_ones(given, members):
     game = network()
-    y0, times = starts(game, members).cuda(), torch.linspace(0, 2, 5)
+    y0 = starts(game, members).cuda()
+    times = torch.linspace(0, 2, 5)
     given = {"data": POOL, "batch_size": 4, "step_size": H} | given
     counters.clear()
     eager, compiled = (odegan.odeint_gan(game, y0, times, compile=c, **given) for c in (False, True))

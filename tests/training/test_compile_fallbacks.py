@@ -76,7 +76,8 @@ def test_what_would_not_be_exact_runs_as_it_is():
 
 def test_said_once_a_stepper():
     stepper = odegan.Stepper(branching(), solver="euler", step_size=H, compile="eager")
-    state, batches = stepper.init(stepper.game.init()), [(POOL[:size], POOL[:size]) for size in (2, 3, 4)]
+    state = stepper.init(stepper.game.init())
+    batches = [(POOL[:size], POOL[:size]) for size in (2, 3, 4)]
     with pytest.warns(RuntimeWarning, match="cannot be compiled") as said:
         assert all(stepper.step(state, batch)[1].finite for batch in batches)
     assert len(fallbacks(said)) == 1
@@ -120,7 +121,8 @@ def test_a_backend_that_fails(micro_batch):
 
 
 def test_a_compiler_that_ctrl_c_ends_is_asked_again():
-    compiler, calls = compilation.Compiler("odegan_interrupted"), []
+    compiler = compilation.Compiler("odegan_interrupted")
+    calls = []
     compiler.interrupted = lambda: not calls
     square = compiler(lambda x: x * x)
     assert square(torch.tensor(3.0)) == 9

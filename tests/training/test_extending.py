@@ -33,7 +33,9 @@ CASES = {
 
 @pytest.mark.parametrize("given, short, long", CASES.values(), ids=CASES)
 def test_a_longer_run_goes_on_exactly(tmp_path, given, short, long):
-    whole, average, again = run(t=long, **given), UniformAverage(), UniformAverage()
+    whole = run(t=long, **given)
+    average = UniformAverage()
+    again = UniformAverage()
     run(t=long, **given, callback=average)
     path = tmp_path / "run.pt"
     assert run(t=short, **given, checkpoint=path, callback=UniformAverage()).status == "finished"
@@ -73,7 +75,8 @@ def test_an_ended_run_stays_ended(tmp_path):
     game = odegan.Game(lambda d, g, batch: -(d**4).sum(), lambda d, g, batch: (g**2).sum(), 1, 1)
 
     def diverge(end):
-        y0, none = torch.tensor([30.0, 1.0]), dict.fromkeys(["data", "latent", "batch_size"])
+        y0 = torch.tensor([30.0, 1.0])
+        none = dict.fromkeys(["data", "latent", "batch_size"])
         return run(game=game, y0=y0, t=[0.0, end], checkpoint=tmp_path / "run.pt", on_nonfinite="stop", **none)
 
     first = diverge(0.9)

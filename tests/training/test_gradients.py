@@ -119,7 +119,8 @@ def test_through_ensembles():
 
 def test_through_data():
     """A data tensor that requires a gradient gets one."""
-    game, real = odegan.gan(*networks(width=2)), draw(8)[0]
+    game = odegan.gan(*networks(width=2))
+    real = draw(8)[0]
 
     def run(data):
         sol = odegan.odeint_gan(game, game.init(), [0.0, 0.3], data=data, latent=3, solver="heun2", step_size=0.1)

@@ -98,8 +98,8 @@ def test_in_the_step_size_with_either_end(size, data, length):
 
 
 def test_a_network_within_a_loss_is_not_recorded():
-    judge = nn.Linear(2, 1).double()
-    game = odegan.Game(lambda d, g, batch: judge(d * g).sum(), lambda d, g, batch: -judge(d * g).sum(), 2, 2)
+    critic = nn.Linear(2, 1).double()
+    game = odegan.Game(lambda d, g, batch: critic(d * g).sum(), lambda d, g, batch: -critic(d * g).sum(), 2, 2)
     assert not odegan.odeint_gan(game, START, SPAN, solver="heun2", step_size=0.1).y.requires_grad
 
 

@@ -215,7 +215,8 @@ def test_ctrl_c_is_heard_above_a_callback_that_ends_the_run(capsys):
 
 
 def test_ctrl_c_during_the_last_save_is_passed_on(tmp_path, monkeypatch):
-    path, save = tmp_path / "run.pt", odegan.utils.checkpoint.save
+    path = tmp_path / "run.pt"
+    save = odegan.utils.checkpoint.save
 
     def slow_save(*args):
         signal.raise_signal(signal.SIGINT)

@@ -72,13 +72,16 @@ def test_the_modules_take_a_steppers_steps(name, norm, spectral):
 def test_running_statistics_are_those_of_a_scripts_passes(spectral):
     generator, discriminator = pair(norm=True, spectral=spectral)
     ours = odegan.ModuleStepper(generator, discriminator, solver="heun2", step_size=0.1)
-    mean, var, count = torch.zeros(5, dtype=D), torch.ones(5, dtype=D), 0
+    mean = torch.zeros(5, dtype=D)
+    var = torch.ones(5, dtype=D)
+    count = 0
     of_d = (mean, var)
     for real, latent in batches(3):
         ours.step(real, latent)
         with torch.no_grad():
             hidden = generator[0](latent)
-            mean, var = 0.9 * mean + 0.1 * hidden.mean(0), 0.9 * var + 0.1 * hidden.var(0)
+            mean = 0.9 * mean + 0.1 * hidden.mean(0)
+            var = 0.9 * var + 0.1 * hidden.var(0)
             fake = generator[3].eval()(
                 torch.tanh(nn.functional.batch_norm(hidden, None, None, *generator[1].parameters(), True))
             )
@@ -158,7 +161,9 @@ def test_a_resumed_script_goes_on_to_the_bit(tmp_path, modules_first):
 class Labeled(nn.Module):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.embedding, self.linear, self.norm = nn.Embedding(3, n_in), nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out)
+        self.embedding = nn.Embedding(3, n_in)
+        self.linear = nn.Linear(n_in, n_out)
+        self.norm = nn.BatchNorm1d(n_out)
 
     def forward(self, x, label):
         return self.norm(self.linear(x * self.embedding(label)))
@@ -191,7 +196,8 @@ def test_running_statistics_under_augmentation_are_of_samples_as_they_are():
     generator = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))
     discriminator = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(16, 1))
     ours = odegan.ModuleStepper(generator, discriminator, transform=odegan.augmented, solver="euler", step_size=0.1)
-    real, latent = torch.rand(B, 1, 4, 4), torch.randn(B, 3)
+    real = torch.rand(B, 1, 4, 4)
+    latent = torch.randn(B, 3)
     ours.step(real, latent)
     with torch.no_grad():
         mean = 0.9 * 0.1 * real.mean() + 0.1 * generator(latent).mean()

@@ -16,7 +16,8 @@ D = torch.float64
 # Noise, which takes the same way.
 def test_noise_is_pure_in_seed_and_index():
     stepper = odegan.Stepper(game(), solver="heun2", step_size=0.1, refresh="stage", penalties=[penalties.wgan_gp(1.0)])
-    state, given = stepper.init(game().init(), seed=2), batches(2)
+    state = stepper.init(game().init(), seed=2)
+    given = batches(2)
 
     def noise(index, seeds=2):
         moved = state._replace(aux=state.aux | {"index": index, "seeds": seeds})

@@ -141,7 +141,8 @@ def test_overflow_under_fixed_steps(mode):
 @pytest.mark.parametrize("solver", ["heun2", "adam", "dopri5"])
 def test_bad_data(solver):
     """A minibatch with a NaN in it, at the third draw."""
-    game, seeds = odegan.gan(*networks()), []
+    game = odegan.gan(*networks())
+    seeds = []
 
     def data(n, generator):
         seed = generator.initial_seed()

@@ -9,7 +9,9 @@ import odegan
 from odegan.penalties import generator_gradient
 from tests.peers import draw, networks
 
-H, STEPS, DTYPE = 0.01, 4, torch.float64
+H = 0.01
+STEPS = 4
+DTYPE = torch.float64
 BATCHES = [draw(8, DTYPE, seed) for seed in range(STEPS)]
 KINDS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop, "alternating": torch.optim.SGD}
 PAIR = networks(DTYPE)
@@ -27,7 +29,8 @@ RATES = {
 
 
 def losses(generator, discriminator, batch):
-    real, fake = discriminator(batch[0]), discriminator(generator(batch[1]))
+    real = discriminator(batch[0])
+    fake = discriminator(generator(batch[1]))
     softplus = torch.nn.functional.softplus
     return softplus(-real).mean() + softplus(fake).mean(), softplus(-fake).mean()
 

@@ -35,7 +35,9 @@ def network(dtype):
 
 class Counted:
     def __init__(self, field, batch):
-        self.field, self.batch, self.calls = field, batch, 0
+        self.field = field
+        self.batch = batch
+        self.calls = 0
 
     def __call__(self, t, y):
         self.calls += 1
@@ -131,7 +133,8 @@ def test_horizons(solver, step, end):
 @pytest.mark.parametrize("solver", [*FIXED, "dopri5"])
 def test_large_times_in_float32(solver):
     """t counts in float64: in float32 a step of 0.04 at t = 48,000 would be 0.0390625."""
-    game, y0 = odegan.games.bilinear(), torch.tensor([1.0, 0.5])
+    game = odegan.games.bilinear()
+    y0 = torch.tensor([1.0, 0.5])
     size = {} if solver == "dopri5" else {"step_size": 0.04}
     late = odegan.odeint_gan(game, y0, torch.tensor([48_000.0, 48_000.4], dtype=torch.float64), solver=solver, **size)
     early = odegan.odeint_gan(game, y0, [0.0, 0.4], solver=solver, **size)

@@ -80,13 +80,15 @@ def used(module):
 
 @pytest.mark.parametrize("make", [lambda: layers(torch.nn.BatchNorm1d(4)), lambda: spectral(True)])
 def test_buffers_that_no_pass_reads_or_that_the_state_holds_may_differ(tmp_path, make):
-    one, other = game(make()), game(used(make()))
+    one = game(make())
+    other = game(used(make()))
     assert run(tmp_path / "run.pt", stop, game=one, y0=one.init()).status == "stopped"
     resumed = run(tmp_path / "run.pt", game=other, y0=one.init())
     assert torch.equal(resumed.ys, run(None, game=one, y0=one.init()).ys)
 
 
-SCALE, TABLE = 1.0, SimpleNamespace(scale=1.0, other=0)
+SCALE = 1.0
+TABLE = SimpleNamespace(scale=1.0, other=0)
 
 
 def reads(n, generator):
@@ -215,7 +217,8 @@ def opened(tmp_path):
 
 
 def test_what_cannot_be_read_is_named_at_the_start_and_asked_for(tmp_path, opened):
-    path, first = tmp_path / "run.pt", r"^checkpoint: cannot tell whether data.*Opened\) .* give fingerprint=.*'force'"
+    path = tmp_path / "run.pt"
+    first = r"^checkpoint: cannot tell whether data.*Opened\) .* give fingerprint=.*'force'"
     with pytest.warns(UserWarning, match=first) as said:
         run(path, stop, data=opened)
     assert len(said) == 1
@@ -238,7 +241,9 @@ def test_the_users_word_stands_for_what_cannot_be_read(tmp_path, opened):
 
 @pytest.mark.filterwarnings("error")
 def test_an_object_may_say_what_it_is(tmp_path, opened):
-    path, one, other = tmp_path / "run.pt", Named(opened.file), Named(None)
+    path = tmp_path / "run.pt"
+    one = Named(opened.file)
+    other = Named(None)
     run(path, stop, data=one)
     other.version = 2
     with pytest.raises(ArgumentError, match=r"^data: got .*'version': 2.*, but .* with .*'version': 0|got 2 \(in "):

@@ -48,7 +48,8 @@ def test_run_equals_the_benchmarks_loop(method, players):
     batches = [draw(8, seed=seed) for seed in range(5)]
     peer = HandWritten(*copy.deepcopy(pair), method, H, WEIGHT, players)
     loop(peer, iter(batches).__next__, 5)
-    real, latent = iter(batches), iter(batches)
+    real = iter(batches)
+    latent = iter(batches)
     sol = odegan.odeint_gan(
         game_of(pair),
         game_of(pair).init(),
@@ -70,14 +71,17 @@ class Draws:
     """A source that gives one part of each batch in turn; the look at the first batch before the run takes nothing."""
 
     def __init__(self, batches, part):
-        self.batches, self.part, self.first = batches, part, None
+        self.batches = batches
+        self.part = part
+        self.first = None
 
     def __call__(self, n, generator):
         if self.first is None:
             self.first = next(self.batches)[self.part]
             return self.first
         if self.first is not False:
-            first, self.first = self.first, False
+            first = self.first
+            self.first = False
             return first
         return next(self.batches)[self.part]
 
@@ -85,8 +89,10 @@ class Draws:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_of_every_loss(loss, dtype):
-    pair, batch = networks(dtype), draw(8, dtype)
-    game, hand = game_of(pair, loss), ByHand(*pair, loss)
+    pair = networks(dtype)
+    batch = draw(8, dtype)
+    game = game_of(pair, loss)
+    hand = ByHand(*pair, loss)
     y = game.init()
     theta_d, theta_g = game.split(y)
     grad_d, grad_g = hand.gradients(theta_d, theta_g, batch)
@@ -122,8 +128,10 @@ def test_frozen_opponents_are_simultaneous_euler_on_the_bilinear_game(solver):
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (2.0, 0.5), (0.0, 1.0)])
 @pytest.mark.parametrize("penalized", [False, True])
 def test_clip_and_rates(clip, rates, penalized):
-    pair, batch = networks(), draw()
-    game, hand = game_of(pair), ByHand(*pair)
+    pair = networks()
+    batch = draw()
+    game = game_of(pair)
+    hand = ByHand(*pair)
     theta_d, theta_g = game.split(game.init())
     grad_d, grad_g = hand.gradients(theta_d, theta_g, batch)
     if penalized:
@@ -140,7 +148,8 @@ def test_clip_and_rates(clip, rates, penalized):
 @pytest.mark.parametrize("solver", [*FIXED, "bosh3", "dopri5", "dopri8"])
 def test_after_step_multiplies_by_the_interval(solver):
     """On the bilinear game the penalty's push is 2 w x: y <- R(r) y - r (2 w x, 0) for an interval of length r."""
-    r, w = 0.25, 0.4
+    r = 0.25
+    w = 0.4
     y = start = torch.tensor([1.0, 0.5], dtype=torch.float64)
     game = odegan.games.bilinear()
     field = odegan.vector_field(game)

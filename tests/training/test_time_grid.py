@@ -9,7 +9,8 @@ import torchdiffeq
 import odegan
 from tests.peers import ADAPTIVE, START, TIGHT, draw, forced, networks, smooth_game
 
-ON, MANY = [0.0, 1.0], [0.0, 0.05, 0.1, 0.25, 0.3, 0.333, 0.5, 0.777, 0.95, 1.0]
+ON = [0.0, 1.0]
+MANY = [0.0, 0.05, 0.1, 0.25, 0.3, 0.333, 0.5, 0.777, 0.95, 1.0]
 FROZEN = {"players": "frozen"}  # a run that goes interval by interval
 
 
@@ -21,7 +22,8 @@ def solve(times, **arguments):
 @pytest.mark.parametrize("h", [0.1, 0.3, 1 / 3, 0.07])
 def test_number_of_steps_is_exact(h, mode):
     """ceil(T / h), whatever rounding says, for horizons that h divides and others; and from a late start."""
-    game, y0 = odegan.games.bilinear(), torch.tensor([1.0, 0.5])
+    game = odegan.games.bilinear()
+    y0 = torch.tensor([1.0, 0.5])
     for start in (0.0, 1000.0):
         for k in (1, 3, 7, 10, 12, 29):
             for part in (0.0, 0.5):
@@ -54,7 +56,8 @@ def test_number_of_steps_is_exact(h, mode):
     ids=lambda a: "-".join(map(str, a.values())),
 )
 def test_reports_never_change_a_trajectory(arguments):
-    few, many = solve(ON, **arguments), solve(MANY, **arguments)
+    few = solve(ON, **arguments)
+    many = solve(MANY, **arguments)
     assert torch.equal(few.y, many.y)
     assert torch.equal(few.stats["t"], many.stats["t"])
     assert torch.equal(few.ys[-1], many.ys[-1])
@@ -70,7 +73,8 @@ def test_reports_never_change_a_trajectory(arguments):
 def test_interval_by_interval_interpolates_as_torchdiffeq(solver, kind):
     """refresh=0.2 on a field without data goes by intervals and must end where one call of torchdiffeq ends."""
     options = {"interp": kind, "step_size": 0.1}
-    field, times = odegan.vector_field(smooth_game(), [forced(torch.sin)]), torch.tensor(MANY, dtype=torch.float64)
+    field = odegan.vector_field(smooth_game(), [forced(torch.sin)])
+    times = torch.tensor(MANY, dtype=torch.float64)
     expected = torchdiffeq.odeint(field, START, times, method=solver, options=options)
     sol = solve(
         MANY, solver=solver, step_size=0.1, refresh=0.2, options={"interp": kind}, penalties=[forced(torch.sin)]
@@ -80,7 +84,8 @@ def test_interval_by_interval_interpolates_as_torchdiffeq(solver, kind):
 
 @pytest.mark.parametrize("solver", ADAPTIVE)
 def test_adaptive_intervals_interpolate_within_tolerance(solver):
-    field, times = odegan.vector_field(smooth_game()), torch.tensor(MANY, dtype=torch.float64)
+    field = odegan.vector_field(smooth_game())
+    times = torch.tensor(MANY, dtype=torch.float64)
     expected = torchdiffeq.odeint(field, START, times, method="dopri5", rtol=1e-10, atol=1e-12)
     sol = solve(MANY, solver=solver, refresh=0.25, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(sol.ys, expected, rtol=0, atol=5e-3)
@@ -89,7 +94,8 @@ def test_adaptive_intervals_interpolate_within_tolerance(solver):
 @pytest.mark.parametrize("mode", [{}, FROZEN], ids=["one call", "intervals"])
 def test_step_sizes_as_a_function_of_time(mode):
     """ODE-GAN's schedule: 500 steps of 0.01, then 0.04; and one that changes at every step."""
-    game, y0 = odegan.games.bilinear(), torch.tensor([1.0, 0.5])
+    game = odegan.games.bilinear()
+    y0 = torch.tensor([1.0, 0.5])
     schedule = odegan.piecewise([0.01, 0.04], [5.0])
     sol = odegan.odeint_gan(game, y0, [0.0, 9.0], solver="euler", step_size=schedule, **mode)
     assert sol.stats["steps"] == 600
@@ -168,7 +174,9 @@ def test_minibatches_do_not_depend_on_the_interval_structure():
 @pytest.mark.usefixtures("no_trial")
 def test_adaptive_intervals_keep_to_themselves(solver, refresh):
     """Nothing is evaluated outside the interval; at most one evaluation more than the steps' own; the step is carried."""
-    seen, closed, interval = [], [], [0]
+    seen = []
+    closed = []
+    interval = [0]
 
     def note(t):
         assert not closed or t >= closed[-1] - 1e-12, (t, closed)
@@ -223,7 +231,8 @@ def test_statistics(arguments, members):
     game = smooth_game()
     y0 = torch.stack([START * (1 + e) for e in range(members)]) if members else START
     sol = odegan.odeint_gan(game, y0, [0.0, 1.0], **arguments)
-    stats, lead = sol.stats, ([members] if members else [])
+    stats = sol.stats
+    lead = [members] if members else []
     n = stats["steps"]
     assert all(type(stats[key]) is int for key in ("nfe", "steps", "rejected"))
     assert stats["losses"].shape == (n, *lead, 2)
@@ -252,7 +261,8 @@ def test_rejected_steps_are_counted():
 
 
 def test_a_run_from_a_later_time_is_the_same_run():
-    game, data = odegan.gan(*networks()), draw(32)[0]
+    game = odegan.gan(*networks())
+    data = draw(32)[0]
     options = {"data": data, "batch_size": 8, "solver": "rk4", "step_size": 0.1}
     early = odegan.odeint_gan(game, game.init(), [0.0, 0.5], **options)
     late = odegan.odeint_gan(game, game.init(), [100.0, 100.5], **options)

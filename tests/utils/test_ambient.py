@@ -74,7 +74,8 @@ def test_a_run_is_the_same(ambient, case):
 @pytest.mark.parametrize("ambient", MADE_UNDER)
 def test_what_is_made_there_is_the_same(ambient):
     """The game, its start, samples, losses, the field and a stepper's step."""
-    field, step = odegan.vector_field(GAME), odegan.Stepper(GAME, solver="heun2", step_size=0.1)
+    field = odegan.vector_field(GAME)
+    step = odegan.Stepper(GAME, solver="heun2", step_size=0.1)
     latent = torch.randn(24, 3, generator=torch.Generator().manual_seed(1))
 
     def made(y0):
@@ -96,7 +97,8 @@ def test_what_is_made_there_is_the_same(ambient):
 
 def test_a_start_and_data_made_in_inference_mode_serve_outside():
     with torch.inference_mode():
-        y0, data = Y0.clone(), X.clone()
+        y0 = Y0.clone()
+        data = X.clone()
         game = make_game()
     assert y0.is_inference()
     known = {"data": data, "batch_size": 6, "solver": "heun2", "step_size": 0.1, "seed": 3}

@@ -28,7 +28,9 @@ def drawn(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-X, Z, ROWS = drawn(6, 2), drawn(6, 3), drawn(40, 4)
+X = drawn(6, 2)
+Z = drawn(6, 3)
+ROWS = drawn(40, 4)
 VALUES = torch.tensor([-1.0 + 1j, -2.0])
 C = torch.tensor([0.3, 0.2])
 MEAN = torch.ones(2)
@@ -43,9 +45,11 @@ def networks():
 
 NETWORKS = networks()
 GAME = odegan.gan(*NETWORKS)
-Y, OTHER = GAME.init(), GAME.init(seed=1)
+Y = GAME.init()
+OTHER = GAME.init(seed=1)
 D, G = GAME.split(Y)
-PAIR, BATCH = (X, Z), odegan.Batch(X, Z)
+PAIR = (X, Z)
+BATCH = odegan.Batch(X, Z)
 CLOUD = flows.particle_game(X, flows.fourier_features(2, 8, 1.0), 4)
 
 

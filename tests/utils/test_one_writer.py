@@ -90,7 +90,8 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_threads_take_turns(tmp_path):
     """However many start at once, one has it."""
-    held, refused = [], []
+    held = []
+    refused = []
 
     def take():
         try:

@@ -62,7 +62,9 @@ def test_a_random_penalty_is_refused(draw, placement):
     assert said.startswith("penalties: got one ")
 
 
-OWN, OF_NUMPY, OF_PYTHON = torch.Generator().manual_seed(0), np.random.default_rng(0), random.Random(0)
+OWN = torch.Generator().manual_seed(0)
+OF_NUMPY = np.random.default_rng(0)
+OF_PYTHON = random.Random(0)
 COUNT = {"calls": 0}
 
 
@@ -174,7 +176,8 @@ def test_the_value_comes_back():
 
 
 def test_what_another_thread_seeds_is_not_the_functions_draw():
-    inside, over = threading.Event(), threading.Event()
+    inside = threading.Event()
+    over = threading.Event()
 
     def seed_elsewhere():
         with reseeded_generators() as seed:
@@ -221,7 +224,8 @@ def draws_seeded(expected):
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_worker_forked_while_another_thread_seeds_can_seed_too():
-    inside, over = threading.Event(), threading.Event()
+    inside = threading.Event()
+    over = threading.Event()
 
     def seed_elsewhere():
         with GLOBAL_GENERATORS:
@@ -281,7 +285,8 @@ def test_a_loss_or_a_penalty_that_writes_to_what_it_is_given_is_refused(write):
     def zero_sum(disc_loss):
         return odegan.Game(disc_loss, lambda d, g, batch: -(d * g).sum(), 1, 1)
 
-    y0, data = torch.tensor([1.0, 0.8]), 3 * X
+    y0 = torch.tensor([1.0, 0.8])
+    data = 3 * X
     given = {"data": data, "latent": 1, "batch_size": 6}
     said = refused(zero_sum(loss), y0, **given)
     assert said.startswith("loss: got one that writes to the parameters or the batch")

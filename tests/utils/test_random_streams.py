@@ -48,16 +48,24 @@ def test_known_answers(line):
 
 def by_hand(counter, key):
     """Philox4x32-10 in Python's integers, after the paper's figure."""
-    (c0, c1, c2, c3), (k0, k1) = counter, key
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
     for _ in range(10):
-        p0, p2 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = (p2 >> 32) ^ c1 ^ k0, p2 % 2**32, (p0 >> 32) ^ c3 ^ k1, p0 % 2**32
-        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+        p0 = 0xD2511F53 * c0
+        p2 = 0xCD9E8D57 * c2
+        c0 = (p2 >> 32) ^ c1 ^ k0
+        c1 = p2 % 2**32
+        c2 = (p0 >> 32) ^ c3 ^ k1
+        c3 = p0 % 2**32
+        k0 = (k0 + 0x9E3779B9) % 2**32
+        k1 = (k1 + 0xBB67AE85) % 2**32
     return [c0, c1, c2, c3]
 
 
 def test_numbers_are_those_of_their_counters():
-    seeds, stream, start = [0, 5, 2**63 - 1], 2**62 + 12345, 2**32 - 5
+    seeds = [0, 5, 2**63 - 1]
+    stream = 2**62 + 12345
+    start = 2**32 - 5
     numbers = random_numbers(torch.tensor(seeds), torch.tensor(stream), start, n=4, count=10)
     assert numbers.shape == (4, 3, 10)
     for (i, draw), (e, seed) in itertools.product(enumerate(range(start, start + 4)), enumerate(seeds)):
