@@ -126,15 +126,13 @@ class Stepper:
         self.compiler = Compiler(options.compile)
         self.events = IntervalEvents(game, options)
         # With several processes only the functions of one part are compiled, without the means over ranks.
-        alone = Compiler(False)
-        self._step_compiler, part_compiler = (self.compiler, alone) if options.ranks is None else (alone, self.compiler)
+        self._step_compiler = self.compiler if options.ranks is None else Compiler(False)
+        inner = Compiler(False) if options.ranks is None else self.compiler
         field = TrainingField(
             game, options.penalties, options.field_rates, options.clip, penalized=options.placement == "field"
         )
         divided = options.micro_batch is not None or options.ranks is not None
-        self.field: Field = (
-            MicrobatchedField(field, options.micro_batch, options.ranks, part_compiler) if divided else field
-        )
+        self.field: Field = MicrobatchedField(field, options.micro_batch, options.ranks, inner) if divided else field
         if field.counts_steps and not options.counts_steps:
             raise ArgumentError("penalties: got a schedule in steps within a term; it must be the penalty's own weight")
         self.evaluate: Callable[..., Players] = self._step_compiler(self.field)
