@@ -64,7 +64,7 @@ def thresholds(rows: Sequence[Row]) -> Figure:
                 f"{r['measured b']:.4g}", (r["measured b"], r["solver"]), (14, -4), textcoords="offset points"
             )
         axes.set(xscale="log", xlabel="rotation b above which the solver diverges")
-        # The first solver on top: the axis counts upwards.
+        # The first solver on top: the axis counts upward.
         axes.invert_yaxis()
         axes.margins(x=0.15, y=0.12)
         axes.grid(axis="x", which="both")

@@ -81,7 +81,7 @@ def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
 
     def within(rows: Tensor) -> Tensor:
         kernel = _kernel(rows, rows)
-        # Without the diagonal: k(x, x) would bias the estimate upwards.
+        # Without the diagonal: k(x, x) would bias the estimate upward.
         return (kernel.sum() - kernel.trace()) / (len(rows) * (len(rows) - 1))
 
     return float(within(x) + within(y) - 2 * _kernel(x, y).mean())
