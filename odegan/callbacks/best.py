@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -12,6 +12,14 @@ from odegan.callbacks.periodic import Periodic
 from odegan.training.state import Info, State
 from odegan.utils.checks import argument_error, check_bool, check_number
 from odegan.utils.keywords import keywords
+
+
+class BestState(TypedDict):
+    """What a checkpoint keeps of a ``Best``."""
+
+    y: torch.Tensor | None
+    score: float
+    t: float
 
 
 class Best(Periodic):
@@ -62,11 +70,11 @@ class Best(Periodic):
             self.score = value
             self.t = state.t
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> BestState:
         """The state for a checkpoint."""
         return {"y": self.y, "score": self.score, "t": self.t}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, kept: BestState) -> None:
         """Restore the state from a checkpoint."""
         self.y = kept["y"]
         self.score = kept["score"]

@@ -12,7 +12,7 @@ All have two methods: ``held`` gives the quantities that are held constant, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
@@ -181,9 +181,9 @@ def gradient_term(
     return GradientTerm(lambda gradients, t: function(gradients), statistic=statistic, players=players)
 
 
-def pair_of_terms(made: object) -> tuple[Any, Any]:
+def pair_of_terms(made: object) -> tuple[Term | Function | None, Term | Function | None]:
     """What a penalty makes of a game, refused unless it is a pair of terms or functions, either of which may be None."""
-    terms = made if isinstance(made, tuple | list) and len(made) == 2 else (made,)
+    terms: Sequence[Any] = made if isinstance(made, tuple | list) and len(made) == 2 else (made,)
     if len(terms) != 2 or not all(one is None or callable(one) for one in terms):
         argument_error("penalties", made, "functions game -> (extra_disc_loss or None, extra_gen_loss or None)")
     return terms[0], terms[1]

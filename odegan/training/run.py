@@ -16,7 +16,7 @@ from odegan.training.hooks import Ending, Hook, around
 from odegan.training.saved_state import plain_aux
 from odegan.training.segment import Batches
 from odegan.training.solution import NonFiniteError, Solution
-from odegan.training.state import Info, IntervalResult, State
+from odegan.training.state import Info, IntervalResult, KeepsState, State
 from odegan.training.statistics import Statistics
 from odegan.training.stepper import Stepper
 from odegan.training.time_grid import StepCounter
@@ -302,7 +302,7 @@ class Run:
         for hook, kept in zip(users, states, strict=True):
             hook.load_state_dict(kept)
 
-    def _users(self) -> list[Any]:
+    def _users(self) -> list[KeepsState]:
         """The user's callbacks that have a state to save."""
         users = [getattr(hook, "callback", None) for hook in self.hooks]
         return [user for user in users if hasattr(user, "state_dict")]

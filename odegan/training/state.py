@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypedDict
 
 import torch
 
@@ -101,8 +101,18 @@ class Info(NamedTuple):
 Callback = Callable[[State, Info], object]  # a true value ends the run
 Callbacks = Callback | Sequence[Callback] | None
 
-Reports = tuple[Sequence[float], int]  # sorted times, and the number of those already reported
 
+class KeepsState(Protocol):
+    """A callback whose state the run's checkpoint includes."""
+
+    def state_dict(self) -> Mapping[str, object]:
+        """The state for a checkpoint, as plain data."""
+
+    def load_state_dict(self, kept: Mapping[str, object]) -> None:
+        """Restore the state from a checkpoint."""
+
+
+Reports = tuple[Sequence[float], int]  # sorted times, and the number of those already reported
 
 # The minibatches of an interval (one, or one per stage), and a function for those of n intervals from the index-th on.
 Batches = tuple[Batch | None, ...]
