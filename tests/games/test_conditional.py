@@ -14,7 +14,8 @@ from odegan import losses, penalties
 from odegan.data.minibatches import Minibatches
 from odegan.games.sampling import GameSampler
 from tests.games.conditional_cases import CLASSES, B, D, Optional, by_autograd, drawn, pair
-from tests.penalties.test_penalties import BY_HAND, MAKERS, NOISE, WEIGHT, ByHand, flat
+from tests.penalties.by_hand import BY_HAND, ByHand, flat
+from tests.penalties.penalty_cases import MAKERS, NOISE, WEIGHT
 
 
 def game(loss="non_saturating", norm: bool = False) -> odegan.Game:

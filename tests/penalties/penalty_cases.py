@@ -8,6 +8,7 @@ from odegan.games.batch import Batch
 from tests.peers import draw
 
 D = torch.float64
+WEIGHT = 0.7
 NOISE = torch.rand(8, generator=torch.Generator().manual_seed(3), dtype=D)
 BATCH = Batch(*draw(8), noise=NOISE, replay={"samples 3": (draw(8, seed=5)[0], draw(8, seed=6)[0])})
 MAKERS = {
