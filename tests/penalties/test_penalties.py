@@ -152,7 +152,7 @@ def test_batch_norm_is_right_or_refused(name, where):
         torch.testing.assert_close(part, WEIGHT * expected, rtol=1e-8, atol=1e-10)
 
 
-def test_penalties_are_of_the_unpenalised_losses():
+def test_penalties_are_of_the_unpenalized_losses():
     game = odegan.gan(*networks())
     names = ["jare", "drift_cancellation", "r1"]
     y = game.init()

@@ -154,7 +154,7 @@ def test_through_a_stepper():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_learnt_step_size_without_warnings():
+def test_a_learned_step_size_without_warnings():
     h = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     sol = odegan.odeint_gan(smooth_game(), START, [0.0, 0.5, 0.8], solver="heun2", step_size=h, refresh=0.1)
     assert torch.autograd.grad(sol.y.sum(), h)[0].abs() > 1e-3
