@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -39,7 +39,7 @@ class TrainingCheckpoint(NamedTuple):
 class Stateful(Protocol):
     """A callback whose state a checkpoint holds."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> Mapping[str, object]: ...
 
 
 def keep_best(path: Path, state: State, callbacks: Sequence[Stateful]) -> None:

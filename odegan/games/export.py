@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
@@ -47,7 +48,7 @@ def export(
 def _inputs(batch: object, like: torch.Tensor, conditional: bool) -> tuple[Inputs, Inputs] | None:
     """The inputs of the discriminator for real samples and of the generator, on the device of ``like``; None if not a batch."""
     try:
-        real, latent = batch  # type: ignore[misc]
+        real, latent = cast(Iterable[object], batch)
     except (TypeError, ValueError, IndexError, KeyError):
         return None
     if not (isinstance(real, torch.Tensor) and isinstance(latent, torch.Tensor)):

@@ -156,6 +156,7 @@ class Exact(TorchFunctionMode):
         # Autocast widens torch's own norms to float32; the replacements, elementary operations, would run in half precision.
         given = dict(kwargs or {})
         x = args[0] if args else given.pop("input")
+        assert isinstance(x, torch.Tensor)
         return replacement.function(x.float(), *args[1:], **given)
 
 

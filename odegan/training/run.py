@@ -304,5 +304,5 @@ class Run:
 
     def _users(self) -> list[KeepsState]:
         """The user's callbacks that have a state to save."""
-        users = [getattr(hook, "callback", None) for hook in self.hooks]
+        users: list[Any] = [getattr(hook, "callback", None) for hook in self.hooks]
         return [user for user in users if hasattr(user, "state_dict")]
