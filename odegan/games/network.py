@@ -151,8 +151,7 @@ class NetworkGame(Game):
         batch = read_batch(batch, self.conditional)
         own = labels_of(batch) if self.conditional else (None, None)
         critic = partial(self.critic_fn, batch=batch)
-        generate = partial(self._fakes, batch=batch)
-        return BothPlayers(self.loss, critic, generate, batch.real, *own)
+        return BothPlayers(self.loss, critic, partial(self._fakes, batch=batch), batch.real, *own)
 
     @unaffected
     def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
@@ -215,8 +214,8 @@ class NetworkGame(Game):
         roles = {"discriminator": self.discriminator, "generator": self.generator}
         parts: dict[str, object] = {role: [part.template, part.fixed] for role, part in roles.items()}
         execution = self.discriminator.execution
-        settings = {"autocast": execution.autocast, "channels_last": execution.channels_last}
-        return parts | settings | ({"conditional": True} if self.conditional else {})
+        parts |= {"autocast": execution.autocast, "channels_last": execution.channels_last}
+        return parts | ({"conditional": True} if self.conditional else {})
 
     def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
         """Spectral norm's u and v, converged for y."""
