@@ -30,9 +30,8 @@ from odegan.utils.warn import warn
 _OPEN = frozenset({"reported", "table", "replay", "proposed", "callbacks"})
 _ENDINGS = ("", "stopped", "interrupted")  # the later one wins if hooks or ranks differ
 LONGEST = 64  # most refresh intervals per segment
-# Seconds that a segment should take: Ctrl-C acts between segments.
-SHORTEST_TIME = 0.05
-LONGEST_TIME = 0.2
+SHORTEST_TIME = 0.05  # seconds that a segment should take at least
+LONGEST_TIME = 0.2  # seconds that it should take at most: Ctrl-C acts between segments
 
 
 class Run:
@@ -69,12 +68,10 @@ class Run:
 
     def solve(self) -> Solution:
         """Step from segment to segment until the last time, or until something ends the run."""
-        through = self.stepper.through
-        end = self.times[-1]
         with around(self, self.hooks):
             while self.status == "running":
                 # Checked first: a resumed run may be over already.
-                if self.state.t >= end:
+                if self.state.t >= self.times[-1]:
                     self.status = "finished"
                     self._compare_steps()
                     break
@@ -83,7 +80,9 @@ class Run:
                 started = time.monotonic()
                 reports = (self.times, len(self.reported))
                 before = generator_states() if self._checks_draws() else None
-                result = through(self.state, self.batches, self._intervals_ahead(), end, reports)
+                result = self.stepper.through(
+                    self.state, self.batches, self._intervals_ahead(), self.times[-1], reports
+                )
                 self.state = result.state
                 if before is not None and generator_states() != before:
                     self.try_out()  # another thread may have drawn, which is no fault of the field
@@ -116,11 +115,10 @@ class Run:
 
     def _point(self) -> tuple[float, torch.Tensor, Batch | None, int]:
         """The present time and state, the next minibatch, and its interval's number."""
-        events = self.stepper.events
         state = self.state
         drawn = self.batches(state.aux["index"], 1)
         self._ahead = (state.aux["index"], drawn)
-        (batch, *_), _ = events.begin(drawn[0], state.y.detach(), state.aux, state.t)
+        (batch, *_), _ = self.stepper.events.begin(drawn[0], state.y.detach(), state.aux, state.t)
         return state.t, state.y, batch, state.aux["index"]
 
     def _checks_draws(self) -> bool:
@@ -210,8 +208,7 @@ class Run:
         """Record which members turned non-finite in the step from t; return whether this ends the run."""
         if bool(finite.all()):
             return False
-        new = ~finite.cpu() & self.stopped_at.isnan()
-        self.stopped_at = torch.where(new, t, self.stopped_at)
+        self.stopped_at = torch.where(~finite.cpu() & self.stopped_at.isnan(), t, self.stopped_at)
         return self.ended_by_nonfinite()
 
     def ended_by_nonfinite(self) -> bool:
@@ -219,11 +216,6 @@ class Run:
         gone = ~self.stopped_at.isnan()
         shared = self.on_nonfinite == "raise" or self.stepper.options.solver.adaptive
         return bool(gone.any() if shared else gone.all())
-
-    def end_as_nonfinite(self) -> None:
-        """End the run because its field turned non-finite."""
-        self.status = "stopped"
-        self.message = self.nonfinite_message()
 
     def nonfinite_message(self) -> str:
         """The message that says when the run, or which member, turned non-finite."""
@@ -257,12 +249,11 @@ class Run:
 
     def payload(self) -> dict[str, Any]:
         """The run as plain data, for a checkpoint."""
-        aux = plain_aux(self.state.aux)
         statistics = self.statistics
         return {
             "t": self.state.t,
             "y": self.state.y.detach(),
-            "aux": aux,
+            "aux": plain_aux(self.state.aux),
             "reported": torch.stack(self.reported).detach(),
             "statistics": {"nfe": statistics.nfe, "rejected": statistics.rejected, "table": statistics.table()},
             "status": self.status,

@@ -170,7 +170,8 @@ class _Reporter:
         aux = run.state.aux | {"index": run.state.aux["index"] + 1}
         run.state = State(min(t, self.end) if not over else record.t, last, aux)
         if over:
-            run.end_as_nonfinite()
+            run.status = "stopped"
+            run.message = run.nonfinite_message()
         ending = run.agreed(run.asked(info))
         if not over and ending:
             run.status, run.message = ending
@@ -182,7 +183,8 @@ class _Reporter:
         run = self.run
         run.statistics.add(StepStatistics.of([self.recorder.failed_step()]), *self._uncounted())
         run.note_finite(self.recorder.t, torch.zeros_like(run.stopped_at, dtype=torch.bool))
-        run.end_as_nonfinite()
+        run.status = "stopped"
+        run.message = run.nonfinite_message()
 
     def _uncounted(self) -> tuple[int, int]:
         """The evaluations and rejected steps since the last report."""
@@ -252,7 +254,8 @@ def _short(run: Run, states: torch.Tensor) -> None:
     last = run.times[len(states) - 1]
     run.state = State(last, states[-1], run.state.aux)
     run.note_finite(last, torch.zeros_like(run.stopped_at, dtype=torch.bool))
-    run.end_as_nonfinite()
+    run.status = "stopped"
+    run.message = run.nonfinite_message()
 
 
 def _grid(run: Run) -> torch.Tensor:
