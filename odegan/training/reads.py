@@ -37,8 +37,8 @@ def tensors_read(values: Iterable[object]) -> list[torch.Tensor]:
         if id(value) in seen:
             continue
         seen[id(value)] = value
-        if isinstance(value, torch.Tensor):
-            found.append(value)
+        if issubclass(type(value), torch.Tensor):
+            found.append(value)  # type: ignore[arg-type]
         else:
             waiting.extend(_parts(value))
     return found
@@ -46,11 +46,13 @@ def tensors_read(values: Iterable[object]) -> list[torch.Tensor]:
 
 def _parts(value: object) -> list[object]:
     """What an object holds, or a function reads."""
+    # Of the type alone: some objects warn, or import, when they are asked for their __class__.
+    own = type(value)
     for kind, parts in _KINDS.items():
-        if isinstance(value, kind):
+        if issubclass(own, kind):
             return parts(value)
     # Other objects of libraries keep what they have computed, such as a network's last parameters.
-    searched = isinstance(value, Game) or dataclasses.is_dataclass(value) or not is_library_class(type(value))
+    searched = issubclass(own, Game) or dataclasses.is_dataclass(own) or not is_library_class(own)
     return list(getattr(value, "__dict__", {}).values()) if searched else []
 
 
@@ -79,8 +81,7 @@ def _contents(container: Iterable[object]) -> list[object]:
 
 # In order: the first kind that fits says what to search.
 _KINDS: dict[type, Callable[..., list[object]]] = {
-    nn.Module: lambda module: [],
-    type: lambda kind: [],
+    **dict.fromkeys((nn.Module, type, types.ModuleType), lambda value: []),
     types.FunctionType: _names_in,
     types.MethodType: lambda method: [method.__self__, method.__func__],
     functools.partial: lambda fixed: [fixed.func, *fixed.args, *fixed.keywords.values()],

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import odegan
+from odegan.training.reads import tensors_read
 from tests.peers import START, draw, forced, networks, smooth_game
 
 SPAN = [0.0, 0.3, 0.74]  # 0.13 divides neither: the gradient in the step size is two-sided
@@ -95,6 +96,14 @@ def test_in_the_step_size_with_either_end(size, data, length):
     (found,) = torch.autograd.grad(end(live), live)
     quotient = (end(live.detach() + 1e-5) - end(live.detach() - 1e-5)) / 2e-5
     assert found.item() == pytest.approx(quotient.item(), rel=1e-6, abs=1e-7)
+
+
+def test_only_what_a_function_may_read_is_searched():
+    """Neither the parameters of networks nor all that a module or an object of a library holds."""
+    leaf, given, network, library = torch.tensor(1.0), nn.Parameter(torch.tensor(2.0)), nn.Linear(2, 1), torch
+    parameters = [*network.parameters()]
+    found = tensors_read([lambda t: (leaf, network, parameters, library), given, Decay(leaf)])
+    assert [id(one) for one in found] == [id(leaf), id(given)]
 
 
 def test_a_network_within_a_loss_is_not_recorded():
