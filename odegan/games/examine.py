@@ -18,7 +18,7 @@ from odegan.games.losses import Loss
 from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
-from odegan.modules.validate import Trial, What, close, one_line_errors, tried
+from odegan.modules.validate import CannotTakeError, Trial, What, close, one_line_errors, tried
 from odegan.utils import distributed
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.warn import warn
@@ -67,9 +67,10 @@ def examine(
             f"generator: got {tuple(fake.shape)} from {tuple(latent.shape)}; its first dimension must be the batch's"
         )
     if fake.shape != real.shape:
-        raise ArgumentError(
+        raise CannotTakeError(
+            "samples",
             f"data: got samples of shape {tuple(real.shape[1:])}; they must have the generator's {tuple(fake.shape[1:])}"
-            f"{_misfit(tuple(real.shape[1:]), tuple(fake.shape[1:]))}"
+            f"{_misfit(tuple(real.shape[1:]), tuple(fake.shape[1:]))}",
         )
     on_real = _tried(discriminator, theta_d, real, "samples", *label)
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)

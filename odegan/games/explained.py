@@ -10,7 +10,7 @@ import torch
 from odegan.games.batch import Batch
 from odegan.modules.validate import RAISED, CannotTakeError, one_line_errors
 from odegan.utils.ambient import transforms_around
-from odegan.utils.checks import ArgumentError
+from odegan.utils.checks import ArgumentError, argument_error
 
 Result = TypeVar("Result")
 Prepare = Callable[[torch.Tensor, Batch | None], object]  # a game's checks before a run
@@ -21,8 +21,11 @@ def explained(
 ) -> Result:
     """The result of ``evaluate``.
 
-    torch's errors become the ``ArgumentError`` that a run would raise for this batch, or one that names the game's ``what``.
+    y must be one state (P,): the losses of several would be summed. torch's errors become the ``ArgumentError`` that a run
+    would raise for this batch, or one that names the game's ``what``.
     """
+    if y.ndim != 1:
+        argument_error("y", y, f"one state of shape ({y.shape[-1]},); map over an ensemble with torch.vmap")
     # A compiler reports errors of its own.
     if torch.compiler.is_compiling():
         return evaluate()

@@ -18,6 +18,7 @@ from odegan.utils.ambient import unaffected
 from odegan.utils.autodiff import gradient_and_value
 from odegan.utils.checks import ArgumentError, argument_error, check_functions, check_int
 from odegan.utils.keywords import keywords
+from odegan.utils.random_streams import are_seeds
 
 
 class Game:
@@ -31,9 +32,8 @@ class Game:
         gen_loss: the same for the generator.
         n_disc: number of the discriminator's parameters.
         n_gen: number of the generator's parameters.
-        gradients: optional function (theta_d, theta_g, batch) -> (d disc_loss / d theta_d, d gen_loss / d theta_g),
-            for games that can share work between the two or whose field is not a gradient. Default: two vector-Jacobian
-            products.
+        gradients: optional function (theta_d, theta_g, batch) -> (d disc_loss / d theta_d, d gen_loss / d theta_g), for games
+            that can share work or whose field is not a gradient. Default: two vector-Jacobian products.
         critic: optional function (theta_d, x (n, ...)) -> logits (n,).
         real: function batch -> real samples (B, ...); default: ``batch.real``.
         fake: optional function (theta_g, batch) -> generated samples (B, ...), differentiable.
@@ -190,9 +190,10 @@ class Game:
         loss = self.disc_loss if disc else self.gen_loss
         if self._gradients is not None:
             return self._gradients(theta_d, theta_g, batch)[0 if disc else 1], loss(theta_d, theta_g, batch)
+        name = f"{player}_loss" if self.loss is None else "loss"  # of the argument that it came from
         if disc:
-            return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d)
-        return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g)
+            return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d, name)
+        return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g, name)
 
     @keywords(elsewhere={"seeds": "seed"})
     @unaffected
@@ -200,7 +201,7 @@ class Game:
         """An initial state y (P,): the game's own, or a random one for a seed; for E seeds (range(8)), an ensemble (E, P)."""
         if self._init is None:
             raise ArgumentError(f"init: {self.name} has no starting point; pass a y0 of shape ({self.n_params},)")
-        if isinstance(seed, Sequence) and len(seed):
+        if are_seeds(seed) and len(seed):
             return torch.stack([self._init(check_int("seed", one)) for one in seed])
         return self._init(seed if seed is None else check_int("seed", seed))
 
@@ -211,7 +212,7 @@ class Game:
     ) -> torch.Tensor:
         """n samples (n, ...) of the generator at y (P,); (E, n, ...) at y (E, P), (T, E, n, ...) at an ensemble's ``sol.ys``.
 
-        label, in class-conditional games: a class, or a tensor (n,) of them; None: all in turn, if the networks tell how many.
+        label, in class-conditional games: a class, or (n,) of them; None: all in turn, if the networks tell how many.
         differentiable: in y, for the same seed; else the samples carry no graph.
         """
         if self._sample is None:

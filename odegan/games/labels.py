@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -13,7 +13,7 @@ from odegan.games.batch import Batch
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.warn import warn
 
-Label = int | torch.Tensor | None
+Label = int | Sequence[int] | torch.Tensor | None
 Forward = Callable[..., torch.Tensor]
 
 
@@ -142,12 +142,19 @@ def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor
             )
         # In turn, not at random: every class appears equally often, whatever the seed.
         return torch.arange(n, device=like.device) % classes
-    if isinstance(label, int) and not isinstance(label, bool):
-        label = torch.full((n,), label)
-    labels = check_label("label", label, n)
+    labels = check_label("label", _one_each(label, n), n)
     if classes is not None and not bool(((labels >= 0) & (labels < classes)).all()):
         argument_error("label", sorted(set(labels.tolist())), f"classes from 0 to {classes - 1}")
     return labels.to(like.device, torch.int64)
+
+
+def _one_each(label: Label, n: int) -> object:
+    """The labels of n samples: those given, or one class n times. What is no array of numbers is left for ``check_label``."""
+    try:
+        found = torch.as_tensor(label)
+    except (TypeError, ValueError, RuntimeError):
+        return label
+    return label if found.dtype == torch.bool else found.expand(n) if found.ndim == 0 else found
 
 
 def on_labels(forward: Forward, role: str, conditional: bool) -> LabeledForward:

@@ -172,13 +172,14 @@ def _precision(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -
 
 @torch.no_grad()
 def _differs(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool | None:
-    """Whether the output on a, b or a[:1] differs from that on [a; b]; None if the output is not finite."""
-    n = len(a[0])
+    """Whether the output on a, b, a[:1] or in another order differs from that on [a; b]; None if it is not finite."""
+    n, joined = len(a[0]), _joined(a, b)
     try:
-        both = forward(*_joined(a, b))
+        both = forward(*joined)
         if not both.isfinite().all():
             return None
         pairs = [(forward(*a), both[:n]), (forward(*b), both[n:]), (forward(*(x[:1] for x in a)), both[:1])]
+        pairs.append((forward(*(x.roll(1, 0) for x in joined)), both.roll(1, 0)))
     except RAISED:
         return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)

@@ -82,12 +82,18 @@ def vjp(
 
 
 def gradient_and_value(
-    func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor
+    func: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor, name: str = "loss"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(gradient, value) of a scalar function of theta."""
-    value, vjp_fn, _ = vjp(lambda own: (func(own), ()), theta)
-    if value.ndim:
-        raise ArgumentError(f"loss: got a value of shape {tuple(value.shape)}; it must be a scalar")
+    """(gradient, value) of a scalar function of theta, which an error calls ``name``."""
+
+    def scalar(own: torch.Tensor) -> tuple[torch.Tensor, tuple[()]]:
+        value = func(own)
+        if not isinstance(value, torch.Tensor) or value.ndim:
+            got = f"a value of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+            raise ArgumentError(f"{name}: got {got}; it must be a scalar tensor")
+        return value, ()
+
+    value, vjp_fn, _ = vjp(scalar, theta)
     return vjp_fn(torch.ones_like(value)), value
 
 

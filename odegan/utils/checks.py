@@ -90,16 +90,24 @@ def check_int(name: str, value: object, *, low: int = 0) -> int:
     return found
 
 
-def check_vector(name: str, value: object, allowed: str) -> torch.Tensor:
-    """Return ``value`` as a floating-point tensor (n,) if it consists of n > 0 finite real numbers."""
+def check_array(name: str, value: object, dimensions: int, allowed: str) -> torch.Tensor:
+    """Return ``value`` as a floating-point tensor if it has so many dimensions and consists of finite real numbers.
+
+    Python's numbers become float64, as they are: in float32 a closed form would take 0.1 for 0.10000000149.
+    """
     try:
-        found = torch.as_tensor(value)
+        found = torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64)
     except (TypeError, ValueError, RuntimeError):
         argument_error(name, value, allowed)
-    if found.ndim != 1 or not len(found) or found.is_complex() or not bool(torch.isfinite(found).all()):
+    if found.ndim != dimensions or not found.numel() or found.is_complex() or not bool(torch.isfinite(found).all()):
         argument_error(name, value, allowed)
-    # Integers, as in t=[0, 10], would make every time an integer.
-    return found.detach() if found.is_floating_point() else found.to(torch.get_default_dtype())
+    return found if found.is_floating_point() else found.to(torch.float64)
+
+
+def stated_dtype(value: object) -> torch.dtype:
+    """The dtype of a floating-point tensor or array; numbers of Python and integers state none, which means the default."""
+    dtype = torch.as_tensor(value).dtype if hasattr(value, "dtype") else torch.get_default_dtype()
+    return dtype if dtype.is_floating_point else torch.get_default_dtype()
 
 
 def check_functions(allowed: str, **functions: object) -> None:

@@ -15,6 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
         >>> member_seeds(3, None), member_seeds(3, 2), member_seeds([5, 7], 2)
         (3, [3, 4], [5, 7])
     """
-    if isinstance(seed, Sequence) and not isinstance(seed, str):
+    if are_seeds(seed):
         if len(seed) != members:
             argument_error(
                 "seed",
@@ -68,7 +69,12 @@ def member_seeds(seed: int | Sequence[int], members: int | None) -> Seeds:
     return [first + e for e in range(members)]
 
 
-def check_seed(value: int) -> int:
+def are_seeds(seed: object) -> TypeGuard[Sequence[int]]:
+    """Whether this is one seed for each member: a sequence, an array or a tensor (E,)."""
+    return (isinstance(seed, Sequence) and not isinstance(seed, str)) or getattr(seed, "ndim", 0) == 1
+
+
+def check_seed(value: object) -> int:
     """Return the seed if it is a whole number in [0, 2^63)."""
     seed = check_int("seed", value)
     if seed > LARGEST_SEED:

@@ -19,7 +19,7 @@ from odegan.games.closed_form.gaussian_expectation import (
 from odegan.games.game import Game
 from odegan.games.players import PlayerLoss
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, check_number, check_vector, choose
+from odegan.utils.checks import ArgumentError, check_array, check_number, choose, stated_dtype
 from odegan.utils.random_streams import reseed
 
 EXPECTATIONS = ("exact", "sampling")
@@ -80,15 +80,16 @@ def gaussian(
         (2, 2, (tensor(1.3863), tensor(-0.6931)))
     """
     pair = losses.get(loss)
-    mean = check_vector("v", v, "a vector (n,), the mean of the data")
+    mean = check_array("v", v, 1, "a vector (n,), the mean of the data").detach()
     sigma = check_number("sigma", sigma, low=0.0, strict=True)
     choose("expectation", expectation, EXPECTATIONS)
     n = len(mean)
+    own = stated_dtype(v)
     parts = _exact(pair, mean, sigma) if expectation == "exact" else _sampled(pair, sigma)
 
     def start(seed: int | None) -> torch.Tensor:
         shape = torch.ones(2 * n) if seed is None else torch.randn(2 * n, generator=reseed(torch.Generator(), seed))
-        return torch.cat([torch.zeros_like(mean), mean]) + 0.05 * shape.to(mean)
+        return (torch.cat([torch.zeros_like(mean), mean]) + 0.05 * shape.to(mean)).to(own)
 
     def sample(y: torch.Tensor, count: int, seed: int) -> torch.Tensor:
         z = torch.randn(count, n, generator=reseed(torch.Generator(), seed), dtype=torch.float32).to(y)

@@ -12,7 +12,7 @@ from odegan.games.closed_form.interval_union import cdf, density, isotonic, mass
 from odegan.games.game import Game
 from odegan.games.players import Players
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import check_int, check_vector, choose
+from odegan.utils.checks import argument_error, check_array, check_int, choose, stated_dtype
 from odegan.utils.random_streams import reseed
 
 _ORDERS: dict[str, Callable[[torch.Tensor], torch.Tensor] | None] = {
@@ -60,17 +60,17 @@ def gmm_tv(mu_star: Sequence[float] | torch.Tensor, k: int | None = None, order:
         >>> round(float(game.value(best, torch.zeros(2, dtype=torch.float64))), 4)
         1.0581
     """
-    means = check_vector("mu_star", mu_star, "a vector (n,) of at least one finite mean")
-    return IntervalGame(means, k, choose("order", order, _ORDERS))
+    return IntervalGame(mu_star, k, choose("order", order, _ORDERS))
 
 
 class IntervalGame(Game):
     """The game of a mixture and a union of intervals; made by ``gmm_tv``."""
 
-    def __init__(self, mu_star: torch.Tensor, k: int | None, order: str) -> None:
-        self.mu_star = mu_star
+    def __init__(self, mu_star: Sequence[float] | torch.Tensor, k: int | None, order: str) -> None:
+        self.mu_star = check_array("mu_star", mu_star, 1, "a vector (n,) of at least one finite mean").detach()
+        self.dtype = stated_dtype(mu_star)
         self.order = order
-        self.k = len(mu_star) if k is None else check_int("k", k, low=len(mu_star))
+        self.k = len(self.mu_star) if k is None else check_int("k", k, low=len(self.mu_star))
         restore = _ORDERS[order]
         super().__init__(
             lambda ends, mu, batch: -self.value(ends, mu),
@@ -107,6 +107,10 @@ class IntervalGame(Game):
         The outermost endpoints may be infinite. Unused intervals are empty, l = r = inf; if ``G = G*``, all of them are. The
         endpoints have no derivative, and by the envelope theorem dL/dmu needs none at the optimum.
         """
+        if not isinstance(mu, torch.Tensor) or not mu.is_floating_point() or mu.shape[-1:] != (self.k,):
+            argument_error(
+                "mu", mu, f"a floating-point tensor (..., {self.k}), the means of the generator's components"
+            )
         # Detached: by the envelope theorem the moving endpoints add nothing to dL/dmu at the optimum.
         means, weights = self._signed(mu.detach())
         points = sign_changes(means, weights)
@@ -148,6 +152,6 @@ class IntervalGame(Game):
 
     def _start(self, seed: int | None) -> torch.Tensor:
         """Sorted endpoints uniform on (-3, 3) and means uniform on (-1, 1), similar to the paper."""
-        draw = torch.rand(3 * self.k, generator=reseed(torch.Generator(), seed or 0), dtype=self.mu_star.dtype)
+        draw = torch.rand(3 * self.k, generator=reseed(torch.Generator(), seed or 0), dtype=self.dtype)
         ends = (6 * draw[: 2 * self.k] - 3).sort().values
-        return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star)
+        return torch.cat([ends, 2 * draw[2 * self.k :] - 1]).to(self.mu_star.device)

@@ -10,7 +10,7 @@ from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.games.players import Players
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import argument_error, check_int
+from odegan.utils.checks import argument_error, check_array, check_int, stated_dtype
 from odegan.utils.random_streams import reseed
 
 Times = torch.Tensor | Sequence[float] | float
@@ -41,7 +41,7 @@ def bilinear() -> Game:
 
 
 @unaffected
-def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
+def quadratic(A: torch.Tensor | Sequence[Sequence[float]], n_disc: int | None = None) -> Game:
     """The game whose field is linear: v(y) = A y, with A (P, P); the first n_disc parameters are the discriminator's.
 
     With A = [[A_DD, A_DG], [A_GD, A_GG]] the losses are loss_p = -(1/2 theta_p^T A_pp theta_p + theta_p^T A_pq theta_q).
@@ -58,23 +58,23 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
         >>> -d, -g
         (tensor([-1.]), tensor([-2.]))
     """
-    if not isinstance(A, torch.Tensor) or A.ndim != 2 or A.shape[0] != A.shape[1] or not A.is_floating_point():
-        argument_error("A", A, "a square floating-point matrix (P, P)")
-    if not bool(torch.isfinite(A).all()):
-        argument_error("A", A, "finite")
-    size = A.shape[0]
+    matrix = check_array("A", A, 2, "a square matrix (P, P) of finite numbers")
+    size = len(matrix)
+    if matrix.shape != (size, size):
+        argument_error("A", A, "a square matrix (P, P) of finite numbers")
+    own = stated_dtype(A)
     n_disc = size // 2 if n_disc is None else check_int("n_disc", n_disc)
     if n_disc > size:
         argument_error("n_disc", n_disc, f"at most P = {size}")
 
     def gradients(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None) -> Players:
-        image = A.to(theta_d) @ torch.cat([theta_d, theta_g])
+        image = matrix.to(theta_d) @ torch.cat([theta_d, theta_g])
         return -image[:n_disc], -image[n_disc:]
 
-    def loss(own: torch.Tensor, other: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor:
-        matrix = A.to(own)[rows]
+    def loss(theta: torch.Tensor, other: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor:
+        ours = matrix.to(theta)[rows]
         # The quadratic form sees the symmetric part of A_pp alone: the antisymmetric one is in the gradients only.
-        return -(own @ (matrix[:, rows] @ own) / 2 + own @ (matrix[:, columns] @ other))
+        return -(theta @ (ours[:, rows] @ theta) / 2 + theta @ (ours[:, columns] @ other))
 
     first = slice(0, n_disc)
     second = slice(n_disc, size)
@@ -84,8 +84,8 @@ def quadratic(A: torch.Tensor, n_disc: int | None = None) -> Game:
         n_disc,
         size - n_disc,
         gradients=gradients,
-        solution=lambda t, y0: flow(A, t, y0),
-        init=lambda seed: start(size, seed).to(A.dtype),
+        solution=lambda t, y0: flow(matrix, t, y0),
+        init=lambda seed: start(size, seed).to(own),
         name="quadratic",
     )
 
