@@ -15,6 +15,7 @@ from odegan.games.game import Game
 from odegan.games.labels import check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss
+from odegan.modules.backward import refuse_hooked
 from odegan.modules.coupling import couples, couples_beyond_norms
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
@@ -73,6 +74,8 @@ def examine(
             f"{_misfit(tuple(real.shape[1:]), tuple(fake.shape[1:]))}",
         )
     on_real = _tried(discriminator, theta_d, real, "samples", *label)
+    refuse_hooked(generator, theta_g, latent, *fake_label)
+    refuse_hooked(discriminator, theta_d, real, *label)
     critic_couples = couples(discriminator, on_real, theta_d, real, *label)
     couples_fake = couples(generator, on_latents, theta_g, latent, *fake_label)
     # A loss can couple samples although the networks do not, as a relativistic average does.

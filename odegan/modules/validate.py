@@ -26,6 +26,8 @@ MEANINGS = {
     "device meta": "it reads a parameter or buffer under another name than its own, as from a list, a closure, or a call of "
     "checkpoint() in its forward pass; gan(checkpointing=True) does what the last does",
     "torch.utils.checkpoint": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
+    "yet support saved tensor hooks": "torch.func takes no saved-tensor hooks, neither of a context around the call, "
+    "nor of checkpoint() in a forward pass, for which there is gan(checkpointing=True)",
     "saved tensor hooks": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
     "setup_context": "an autograd.Function of its own needs a setup_context() and a vmap rule (generate_vmap_rule = True)",
     "data-dependent control flow": "it branches on its numbers, or calls .item(); use torch.where",

@@ -87,6 +87,7 @@ def display(
         delay: seconds before it appears.
         shown: if not, nothing is ever shown.
     """
+    shown = shown and sys.stderr is not None  # which a program without a console does not have
     # In a log file a bar's carriage returns would make one endless line.
     if not shown or sys.stderr.isatty() or issubclass(tqdm, tqdm_notebook):
         counted = "{n:.4g}" if total is None else "{n:.4g}/{total:.4g}"

@@ -58,27 +58,30 @@ class Centered(torch.autograd.Function):
         return gradient - gradient.mean(0)
 
 
-def hooked(change):
-    """The identity, with a hook on its gradient."""
+def changing(change):
+    """The identity, with another gradient."""
 
-    def function(x):
-        out = x.clone()
-        if out.requires_grad:
-            out.register_hook(change)
-        return out
+    class Changing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
 
-    return function
+        @staticmethod
+        def backward(ctx, gradient):
+            return change(gradient)
+
+    return Changing.apply
 
 
-class Hooked(nn.Module):
-    """``hooked`` as a layer."""
+class Layer(nn.Module):
+    """A function as a layer."""
 
-    def __init__(self, change):
+    def __init__(self, function):
         super().__init__()
-        self.change = change
+        self.function = function
 
     def forward(self, x):
-        return hooked(self.change)(x)
+        return self.function(x)
 
 
 def groups_of_four(x):
@@ -106,10 +109,11 @@ COUPLES = {
     "the first sample": lambda: Fn(lambda x: x[:1].expand_as(x)),
     "the last sample": lambda: Fn(lambda x: x[-1:].expand_as(x)),
     "a running sum": lambda: Fn(lambda x: x.cumsum(0)),
+    "the position": lambda: Fn(lambda x: x * (1 + torch.arange(len(x))[:, None] % 2)),
     "a recurrence over the batch": lambda: Fn(Last(nn.RNN(4, 4))),
     "a backward pass": lambda: Fn(Centered.apply),
-    "a gradient divided by its norm": lambda: Fn(hooked(lambda g: g / (g.norm() + 1e-3))),
-    "a gradient clipped by its entries": lambda: Fn(hooked(lambda g: g.clamp(-1e-2, 1e-2))),
+    "a gradient divided by its norm": lambda: Fn(changing(lambda g: g / (g.norm() + 1e-3))),
+    "a gradient clipped by its entries": lambda: Fn(changing(lambda g: g.clamp(-1e-2, 1e-2))),
     "behind a constant zero": lambda: Fn(lambda x: 0 * x.mean(0, keepdim=True).expand_as(x)),
     "attention over the batch": lambda: Fn(lambda x: torch.softmax(x @ x.T, -1) @ x),
 }
@@ -119,7 +123,7 @@ APART = {
     "instance norm": lambda: Fn(lambda x: F.instance_norm(x.unsqueeze(1)).squeeze(1)),
     "layer norm": lambda: Fn(nn.LayerNorm(4)),
     "a running sum of a sample": lambda: Fn(lambda x: x.cumsum(1)),
-    "a hook that scales": lambda: Fn(hooked(lambda g: 2 * g)),
+    "a gradient that is scaled": lambda: Fn(changing(lambda g: 2 * g)),
     "refuses NaN": lambda: Fn(lambda x: x if bool(x.isfinite().all()) else int("x")),
     "squeeze": lambda: nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1), nn.Flatten(0)),
     "float32 inside": lambda: Fn(lambda x: x @ torch.eye(4, dtype=x.dtype)),
@@ -264,9 +268,12 @@ BEYOND = {
         lambda: Fn(lambda x: Centered.apply(F.batch_norm(x, None, None, training=True))),
         True,
     ),
-    "norm and a scaled gradient": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Hooked(lambda g: 2 * g))), False),
+    "norm and a scaled gradient": (
+        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Layer(changing(lambda g: 2 * g)))),
+        False,
+    ),
     "norm and a normalized gradient": (
-        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Hooked(lambda g: g / g.norm()))),
+        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Layer(changing(lambda g: g / g.norm())))),
         True,
     ),
     "norm and mean": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Mean())), True),

@@ -88,6 +88,18 @@ def hooked(register):
     return critic
 
 
+def doubling(hook):
+    """How to make a critic that doubles its gradient by a hook on a tensor of its own."""
+
+    def act(own, x):
+        out = x.clone()
+        if out.requires_grad:
+            hook(out)
+        return out
+
+    return lambda: Critic(act)
+
+
 REFUSED = {
     "torch's random numbers": (
         lambda: Critic(lambda own, x: x + torch.randn_like(x)),
@@ -120,6 +132,11 @@ REFUSED = {
     "old norm": (lambda: nn.utils.spectral_norm(nn.Linear(2, 1)), "torch.nn.utils.parametrizations"),
     "a hook on a parameter": (lambda: hooked(nn.Parameter.register_hook), "no gradient hooks"),
     "a hook on its gradient": (lambda: hooked(nn.Parameter.register_post_accumulate_grad_hook), "no gradient hooks"),
+    "a hook on a tensor": (doubling(lambda out: out.register_hook(lambda g: 2 * g)), "by hooks on tensors"),
+    "a hook on a node": (
+        doubling(lambda out: out.grad_fn.register_prehook(lambda g: (2 * g[0],))),
+        "by hooks on tensors",
+    ),
     "lazy": (lambda: nn.LazyLinear(1), "run one forward pass first"),
     "dropout in a recurrent layer": (
         lambda: nn.Sequential(nn.Unflatten(1, (2, 1)), nn.LSTM(1, 1, 2, dropout=0.5)),
