@@ -126,9 +126,11 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
     """The method's memory at the start of a run from y (..., P)."""
 
     def zeros(like: torch.Tensor) -> Memory:
+        # At least float32: in bfloat16 0.999 is 1, so that the second moment would stay zero.
+        wide = torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))
         # The count is a tensor, so that a compiled step is not specialized to its value, and a float, as in torch.optim.
-        count = torch.zeros((), dtype=like.dtype, device=like.device)
-        return {key: count if key == "count" else torch.zeros_like(like) for key in _MEMORY.get(name, ())}
+        count = wide.new_zeros(())
+        return {key: count if key == "count" else wide.clone() for key in _MEMORY.get(name, ())}
 
     # In turn, D takes disc_steps updates for each of G's, so each player counts its own.
     if options.get("alternating", False):

@@ -51,6 +51,7 @@ def adam(
     check_number("eps", eps, low=0.0)
 
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
+        v = v.to(memory["first"])
         # v is minus the gradient, hence the signs of the moments and of the step.
         n = memory["count"] + 1
         first = betas[0] * memory["first"] - (1 - betas[0]) * v
@@ -93,6 +94,7 @@ def rmsprop(
     check_number("eps", eps, low=0.0)
 
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
+        v = v.to(memory["second"])
         second = alpha * memory["second"] + (1 - alpha) * v**2
         return v / (_root(second) + eps), {"second": second}
 
@@ -112,7 +114,7 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
 
     def together(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         direction, memory = rule(context.joint(t, y), memory)
-        return y + h * of_both(direction, rates, context.n_disc, t), memory
+        return (y + h * of_both(direction, rates, context.n_disc, t)).to(y), memory
 
     def one_by_one(context: StepContext, t: Scalar, h: Scalar, y: torch.Tensor, memory: Memory) -> Stepped:
         n = context.n_disc
@@ -121,9 +123,9 @@ def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:
         for _ in range(disc_steps):
             direction, disc = rule(context.disc(t, y), disc)
             # The rate multiplies the direction after the rule: before it, the rule would divide it out again.
-            y = torch.cat([y[..., :n] + h * times(direction, rates[0], t), y[..., n:]], dim=-1)
+            y = torch.cat([y[..., :n] + h * times(direction, rates[0], t), y[..., n:]], dim=-1).to(y)
         direction, gen = rule(context.gen(t, y), gen)
-        y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1], t)], dim=-1)
+        y1 = torch.cat([y[..., :n], y[..., n:] + h * times(direction, rates[1], t)], dim=-1).to(y)
         return y1, named_memory(disc, "disc.") | named_memory(gen, "gen.")
 
     return one_by_one if in_turn else together

@@ -87,8 +87,8 @@ def optimistic() -> Step:
         # At the first step v_{-1} does not exist; v_0 in its place makes it an Euler step.
         v = context.joint(t, y)
         # No branch on the count: under vmap and in a compiled step it is a tensor.
-        previous = torch.where(memory["count"] > 0, memory["velocity"], v)
-        return y + h * (2 * v - previous), {"velocity": v, "count": memory["count"] + 1}
+        previous = torch.where(memory["count"] > 0, memory["velocity"].to(v), v)
+        return y + h * (2 * v - previous), {"velocity": v.to(memory["velocity"]), "count": memory["count"] + 1}
 
     return step
 

@@ -10,6 +10,7 @@ import torch
 from odegan.data.replay import Store
 from odegan.games.batch import Batch
 from odegan.games.game import Game, check_game
+from odegan.solvers.solver import Solver
 from odegan.solvers.update_rules import Memory
 from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import StepCounter
@@ -135,8 +136,8 @@ class IntervalResult(NamedTuple):
     statistics: StepStatistics
 
 
-def check_state(game: Game, y0: object) -> None:
-    """Refuse a y0 that is not a floating-point tensor (P,) or (E, P) of finite numbers."""
+def check_state(game: Game, y0: object, solver: Solver | None = None) -> None:
+    """Refuse a y0 that is not a floating-point tensor (P,) or (E, P) of finite numbers, and precise enough for the solver."""
     check_game(game)
     shape = f"a floating-point tensor of shape ({game.n_params},), or (E, {game.n_params}) for an ensemble"
     if not isinstance(y0, torch.Tensor) or not y0.is_floating_point() or y0.ndim not in (1, 2):
@@ -145,6 +146,11 @@ def check_state(game: Game, y0: object) -> None:
         argument_error("y0", y0, shape)
     if not torch.isfinite(y0).all():
         argument_error("y0", "a non-finite number in it", "finite everywhere")
+    if solver is not None and solver.adaptive and torch.finfo(y0.dtype).bits < 32:
+        # The interpolant's coefficients are sums of states times 16 that cancel, which leaves nothing of 8 or 11 bits.
+        argument_error(
+            "y0", y0.dtype, f"float32 or float64 with {solver.name}, or a state of a solver with fixed steps"
+        )
 
 
 def each_member(

@@ -175,7 +175,7 @@ class Stepper:
 
         seed: for the penalties' random draws (replay slots, interpolation points); member e has seed + e, or seed[e].
         """
-        check_state(self.game, y0)
+        check_state(self.game, y0, self.options.solver)
         check_number("t0", t0)
         aux: Aux = {
             "index": 0,

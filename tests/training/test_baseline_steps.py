@@ -98,3 +98,17 @@ def test_optimistic_by_hand():
         previous = velocity
     sol = odegan.odeint_gan(odegan.games.bilinear(), start, [0.0, 5.0], solver="optimistic", step_size=H)
     torch.testing.assert_close(sol.y, y, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "solver, options", [("optimistic", {}), *((name, dict(given)) for name, given, _, _ in OPTIMISERS)]
+)
+def test_steps_in_16_bits_are_those_in_float32(solver, options, dtype):
+    """Moments in bfloat16 would stay zero, as 0.999 is 1 there, and the eps of 1e-8 is 0 in float16."""
+    game = odegan.gan(*networks(torch.float32))
+    given = always(draw(dtype=torch.float32)) | {"solver": solver, "step_size": 0.05, "options": options}
+    y0 = game.init().to(dtype)
+    narrow, wide = (odegan.odeint_gan(game, y, [0.0, 0.5], **given).y for y in (y0, y0.float()))
+    assert narrow.dtype == dtype
+    assert (narrow.float() - wide).norm() < 0.1 * (wide - y0.float()).norm()
