@@ -11,6 +11,7 @@ from odegan.games.game import Game
 from odegan.games.labels import labels_of
 from odegan.penalties.base import Penalty, Weight, checked_weight
 from odegan.penalties.input_gradient import check_critic, input_gradient
+from odegan.utils.autodiff import root
 from odegan.utils.checks import ArgumentError, check_number
 from odegan.utils.keywords import keywords
 
@@ -53,8 +54,8 @@ def wgan_gp(weight: Weight, center: float = 1.0) -> Penalty:
             # Without the root, whose derivative at 0 is infinite.
             if center == 0:
                 return (gradient**2).sum(1).mean()
-            # vector_norm has gradient 0 at 0, where the root of a sum of squares would give nan.
-            return ((torch.linalg.vector_norm(gradient, dim=1) - center) ** 2).mean()
+            # Not vector_norm, whose second derivatives at 0, of which gradients through a run are made, are NaN.
+            return ((root((gradient**2).sum(1)) - center) ** 2).mean()
 
         return term, None
 

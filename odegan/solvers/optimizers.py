@@ -10,6 +10,7 @@ import torch
 from odegan.solvers.rates import Rates, of_both, times
 from odegan.solvers.torchdiffeq_backend import Scalar
 from odegan.solvers.update_rules import Memory, Step, StepContext, Stepped
+from odegan.utils.autodiff import root
 from odegan.utils.checks import argument_error, check_number
 
 Rule: TypeAlias = Callable[[torch.Tensor, Memory], Stepped]  # (v, memory) -> (direction, memory)
@@ -56,7 +57,7 @@ def adam(
         n = memory["count"] + 1
         first = betas[0] * memory["first"] - (1 - betas[0]) * v
         second = betas[1] * memory["second"] + (1 - betas[1]) * v**2
-        scale = _root(second / (1 - betas[1] ** n)) + eps
+        scale = root(second / (1 - betas[1] ** n)) + eps
         return -(first / (1 - betas[0] ** n)) / scale, {"first": first, "second": second, "count": n}
 
     return _by_rule(rule, alternating, disc_steps, rates)
@@ -96,17 +97,9 @@ def rmsprop(
     def rule(v: torch.Tensor, memory: Memory) -> Stepped:
         v = v.to(memory["second"])
         second = alpha * memory["second"] + (1 - alpha) * v**2
-        return v / (_root(second) + eps), {"second": second}
+        return v / (root(second) + eps), {"second": second}
 
     return _by_rule(rule, alternating, disc_steps, rates)
-
-
-def _root(x: torch.Tensor) -> torch.Tensor:
-    """The square root of x >= 0, with derivative 0 at 0."""
-    # For a dead unit x is 0, and the root's infinite slope times x's zero slope would be NaN, even in an unselected branch of
-    # where.
-    at_zero = x == 0
-    return torch.where(at_zero, 0.0, torch.where(at_zero, 1.0, x).sqrt())
 
 
 def _by_rule(rule: Rule, in_turn: bool, disc_steps: int, rates: Rates) -> Step:

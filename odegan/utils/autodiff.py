@@ -97,6 +97,14 @@ def gradient_and_value(
     return vjp_fn(torch.ones_like(value)), value
 
 
+def root(x: torch.Tensor) -> torch.Tensor:
+    """The square root of x >= 0, with all derivatives 0 at 0."""
+    # For a dead unit x is 0, and the root's infinite slope times x's zero slope would be NaN, even in an unselected branch of
+    # where.
+    at_zero = x == 0
+    return torch.where(at_zero, 0.0, torch.where(at_zero, 1.0, x).sqrt())
+
+
 def under_vmap() -> bool:
     """Whether the present computation runs under ``torch.vmap``."""
     stack = torch._C._functorch.get_interpreter_stack() or []

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import odegan
-from tests.peers import BASELINES, FIXED, START, draw, networks, smooth_game
+from tests.peers import BASELINES, FIXED, START, always, draw, networks, smooth_game
 
 SPAN = [0.0, 0.3, 0.74]  # 0.13 divides neither: the gradient in the step size is two-sided
 SOLVERS = [*FIXED, *BASELINES, "explicit_adams", "implicit_adams"]
@@ -232,3 +232,15 @@ def test_through_accepted_adaptive_steps_without_a_warning():
     (slope,) = torch.autograd.grad(norm(weight), weight)
     quotient = (norm(weight.detach() + 1e-4) - norm(weight.detach() - 1e-4)) / 2e-4
     assert slope.item() == pytest.approx(quotient.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("penalty", ["wgan_gp", "r1", "closed_loop"])
+def test_a_critic_that_is_flat_where_it_is_tried_has_a_gradient_through_the_run(penalty):
+    generator, critic = networks()
+    critic[1] = nn.ReLU()
+    nn.init.constant_(critic[0].bias, -100.0)
+    game = odegan.gan(generator, critic)
+    y0 = game.init().requires_grad_()
+    given = always(draw()) | {"solver": "heun2", "step_size": 0.1}
+    end = odegan.odeint_gan(game, y0, [0.0, 0.2], penalties=[getattr(odegan.penalties, penalty)(0.5)], **given).y
+    assert torch.autograd.grad(end.square().sum(), y0)[0].isfinite().all()
