@@ -186,12 +186,11 @@ class Game:
         self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
     ) -> Players:
         """One player's gradient and loss at one point."""
-        disc = player == "disc"
-        loss = self.disc_loss if disc else self.gen_loss
+        loss = self.disc_loss if player == "disc" else self.gen_loss
         if self._gradients is not None:
-            return self._gradients(theta_d, theta_g, batch)[0 if disc else 1], loss(theta_d, theta_g, batch)
+            return self._gradients(theta_d, theta_g, batch)[0 if player == "disc" else 1], loss(theta_d, theta_g, batch)
         name = f"{player}_loss" if self.loss is None else "loss"  # of the argument that it came from
-        if disc:
+        if player == "disc":
             return gradient_and_value(lambda own: loss(own, theta_g, batch), theta_d, name)
         return gradient_and_value(lambda own: loss(theta_d, own, batch), theta_g, name)
 

@@ -19,8 +19,7 @@ from odegan.utils.distributed import sharing
 
 POINTS = 3  # probed pairs of parameters and inputs
 BACKWARD = 1  # the point whose backward passes are tried, which take longer than everything else
-# Of the parameters, relative to their size, so that a gain initialized to zero does not hide a coupling.
-PERTURBATION = 0.5
+PERTURBATION = 0.5  # of the parameters, relative to their size: a gain initialized to zero must not hide a coupling
 # What rounding may change, relative to the largest output.
 ROUNDING: dict[torch.dtype | None, float] = {torch.float64: 1e-8, torch.float32: 1e-4}
 SCALES = (1e-3, 1e3)  # of output gradients, for which a linear backward pass gives proportional results
@@ -173,13 +172,13 @@ def _precision(module: PureModule, theta: torch.Tensor, *inputs: torch.Tensor) -
 @torch.no_grad()
 def _differs(forward: Forward, a: Tensors, b: Tensors, rounding: float) -> bool | None:
     """Whether the output on a, b, a[:1] or in another order differs from that on [a; b]; None if it is not finite."""
-    n, joined = len(a[0]), _joined(a, b)
+    n = len(a[0])
     try:
-        both = forward(*joined)
+        both = forward(*_joined(a, b))
         if not both.isfinite().all():
             return None
         pairs = [(forward(*a), both[:n]), (forward(*b), both[n:]), (forward(*(x[:1] for x in a)), both[:1])]
-        pairs.append((forward(*(x.roll(1, 0) for x in joined)), both.roll(1, 0)))
+        pairs += [(forward(*(x.roll(1, 0) for x in _joined(a, b))), both.roll(1, 0))]
     except RAISED:
         return True  # it accepts only some batch sizes
     return not all(own.numel() == cut.numel() and close(own.reshape(cut.shape), cut, rounding) for own, cut in pairs)

@@ -58,30 +58,24 @@ class Centered(torch.autograd.Function):
         return gradient - gradient.mean(0)
 
 
-def changing(change):
+class Changing(nn.Module):
     """The identity, with another gradient."""
 
-    class Changing(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx, gradient):
-            return change(gradient)
-
-    return Changing.apply
-
-
-class Layer(nn.Module):
-    """A function as a layer."""
-
-    def __init__(self, function):
+    def __init__(self, change):
         super().__init__()
-        self.function = function
+        self.change = change
 
     def forward(self, x):
-        return self.function(x)
+        class Function(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return self.change(gradient)
+
+        return Function.apply(x)
 
 
 def groups_of_four(x):
@@ -112,8 +106,8 @@ COUPLES = {
     "the position": lambda: Fn(lambda x: x * (1 + torch.arange(len(x))[:, None] % 2)),
     "a recurrence over the batch": lambda: Fn(Last(nn.RNN(4, 4))),
     "a backward pass": lambda: Fn(Centered.apply),
-    "a gradient divided by its norm": lambda: Fn(changing(lambda g: g / (g.norm() + 1e-3))),
-    "a gradient clipped by its entries": lambda: Fn(changing(lambda g: g.clamp(-1e-2, 1e-2))),
+    "a gradient divided by its norm": lambda: Fn(Changing(lambda g: g / (g.norm() + 1e-3))),
+    "a gradient clipped by its entries": lambda: Fn(Changing(lambda g: g.clamp(-1e-2, 1e-2))),
     "behind a constant zero": lambda: Fn(lambda x: 0 * x.mean(0, keepdim=True).expand_as(x)),
     "attention over the batch": lambda: Fn(lambda x: torch.softmax(x @ x.T, -1) @ x),
 }
@@ -123,7 +117,7 @@ APART = {
     "instance norm": lambda: Fn(lambda x: F.instance_norm(x.unsqueeze(1)).squeeze(1)),
     "layer norm": lambda: Fn(nn.LayerNorm(4)),
     "a running sum of a sample": lambda: Fn(lambda x: x.cumsum(1)),
-    "a gradient that is scaled": lambda: Fn(changing(lambda g: 2 * g)),
+    "a gradient that is scaled": lambda: Fn(Changing(lambda g: 2 * g)),
     "refuses NaN": lambda: Fn(lambda x: x if bool(x.isfinite().all()) else int("x")),
     "squeeze": lambda: nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1), nn.Flatten(0)),
     "float32 inside": lambda: Fn(lambda x: x @ torch.eye(4, dtype=x.dtype)),
@@ -269,11 +263,11 @@ BEYOND = {
         True,
     ),
     "norm and a scaled gradient": (
-        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Layer(changing(lambda g: 2 * g)))),
+        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Changing(lambda g: 2 * g))),
         False,
     ),
     "norm and a normalized gradient": (
-        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Layer(changing(lambda g: g / g.norm())))),
+        lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Changing(lambda g: g / g.norm()))),
         True,
     ),
     "norm and mean": (lambda: Fn(nn.Sequential(nn.BatchNorm1d(4), Mean())), True),

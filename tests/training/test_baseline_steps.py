@@ -102,7 +102,7 @@ def test_optimistic_by_hand():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(
-    "solver, options", [("optimistic", {}), *((name, dict(given)) for name, given, _, _ in OPTIMISERS)]
+    "solver, options", [("optimistic", {}), *((name, dict(given)) for name, given, _, _ in OPTIMIZERS)]
 )
 def test_steps_in_16_bits_are_those_in_float32(solver, options, dtype):
     """Moments in bfloat16 would stay zero, as 0.999 is 1 there, and the eps of 1e-8 is 0 in float16."""
