@@ -98,25 +98,6 @@ def test_dirac_takes_a_users_pair():
     assert numbers(games.dirac(pair, 0.5).losses(tensor(2.0, 3.0))) == [4.0, 6.0]
 
 
-# Games of numbers that float32 does not have: how to make one, the numbers, the number of parameters.
-OF_NUMBERS = {
-    "gaussian": (lambda a: games.gaussian(a[0], 0.7, "hinge"), [[0.4, -1.1]], 4),
-    "gmm_tv": (lambda a: games.gmm_tv(a[0]), [[-0.3, 0.7]], 6),
-    "quadratic": (games.quadratic, [[-0.1, 2.3], [-2.3, -0.1]], 2),
-}
-
-
-@pytest.mark.parametrize("name", OF_NUMBERS)
-def test_numbers_of_a_game_keep_their_precision(name):
-    make, numbers, size = OF_NUMBERS[name]
-    given = {"python": numbers, "array": np.array(numbers), "tensor": torch.tensor(numbers, dtype=D)}
-    y = torch.linspace(-1.3, 1.1, size, dtype=D)
-    fields = {form: odegan.vector_field(make(value))(0.0, y) for form, value in given.items()}
-    assert torch.equal(fields["python"], fields["tensor"])
-    assert torch.equal(fields["array"], fields["tensor"])
-    assert [make(value).init().dtype for value in given.values()] == [torch.float32, D, D]
-
-
 # The isotropic Gaussian.
 V = tensor(0.4, -0.9)
 SIGMA = 0.7

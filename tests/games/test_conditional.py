@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -194,13 +193,6 @@ def test_an_unrolled_game_takes_labels():
     assert torch.equal(made.losses(y, batch)[1], game().gen_loss(moved, theta_g, batch))
     assert torch.equal(made.sample(y, 4, label=1), game().sample(y, 4, label=1))
     assert made.conditional
-
-
-@pytest.mark.parametrize("label", [1, np.int64(1), torch.tensor(1), [1, 1, 1], np.array([1, 1, 1])], ids=repr)
-def test_classes_to_draw_may_be_numbers_of_any_kind(label):
-    made = game()
-    y = made.init()
-    assert torch.equal(made.sample(y, 3, label=label), made.sample(y, 3, label=torch.tensor([1, 1, 1])))
 
 
 # Samples and modules.
