@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from odegan.modules.linear_chain import is_linear_chain
 from odegan.modules.observed import forked
 from odegan.modules.pure_module import PureModule
+from odegan.modules.sequence import runs_as_torch
 from odegan.modules.validate import RAISED, close
 from odegan.utils.ambient import transforms_around
 from odegan.utils.checks import ArgumentError
@@ -29,8 +29,8 @@ def refuse_hooked(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *lab
     Raises:
         ArgumentError: the gradients differ.
     """
-    # torch's own linear layers have no hooks, and within torch.func there are no other gradients to compare with.
-    if is_linear_chain(module.skeleton) or transforms_around() or not x.is_floating_point():
+    # torch's own layers put no hooks on tensors, and within torch.func there are no other gradients to compare with.
+    if runs_as_torch(module.skeleton) or transforms_around() or not x.is_floating_point():
         return
     theta, x = theta.detach(), x.detach()
 

@@ -29,3 +29,18 @@ def changed(module: nn.Module) -> bool:
     """Whether a call of this module does something else than its class says."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(hooks) or any(name in vars(module) for name in _CALLED)
+
+
+def runs_as_torch(module: nn.Module) -> bool:
+    """Whether all parts of a module are torch's own layers, or sequences of them, without hooks.
+
+    Examples:
+        >>> runs_as_torch(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
+        True
+        >>> runs_as_torch(type("Own", (nn.Linear,), {"forward": lambda self, x: x})(2, 2))
+        False
+    """
+    return not _has_any_global_hook() and all(
+        only_calls_layers(part) or (type(part).__module__.startswith("torch.nn.modules.") and not changed(part))
+        for part in module.modules()
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple
 
 import torch
@@ -34,7 +34,12 @@ MEANINGS = {
     "inplace arithmetic": "it writes into a tensor that it made itself; use torch.stack or torch.cat",
     "dynamic shape": "it indexes with a mask; use torch.where",
 }
+_TRIES = 3  # passes that must all move a global generator: another thread may draw during one of them
 SAME = 1e-3  # largest relative difference of two passes, since some kernels add in no fixed order
+
+
+class _DrawsError(ArgumentError):
+    """A module that draws random numbers, or another thread that does."""
 
 
 class CannotTakeError(ArgumentError):
@@ -144,12 +149,19 @@ def one_line_errors(what: str) -> Iterator[None]:
 
 
 def _run(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], what: What) -> torch.Tensor:
+    for _ in range(_TRIES - 1):
+        with suppress(_DrawsError):
+            return _run_once(role, network, state, inputs, what)
+    return _run_once(role, network, state, inputs, what)
+
+
+def _run_once(role: str, network: Network, state: State, inputs: tuple[torch.Tensor, ...], what: What) -> torch.Tensor:
     x, *label = inputs
     with RunningSubmodule(network.module, x) as running:
         try:
             return network(state, *inputs)
         except DrawsRandomNumbers:
-            raise ArgumentError(
+            raise _DrawsError(
                 f"{role}: its {running.place} draws random numbers; it must be a function of its input: put randomness into "
                 "the latents, or call .eval() on it"
             ) from None

@@ -163,6 +163,20 @@ def test_threads_have_modes_of_their_own():
     assert torch.equal(found[0], found[1])
 
 
+def test_a_draw_by_another_thread_is_not_the_modules():
+    """Once: as if it came from elsewhere."""
+    drawn = []
+
+    class Interrupted(nn.Linear):
+        def forward(self, x):
+            if not drawn:
+                drawn.append(torch.rand(1))
+            return super().forward(x)
+
+    odegan.gan(nn.Linear(2, 2), Interrupted(2, 1))
+    assert len(drawn) == 1
+
+
 def test_threads_share_a_game():
     starts = GAME.init(seed=range(6))
     expected = [solve(GAME, y0, "data function") for y0 in starts]
