@@ -83,21 +83,21 @@ def test_runs_resumes_and_names_what_failed(tmp_path, monkeypatch, capfd):
     assert re.search(r"0:00:\d\d  \d of 2  spiral: 0:00:\d\d, 0:00:\d\d of a processor\n", printed.out)
     assert printed.err == f"wrong: exit code 2, see {tmp_path / 'wrong'}.log\n"
     assert "--seed" in (tmp_path / "wrong.log").read_text()
-    table = (tmp_path / "docs/results/rotational.md").read_text()
+    table = (tmp_path / "docs/results/spiral.md").read_text()
 
     # Finished: published again from what is there, and not run again.
     before = (tmp_path / "spiral/config.json").read_text()
     shutil.rmtree(tmp_path / "docs")
     assert reproduce.main(good) == 0
     assert "1 of 1  spiral: finished before" in capfd.readouterr().out
-    assert (tmp_path / "docs/results/rotational.md").read_text() == table
+    assert (tmp_path / "docs/results/spiral.md").read_text() == table
     assert (tmp_path / "spiral/config.json").read_text() == before
 
     # Begun: goes on.
     (tmp_path / "spiral/summary.json").unlink()
     assert reproduce.main(good) == 0
     assert "--resume" in json.loads((tmp_path / "spiral/config.json").read_text())["command"]
-    assert (tmp_path / "docs/results/rotational.md").read_text() == table
+    assert (tmp_path / "docs/results/spiral.md").read_text() == table
 
 
 def test_an_interruption_reaches_what_runs(tmp_path):
