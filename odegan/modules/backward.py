@@ -32,7 +32,8 @@ def refuse_hooked(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *lab
     # torch's own layers put no hooks on tensors, and within torch.func there are no other gradients to compare with.
     if runs_as_torch(module.skeleton) or transforms_around() or not x.is_floating_point():
         return
-    theta, x = theta.detach(), x.detach()
+    theta = theta.detach()
+    x = x.detach()
 
     def output(own: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
         return module.plain_network(own)(module.state(own), given, *label)
