@@ -32,7 +32,7 @@ def run(options: Digits, folder: Folder) -> list[Row]:
     torch.set_num_threads(options.threads)
     preset = options.preset()
     data = open_data(preset)
-    scorer = Scorer(preset, data, options.cache, options.device)
+    scorer = Scorer(preset, data, options.cache, options.device, quick=options.quick)
     equipment = Equipment(data, scorer, options.device, GRID, options.progress, quick=options.quick)
     # Before anything of an earlier run in the folder is replaced.
     refuse(preset, equipment)

@@ -29,15 +29,20 @@ PIECE = 500  # held-out images at once
 
 
 class Length(NamedTuple):
-    """How long a training is."""
+    """How long a training is.
+
+    images: as many of the first are used; None: all.
+    """
 
     epochs: int
     batch_size: int
+    images: int | None = None
 
 
 SMALL = Length(20, 50)
 LARGE = Length(6, 100)  # from so many images on
 MANY = 10_000
+QUICK = Length(2, 50, 1000)
 
 
 class Classifier(nn.Module):
@@ -88,6 +93,7 @@ def train_classifier(
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    quick: bool = False,
 ) -> TrainedClassifier:
     """The classifier trained on some images, and its accuracy on others.
 
@@ -101,6 +107,7 @@ def train_classifier(
         cache: a folder that keeps it, under a name made of the images and the seed; a file of that name is loaded in the place
             of a training.
         progress: show a bar over the epochs.
+        quick: train for 2 epochs on the first 1,000 images only, for quick forms of experiments.
     """
     check_int("seed", seed)
     if cache is not None and (not isinstance(cache, str | os.PathLike) or Path(cache).is_file()):
@@ -110,14 +117,15 @@ def train_classifier(
     if size < SMALLEST or size & (size - 1):
         argument_error("train", train.images, f"images whose side is a power of two from {SMALLEST} on")
     classes = int(train.labels.max()) + 1
-    path = None if cache is None else Path(cache) / f"classifier_{_identity(train, held_out)}_seed{seed}.pt"
+    name = f"classifier_{_identity(train, held_out)}_seed{seed}{'_quick' * quick}.pt"
+    path = None if cache is None else Path(cache) / name
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(size, train.images.shape[1], classes)
         if path is not None and path.exists():
             # Within ``fork_rng`` as well: the network just made has drawn from the global generator.
             return _load(path, network)
-        _fit(network, train, progress)
+        _fit(network, train, QUICK if quick else SMALL if len(train.images) < MANY else LARGE, progress)
     found = TrainedClassifier(network.eval().requires_grad_(False), seed, *accuracy(network, held_out, classes))
     if path is not None:
         _save(path, found)
@@ -129,14 +137,14 @@ def _identity(*sets: Classes) -> str:
     return short_digest([[describe(part) for part in one] for one in sets])
 
 
-def _fit(network: Classifier, train: Classes, progress: bool) -> None:
+def _fit(network: Classifier, train: Classes, length: Length, progress: bool) -> None:
     """Train in place, with torch's global generator for the batches."""
-    length = LARGE if len(train.images) >= MANY else SMALL
+    used = len(train.images[: length.images])
     # Not odegan's: a classifier is a minimization, not a game.
     adam = torch.optim.Adam(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, length.epochs)
     for _ in shown(range(length.epochs), "classifier", progress):
-        for rows in torch.randperm(len(train.images)).split(length.batch_size):
+        for rows in torch.randperm(used).split(length.batch_size):
             images, labels = train.rows(rows)
             loss = F.cross_entropy(network(images), labels)
             adam.zero_grad()

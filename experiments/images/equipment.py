@@ -19,7 +19,7 @@ def equip(options: Train | Compare, preset: Preset, folder: Folder, boards: Sequ
     scorer = None
     if folder.writes:
         real = data if preset.reference == "train" else open_data(preset, preset.reference)
-        scorer = Scorer(preset, real, options.cache, options.device, options.progress, options.workers)
+        scorer = Scorer(preset, real, options.cache, options.device, options.progress, options.workers, options.quick)
     return Equipment(
         data,
         scorer,

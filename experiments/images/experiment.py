@@ -121,7 +121,7 @@ def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     trained, draw = sampler_of(options)
     preset = options.preset(trained.preset)
     data = open_data(preset, preset.reference)
-    scorer = Scorer(preset, data, options.cache, options.device, options.progress)
+    scorer = Scorer(preset, data, options.cache, options.device, options.progress, quick=options.quick)
     scores = scorer(draw, options.seed)
     weights = options.average or preset.scored
     named = {"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "split": split_of(data)}

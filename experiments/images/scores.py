@@ -45,13 +45,21 @@ class Scorer:
         device: where features are computed.
         progress: show bars.
         workers: processes that read the real images.
+        quick: train the classifier briefly, as quick forms of experiments do.
 
     Raises:
         ArgumentError: an unknown metric or extractor, or one whose weights cannot be had: before any training.
     """
 
     def __init__(
-        self, preset: Preset, data: Images, cache: Path, device: str, progress: bool = False, workers: int = 0
+        self,
+        preset: Preset,
+        data: Images,
+        cache: Path,
+        device: str,
+        progress: bool = False,
+        workers: int = 0,
+        quick: bool = False,
     ) -> None:
         self.names = () if preset.metrics == ("none",) else preset.metrics
         self.classes = labeled(preset, data)
@@ -71,6 +79,7 @@ class Scorer:
         self.device = device
         self.progress = progress
         self.workers = workers
+        self.quick = quick
         self.classifier = self._classifier() if self.names and preset.extractor == CLASSIFIER else None
         self.extractor = self._extractor() if self.names else None
 
@@ -80,7 +89,7 @@ class Scorer:
             argument_error(
                 "extractor", CLASSIFIER, f"inception, unless data are {DIGITS} or idx files, which have classes"
             )
-        return train_classifier(*sets, CLASSIFIER_SEED, self.cache, self.progress)
+        return train_classifier(*sets, CLASSIFIER_SEED, self.cache, self.progress, self.quick)
 
     def _extractor(self) -> Extractor:
         if self.classifier is None:
@@ -91,7 +100,9 @@ class Scorer:
             features = trained.features(images)
             return features, trained.head(features)
 
-        name = f"classifier of {Path(self.preset.data).name}, seed {CLASSIFIER_SEED}"
+        # The name identifies the extractor in the cache of statistics.
+        length = ", trained briefly" if self.quick else ""
+        name = f"classifier of {Path(self.preset.data).name}, seed {CLASSIFIER_SEED}{length}"
         return Extractor(name, "none", network, torch.device(self.device))
 
     @cached_property

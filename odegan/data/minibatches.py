@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odegan.data.given import Data, Labels, Latent, Table, checked_latent, is_data_set, opened
-from odegan.data.samplers import Parts, Share, has_label, sampler
+from odegan.data.samplers import Fields, Share, has_label, sampler
 from odegan.games.batch import Batch
 from odegan.utils.checks import argument_error, check_bool, choose
 from odegan.utils.distributed import Ranks
@@ -101,7 +101,7 @@ class Minibatches:
 
     def __call__(self, index: int) -> Batch:
         """The minibatch number ``index``."""
-        return Batch(**{name: part[0] for name, part in self.parts(index, 1).items()})  # type: ignore[arg-type]
+        return Batch(**{name: part[0] for name, part in self.fields(index, 1).items()})  # type: ignore[arg-type]
 
     def trial(self) -> Batch:
         """The first member's whole first minibatch, with the smallest and the largest label of the table among its labels.
@@ -119,9 +119,9 @@ class Minibatches:
 
     def block(self, start: int, n: int) -> Batch:
         """Minibatches start, ..., start + n - 1: real (n, B, ...) and so on, or (n, E, B, ...) in an ensemble."""
-        return Batch(**self.parts(start, n))  # type: ignore[arg-type]
+        return Batch(**self.fields(start, n))  # type: ignore[arg-type]
 
-    def parts(self, start: int, n: int) -> Parts:
+    def fields(self, start: int, n: int) -> Fields:
         """The block as a dict: real, latent, and label and fake_label if requested."""
         # Separate streams: the latents do not depend on how the data are drawn.
         drawn = self._real.block(start, n) | self._latent.block(start, n)

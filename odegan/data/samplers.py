@@ -19,7 +19,7 @@ from odegan.utils.ambient import restoring, usable
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.random_streams import NORMAL, Seeds, Stream, generator, stream_seed
 
-Parts = dict[str, Tensor]  # of a batch, by name
+Fields = dict[str, Tensor]  # of a batch, by name
 
 
 class Share(NamedTuple):
@@ -47,8 +47,8 @@ class Share(NamedTuple):
 class Sampler(Protocol):
     """The interface of a source of minibatches."""
 
-    def block(self, start: int, n: int) -> Parts:
-        """Parts (n, B, ...), or (n, E, B, ...), of minibatches start, ..., start + n - 1."""
+    def block(self, start: int, n: int) -> Fields:
+        """Fields (n, B, ...), or (n, E, B, ...), of minibatches start, ..., start + n - 1."""
 
     def close(self) -> None:
         """Stop the worker processes."""
@@ -81,14 +81,14 @@ class TableSampler(_InProcess):
         self._labels = table.labels.to(share.device, torch.int64) if labels.real and table.labels is not None else None
         self._fake = share.positions(len(self._samples), "fake label", share.device) if labels.fake else None
 
-    def block(self, start: int, n: int) -> Parts:
+    def block(self, start: int, n: int) -> Fields:
         rows = self._rows.block(start, n)
-        parts = {"real": self._samples[rows]}
+        fields = {"real": self._samples[rows]}
         if self._labels is not None:
-            parts["label"] = self._labels[rows]
+            fields["label"] = self._labels[rows]
             if self._fake is not None:
-                parts["fake_label"] = self._labels[self._fake.block(start, n)]
-        return parts
+                fields["fake_label"] = self._labels[self._fake.block(start, n)]
+        return fields
 
 
 class NormalSampler(_InProcess):
@@ -100,7 +100,7 @@ class NormalSampler(_InProcess):
         # Latents are drawn for the whole minibatch on every rank and cut: one process would draw the same.
         self._stream = Stream(NORMAL, share.seeds, "latent", (share.size, *shape), share.device)
 
-    def block(self, start: int, n: int) -> Parts:
+    def block(self, start: int, n: int) -> Fields:
         drawn = self._stream.block(start, n)
         return {"latent": drawn[:, self._part] if self._single else drawn[:, :, self._part]}
 
@@ -115,7 +115,7 @@ class FunctionSampler(_InProcess):
         self._labels = labels
         self._key = "real" if name == "data" else name
 
-    def block(self, start: int, n: int) -> Parts:
+    def block(self, start: int, n: int) -> Fields:
         seeds = self._share.seeds
         # User code often draws from the global generators instead of the one that it is given.
         with reseeded_generators() as reseed:
@@ -124,15 +124,15 @@ class FunctionSampler(_InProcess):
             indices = range(start, start + n)
             return _stacked([_stacked([self._drawn(seed, index, reseed) for seed in seeds]) for index in indices])
 
-    def _drawn(self, seed: int, index: int, reseed: Reseed) -> Parts:
-        parts = self._called(seed, self._name, index, reseed)
+    def _drawn(self, seed: int, index: int, reseed: Reseed) -> Fields:
+        fields = self._called(seed, self._name, index, reseed)
         if self._labels.fake:
             # A second call under another stream: independent of the real samples, and from the same distribution of
             # labels.
-            parts["fake_label"] = self._called(seed, "fake label", index, reseed)["label"]
-        return parts
+            fields["fake_label"] = self._called(seed, "fake label", index, reseed)["label"]
+        return fields
 
-    def _called(self, seed: int, stream: str, index: int, reseed: Reseed) -> Parts:
+    def _called(self, seed: int, stream: str, index: int, reseed: Reseed) -> Fields:
         """The function's result for one draw of a stream."""
         reseed(stream_seed(seed, f"{stream} function", index))
         with torch.set_grad_enabled(self._share.grad), restoring():
@@ -168,14 +168,14 @@ class DatasetSampler:
         make = functools.partial(_minibatch, _Items(data, share, labels), share.seeds)  # picklable for workers
         self._made = Prefetched(make, workers, pin=share.device.type == "cuda")
 
-    def block(self, start: int, n: int) -> Parts:
+    def block(self, start: int, n: int) -> Fields:
         return _stacked([self._made(index) for index in range(start, start + n)])
 
     def close(self) -> None:
         self._made.close()
 
 
-def _minibatch(items: _Items, seeds: Seeds, index: int) -> Parts:
+def _minibatch(items: _Items, seeds: Seeds, index: int) -> Fields:
     members = [items(member, index) for member in range(1 if isinstance(seeds, int) else len(seeds))]
     return members[0] if isinstance(seeds, int) else _stacked(members)
 
@@ -196,18 +196,18 @@ class _Items:
         self._rows = [Positions(len(data), share.size, share.part, seed, "data", cpu) for seed in self._seeds]
         self._fake = [Positions(len(data), share.size, share.part, seed, "fake label", cpu) for seed in self._seeds]
 
-    def __call__(self, member: int, index: int) -> Parts:
+    def __call__(self, member: int, index: int) -> Fields:
         items = self._made(member, index, "item", self._rows)
         # Before ``torch.stack``, whose message names neither the data nor the user's argument.
         if len({sample.shape for sample, _ in items}) > 1:
             shapes = sorted({tuple(sample.shape) for sample, _ in items})[:2]
             raise ArgumentError(f"data: got items of shapes {shapes[0]} and {shapes[1]}; they must have one shape")
-        parts = {"real": torch.stack([sample for sample, _ in items])}
+        fields = {"real": torch.stack([sample for sample, _ in items])}
         if self._labels.real:
-            parts["label"] = torch.tensor([label for _, label in items])
+            fields["label"] = torch.tensor([label for _, label in items])
         if self._labels.fake:
-            parts["fake_label"] = torch.tensor(self._fake_labels(member, index))
-        return parts
+            fields["fake_label"] = torch.tensor(self._fake_labels(member, index))
+        return fields
 
     def _made(self, member: int, index: int, stream: str, rows: Sequence[Positions]) -> list[tuple[Tensor, int]]:
         places = range(self._share.size)[self._share.part]
@@ -257,5 +257,5 @@ def _label(value: Any) -> int:
         argument_error("data", value, "pairs of a sample and its label, a whole number")
 
 
-def _stacked(parts: Sequence[Parts]) -> Parts:
-    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+def _stacked(fields: Sequence[Fields]) -> Fields:
+    return {name: torch.stack([part[name] for part in fields]) for name in fields[0]}

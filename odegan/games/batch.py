@@ -14,7 +14,7 @@ from odegan.utils.checks import argument_error
 
 @dataclass(eq=False)
 class Batch:
-    """One minibatch of B samples. Absent parts are None.
+    """One minibatch of B samples. Absent fields are None.
 
     Attributes:
         real: data (B, ...).
@@ -29,7 +29,7 @@ class Batch:
         buffers: module buffers that change between steps, such as spectral norm's u and v: name -> tensor.
 
     In an ensemble every tensor has the member dimension in front; in a segment it has the steps in front of that. The class is
-    registered as a pytree without absent parts, so that ``torch.vmap(f, in_dims=0)`` maps over the parts that are present. A
+    registered as a pytree without absent fields, so that ``torch.vmap(f, in_dims=0)`` maps over the fields that are present. A
     batch unpacks as ``real, latent = batch``, and public functions also accept such a pair.
 
     Examples:
@@ -70,12 +70,12 @@ def _flatten(batch: Batch) -> tuple[list[object], tuple[str, ...]]:
 
 
 def _flatten_with_keys(batch: Batch) -> tuple[list[tuple[pytree.KeyEntry, object]], tuple[str, ...]]:
-    parts, present = _flatten(batch)
-    return [(pytree.GetAttrKey(name), part) for name, part in zip(present, parts, strict=True)], present
+    values, present = _flatten(batch)
+    return [(pytree.GetAttrKey(name), value) for name, value in zip(present, values, strict=True)], present
 
 
-def _unflatten(parts: Iterable[Any], present: tuple[str, ...]) -> Batch:
-    return Batch(**dict(zip(present, parts, strict=True)))
+def _unflatten(values: Iterable[Any], present: tuple[str, ...]) -> Batch:
+    return Batch(**dict(zip(present, values, strict=True)))
 
 
 pytree.register_pytree_node(

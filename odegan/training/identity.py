@@ -44,13 +44,13 @@ def identify(
     users = callback if isinstance(callback, Sequence) else [callback]
     # Callbacks without a state leave nothing in the checkpoint that could be compared.
     kept = [one for one in users if hasattr(one, "state_dict")]
-    parts = setting(game, options)
-    parts |= {"y0": y0, "data": source.data, "latent": [latent] if isinstance(latent, int) else latent}
-    parts |= {"batch_size": source.batch_size, "seed": source.seeds, "fingerprint": stated}
+    entries = setting(game, options)
+    entries |= {"y0": y0, "data": source.data, "latent": [latent] if isinstance(latent, int) else latent}
+    entries |= {"batch_size": source.batch_size, "seed": source.seeds, "fingerprint": stated}
     # Of other callbacks only the class: their attributes are results, such as losses so far, which change along the run.
-    parts["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
-    parts |= {"fake_labels": source.fake_labels} if game.conditional else {}
-    found = fingerprint(parts)
+    entries["callback"] = [one if hasattr(one, "__odegan_fingerprint__") else type(one).__qualname__ for one in kept]
+    entries |= {"fake_labels": source.fake_labels} if game.conditional else {}
+    found = fingerprint(entries)
     return found if stated is None else found._replace(unread=[])
 
 
@@ -59,11 +59,13 @@ def setting(game: Game, options: Options) -> dict[str, object]:
     name = options.solver.name
     # A name that a user registered may have another tableau next time.
     solver = name if registered_tableau(name) is None else [name, registered_tableau(name)]
-    parts: dict[str, object] = {"game": game, "loss": game.loss, "solver": solver}
+    entries: dict[str, object] = {"game": game, "loss": game.loss, "solver": solver}
     hooks = [h for kind in _GLOBAL_HOOKS for h in getattr(torch.nn.modules.module, kind).values()]
-    parts |= {"global hooks": hooks} if hooks else {}
-    parts |= {"penalties": list(options.penalties)} | {name: _number(getattr(options, name)) for name in _NAMES.split()}
-    return parts | {"options": {name: _number(value) for name, value in options.solver_options.items()}}
+    entries |= {"global hooks": hooks} if hooks else {}
+    entries |= {"penalties": list(options.penalties)} | {
+        name: _number(getattr(options, name)) for name in _NAMES.split()
+    }
+    return entries | {"options": {name: _number(value) for name, value in options.solver_options.items()}}
 
 
 def _number(value: object) -> object:
@@ -73,15 +75,15 @@ def _number(value: object) -> object:
     return float(value) if type(value) is int else value
 
 
-def check_same(ranks: Ranks, parts: Mapping[str, object]) -> None:
+def check_same(ranks: Ranks, entries: Mapping[str, object]) -> None:
     """Refuse arguments that differ between ranks; every rank raises.
 
     Raises:
         ArgumentError: by the name of the first that differs, with its values, in the same words on all of them.
     """
     # Rank 0 reports first, so that all ranks compare against the same values and all of them raise.
-    first = ranks.from_first(parts)
-    mine = [(name, shown(parts.get(name))) for name in differing(parts, first)]
+    first = ranks.from_first(entries)
+    mine = [(name, shown(entries.get(name))) for name in differing(entries, first)]
     every = [(rank, *one) for rank, found in enumerate(ranks.gather_values(mine)) for one in found]
     if every:
         rank, name, value = every[0]

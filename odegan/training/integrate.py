@@ -212,12 +212,12 @@ def odeint_gan(
         identity = identify(game, y0, known, source, callback, fingerprint)
     # Different arguments on two ranks would otherwise deadlock in a collective, or mix two runs.
     if known.ranks is not None:
-        check_same(known.ranks, identity.parts | {"t": times})
+        check_same(known.ranks, identity.entries | {"t": times})
     saves = None
     if checkpoint is not None:
         saves = hooks.Checkpoint(checkpoint, checkpoint_every, known.ranks, identity.unread, resume == "force")
     around = hooks.hooks(callback, progress, saves, not known.solver.opaque, known.ranks)
-    run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.parts)
+    run = Run(stepper, y0, times, minibatches, around, on_nonfinite, identity.entries)
     with minibatches or contextlib.nullcontext():
         graph = _recorded(run, known, needs_graph(named_by_run(known, game), y0, data))
         with torch.set_grad_enabled(graph):

@@ -35,7 +35,7 @@ class IntervalEvents:
         self.options = options
         capacities = {int(capacity) for p in options.penalties if (capacity := getattr(p, "replay", None)) is not None}
         self.replays = {replay.key: replay for replay in (Replay(capacity) for capacity in sorted(capacities))}
-        # The parts of a batch that are drawn here, with the shape of one sample's.
+        # The fields of a batch that are drawn here, with the shape of one sample's.
         self._drawn: dict[str, tuple[int, ...]] = {}
         if any(getattr(penalty, "noise", False) for penalty in options.penalties):
             self._drawn["noise"] = ()
@@ -81,7 +81,7 @@ class IntervalEvents:
         ranks = self.options.ranks
         # Drawn for the whole batch and cut, so that the numbers do not depend on the processes.
         size = batch.real.shape[axis] * (ranks.size if ranks else 1)
-        drawn: dict[str, Any] = {}  # parts of a batch by name, which ``replace`` takes as keywords
+        drawn: dict[str, Any] = {}  # fields of a batch by name, which ``replace`` takes as keywords
         for name in absent:
             numbers = self._stream(name, aux["seeds"], size, y.device).block(which, 1)[0].to(y.dtype)
             drawn[name] = ranks.share(numbers, axis) if ranks else numbers

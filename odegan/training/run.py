@@ -182,12 +182,12 @@ class Run:
         if options.refresh == math.inf:
             return [(self.minibatches(0),)] * n
         stages = options.stages
-        parts = self.minibatches.parts(index * stages, n * stages)
+        fields = self.minibatches.fields(index * stages, n * stages)
         every = []
         # Contiguous, so that a compiled step sees one layout whatever the length of a segment.
-        contiguous = map(torch.Tensor.contiguous, parts.values())
+        contiguous = map(torch.Tensor.contiguous, fields.values())
         for one in zip(*map(torch.Tensor.unbind, contiguous), strict=True):
-            every.append(Batch(**dict(zip(parts, one, strict=True))))
+            every.append(Batch(**dict(zip(fields, one, strict=True))))
         return list(zip(*[iter(every)] * stages, strict=True))
 
     def _read(self, result: IntervalResult) -> Ending | None:

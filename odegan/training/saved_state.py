@@ -34,7 +34,7 @@ def save(path: FilePath, game: Game, options: Options, state: State) -> None:
     if identity.unread:
         warn(f"save: {_cannot_tell(identity.unread)}, or load it with resume='force'")
     kept = {"t": state.t, "y": state.y.detach(), "aux": plain_aux(state.aux)}
-    checkpoint.save(path, {"arguments": identity.parts, "unread": identity.unread, "state": kept})
+    checkpoint.save(path, {"arguments": identity.entries, "unread": identity.unread, "state": kept})
 
 
 def load(
@@ -49,16 +49,16 @@ def load(
 ) -> State:
     """Read a state after comparing fingerprints; see ``Stepper.load``. fresh: y -> the stepper's initial state."""
     choose("resume", resume, RESUME)
-    parts = fingerprint(setting(game, options)).parts
+    entries = fingerprint(setting(game, options)).entries
     if not isinstance(changed, Sequence) or isinstance(changed, str):
         argument_error("changed", changed, "a list of names of arguments")
     for name in changed:
-        choose("changed", name, parts)
+        choose("changed", name, entries)
     payload = checkpoint.load(path, device)
     try:
         stored = payload["arguments"]
-        same = [name for name in parts if name not in changed]
-        checkpoint.refuse_difference(path, {n: stored.get(n) for n in same}, {n: parts[n] for n in same})
+        same = [name for name in entries if name not in changed]
+        checkpoint.refuse_difference(path, {n: stored.get(n) for n in same}, {n: entries[n] for n in same})
         if payload["unread"] and resume != "force":
             raise ArgumentError(f"load: {_cannot_tell(payload['unread'])}, or resume='force' where it is")
         kept = payload["state"]

@@ -264,9 +264,9 @@ class Stepper:
 
     def _prepare(self, state: State, batch: Batch | None) -> None:
         """Refuse what cannot work, at the first step and at the first with a batch of other shapes or types, or an ensemble."""
-        parts = (batch.real, batch.latent, batch.label, batch.fake_label) if batch is not None else ()
+        fields = (batch.real, batch.latent, batch.label, batch.fake_label) if batch is not None else ()
         # Anything but a tensor is refused below.
-        key = (state.y.ndim, *((getattr(x, "shape", None), getattr(x, "dtype", None)) for x in parts))
+        key = (state.y.ndim, *((getattr(x, "shape", None), getattr(x, "dtype", None)) for x in fields))
         if self._prepared is None or key in self._prepared:
             return
         y = state.y.detach()

@@ -52,25 +52,25 @@ LABELED = {
 @pytest.mark.parametrize("name", LABELED)
 @pytest.mark.parametrize("seeds", SEEDS.values(), ids=SEEDS)
 def test_labels_belong_to_their_samples(name, seeds):
-    parts = make(LABELED[name], seeds=seeds, labels=True).parts(2, 20)
-    assert parts["label"].dtype == parts["fake_label"].dtype == torch.int64
-    assert parts["label"].shape == parts["fake_label"].shape == parts["real"].shape[:-1]
-    rows = (parts["real"][..., 0] * N).round().long()
-    assert torch.equal(parts["label"], LABELS[rows])
+    fields = make(LABELED[name], seeds=seeds, labels=True).fields(2, 20)
+    assert fields["label"].dtype == fields["fake_label"].dtype == torch.int64
+    assert fields["label"].shape == fields["fake_label"].shape == fields["real"].shape[:-1]
+    rows = (fields["real"][..., 0] * N).round().long()
+    assert torch.equal(fields["label"], LABELS[rows])
     if name != "function":
-        assert torch.equal(parts["real"], make(LABELED[name], seeds=seeds).parts(2, 20)["real"])
+        assert torch.equal(fields["real"], make(LABELED[name], seeds=seeds).fields(2, 20)["real"])
 
 
 @pytest.mark.parametrize("name", LABELED)
 def test_labels_of_generated_samples_follow_the_datas_law(name):
-    parts = make(LABELED[name], labels=True).parts(0, 150)
-    real = parts["label"].flatten()
-    fake = parts["fake_label"].flatten()
+    fields = make(LABELED[name], labels=True).fields(0, 150)
+    real = fields["label"].flatten()
+    fake = fields["fake_label"].flatten()
     shares = torch.bincount(fake, minlength=3) / len(fake)
     assert (shares - torch.tensor([4 / 6, 1 / 6, 1 / 6])).abs().max() < 5 * 0.5 / len(fake) ** 0.5
     together = torch.corrcoef(torch.stack([real, fake]).double())[0, 1]
     assert abs(together) < 5 / len(fake) ** 0.5
-    assert "fake_label" not in make(LABELED[name], labels=True, fake_labels="same").parts(0, 1)
+    assert "fake_label" not in make(LABELED[name], labels=True, fake_labels="same").fields(0, 1)
 
 
 def test_labels_known_without_items_ask_for_no_more_items():
@@ -81,7 +81,7 @@ def test_labels_known_without_items_ask_for_no_more_items():
             asked.append(i)
             return super().__getitem__(i)
 
-    make(Counting(), labels=True).parts(0, 3)
+    make(Counting(), labels=True).fields(0, 3)
     assert len(asked) == 3 * 7
 
 
@@ -145,10 +145,10 @@ def test_arrays_on_disk_are_read_row_by_row():
 def test_a_loader_is_its_data_set():
     plain = make(Pairs())
     loader = make(DataLoader(Pairs(), batch_size=7, shuffle=True), batch_size=None)
-    assert same(loader.parts(3, 4), plain.parts(3, 4))
+    assert same(loader.fields(3, 4), plain.fields(3, 4))
     with make(DataLoader(Pairs(), batch_size=7, num_workers=1), batch_size=None) as working:
         assert working._real._made._workers == 1
-        assert same(working.parts(3, 4), plain.parts(3, 4))
+        assert same(working.fields(3, 4), plain.fields(3, 4))
 
 
 LOADERS = {
@@ -233,7 +233,7 @@ UNLABELED = {
 def test_missing_labels_are_told_of(name):
     data, message = UNLABELED[name]
     with pytest.raises(ArgumentError, match=f"^data: .*{re.escape(message)}"):
-        make(data, batch_size=1, labels=True).parts(0, 1)
+        make(data, batch_size=1, labels=True).fields(0, 1)
 
 
 def test_a_batch_beyond_the_data_is_told_of():
@@ -254,6 +254,6 @@ def test_nothing_is_kept_beyond_the_minibatches():
 @pytest.mark.parametrize("data", [ROWS, langevin, Pairs()], ids=["tensor", "function", "items"])
 @pytest.mark.parametrize("seeds", SEEDS.values(), ids=SEEDS)
 def test_blocks_are_their_minibatches(data, seeds):
-    whole = make(data, seeds=seeds).parts(0, 40)
+    whole = make(data, seeds=seeds).fields(0, 40)
     for start, n in [(0, 1), (3, 9), (15, 2), (17, 23)]:
-        assert same(make(data, seeds=seeds).parts(start, n), {k: part[start : start + n] for k, part in whole.items()})
+        assert same(make(data, seeds=seeds).fields(start, n), {k: part[start : start + n] for k, part in whole.items()})

@@ -30,16 +30,16 @@ def test_all_global_generators_are_seeded_for_each_item_and_put_back(members):
     seeds = 3 if members is None else [3, 4]
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     one = make(Noisy(), seeds=seeds)
-    reference = one.parts(0, 6)
+    reference = one.fields(0, 6)
     random.seed(99), np.random.seed(99), torch.manual_seed(99)
     with make(Noisy(), seeds=seeds, workers=2) as working:
-        assert same(working.parts(0, 6), reference)
-    assert same(make(Noisy(), seeds=seeds).parts(4, 1), {name: part[4:5] for name, part in reference.items()})
+        assert same(working.fields(0, 6), reference)
+    assert same(make(Noisy(), seeds=seeds).fields(4, 1), {name: part[4:5] for name, part in reference.items()})
     random.setstate(before[0])
     torch.set_rng_state(before[2])
     np.random.seed(7)
     state = np.random.get_state()[1].tolist()
-    one.parts(0, 1)
+    one.fields(0, 1)
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == state
     assert torch.equal(torch.get_rng_state(), before[2])

@@ -101,8 +101,8 @@ def test_a_run_has_the_levels_scaled_and_their_labels(folder):
     table = Minibatches(data, **arguments)
     items = Minibatches(list(data), **arguments)
     scaled = torch.from_numpy(IMAGES)[:, None].float() / 127.5 - 1
-    one = table.parts(2, 4)
-    other = items.parts(2, 4)
+    one = table.fields(2, 4)
+    other = items.fields(2, 4)
     assert one.keys() == {"real", "latent", "label", "fake_label"}
     assert all(torch.equal(part, other[name]) for name, part in one.items())
     for image, label in zip(one["real"].flatten(0, 1), one["label"].flatten(), strict=True):

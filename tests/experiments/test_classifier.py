@@ -68,6 +68,20 @@ def test_classifier_is_kept_for_its_images_and_seed(levels, tmp_path, monkeypatc
         train_classifier(Classes(sets[0].images.flip(0), sets[0].labels), sets[1], seed=0, cache=tmp_path / "new")
 
 
+def test_a_quick_classifier_takes_the_first_images_and_is_another(tmp_path):
+    images, labels = load_digits()
+    first = Classes(images[:1000], labels[:1000])
+    held_out = Classes(images[1500:], labels[1500:])
+    whole = Classes(images, labels)
+    quick = train_classifier(whole, held_out, cache=tmp_path, quick=True)
+    of_first = train_classifier(first, held_out, quick=True)
+    assert all(
+        torch.equal(a, b) for a, b in zip(quick.network.parameters(), of_first.network.parameters(), strict=True)
+    )
+    assert 0.5 < quick.accuracy < train_classifier(whole, held_out, cache=tmp_path).accuracy
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("content", [b"torn", b""], ids=str)
 def test_a_damaged_classifier_is_refused(content, tmp_path):
     train_classifier(*few(), cache=tmp_path)

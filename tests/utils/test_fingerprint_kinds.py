@@ -194,8 +194,8 @@ def hooked(hook):
 def test_one_number_tells_two_values_apart(make):
     one, other, again = (fingerprint({"x": make(v)}) for v in (1.0, 2.0, 1.0))
     assert not one.unread
-    assert differing(one.parts, other.parts) == ["x"]
-    assert differing(one.parts, again.parts) == []
+    assert differing(one.entries, other.entries) == ["x"]
+    assert differing(one.entries, again.entries) == []
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ __all__ = ["Fingerprint", "describe", "fingerprint"]
 
 
 class Fingerprint(NamedTuple):
-    """parts: each argument's description; unread: the name and class of everything that could not be read."""
+    """entries: each argument's description; unread: the name and class of everything that could not be read."""
 
-    parts: dict[str, Plain]
+    entries: dict[str, Plain]
     unread: list[str]
 
 
@@ -42,5 +42,5 @@ def fingerprint(arguments: Mapping[str, object]) -> Fingerprint:
     """The descriptions of all arguments, which must be equal for a run to resume."""
     reader = Reader()
     with torch.no_grad():
-        parts = {name: compact(reader(name, value)) for name, value in arguments.items()}
-    return Fingerprint(parts, list(dict.fromkeys(reader.unread)))
+        entries = {name: compact(reader(name, value)) for name, value in arguments.items()}
+    return Fingerprint(entries, list(dict.fromkeys(reader.unread)))

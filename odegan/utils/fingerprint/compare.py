@@ -14,23 +14,23 @@ _TITLES = ("function", "class", "object", "method", "partial")
 
 
 def compact(found: Plain, limit: int = LONGEST) -> Plain:
-    """The description, with long parts replaced by their digests until it fits."""
+    """The description, with long entries replaced by their digests until it fits."""
     text = json.dumps(found, sort_keys=True)
     if len(text) <= limit:
         return found
     if not isinstance(found, dict | list) or limit < 200 or len(found) > limit // 40:
         return f"{_title(found)} {digest(text.encode())}"
-    # Two thirds, since the keys and the punctuation between the parts need room too.
+    # Two thirds, since the keys and the punctuation between the entries need room too.
     each = max(100, 2 * limit // (3 * len(found)))
     if isinstance(found, dict):
-        return {name: compact(part, each) for name, part in found.items()}
-    return [compact(part, each) for part in found]
+        return {name: compact(entry, each) for name, entry in found.items()}
+    return [compact(entry, each) for entry in found]
 
 
 def _title(found: Plain) -> str:
     if isinstance(found, dict):
         title = next((found[key] for key in _TITLES if key in found), None)
-        return title if isinstance(title, str) else _title(title) if title else f"{len(found)} parts"
+        return title if isinstance(title, str) else _title(title) if title else f"{len(found)} entries"
     return f"list of {len(found)}" if isinstance(found, list) else "text"
 
 
@@ -61,7 +61,7 @@ def _same(given: Plain, stored: Plain) -> bool:
 
 
 def _short(found: Plain) -> bool:
-    return all(not isinstance(part, dict | list) for part in found) and len(repr(found)) <= _SHOWN
+    return all(not isinstance(entry, dict | list) for entry in found) and len(repr(found)) <= _SHOWN
 
 
 def differing(given: Mapping[str, Plain], stored: Mapping[str, Plain]) -> list[str]:

@@ -57,18 +57,18 @@ def of_function(value: types.FunctionType, describe: Describe) -> Plain:
     # A library's code changes with every release; its name says what it computes.
     known = is_library_function(value)
     name = f"{(value.__module__ or '').partition('.')[0]}: {value.__qualname__}" if known else value.__qualname__
-    parts: dict[str, Plain] = {"function": name}
+    entries: dict[str, Plain] = {"function": name}
     if not known:
-        parts["code"] = digest_of_code(value.__code__)
-        parts["globals"] = dict(globals_of(value, describe))
-        parts["imports"] = dict(imports_of(value, describe))
-    parts["defaults"] = [describe(f"default {i}", x) for i, x in enumerate(value.__defaults__ or ())]
-    parts["defaults"] += [[n, describe(n, x)] for n, x in sorted((value.__kwdefaults__ or {}).items())]
+        entries["code"] = digest_of_code(value.__code__)
+        entries["globals"] = dict(globals_of(value, describe))
+        entries["imports"] = dict(imports_of(value, describe))
+    entries["defaults"] = [describe(f"default {i}", x) for i, x in enumerate(value.__defaults__ or ())]
+    entries["defaults"] += [[n, describe(n, x)] for n, x in sorted((value.__kwdefaults__ or {}).items())]
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-    parts["closure"] = {cell_name: describe(cell_name, _content(cell)) for cell_name, cell in cells}
+    entries["closure"] = {cell_name: describe(cell_name, _content(cell)) for cell_name, cell in cells}
     kept = {n: x for n, x in vars(value).items() if not n.startswith("__")}
-    parts["attributes"] = {n: describe(n, x) for n, x in sorted(kept.items())}
-    return {n: part for n, part in parts.items() if part not in ({}, [])}
+    entries["attributes"] = {n: describe(n, x) for n, x in sorted(kept.items())}
+    return {n: entry for n, entry in entries.items() if entry not in ({}, [])}
 
 
 def _content(cell: types.CellType) -> Any:

@@ -35,15 +35,15 @@ def of_network(value: nn.Module, describe: Describe) -> Plain:
     """
     if hasattr(value, "_orig_mod"):  # torch.compile's wrapper
         return ["compiled", describe("module", value._orig_mod)]
-    parts: dict[str, Plain] = {"class": describe("class", type(value)), "training": value.training}
+    entries: dict[str, Plain] = {"class": describe("class", type(value)), "training": value.training}
     for name, held in (("parameters", value._parameters), ("buffers", value._buffers), ("children", value._modules)):
-        parts[name] = [[n, describe(n, x)] for n, x in held.items()]
-    parts["trained"] = [n for n, p in value._parameters.items() if p is not None and p.requires_grad]
+        entries[name] = [[n, describe(n, x)] for n, x in held.items()]
+    entries["trained"] = [n for n, p in value._parameters.items() if p is not None and p.requires_grad]
     # ``_is_hf...`` are marks that transformers sets on modules while it loads them.
     own = {n: x for n, x in vars(value).items() if n not in _EMPTY and not n.startswith("_is_hf")}
-    parts["attributes"] = {n: describe(n, x) for n, x in sorted(own.items())}
-    parts["hooks"] = [describe(n, _hooks(value, n)) for n in _HOOKS if vars(value).get(n)]
-    return {n: part for n, part in parts.items() if part not in ([], {})}
+    entries["attributes"] = {n: describe(n, x) for n, x in sorted(own.items())}
+    entries["hooks"] = [describe(n, _hooks(value, n)) for n in _HOOKS if vars(value).get(n)]
+    return {n: entry for n, entry in entries.items() if entry not in ([], {})}
 
 
 def _hooks(value: nn.Module, kind: str) -> list[object]:
@@ -67,14 +67,14 @@ def of_defined_operator(value: Any, describe: Describe) -> Plain:
 
 def of_script(value: torch.jit.ScriptModule, describe: Describe) -> Plain:
     """A scripted or traced module: its code and values."""
-    codes = [[n, str(getattr(part, "code", ""))] for n, part in value.named_modules()]
+    codes = [[n, str(getattr(module, "code", ""))] for n, module in value.named_modules()]
     return {"script": describe("code", codes), "values": describe("values", dict(value.state_dict()))}
 
 
 def of_mapping(value: Mapping[Any, Any], describe: Describe) -> Plain:
     """Keys and values; their order counts unless the mapping is a plain dict."""
     pairs = [
-        (key if type(key) is str else describe("key", key), describe(str(key), part)) for key, part in value.items()
+        (key if type(key) is str else describe("key", key), describe(str(key), item)) for key, item in value.items()
     ]
     if type(value) is dict:
         return dict(pairs) if all(type(key) is str for key in value) else sorted(map(list, pairs), key=repr)
@@ -103,15 +103,15 @@ def of_object(value: object, describe: Describe) -> Plain:
     # Pickle's protocol: (constructor, its arguments, state, list items, dict items), of which the last three may be missing.
     function, arguments, *rest = reduced
     state, *items = (*rest, None, None, None)[:3]
-    parts: dict[str, Plain] = {"object": describe("class", type(value))}
+    entries: dict[str, Plain] = {"object": describe("class", type(value))}
     given = [x for x in arguments if x is not type(value)]
     made = getattr(function, "__name__", "") not in ("__newobj__", "_reconstructor")
-    parts["made by"] = describe("made by", function) if made else None
-    parts["arguments"] = [describe(str(i), x) for i, x in enumerate(given) if x is not object]
-    parts["state"] = _state(type(value), state, describe)
-    parts["left out"] = _left_out(value, state, describe)
-    parts["items"] = [describe("items", list(x)) for x in items if x is not None]
-    return {n: part for n, part in parts.items() if part not in ([], {}, None)}
+    entries["made by"] = describe("made by", function) if made else None
+    entries["arguments"] = [describe(str(i), x) for i, x in enumerate(given) if x is not object]
+    entries["state"] = _state(type(value), state, describe)
+    entries["left out"] = _left_out(value, state, describe)
+    entries["items"] = [describe("items", list(x)) for x in items if x is not None]
+    return {n: entry for n, entry in entries.items() if entry not in ([], {}, None)}
 
 
 def _left_out(value: object, state: object, describe: Describe) -> Plain:
