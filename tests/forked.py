@@ -102,7 +102,8 @@ def _main(words: tuple[str, ...], cwd: Path, env: dict[str, str], out: Connectio
 
 
 def _code(option: str, code: str, *arguments: str) -> None:
-    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
     sys.argv = [option, *arguments]
     exec(compile(code, "<string>", "exec"), vars(main))
 

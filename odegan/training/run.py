@@ -98,7 +98,8 @@ class Run:
 
     def _compare_steps(self) -> None:
         """Warn where the run took another number of steps than it was asked for: its end was computed at its start."""
-        wanted, taken = self.stepper.options.steps, self.state.aux["index"]
+        wanted = self.stepper.options.steps
+        taken = self.state.aux["index"]
         if wanted is not None and taken != wanted:
             warn(
                 f"steps: got {wanted}, but the run took {taken}, for step_size has other values than at the start of the run; "

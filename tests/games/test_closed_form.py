@@ -209,7 +209,8 @@ def test_gaussian_hinge_derivatives():
     at_zero = torch.cat([torch.zeros(2, dtype=D), PHI])
     torch.testing.assert_close(jacrev(disc)(at_zero)[:2], PHI - V)
     expected = torch.zeros(4, 4, dtype=D)
-    expected[:2, 2:] = expected[2:, :2] = torch.eye(2, dtype=D)
+    expected[:2, 2:] = torch.eye(2, dtype=D)
+    expected[2:, :2] = torch.eye(2, dtype=D)
     torch.testing.assert_close(hessian(disc)(at_zero), expected)
     for size in (0.2, 3.0):
         y = torch.cat([size * tensor(0.6, 0.8), PHI]).requires_grad_()

@@ -14,6 +14,7 @@ from odegan import losses, penalties
 from odegan.data.minibatches import Minibatches
 from odegan.games.sampling import GameSampler
 from tests.games.conditional_cases import CLASSES, B, D, Optional, by_autograd, drawn, pair
+from tests.games.label_column import Column, in_columns
 from tests.penalties.by_hand import BY_HAND, ByHand, flat
 from tests.penalties.penalty_cases import MAKERS, NOISE, WEIGHT
 
@@ -32,7 +33,8 @@ def data(n: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", losses.names())
 def test_field_is_that_of_the_plain_modules(name, norm, fake_label):
     """Both the pass that serves both players and the two that are nested, where a layer couples the batch."""
-    modules, loss = pair(norm), losses.get(name)
+    modules = pair(norm)
+    loss = losses.get(name)
     made = odegan.gan(*modules, loss, latent=3)
     batch = drawn() if fake_label else replace(drawn(), fake_label=None)
     expected = by_autograd(modules, loss, batch)
@@ -45,7 +47,8 @@ def test_field_is_that_of_the_plain_modules(name, norm, fake_label):
 
 @pytest.mark.parametrize("player, part", [("disc", 0), ("gen", 1)])
 def test_losses_and_one_players_gradient_are_those_of_both(player, part):
-    made, batch = game(), drawn()
+    made = game()
+    batch = drawn()
     y = made.init()
     gradients, values = made.gradients(*made.split(y), batch, with_losses=True)
     gradient, value = made.player_gradient(player, *made.split(y), batch, with_loss=True)
@@ -53,38 +56,16 @@ def test_losses_and_one_players_gradient_are_those_of_both(player, part):
     torch.testing.assert_close(torch.stack([value, made.losses(y, batch)[part]]), values[part].expand(2))
 
 
-class Column(nn.Module):
-    """A conditional module as a module of one input, whose last column is the class."""
-
-    def __init__(self, inner: nn.Module, keeps: bool) -> None:
-        super().__init__()
-        self.inner, self.keeps = inner, keeps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.inner(x[:, :-1], x[:, -1].round().long())
-        return torch.cat([out, x[:, -1:]], 1) if self.keeps else out
-
-
-def in_columns(batch: odegan.Batch) -> odegan.Batch:
-    def joined(x, label):
-        return torch.cat([x, label[:, None].to(x)], 1)
-
-    fake_label = batch.label if batch.fake_label is None else batch.fake_label
-    real, fake, label, stored_label = batch.replay["samples 3"]
-    replay = {"samples 3": (joined(real, label), joined(fake, stored_label))}
-    return odegan.Batch(
-        joined(batch.real, batch.label), joined(batch.latent, fake_label), noise=batch.noise, replay=replay
-    )
-
-
 @pytest.mark.parametrize("name", MAKERS)
 def test_penalties_are_what_autograd_says(name):
     """The battery of tests/penalties, on the same networks written with the class as one more column."""
     modules = pair()
-    stored, others = drawn(5), drawn(6)
+    stored = drawn(5)
+    others = drawn(6)
     replay = {"samples 3": (stored.real, others.real, stored.label, others.label)}
     batch = replace(drawn(), noise=NOISE, replay=replay)
-    field, y = odegan.vector_field(game(), [MAKERS[name](WEIGHT)]), game().init()
+    field = odegan.vector_field(game(), [MAKERS[name](WEIGHT)])
+    y = game().init()
     if name.startswith("wgan_gp"):
         with pytest.raises(odegan.ArgumentError, match=r"^batch.fake_label: got labels of their own with wgan_gp"):
             field(0.0, y, batch)
@@ -122,7 +103,8 @@ def test_a_run_is_steps_on_its_minibatches(fake_labels):
         made, made.init(), [0.0, 0.3], data=data(), fake_labels=fake_labels, **RUN | {"solver": "euler"}
     )
     minibatches = Minibatches(data(), 3, B, 0, made.init(), labels=True, fake_labels=fake_labels)
-    y, field = made.init(), odegan.vector_field(made)
+    y = made.init()
+    field = odegan.vector_field(made)
     for k in range(3):
         assert (minibatches(k).fake_label is None) == (fake_labels == "same")
         y = y + 0.1 * field(0.0, y, minibatches(k))
@@ -132,7 +114,8 @@ def test_a_run_is_steps_on_its_minibatches(fake_labels):
 def test_labels_drawn_have_the_datas_law_and_are_independent():
     label = torch.tensor([0] * 6 + [1] * 3 + [2])
     block = Minibatches((torch.randn(10, 2), label), 3, 10, 0, torch.empty(0), labels=True).block(0, 2000)
-    n, law = 20_000, torch.tensor([0.6, 0.3, 0.1])
+    n = 20_000
+    law = torch.tensor([0.6, 0.3, 0.1])
     joint = torch.zeros(3, 3).index_put((block.label.flatten(), block.fake_label.flatten()), torch.ones(n), True) / n
     expected = law[:, None] * law
     assert ((joint - expected).abs() < 4 * (expected / n).sqrt()).all()
@@ -179,7 +162,8 @@ def test_other_labels_are_no_resumption(tmp_path, change):
 
 
 def test_a_stepper_takes_labels():
-    made, batch = game(), drawn()
+    made = game()
+    batch = drawn()
     stepper = odegan.Stepper(made, solver="euler", step_size=0.1)
     state, _ = stepper.step(stepper.init(made.init()), batch)
     torch.testing.assert_close(state.y, made.init() + 0.1 * by_autograd(pair(), losses.get("non_saturating"), batch))
@@ -187,7 +171,8 @@ def test_a_stepper_takes_labels():
 
 def test_an_unrolled_game_takes_labels():
     made = odegan.unrolled(game(), steps=1, step_size=0.1)
-    y, batch = made.init(), drawn()
+    y = made.init()
+    batch = drawn()
     theta_d, theta_g = made.split(y)
     moved = theta_d - 0.1 * game().player_gradient("disc", theta_d, theta_g, batch)
     assert torch.equal(made.losses(y, batch)[1], game().gen_loss(moved, theta_g, batch))
@@ -214,7 +199,8 @@ def test_samples_are_the_generators(label, expected):
 
 def test_running_statistics_are_averages_over_the_classes_asked_for():
     made = game(norm=True)
-    y, batches = made.init(), [drawn(1), drawn(2)]
+    y = made.init()
+    batches = [drawn(1), drawn(2)]
     generator, _ = made.modules(y, batches)
     seen = [generator.first(torch.cat([b.latent, generator.embedding(b.fake_label)], 1)).mean(0) for b in batches]
     torch.testing.assert_close(generator.norm.running_mean, torch.stack(seen).mean(0).detach())

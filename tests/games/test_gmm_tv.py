@@ -196,7 +196,8 @@ def test_every_step_keeps_the_order(order: str) -> None:
     gaps = solution.ys[..., :4].diff(dim=-1)
     assert (gaps >= 0).all() if order != "none" else (gaps < -1e-3).any()
     restore = {"project": isotonic, "sort": lambda ends: ends.sort(-1).values, "none": lambda ends: ends}[order]
-    y, field = y0, torch.vmap(lambda y: odegan.vector_field(game)(0.0, y))
+    y = y0
+    field = torch.vmap(lambda y: odegan.vector_field(game)(0.0, y))
     for _ in range(60):
         y = y + 0.5 * field(y)
         y = torch.cat([restore(y[:, :4]), y[:, 4:]], dim=1)

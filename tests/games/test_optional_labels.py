@@ -8,7 +8,8 @@ import torch
 import odegan
 from tests.games.conditional_cases import CLASSES, Optional
 
-SAMPLES, CLASS = torch.zeros(9, 2), torch.arange(9) % CLASSES
+SAMPLES = torch.zeros(9, 2)
+CLASS = torch.arange(9) % CLASSES
 ITEMS = list(zip(SAMPLES, CLASS.tolist(), strict=True))
 # Data, ``conditional``, and whether a line says that there are labels.
 CASES = {

@@ -129,7 +129,8 @@ def test_a_field_that_breaks_at_a_time(way, h, at, value, t, on_nonfinite, seed)
 )
 def test_members_that_break_each_at_its_time(way, h, breaks, value, t, on_nonfinite, seed):
     game, penalties = broken_game(value)
-    y0, known = starts(breaks, seed), arguments_of(way, h) | {"penalties": penalties}
+    y0 = starts(breaks, seed)
+    known = arguments_of(way, h) | {"penalties": penalties}
     sol, ended = solve(game, y0, t, on_nonfinite, **known)
     alone = [solve(game, start, t, "stop", **known) for start in y0]
     gone = [one.stats["stopped_at"] for one, _ in alone]
@@ -161,7 +162,8 @@ def test_members_that_break_each_at_its_time(way, h, breaks, value, t, on_nonfin
 )
 def test_a_bad_minibatch(solver, which, members, t, on_nonfinite, value):
     """The which-th draw holds one number that is not finite: interval which // members of member which % members."""
-    game, order = odegan.gan(*networks()), []
+    game = odegan.gan(*networks())
+    order = []
 
     def data(n, generator):
         seed = generator.initial_seed()
@@ -171,12 +173,8 @@ def test_a_bad_minibatch(solver, which, members, t, on_nonfinite, value):
         x[0, 0] = value if order.index(seed) == which else x[0, 0]
         return x
 
-    known = {
-        "data": data,
-        "batch_size": 4,
-        "solver": solver,
-        **({"refresh": 0.25} if solver in ADAPTIVE else {"step_size": 0.25}),
-    }
+    size = {"refresh": 0.25} if solver in ADAPTIVE else {"step_size": 0.25}
+    known = {"data": data, "batch_size": 4, "solver": solver} | size
     y0 = torch.stack([game.init(seed=e) for e in range(members)]) if members > 1 else game.init(seed=0)
     sol, ended = solve(game, y0, t, on_nonfinite, **known)
     interval, member = divmod(which, members)

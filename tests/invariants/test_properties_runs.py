@@ -167,7 +167,9 @@ def test_baselines_by_hand(example, solver, h, count, beta):
         elif solver == "extragradient":
             y = y + h * v(y + h * v(y))
         else:
-            y, last = y + h * (2 * v(y) - last), v(y)
+            here = v(y)
+            y = y + h * (2 * here - last)
+            last = here
     ours = run(example, [0.0, count * h], solver=solver, step_size=h, options=options, **given_data(example))
     assert_close(ours.y, y, 1e5)
 

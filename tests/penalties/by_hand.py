@@ -13,7 +13,8 @@ class ByHand:
     """The extra losses written with modules, autograd and loops only: nothing of the library inside."""
 
     def __init__(self, pair, batch=BATCH):
-        self.generator, self.discriminator, self.batch = *pair, batch
+        self.generator, self.discriminator = pair
+        self.batch = batch
         self.d = {n: p.detach().clone().requires_grad_() for n, p in pair[1].named_parameters()}
         self.g = {n: p.detach().clone().requires_grad_() for n, p in pair[0].named_parameters()}
 

@@ -45,7 +45,8 @@ class ByHand:
     def __init__(self, generator, discriminator, loss="non_saturating"):
         self.generator = copy.deepcopy(generator)
         self.discriminator = copy.deepcopy(discriminator)
-        self.disc, self.gen = list(self.discriminator.parameters()), list(self.generator.parameters())
+        self.disc = list(self.discriminator.parameters())
+        self.gen = list(self.generator.parameters())
         self.losses = LOSSES[loss]
 
     def at(self, theta_d, theta_g, batch):

@@ -72,7 +72,9 @@ def test_simple_baselines_by_hand(solver, options, refresh):
     count = {"extragradient": 2, "alternating": options.get("disc_steps", 1) + 1}[solver] if refresh else 1
     batches = [draw(seed=seed) for seed in range(count)]
     seen = itertools.cycle(batches)
-    d0, g0 = d, g = game.split(game.init())
+    d0, g0 = game.split(game.init())
+    d = d0
+    g = g0
     if solver == "alternating":
         for _ in range(options.get("disc_steps", 1)):
             d = d - H * hand.gradients(d, g, next(seen))[0]

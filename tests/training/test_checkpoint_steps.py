@@ -23,7 +23,8 @@ CASES = {
 
 def nodes(tensor):
     """How many nodes a tensor's graph has."""
-    seen, waiting = set(), [tensor.grad_fn]
+    seen = set()
+    waiting = [tensor.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
@@ -45,7 +46,8 @@ def through(checkpoint_steps, replay=False, times=(0.0, 1.03, 2.05), **arguments
         "step_size": torch.tensor(0.1, dtype=torch.float64),
     }
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
-    weight, penalties = leaves["weight"], odegan.penalties
+    weight = leaves["weight"]
+    penalties = odegan.penalties
     sol = odegan.odeint_gan(
         game,
         leaves["y0"],

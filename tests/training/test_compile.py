@@ -142,7 +142,9 @@ def test_every_solver_with_every_penalty(solver, penalty, members):
     both(network(), members, "eager", segments, solver=solver, penalties=[MAKERS[penalty]()], refresh=H)
 
 
-PLACEMENTS, PLAYERS, REFRESHES = ["field", "after_step", "first_stage"], ["joint", "frozen"], [None, "stage", 0.2]
+PLACEMENTS = ["field", "after_step", "first_stage"]
+PLAYERS = ["joint", "frozen"]
+REFRESHES = [None, "stage", 0.2]
 
 
 def allowed(solver, placement, players, *_):

@@ -30,7 +30,8 @@ class Decay:
         return self.start * (1 - t) if t > 0.1 else 0.1
 
 
-penalty, schedules = odegan.penalties.generator_gradient, odegan.schedules
+penalty = odegan.penalties.generator_gradient
+schedules = odegan.schedules
 # A tensor that only a function, a schedule or an option of the solver reads.
 WITHIN = {
     "a weight in time": lambda leaf: {"penalties": [penalty(lambda t: leaf * (1 + t))]},
@@ -100,7 +101,10 @@ def test_in_the_step_size_with_either_end(size, data, length):
 
 def test_only_what_a_function_may_read_is_searched():
     """Neither the parameters of networks nor all that a module or an object of a library holds."""
-    leaf, given, network, library = torch.tensor(1.0), nn.Parameter(torch.tensor(2.0)), nn.Linear(2, 1), torch
+    leaf = torch.tensor(1.0)
+    given = nn.Parameter(torch.tensor(2.0))
+    network = nn.Linear(2, 1)
+    library = torch
     parameters = [*network.parameters()]
     found = tensors_read([lambda t: (leaf, network, parameters, library), given, Decay(leaf)])
     assert [id(one) for one in found] == [id(leaf), id(given)]

@@ -115,7 +115,8 @@ def test_every_loss_is_there():
 
 @pytest.mark.parametrize("solver", [*FIXED, *ADAPTIVE])
 def test_frozen_opponents_are_simultaneous_euler_on_the_bilinear_game(solver):
-    y = start = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    start = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    y = start
     for _ in range(20):
         y = y + H * torch.stack([-y[1], y[0]])
     size = {"step_size": H} if solver in FIXED else {"refresh": H}
@@ -150,7 +151,8 @@ def test_after_step_multiplies_by_the_interval(solver):
     """On the bilinear game the penalty's push is 2 w x: y <- R(r) y - r (2 w x, 0) for an interval of length r."""
     r = 0.25
     w = 0.4
-    y = start = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    start = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    y = start
     game = odegan.games.bilinear()
     field = odegan.vector_field(game)
     arguments = TIGHT if solver not in FIXED else {"step_size": r}

@@ -59,7 +59,8 @@ def test_decorated_functions_keep_their_hints_and_can_be_pickled(function):
     assert pickle.loads(pickle.dumps(function)) is function
 
 
-GAME, Y = odegan.games.bilinear(), torch.ones(2)
+GAME = odegan.games.bilinear()
+Y = torch.ones(2)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ def test_a_run_without_a_terminal_says_where_it_begins_and_ends(capsys):
 def test_nothing_is_shown_where_there_is_no_stderr(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(progress.sys, "stderr", None)
-        game, t = games.bilinear(), torch.tensor([0.0, 1.0])
+        game = games.bilinear()
+        t = torch.tensor([0.0, 1.0])
         solution = odegan.odeint_gan(game, torch.ones(2), t, solver="euler", step_size=0.5, progress="spiral")
         found = odegan.spectrum(game, torch.ones(2), k=1, progress=True)
     assert solution.status == "finished"
