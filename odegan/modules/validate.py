@@ -29,7 +29,8 @@ MEANINGS = {
     "yet support saved tensor hooks": "torch.func takes no saved-tensor hooks, neither of a context around the call, "
     "nor of checkpoint() in a forward pass, for which there is gan(checkpointing=True)",
     "saved tensor hooks": "it calls checkpoint() in its forward pass; gan(checkpointing=True) does the same",
-    "setup_context": "an autograd.Function of its own needs a setup_context() and a vmap rule (generate_vmap_rule = True)",
+    "setup_context": "an autograd.Function of its own needs a setup_context() and a vmap rule (generate_vmap_rule = True); "
+    "a module's backward hook is one without",
     "data-dependent control flow": "it branches on its numbers, or calls .item(); use torch.where",
     "inplace arithmetic": "it writes into a tensor that it made itself; use torch.stack or torch.cat",
     "dynamic shape": "it indexes with a mask; use torch.where",
@@ -121,14 +122,14 @@ def _without_checkpoint() -> Iterator[None]:
         yield
 
 
-def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME) -> bool:
-    """Whether max |a - b| <= relative * max |b|, where nan equals nan."""
+def close(a: torch.Tensor, b: torch.Tensor, relative: float = SAME, least: float = 0.0) -> bool:
+    """Whether max |a - b| <= relative * max(|b|, least), where nan equals nan."""
     if a.shape != b.shape or not a.numel():
         return a.shape == b.shape
     rounding = 4 * torch.finfo(b.dtype).eps if b.is_floating_point() else 0.0  # of bf16 more than SAME
     a, b = (torch.nan_to_num(tensor.detach().double()) for tensor in (a, b))
     # In place, because both are copies, and one of a gradient in float64 is as large as two states of a run.
-    return bool(a.sub_(b).abs_().max() <= max(relative, rounding) * b.abs_().max())
+    return bool(a.sub_(b).abs_().max() <= max(relative, rounding) * b.abs_().max().clamp(min=least))
 
 
 def reason(error: Exception) -> str:
