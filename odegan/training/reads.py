@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import dataclasses
 import functools
 import types
@@ -20,8 +22,9 @@ _EMPTY = types.CellType()  # of a name that has no value yet
 def tensors_read(values: Iterable[object]) -> list[torch.Tensor]:
     """The tensors among the values, and those that functions and objects among the values read or hold, each once.
 
-    A function reads what it encloses, its defaults and the global names in its code. Modules are not searched, and parameters
-    in a container do not count: they require a gradient by default.
+    A function reads what it encloses, its defaults and the global names in its code; an object holds its attributes, and those
+    and the methods of its class. Modules are not searched, and parameters in a container do not count: they require a gradient
+    by default.
 
     Examples:
         >>> h = torch.tensor(0.1)
@@ -53,7 +56,20 @@ def _parts(value: object) -> list[object]:
             return parts(value)
     # Other objects of libraries keep what they have computed, such as a network's last parameters.
     searched = issubclass(own, Game) or dataclasses.is_dataclass(own) or not is_library_class(own)
-    return list(getattr(value, "__dict__", {}).values()) if searched else []
+    return [own, *_attributes(value)] if searched else []
+
+
+def _attributes(value: object) -> list[object]:
+    """The values of an object's own attributes, in its dictionary and in slots."""
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = (name for given in slots for name in ([given] if isinstance(given, str) else given))
+    held = [getattr(value, name, None) for name in names if name not in ("__dict__", "__weakref__")]
+    return [*getattr(value, "__dict__", {}).values(), *held]
+
+
+def _of_class(kind: type) -> list[object]:
+    """The attributes and methods of a class and its bases, but for those of libraries."""
+    return [part for one in kind.__mro__ if not is_library_class(one) for part in vars(one).values()]
 
 
 def _names_in(function: types.FunctionType) -> list[object]:
@@ -81,10 +97,17 @@ def _contents(container: Iterable[object]) -> list[object]:
 
 # In order: the first kind that fits says what to search.
 _KINDS: dict[type, Callable[..., list[object]]] = {
-    **dict.fromkeys((nn.Module, type, types.ModuleType), lambda value: []),
+    **dict.fromkeys((nn.Module, types.ModuleType), lambda value: []),
+    type: _of_class,
     types.FunctionType: _names_in,
     types.MethodType: lambda method: [method.__self__, method.__func__],
     functools.partial: lambda fixed: [fixed.func, *fixed.args, *fixed.keywords.values()],
+    # Named by a call: its type has no public name.
+    type(functools.lru_cache(print)): lambda cached: [cached.__wrapped__],
+    property: lambda read: [read.fget],
+    functools.cached_property: lambda read: [read.func],
+    **dict.fromkeys((staticmethod, classmethod), lambda method: [method.__func__]),
+    **dict.fromkeys((types.SimpleNamespace, argparse.Namespace), lambda names: list(vars(names).values())),
     dict: lambda table: _contents(table.values()),
-    **dict.fromkeys((tuple, list, set, frozenset), _contents),
+    **dict.fromkeys((tuple, list, set, frozenset, collections.deque), _contents),
 }

@@ -45,13 +45,17 @@ ROLES = {
 }
 
 
+def prepared(generator, critic, latent):
+    game = odegan.gan(generator, critic)
+    return game.prepared(game.init(), (REAL, latent))
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("hook", CHANGES.values(), ids=CHANGES)
 def test_a_hook_that_changes_a_gradient_is_refused(hook, role):
     generator, critic, latent = ROLES[role](hook)
     with pytest.raises(odegan.ArgumentError, match=f"^{role.split()[0]}: its forward pass changes gradients by hooks"):
-        game = odegan.gan(generator, critic)  # at once where the latents' shape is known
-        game.prepared(game.init(), (REAL, latent))
+        prepared(generator, critic, latent)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -59,8 +63,7 @@ def test_a_hook_that_changes_a_gradient_is_refused(hook, role):
 def test_a_hook_that_looks_at_gradients_is_not(hook, role):
     torch.manual_seed(0)
     generator, critic, latent = ROLES[role](hook)
-    game = odegan.gan(generator, critic)
-    game = game.prepared(game.init(), (REAL, latent))
+    game = prepared(generator, critic, latent)
     found = odegan.vector_field(game)(0.0, game.init(), (REAL, latent))
     loss = nn.functional.softplus(-critic(generator(latent))).mean()
     expected = torch.autograd.grad(loss, [*generator.parameters()])
@@ -84,5 +87,4 @@ class Flat(nn.Module):
 
 
 def test_a_gradient_of_roundings_is_no_change():
-    game = odegan.gan(nn.Linear(3, 2), Flat())
-    assert game.prepared(game.init(), (REAL, LATENT)).critic_couples_batch
+    assert prepared(nn.Linear(3, 2), Flat(), LATENT).critic_couples_batch

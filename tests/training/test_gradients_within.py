@@ -1,5 +1,10 @@
 """Gradients in tensors that functions read, and in step sizes that change, beside central differences in float64."""
 
+import argparse
+import collections
+import functools
+import types
+
 import pytest
 import torch
 from torch import nn
@@ -49,8 +54,81 @@ WITHIN = {
         "penalties": [forced(lambda t: 1 + leaf * t if t > 0.1 else 1 + 0 * t)]
     },
     "an object's attribute": lambda leaf: {"rates": (Decay(leaf), 1.0)},
+    "an object's slot that is met later": lambda leaf: {"step_size": Slotted(leaf)},
     "an option": lambda leaf: {"solver": "adam", "options": {"betas": (leaf, 0.9)}},
 }
+
+
+class Slotted:
+    """A function of time without a dictionary."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, start):
+        self.start = start
+
+    def __call__(self, t):
+        return 0.4 * self.start if t > 0.1 else 0.1
+
+
+class Namespace:
+    """Names that a class holds, some of which are computed when they are read."""
+
+    def method(self):
+        return LATER[0]
+
+    @property
+    def read(self):
+        return LATER[0]
+
+    @functools.cached_property
+    def read_once(self):
+        return LATER[0]
+
+    @staticmethod
+    def plain():
+        return LATER[0]
+
+    @classmethod
+    def of_class(cls):
+        return LATER[0]
+
+
+class Inheriting(Namespace):
+    """A class that reads by its base alone."""
+
+
+LATER = []  # a global name that functions read
+
+
+@functools.cache
+def cached(t):
+    return LATER[0]
+
+
+# Where a function of time may find a tensor that it does not name.
+HELD = {
+    "a slot": Slotted,
+    "a namespace": lambda leaf: types.SimpleNamespace(leaf=leaf),
+    "arguments of a command": lambda leaf: argparse.Namespace(leaf=leaf),
+    "a queue": lambda leaf: collections.deque([leaf]),
+    "a function that caches": lambda leaf: cached,
+    "a method": lambda leaf: Namespace().method,
+    "an object's methods": lambda leaf: Namespace(),
+    "a class": lambda leaf: type("Names", (), {"leaf": leaf}),
+    "a base's methods": lambda leaf: Inheriting(),
+    **{
+        f"a {name}": lambda leaf, name=name: type("One", (), {name: vars(Namespace)[name]})
+        for name in ("read", "read_once", "plain", "of_class")
+    },
+}
+
+
+@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+def test_what_functions_may_read_is_found(held, monkeypatch):
+    leaf = torch.tensor(0.3, requires_grad=True)
+    monkeypatch.setattr(f"{__name__}.LATER", [leaf])
+    assert any(one is leaf for one in tensors_read([held(leaf)]))
 
 
 def ends(given, stepwise=False):
