@@ -122,13 +122,6 @@ def check_label(name: str, label: object, n: int) -> torch.Tensor:
     return label
 
 
-def number_of_classes(*modules: nn.Module) -> int | None:
-    """The number of rows of the smallest ``nn.Embedding`` in the modules; None if there is none."""
-    tables = (part for module in modules for part in module.modules() if isinstance(part, nn.Embedding))
-    # The shortest: a label that one network knows and the other does not would be out of range there.
-    return min((table.num_embeddings for table in tables), default=None)
-
-
 def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor) -> torch.Tensor:
     """The labels (n,) of samples to draw: one class for all, or one for each; None: all classes in turn.
 

@@ -22,6 +22,7 @@ from odegan.games.latents import Latent, LatentShape, draw_latents, latent_shape
 from odegan.games.network_gradients import BothPlayers
 from odegan.games.network_inputs import flat_logits, read_batch
 from odegan.games.players import Player, Players
+from odegan.modules.classes import number_of_classes
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError
@@ -100,7 +101,7 @@ class NetworkGame(Game):
         self.discriminator = PureModule(discriminator, "discriminator", execution)
         self.conditional = labels.conditioned(conditional, generator, discriminator)
         self.could_take_labels = conditional is None and labels.may_take_labels(generator, discriminator)
-        self.classes = labels.number_of_classes(generator, discriminator) if self.conditional else None
+        self.classes = number_of_classes(generator, discriminator) if self.conditional else None
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import torch
 
+from odegan.modules.classes import classes_taken
 from odegan.modules.exact import Narrowings
 from odegan.modules.forward import Network
 from odegan.modules.linear_chain import is_linear_chain
+from odegan.modules.other_inputs import Noise, Tensors, two_batches
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import RAISED, Trial, close
@@ -24,7 +26,6 @@ PERTURBATION = 0.5  # of the parameters, relative to their size: a gain initiali
 ROUNDING: dict[torch.dtype | None, float] = {torch.float64: 1e-8, torch.float32: 1e-4}
 SCALES = (1e-3, 1e3)  # of output gradients, for which a linear backward pass gives proportional results
 
-Tensors = Sequence[torch.Tensor]
 Forward = Callable[..., torch.Tensor]
 
 
@@ -35,9 +36,9 @@ def couples(
 
     A layer that normalizes with batch statistics couples, whether its class or the functions it calls show it. Linear layers
     and activations in sequence do not couple samples (B, n). For all other modules a probe at x (B, ...), with the labels (B,)
-    of a class-conditional module, and at perturbed parameters and inputs, in float64 if the module supports it, can only add
-    couplings. It probes the backward pass too, which hooks and custom functions may change: a backward pass that is not linear
-    counts as a coupling, because batches cannot be divided then either.
+    of a class-conditional module, and at perturbed parameters and inputs and other classes, in float64 if the module supports
+    it, can only add couplings. It probes the backward pass too, which hooks and custom functions may change: a backward pass
+    that is not linear counts as a coupling, because batches cannot be divided then either.
     """
     if _has_batch_norm(module, trial):
         return True
@@ -82,7 +83,7 @@ class Probe(NamedTuple):
     point: torch.Tensor
     a: Tensors
     b: Tensors
-    noise: Callable[[torch.Tensor], torch.Tensor]
+    noise: Noise
     rounding: float
     number: int
 
@@ -110,9 +111,10 @@ def _probed(
     network_at: Callable[[torch.Tensor], Network],
     verdicts: Callable[[Probe], Iterator[bool | None]],
 ) -> bool | None:
-    """Whether any verdict at any of the probed points is true; None if all are unknown."""
+    """Whether any verdict at any of the probed points is true; None if all are unknown, or the labels of other classes are."""
     theta = theta.detach()
     inputs = [x.detach() for x in inputs]
+    classes = classes_taken(module, theta, *inputs) if len(inputs) > 1 else None
     wide = [_cast(x, torch.float64) for x in inputs]
     precision = _precision(module, theta.double(), *wide)
     if precision is None:
@@ -137,21 +139,14 @@ def _probed(
     for k in range(POINTS):
         # In place, because a copy in float64 is as large as two states of a run.
         point = noise(theta).mul_(k * PERTURBATION * size).add_(theta)
-        one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
-        for verdict in verdicts(Probe(at, point, one, two, noise, ROUNDING[precision], k)):
+        # The batch's own classes first: among few of them there are equal ones.
+        batches = two_batches(inputs, noise, classes if k > 0 else None)
+        for verdict in verdicts(Probe(at, point, *batches, noise, ROUNDING[precision], k)):
             if verdict:
                 return True
             known |= verdict is not None
-    return False if known else None
-
-
-def _other(x: torch.Tensor, noise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Other inputs with x's mean and spread; integers from x's smallest, or 0, to its largest, as classes are numbered."""
-    if x.is_floating_point():
-        return x + (x.std(correction=0) + 0.1) * noise(x)
-    least = min(int(x.min()), 0)
-    most = int(x.max())
-    return ((1e6 * noise(x.double())).long() % (most + 1 - least) + least).to(x)
+    # Of classes that could not be tried nothing is known.
+    return False if known and (classes is not None or len(inputs) == 1) else None
 
 
 def _cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

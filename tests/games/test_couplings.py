@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import odegan
+from odegan.modules.classes import ENDLESS, classes_taken
+from odegan.modules.pure_module import PureModule
 
 X = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
 Z = torch.ones(8, 3)
@@ -56,6 +58,63 @@ def test_couplings_by_labels(function, couples):
     game = odegan.gan(Generator(), Critic(function), latent=3)
     batch = odegan.Batch(X, Z, label=LABEL)
     assert game.prepared(game.init(), batch).critic_couples_batch is couples
+
+
+def of_one_class(h, label):
+    return torch.where((label == 2)[:, None], h - h.mean(0), h)
+
+
+class Indexed(nn.Module):
+    """A critic whose classes no embedding tells."""
+
+    def __init__(self, encode):
+        super().__init__()
+        self.first = nn.Linear(2, 4)
+        self.last = nn.Linear(4, 1)
+        self.encode = encode
+
+    def forward(self, x, label):
+        return self.last(of_one_class(torch.tanh(self.first(x)), label) + self.encode(label)[:, :1])
+
+
+# Critics that couple the samples of one class of four, and how their number of classes shows.
+OF_ONE_CLASS = {
+    "an embedding": lambda: Critic(of_one_class),
+    "one-hot rows": lambda: Indexed(lambda label: F.one_hot(label, 4).float()),
+    "a table": lambda: Indexed(lambda label: torch.eye(4)[label]),
+    "numbers": lambda: Indexed(lambda label: label[:, None].float()),
+}
+
+
+@pytest.mark.parametrize("given", [0, 3])
+@pytest.mark.parametrize("make", OF_ONE_CLASS.values(), ids=OF_ONE_CLASS)
+def test_couplings_of_a_class_that_the_batch_lacks(make, given):
+    torch.manual_seed(0)
+    game = odegan.gan(Generator(), make(), latent=3)
+    batch = odegan.Batch(X, Z, label=torch.full((8,), given))
+    assert game.prepared(game.init(), batch).critic_couples_batch is True
+
+
+TAKEN = {
+    "rows": (nn.Embedding(5, 1), 5),
+    "one-hot": (lambda label: F.one_hot(label, 7)[:, :1].float(), 7),
+    "a table": (lambda label: torch.ones(300, 1)[label], 300),
+    "numbers": (lambda label: label[:, None].float(), ENDLESS),
+}
+
+
+@pytest.mark.parametrize("encode, classes", TAKEN.values(), ids=TAKEN)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+@pytest.mark.parametrize("seen", [1, 4])
+def test_classes_that_a_network_takes(encode, classes, seen, dtype):
+    critic = PureModule(Indexed(encode), "discriminator")
+    assert classes_taken(critic, critic.values, X, torch.arange(8, dtype=dtype) % seen) == classes
+
+
+def test_classes_of_a_network_that_takes_no_part_of_a_batch_are_unknown():
+    critic = Critic(lambda h, label: h.unflatten(0, (16, -1)).flatten(0, 1))
+    pure = PureModule(critic, "discriminator")
+    assert classes_taken(pure, pure.values, X[:1].expand(16, 2), torch.zeros(16).long()) is None
 
 
 class Weights(nn.Module):
