@@ -24,6 +24,7 @@ import odegan
 from campaign import wrong_inputs_correct
 from campaign.wrong_inputs_commands import COMMANDS
 from campaign.wrong_inputs_data import CALLS as OF_DATA
+from campaign.wrong_inputs_field import CALLS as OF_FIELD
 from campaign.wrong_inputs_games import CALLS as OF_GAMES
 from campaign.wrong_inputs_plots_flows import CALLS as OF_PLOTS_AND_FLOWS
 from campaign.wrong_inputs_runs import CALLS as OF_RUNS
@@ -51,7 +52,7 @@ class Case(NamedTuple):
 CASES = [
     *(
         Case(area, call, name, (shown, allowed))
-        for area, rows in (OF_RUNS | OF_GAMES | OF_PLOTS_AND_FLOWS | OF_DATA).items()
+        for area, rows in (OF_RUNS | OF_GAMES | OF_FIELD | OF_PLOTS_AND_FLOWS | OF_DATA).items()
         for name, call, shown, allowed in rows
     ),
     *(Case("Command lines", command, name, (says,)) for command, name, says in COMMANDS),

@@ -115,14 +115,14 @@ def _from_loader(loader: DataLoader[Any], batch_size: int | None, workers: int) 
 
 
 def _table(data: object, workers: int) -> Table | None:
-    """Data held as one tensor: a tensor or array, a pair of these (samples, labels), or a ``TensorDataset``."""
+    """Data held as one tensor: a tensor or array, a tuple (samples, labels) of one and a list, or a ``TensorDataset``."""
     if isinstance(data, LabeledImages):
         return Table(data.levels, data.targets)
     if type(data) is TensorDataset and not workers:
         labels = data.tensors[1] if len(data.tensors) > 1 else None
         return Table(data.tensors[0], labels if labels is not None and are_labels(labels) else None)
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(x, Tensor | np.ndarray) for x in data):
-        return _pair(*(as_tensor(x) for x in data))
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor | np.ndarray) and _is_list(data[1]):
+        return _pair(as_tensor(data[0]), data[1])
     if isinstance(data, Tensor | np.ndarray):
         samples = as_tensor(data)
         if samples.ndim == 0 or len(samples) == 0:
@@ -145,13 +145,30 @@ def _check_finite(samples: Tensor) -> None:
         argument_error("data", "samples with NaN or infinity", "finite everywhere")
 
 
-def _pair(samples: Tensor, labels: Tensor) -> Table:
+def _is_list(x: object) -> bool:
+    """Whether this may be a list of labels."""
+    return isinstance(x, Tensor | np.ndarray | Sequence) and not isinstance(x, str | bytes)
+
+
+def _pair(samples: Tensor, given: object) -> Table:
     """A table of samples with their labels."""
-    if not are_labels(labels):
-        argument_error("data labels", labels, _LABELS)
+    labels = as_labels(given)
+    if labels is None:
+        argument_error("data labels", given, _LABELS)
     if samples.ndim == 0 or len(samples) != len(labels):
         argument_error("data", f"{samples.shape[:1].numel()} samples and {len(labels)} labels", "as many of both")
     return Table(samples, labels)
+
+
+def as_labels(x: object) -> Tensor | None:
+    """One class per sample as a tensor (N,), from a tensor, an array or a list; None if this is no such thing."""
+    if isinstance(x, np.ndarray):
+        x = as_tensor(x)
+    try:
+        found = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return found if are_labels(found) else None
 
 
 def as_tensor(x: Tensor | np.ndarray) -> Tensor:
@@ -173,10 +190,12 @@ def are_labels(x: Tensor) -> bool:
 
 def are_columns(one: object, other: object) -> bool:
     """Whether two arrays of a list look like samples and their labels, rather than two samples."""
-    if not isinstance(one, Tensor | np.ndarray) or not isinstance(other, Tensor | np.ndarray):
+    if not isinstance(one, Tensor | np.ndarray):
         return False
     samples = as_tensor(one)
-    labels = as_tensor(other)
+    labels = as_tensor(other) if isinstance(other, Tensor | np.ndarray) else as_labels(other)
+    if labels is None:
+        return False
     return samples.ndim > 0 and samples.shape[:1] == labels.shape[:1] and samples.shape != labels.shape
 
 

@@ -31,7 +31,8 @@ class Minibatches:
 
             - a tensor or numpy array (N, ...), held once on the device and drawn without replacement within an epoch (a
               minibatch may span two epochs, so that every sample is used whatever the batch size). uint8 levels are held as
-              such, and become v / 127.5 - 1 in the minibatch;
+              such, and become v / 127.5 - 1 in the minibatch. With labels: a tuple of it and of N whole numbers, an array or a
+              list;
             - a map-style Dataset, drawn in the same way. An item is a sample, or a tuple (sample, label, ...);
             - a DataLoader, which gives its data set, batch size and number of workers;
             - a function (n, generator) -> (n, ...), called once per minibatch; with labels it returns ((n, ...), (n,)).

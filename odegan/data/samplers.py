@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odegan.data.given import Function, Labels, Source, Table, are_labels, is_data_set
+from odegan.data.given import Function, Labels, Source, Table, are_labels, as_labels, is_data_set
 from odegan.data.global_generators import Reseed, reseeded_generators
 from odegan.data.positions import Positions
 from odegan.data.workers import Prefetched
@@ -143,9 +143,10 @@ class FunctionSampler(_InProcess):
             argument_error(
                 "data", type(drawn).__name__, "a function that returns (samples, labels): the game takes labels"
             )
-        samples, label = drawn
-        if not isinstance(label, Tensor) or not are_labels(label):
-            argument_error("data", label, "a function that returns samples and their labels (n,), integers")
+        samples, given = drawn
+        label = as_labels(given)
+        if label is None:
+            argument_error("data", given, "a function that returns samples and their labels (n,), whole numbers")
         return {self._key: self._kept(samples), "label": self._kept(label).long()}
 
     def _kept(self, x: Tensor) -> Tensor:

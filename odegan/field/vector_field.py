@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 import torch
 
@@ -36,8 +37,8 @@ def vector_field(
             None: unlimited.
 
     Raises:
-        ArgumentError: a wrong argument; y is not (P,); the batch is not a ``Batch``, a pair (real, latent) or None; torch
-            cannot evaluate the field, or not under the transforms around it.
+        ArgumentError: a wrong argument; t is no number; y is not (P,); the batch is not a ``Batch``, a pair (real, latent) or
+            None; torch cannot evaluate the field, or not under the transforms around it.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -55,7 +56,20 @@ def vector_field(
     def field(t: Time, y: torch.Tensor, batch: Batch | tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         if not isinstance(y, torch.Tensor) or y.ndim != 1:
             argument_error("y", y, f"one state of shape ({game.n_params},); map over an ensemble with torch.vmap")
+        _check_time(t)
         given = as_batch(batch)
         return explained("field", lambda: training_field(t, y, given)[0], game.prepared, y, given)
 
     return field
+
+
+def _check_time(t: object) -> None:
+    """Refuse a time that is no number: without a rate or weight in time, a field that never reads it would accept anything."""
+    # By kind alone: a tensor's value would be read back from its device, at each evaluation.
+    if isinstance(t, torch.Tensor):
+        right = t.ndim == 0 and not t.is_complex() and t.dtype is not torch.bool
+    else:
+        right = isinstance(t, Real) and not isinstance(t, bool)
+    if not right:
+        got = f"a tensor of shape {tuple(t.shape)}" if isinstance(t, torch.Tensor) and t.ndim else t
+        argument_error("t", got, "a time: a number, or a tensor of shape ()")

@@ -10,9 +10,10 @@ import torch
 import torch.utils._pytree as pytree
 
 from odegan.utils.checks import argument_error
+from odegan.utils.written import brief
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Batch:
     """One minibatch of B samples. Absent fields are None.
 
@@ -37,6 +38,8 @@ class Batch:
         >>> real, latent = batch
         >>> len(pytree.tree_leaves(batch))
         2
+        >>> batch
+        Batch(real=float32 (8, 2), latent=float32 (8, 5))
     """
 
     # Not typed as optional, because every game of networks reads both.
@@ -48,6 +51,11 @@ class Batch:
     augment: torch.Tensor | None = None
     replay: Mapping[str, tuple[torch.Tensor, ...]] | None = None
     buffers: dict[str, torch.Tensor] | None = None
+
+    def __repr__(self) -> str:
+        """The parts that are present, by their types and shapes."""
+        present = {field.name: getattr(self, field.name) for field in fields(self)}
+        return f"Batch({', '.join(f'{n}={brief(part)}' for n, part in present.items() if part is not None)})"
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Unpack as the pair (real, latent)."""

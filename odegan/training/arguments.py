@@ -13,7 +13,7 @@ from odegan import solvers
 from odegan.field.training_field import Penalty
 from odegan.solvers import baselines
 from odegan.solvers.rates import Rates, check_rates
-from odegan.training.options import Options, StepSize, Tolerance
+from odegan.training.options import Options, StepSize, Tolerance, check_length
 from odegan.training.time_grid import to_float
 from odegan.utils.checks import argument_error, check_arity, check_bool, check_constant, check_int, check_number, choose
 from odegan.utils.distributed import ranks
@@ -194,6 +194,7 @@ def _check_refresh(refresh: float | str | None, step_size: StepSize | None) -> N
     check_number("refresh", refresh, low=0.0, strict=True)
     if step_size is None or callable(step_size):
         return
+    check_length(step_size, float(refresh))
     h = to_float(step_size)
     steps = float(refresh) / h
     # Relative, since 0.3 / 0.1 is not 3 in binary.

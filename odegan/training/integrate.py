@@ -20,7 +20,7 @@ from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
 from odegan.training.gradients import named_by_run, needs_graph, start_of
 from odegan.training.identity import check_same, identify
-from odegan.training.options import Options, StepSize, Tolerance
+from odegan.training.options import Options, StepSize, Tolerance, check_length
 from odegan.training.report_times import report_times
 from odegan.training.run import Run
 from odegan.training.run_data import RunData
@@ -95,7 +95,8 @@ def odeint_gan(
             refresh is a number.
         report_every: with steps, the number of them between reports; the end is always reported. Default: only the end.
         data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...); in class-conditional games
-            pairs (Tensor, labels (N,)), a Dataset of (sample, label), or a callable that returns pairs.
+            tuples (Tensor, labels (N,)), where a list of whole numbers will do for labels, a Dataset of (sample, label), or a
+            callable that returns such tuples.
         latent: dimension or shape of N(0, I), or such a callable; default: the input size of the generator's first layer.
         batch_size: B; default: all of the data.
         solver: a name of ``odegan.solvers.names()``.
@@ -188,6 +189,7 @@ def odeint_gan(
     times = report_times(known, t, steps, report_every)
     # The length of the run bounds a step size that is a function of time; with steps=..., no end has to be reached.
     known = replace(known, steps=steps, horizon=times[-1] - times[0] if steps is None else 0.0)
+    check_length(known.step_size, times[-1] - times[0])
     if steps is None:
         _check_spacing(known, times)
     members = len(y0) if y0.ndim == 2 else None

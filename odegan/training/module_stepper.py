@@ -45,7 +45,7 @@ class ModuleArguments(Arguments, OfGan, total=False):
 
 
 _OF_GAN = {name: inspect.signature(gan).parameters[name].default for name in OfGan.__annotations__}
-_ARGUMENTS = ("generator", "discriminator", "loss", "transform", "seed", *_OF_GAN, *DEFAULTS)
+_ARGUMENTS = ("generator", "discriminator", "loss", "transform", "seed", "game", *_OF_GAN, *DEFAULTS)
 
 
 class ModuleStepper:
@@ -92,6 +92,8 @@ class ModuleStepper:
         ModuleStepper(Linear, Linear, 'non_saturating', solver='heun2', step_size=0.1)
     """
 
+    game: Game
+
     @keywords(ModuleArguments, DEFAULTS | _OF_GAN)
     def __init__(
         self,
@@ -110,7 +112,7 @@ class ModuleStepper:
             (networks.generator, generator),
         ]
         self._norms = {module: tracking_norms(module) for _, module in self._players}
-        self.game: Game = networks if transform is None else transform(networks)
+        vars(self)["game"] = networks if transform is None else transform(networks)  # from outside it cannot be set
         check_game(self.game)
         if self.game.n_params != networks.n_params:
             argument_error("transform", self.game.name, "a function that returns a game of the same networks")

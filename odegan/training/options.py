@@ -19,10 +19,20 @@ from odegan.training.time_grid import StepLength, to_float
 from odegan.utils.checks import argument_error, check_number
 from odegan.utils.distributed import Ranks
 
+MOST = 1e12  # steps of a run: at a microsecond each, eleven days
 SHORTEST = 1e-6  # part of a run's length: a step size that is a function of time and falls below it goes nowhere
 
 Tolerance = float | torch.Tensor  # a tensor: one number, or one per parameter
 StepSize = float | torch.Tensor | Schedule | Callable[[float], float]
+
+
+def check_length(step_size: StepSize | None, length: float) -> None:
+    """Refuse a number as step size with which a length of time would practically never end."""
+    if step_size is None or callable(step_size):
+        return
+    steps = length / to_float(step_size)
+    if steps > MOST:
+        argument_error("step_size", step_size, f"larger: a length of time of {length:g} would take {steps:.3g} steps")
 
 
 @dataclass(frozen=True)

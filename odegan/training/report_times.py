@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from odegan.training.options import Options
+from odegan.training.options import MOST, Options
 from odegan.training.time_grid import StepCounter, next_step
 from odegan.utils.checks import argument_error, check_int
 
@@ -25,6 +25,8 @@ def report_times(
             argument_error("report_every", report_every, "left out where t says when to report")
         return as_times(t)
     steps = check_int("steps", steps, low=1)
+    if steps > MOST:
+        argument_error("steps", steps, f"at most {MOST:g}")
     every = steps if report_every is None else check_int("report_every", report_every, low=1)
     # To the bit as the run itself will count them, so that each is reported without interpolation.
     ends = interval_ends(options, steps)

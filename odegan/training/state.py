@@ -16,6 +16,7 @@ from odegan.training.statistics import StepStatistics
 from odegan.training.time_grid import StepCounter
 from odegan.utils.checks import argument_error
 from odegan.utils.random_streams import Seeds
+from odegan.utils.written import brief
 
 
 class Aux(TypedDict):
@@ -58,11 +59,16 @@ class State(NamedTuple):
         >>> state = Stepper(bilinear(), step_size=0.1).init(torch.tensor([1.0, 0.0]))
         >>> state.t, state.aux["index"]
         (0.0, 0)
+        >>> state
+        State(t=0.0, y=float32 (2,), aux={'index': 0, ...})
     """
 
     t: float
     y: torch.Tensor
     aux: Aux
+
+    def __repr__(self) -> str:
+        return f"State(t={self.t!r}, y={brief(self.y)}, aux={{'index': {self.aux['index']}, ...}})"
 
 
 class Info(NamedTuple):

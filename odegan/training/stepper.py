@@ -78,6 +78,7 @@ class Stepper:
         Stepper(Game(bilinear, n_disc=1, n_gen=1), solver='heun2', step_size=0.1)
     """
 
+    game: Game  # the prepared one, once a batch was seen
     _call = Arguments()  # empty where the library made it
     # The kinds of states and batches that were checked; None: the caller checks them.
     _prepared: set[tuple[object, ...]] | None = None
@@ -108,7 +109,7 @@ class Stepper:
         return written.call("Stepper", self._given, **self._call)
 
     def __setattr__(self, name: str, value: object) -> None:
-        refuse_assignment(name, value, DEFAULTS)
+        refuse_assignment(name, value, (*DEFAULTS, "game"))
         super().__setattr__(name, value)
 
     @classmethod
@@ -120,7 +121,7 @@ class Stepper:
         return stepper
 
     def _build(self, game: Game, options: Options) -> None:
-        self.game = game
+        vars(self)["game"] = game  # from outside it cannot be set
         self.options = options
         self._named = named_by_run(options, game)
         self.compiler = Compiler(options.compile)

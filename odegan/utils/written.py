@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 
 def call(name: str, *given: object, **keywords: object) -> str:
@@ -32,3 +33,19 @@ def written(value: object) -> str:
         form = "[{}]" if isinstance(value, list) else "({},)" if len(value) == 1 else "({})"
         return form.format(inside)
     return getattr(value, "__name__", None) or " ".join(repr(value).split())
+
+
+def brief(value: object) -> str:
+    """A value that holds tensors, by their types and shapes; of a dictionary by their number alone.
+
+    Examples:
+        >>> brief(torch.zeros(8, 2)), brief({"u": torch.zeros(3), "v": torch.zeros(2)}), brief(0.5)
+        ('float32 (8, 2)', '{2 tensors}', '0.5')
+    """
+    if isinstance(value, torch.Tensor):
+        device = "" if value.device.type == "cpu" else f" on {value.device}"
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}{device}"
+    if isinstance(value, dict):
+        count = len(tree_leaves(value))
+        return f"{{{count} tensor{'' if count == 1 else 's'}}}"
+    return repr(value)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -40,6 +41,9 @@ REFUSED = {
     "a grid that ends early": (grid(0.0, 0.5), "options grid_constructor"),
     "a grid that goes back": (grid(1.0, 0.0), "options grid_constructor"),
     "steps shorter than the times' rounding": ({"t": (1e17, 1e17 + 64), "step_size": 1.0}, "step_size"),
+    "more steps than anyone has time for": ({"step_size": 1e-14}, "step_size"),
+    "more intervals than anyone has time for": ({"t": None, "steps": 10**13}, "steps"),
+    "an interval of too many steps": ({"step_size": 1e-320, "refresh": 1.0}, "step_size"),
     "a path that no system has": ({"checkpoint": "a\0b"}, "checkpoint"),
 }
 
@@ -49,6 +53,15 @@ def test_refused_in_one_line(given, name):
     with pytest.raises(odegan.ArgumentError, match=f"^{name}: got ") as error:
         run(**given)
     assert "\n" not in str(error.value)
+
+
+TIMES = [0, 0.5, np.float32(0.5), torch.tensor(1), torch.tensor(0.5, dtype=torch.float64)]
+
+
+@pytest.mark.parametrize("t", TIMES, ids=map(repr, TIMES))
+def test_a_field_takes_every_kind_of_time(t):
+    field = odegan.vector_field(odegan.games.bilinear(), rates=(lambda t: 1 + t, 1.0))
+    torch.testing.assert_close(field(t, Y0), torch.tensor([-0.5 * (1 + float(t)), 1.0]))
 
 
 def test_a_weight_of_two_arguments_is_refused():
