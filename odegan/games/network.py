@@ -268,13 +268,12 @@ class NetworkGame(Game):
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y.detach(), batch)
 
     def _learn(self, y: torch.Tensor, batch: Batch) -> None:
-        theta_d, theta_g = self.split(y.detach())
-        found = examine(self.generator, self.discriminator, self.loss, (theta_d, theta_g), batch, self.conditional)
+        found = examine(self.generator, self.discriminator, self.loss, self.split(y.detach()), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
         self.critic_couples_batch = found.critic_couples
         self.couples_batch = found.couples
         self.couples_beyond_norms = found.beyond_norms
-        self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, theta_d))
+        self._warned = self._warned or (found.discriminator.sigmoid and warn_of_sigmoid(self.loss, y))
         for pure, trial in ((self.generator, found.generator), (self.discriminator, found.discriminator)):
             pure.learned(trial.replaced, trial.written)
 
