@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, overload
 import torch
 
 from odegan.field.ensemble import Time
-from odegan.utils.checks import argument_error, check_number, choose
+from odegan.utils.checks import argument_error, check_constant, check_number, choose
 from odegan.utils.keywords import keywords
 
 __all__ = ["Schedule", "cosine", "linear", "piecewise", "warmup"]
@@ -216,7 +216,7 @@ def piecewise(values: Sequence[float | torch.Tensor], boundaries: Sequence[float
     plain = [check_number("values", value) for value in values]
     # Tensors stay as they are, since gradients flow to them.
     numbers = tuple(v if isinstance(v, torch.Tensor) else number for v, number in zip(values, plain, strict=True))
-    edges = tuple(check_number("boundaries", b) for b in boundaries)
+    edges = tuple(check_constant("boundaries", b) for b in boundaries)
     # bisect and the chain of ``where`` both rely on this order.
     if tuple(sorted(edges)) != edges:
         argument_error("boundaries", list(edges), "increasing")

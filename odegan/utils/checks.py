@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 
 class ArgumentError(ValueError):
@@ -90,11 +91,18 @@ def check_int(name: str, value: object, *, low: int = 0) -> int:
     return found
 
 
-def check_array(name: str, value: object, dimensions: int, allowed: str) -> torch.Tensor:
+def check_array(name: str, value: object, dimensions: int, allowed: str, constant: bool = False) -> torch.Tensor:
     """Return ``value`` as a floating-point tensor if it has so many dimensions and consists of finite real numbers.
 
     Python's numbers become float64, as they are: in float32 a closed form would take 0.1 for 0.10000000149.
+
+    constant: refuse tensors that require a gradient; otherwise only lists of such tensors, through which none would flow.
     """
+    if any(isinstance(part, torch.Tensor) and part.requires_grad for part in tree_leaves(value)):
+        if constant:
+            argument_error(name, "a tensor that requires a gradient", "numbers: no gradient flows through them")
+        if not isinstance(value, torch.Tensor):
+            argument_error(name, "a list of tensors that require a gradient", "one tensor, made by torch.stack")
     try:
         found = torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64)
     except (TypeError, ValueError, RuntimeError):

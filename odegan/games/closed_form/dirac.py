@@ -9,7 +9,7 @@ from odegan.games.batch import Batch
 from odegan.games.closed_form.linear import flow, start
 from odegan.games.game import Game
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import check_number
+from odegan.utils.checks import check_constant
 
 
 @unaffected
@@ -45,8 +45,8 @@ def dirac(loss: str | tuple[losses.LogitLoss, losses.LogitLoss] | losses.Loss, c
         (tensor([3.]), tensor([-0.5000]))
     """
     pair = losses.get(loss)
-    c = check_number("c", c)
-    feedback = check_number("feedback", feedback, low=0.0)
+    c = check_constant("c", c)
+    feedback = check_constant("feedback", feedback, low=0.0)
 
     def disc_loss(phi: torch.Tensor, theta: torch.Tensor, batch: Batch | None) -> torch.Tensor:
         value = pair.disc(phi * c, phi * theta)

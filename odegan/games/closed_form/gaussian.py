@@ -19,7 +19,7 @@ from odegan.games.closed_form.gaussian_expectation import (
 from odegan.games.game import Game
 from odegan.games.players import PlayerLoss
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, check_array, check_number, choose, stated_dtype
+from odegan.utils.checks import ArgumentError, check_array, check_constant, choose, stated_dtype
 from odegan.utils.random_streams import reseed
 
 EXPECTATIONS = ("exact", "sampling")
@@ -80,8 +80,8 @@ def gaussian(
         (2, 2, (tensor(1.3863), tensor(-0.6931)))
     """
     pair = losses.get(loss)
-    mean = check_array("v", v, 1, "a vector (n,), the mean of the data").detach()
-    sigma = check_number("sigma", sigma, low=0.0, strict=True)
+    mean = check_array("v", v, 1, "a vector (n,), the mean of the data", constant=True)
+    sigma = check_constant("sigma", sigma, low=0.0, strict=True)
     choose("expectation", expectation, EXPECTATIONS)
     n = len(mean)
     own = stated_dtype(v)

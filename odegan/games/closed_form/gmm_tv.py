@@ -67,7 +67,7 @@ class IntervalGame(Game):
     """The game of a mixture and a union of intervals; made by ``gmm_tv``."""
 
     def __init__(self, mu_star: Sequence[float] | torch.Tensor, k: int | None, order: str) -> None:
-        self.mu_star = check_array("mu_star", mu_star, 1, "a vector (n,) of at least one finite mean").detach()
+        self.mu_star = check_array("mu_star", mu_star, 1, "a vector (n,) of at least one finite mean", constant=True)
         self.dtype = stated_dtype(mu_star)
         self.order = order
         self.k = len(self.mu_star) if k is None else check_int("k", k, low=len(self.mu_star))
