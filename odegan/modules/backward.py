@@ -16,7 +16,7 @@ from odegan.modules.validate import RAISED, close
 from odegan.utils.ambient import transforms_around
 from odegan.utils.checks import ArgumentError
 
-FEW = 8  # samples that show what a hook does; a forward pass that does not take so few gets the whole batch
+FEW = 4  # samples that show what a hook does; a forward pass that does not take so few gets the whole batch
 SAME = 1e-3  # of the largest gradient of a tensor: hooks double, clip or reverse it, and low precision rounds
 NOISE = (
     1e3  # roundings of the largest gradient of all: a tensor's own may consist of them, as that of a bias before a norm
