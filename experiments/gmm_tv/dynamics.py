@@ -15,7 +15,6 @@ from odegan.games.closed_form.gmm_tv import IntervalGame
 from odegan.games.closed_form.interval_union import mass
 from odegan.penalties import Penalty
 
-TRUTH = (-0.5, 0.5)
 ORDERS = ("project", "none", "sort")
 
 
@@ -40,9 +39,13 @@ class Dynamics:
         return "".join(c if c.isalnum() or c in ".-" else "_" for c in self.label)
 
 
-def truth() -> torch.Tensor:
-    """The means mu* of the truth, in float64."""
-    return torch.tensor(TRUTH, dtype=torch.float64)
+def truth(k: int) -> torch.Tensor:
+    """The means mu* (k,) of the truth, in float64: a distance of 1 apart, around 0.
+
+    >>> truth(2).tolist()
+    [-0.5, 0.5]
+    """
+    return torch.arange(k, dtype=torch.float64) - (k - 1) / 2
 
 
 def function_norm(weight: float | torch.Tensor) -> Penalty:
@@ -69,17 +72,17 @@ PENALTIES: dict[str, tuple[Callable[[torch.Tensor], Penalty], tuple[float, ...]]
 }
 
 
-def plain(h: float) -> list[Dynamics]:
+def plain(h: float, k: int) -> list[Dynamics]:
     """The optimal discriminator, and first order under every handling of the order."""
-    found = [Dynamics("theories", "optimal", games.gmm_tv(truth()).optimal(), h)]
-    return found + [Dynamics("theories", f"first order, {o}", games.gmm_tv(truth(), order=o), h) for o in ORDERS]
+    found = [Dynamics("theories", "optimal", games.gmm_tv(truth(k)).optimal(), h)]
+    return found + [Dynamics("theories", f"first order, {o}", games.gmm_tv(truth(k), order=o), h) for o in ORDERS]
 
 
-def ahead(h: float, unroll: int) -> list[Dynamics]:
+def ahead(h: float, unroll: int, k: int) -> list[Dynamics]:
     """Unrolled in every variant and under every handling of the order."""
     found = []
     for order, (persistent, through) in itertools.product(ORDERS, itertools.product((True, False), repeat=2)):
-        base = games.gmm_tv(truth(), order=order)
+        base = games.gmm_tv(truth(k), order=order)
         # A tensor, so that one compiled step serves every step size.
         game = unrolled(base, unroll, torch.tensor(h), persistent=persistent, through=through)
         variant = ("persistent" if persistent else "lookahead") + (", through" if through else ", held")
@@ -87,9 +90,9 @@ def ahead(h: float, unroll: int) -> list[Dynamics]:
     return found
 
 
-def cures(h: float) -> list[Dynamics]:
+def cures(h: float, k: int) -> list[Dynamics]:
     """First order under the projection: better integration, and every penalty."""
-    game = games.gmm_tv(truth())
+    game = games.gmm_tv(truth(k))
     found = [Dynamics("cures", "first order, Euler", game, h)]
     for name, solver in {"Heun": "heun2", "RK4": "rk4_classic"}.items():
         found.append(Dynamics("cures", f"first order, {name}", game, h, {"solver": solver}))

@@ -1,4 +1,4 @@
-"""Optimal against first-order discriminators: a mixture of two normals on the line against two intervals.
+"""Optimal against first-order discriminators: a mixture of two or three normals on the line against as many intervals.
 
 Success rates over a grid of starting means, with many random discriminators each, for the optimal discriminator, for
 first-order steps, and for unrolled ones in every variant; then whether better integration or a penalty cures what happens to
@@ -32,7 +32,7 @@ def outcome(dynamics: Dynamics, options: GmmTv, folder: Folder) -> Outcome:
         # Only the outcome is stored: the statistics of every step of every member are a hundred times as large.
         found = play(dynamics, options)
         checkpoint.save(path, {"outcome": (found.ts, found.path, found.end)})
-    return Outcome(*checkpoint.load(path)["outcome"])
+    return Outcome(*checkpoint.load(path)["outcome"], options.components)
 
 
 def play(dynamics: Dynamics, options: GmmTv) -> Outcome:
@@ -44,8 +44,8 @@ def play(dynamics: Dynamics, options: GmmTv) -> Outcome:
     solution = finished(
         odeint_gan(
             dynamics.game,
-            # An optimal discriminator has no parameters: the four endpoints go.
-            options.starts()[:, 4:] if optimal else options.starts(),
+            # An optimal discriminator has no parameters: the endpoints go.
+            options.starts()[:, 2 * options.components :] if optimal else options.starts(),
             dynamics.step_size * counts,
             step_size=None if adaptive else dynamics.step_size,
             # An adaptive solver's projection acts once a refresh interval, here as often as after the others' steps.
@@ -57,7 +57,7 @@ def play(dynamics: Dynamics, options: GmmTv) -> Outcome:
         )
     )
     path = solution.ys[:, options.shown()].double().cpu()
-    return Outcome(solution.ts, path, solution.y.double().cpu())
+    return Outcome(solution.ts, path, solution.y.double().cpu(), options.components)
 
 
 def row(dynamics: Dynamics, found: Outcome, off: torch.Tensor) -> Row:
@@ -98,19 +98,20 @@ def draw(outcomes: dict[Dynamics, Outcome], rows: Sequence[Row], options: GmmTv,
     for dynamics in outcomes:
         groups.setdefault(f"{dynamics.group}_h{dynamics.step_size:g}", []).append(dynamics)
     rates = {dynamics: found["success"] for dynamics, found in zip(outcomes, rows, strict=True)}
-    game = games.gmm_tv(truth())
+    k = options.components
+    game = games.gmm_tv(truth(k))
     for name, members in groups.items():
         maps = {d.name: (options.by_cell(outcomes[d].success), rates[d]) for d in members}
-        folder.save(figures.heat_maps(maps, members[0].step_size), f"heat_{name}")
+        folder.save(figures.heat_maps(maps, members[0].step_size, k), f"heat_{name}")
         shares = {d.name: fates(outcomes[d], options.off_diagonal()) for d in members if d.game.n_disc}
         if shares:
-            folder.save(figures.fates(shares), f"fates_{name}")
+            folder.save(figures.fates(shares, k), f"fates_{name}")
         paths = {}
         for d in members:
             states = outcomes[d].path
-            ends = game.optimal_discriminator(states) if d.game.n_disc == 0 else states[:, :4]
-            paths[d.name] = (outcomes[d].ts, ends, states[:, -2:])
-        folder.save(figures.trajectories(paths, truth()), f"paths_{name}")
+            ends = game.optimal_discriminator(states) if d.game.n_disc == 0 else states[:, : 2 * k]
+            paths[d.name] = (outcomes[d].ts, ends, states[:, -k:])
+        folder.save(figures.trajectories(paths, truth(k)), f"paths_{name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

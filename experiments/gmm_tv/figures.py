@@ -12,17 +12,24 @@ from odegan import plots
 from odegan.plots.style import INK, PALE, panels
 
 _EDGE = 3.2  # of the positions that trajectories show
+_BANDS = (plots.PALETTE[5], plots.PALETTE[2], plots.PALETTE[4])  # of the intervals
 
 
-def heat_maps(maps: Mapping[str, tuple[torch.Tensor, float]], step_size: float) -> Figure:
-    """One panel a dynamics: its success rate over the starting means (grid, grid), with the rate off the diagonal on top."""
+def heat_maps(maps: Mapping[str, tuple[torch.Tensor, float]], step_size: float, k: int) -> Figure:
+    """One panel a dynamics: its success rate over the starting means (grid, grid), with the rate off the diagonal on top.
+
+    k: components. The rates of three are averaged over the third mean.
+    """
+    half = k / 2
+    ends = (-half, half, -half, half)
+    ticks = (-half, 0, half)
     with plots.style():
         figure, axes = panels(len(maps), min(4, len(maps)), share=True)
         for panel, (name, (rates, off)) in zip(axes, maps.items(), strict=True):
             image = panel.imshow(
-                rates.T.numpy(), origin="lower", extent=(-1, 1, -1, 1), vmin=0, vmax=1, cmap="viridis", aspect="equal"
+                rates.T.numpy(), origin="lower", extent=ends, vmin=0, vmax=1, cmap="viridis", aspect="equal"
             )
-            panel.set(title=f"{name}\n{100 * off:.1f} %", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+            panel.set(title=f"{name}\n{100 * off:.1f} %", xticks=ticks, yticks=ticks)
             panel.title.set_fontsize("small")
             panel.spines[:].set_visible(True)
         figure.colorbar(image, ax=axes, label=f"success rate, steps of {step_size:g}", shrink=0.6, aspect=30)
@@ -31,17 +38,15 @@ def heat_maps(maps: Mapping[str, tuple[torch.Tensor, float]], step_size: float) 
     return figure
 
 
-FATES = ("success", "both intervals empty", "constant otherwise", "other failures")
-
-
-def fates(shares: Mapping[str, Sequence[float]]) -> Figure:
-    """Stacked bars, one a dynamics: the shares of ``FATES``."""
+def fates(shares: Mapping[str, Sequence[float]], k: int) -> Figure:
+    """Stacked bars, one a dynamics: the shares of success and of each kind of failure, with k intervals."""
+    names = ("success", f"{'both' if k == 2 else 'all'} intervals empty", "constant otherwise", "other failures")
     colors = (plots.PALETTE[2], plots.PALETTE[1], plots.PALETTE[4], PALE)
     with plots.style():
         figure = Figure(figsize=(7.2, 0.9 + 0.27 * len(shares)), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(shares))
-        for fate, color, widths in zip(FATES, colors, np.array(list(shares.values())).T, strict=True):
+        for fate, color, widths in zip(names, colors, np.array(list(shares.values())).T, strict=True):
             axes.barh(list(shares), widths, left=left, color=color, height=0.7, label=fate)
             left += widths
         axes.invert_yaxis()
@@ -53,13 +58,13 @@ def fates(shares: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def trajectories(paths: Mapping[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]], truth: torch.Tensor) -> Figure:
-    """One panel a dynamics: means (T, 2) as lines and intervals (T, 4) as bands over time (T,); dotted: the truth."""
+    """One panel a dynamics: means (T, k) as lines and intervals (T, 2 k) as bands over time (T,); dotted: the truth (k,)."""
     with plots.style():
         figure, axes = panels(len(paths), min(4, len(paths)), share=False)
         for panel, (name, (ts, ends, means)) in zip(axes, paths.items(), strict=True):
             t = ts.numpy()
             bands = ends.clamp(-_EDGE, _EDGE).numpy()
-            for i, color in ((0, plots.PALETTE[5]), (1, plots.PALETTE[2])):
+            for i, color in enumerate(_BANDS[: len(truth)]):
                 low = bands[:, 2 * i]
                 high = bands[:, 2 * i + 1]
                 panel.fill_between(t, low, high, where=high > low, color=color, alpha=0.35, linewidth=0)

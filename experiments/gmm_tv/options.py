@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
-from einops import reduce, repeat
+from einops import rearrange, repeat
 
 from experiments.framework.options import Options
 from experiments.gmm_tv.dynamics import Dynamics, ahead, cures, plain
@@ -16,8 +17,10 @@ from odegan.utils.checks import argument_error, check_int, check_number
 class GmmTv(Options):
     """The grid of starts, and the steps."""
 
+    components: Literal[2, 3] = 2
+    """Components k of both mixtures, and intervals of the discriminator."""
     grid: int = 10
-    """Number of starting values of each mean, on [-1, 1]."""
+    """Number of starting values of each mean, on [-k/2, k/2]."""
     per_cell: int = 50
     """Random discriminators per start."""
     steps: int = 3000
@@ -36,6 +39,10 @@ class GmmTv(Options):
     """Unrolled dynamics with every step size."""
     double: bool = False
     """Float64 instead of float32."""
+
+    def name(self, experiment: str) -> str:
+        """Three components have a folder and a page of results of their own."""
+        return experiment if self.components == 2 else f"{experiment}_three"
 
     def quick_form(self) -> GmmTv:
         """Four cells, few steps, nothing compiled."""
@@ -57,27 +64,45 @@ class GmmTv(Options):
     def dynamics(self) -> list[Dynamics]:
         """The dynamics that are run."""
         first, *others = self.step_sizes
-        found = [*plain(first), *ahead(first, self.unroll)]
+        k = self.components
+        found = [*plain(first, k), *ahead(first, self.unroll, k)]
         for h in others:
-            found += [*plain(h), *(ahead(h, self.unroll) if self.full else [])]
-        return [dynamics for dynamics in [*found, *cures(first)] if self.only in dynamics.name]
+            found += [*plain(h, k), *(ahead(h, self.unroll, k) if self.full else [])]
+        return [dynamics for dynamics in [*found, *cures(first, k)] if self.only in dynamics.name]
 
     def starts(self) -> torch.Tensor:
-        """(grid^2 per_cell, 6): all pairs of means, the first running slowest, with sorted endpoints, uniform on (-3, 3)."""
-        line = torch.linspace(-1, 1, self.grid, dtype=torch.float64)
-        means = repeat(torch.cartesian_prod(line, line), "cell mean -> (cell each) mean", each=self.per_cell)
+        """(grid^k per_cell, 3 k): all means of the grid, the first running slowest, with sorted endpoints.
+
+        The endpoints are uniform between the ends of the grid, two standard deviations further on both sides.
+        """
+        means = repeat(self._cells(), "cell mean -> (cell each) mean", each=self.per_cell)
+        reach = self.components / 2 + 2
         source = torch.Generator().manual_seed(self.seed)
-        ends = (6 * torch.rand(len(means), 4, generator=source, dtype=torch.float64) - 3).sort(dim=1).values
+        draws = torch.rand(len(means), 2 * self.components, generator=source, dtype=torch.float64)
+        ends = (2 * reach * draws - reach).sort(dim=1).values
         return torch.cat([ends, means], dim=1).to(self.device, torch.float64 if self.double else torch.float32)
+
+    def _cells(self) -> torch.Tensor:
+        """(grid^k, k): the means of every cell."""
+        half = self.components / 2
+        line = torch.linspace(-half, half, self.grid, dtype=torch.float64)
+        return torch.cartesian_prod(*[line] * self.components)
 
     def off_diagonal(self) -> torch.Tensor:
         """(E,) where the means differ at the start."""
-        differ = ~torch.eye(self.grid, dtype=torch.bool)
-        return repeat(differ, "first second -> (first second each)", each=self.per_cell)
+        differ = (self._cells().sort(dim=1).values.diff(dim=1) > 0).all(1)
+        return repeat(differ, "cell -> (cell each)", each=self.per_cell)
 
     def by_cell(self, which: torch.Tensor) -> torch.Tensor:
-        """(E,) -> (grid, grid) shares; rows by the first mean."""
-        return reduce(which.double(), "(first second each) -> first second", "mean", first=self.grid, second=self.grid)
+        """(E,) -> (grid, grid) shares; rows by the first mean, columns by the second.
+
+        The third mean takes all values that differ from both, where these differ.
+        """
+        cells = "(first second rest) -> first second rest"
+        which = rearrange(which.double(), cells, first=self.grid, second=self.grid)
+        off = rearrange(self.off_diagonal(), cells, first=self.grid, second=self.grid)
+        counted = (off | ~off.any(-1, keepdim=True)).double()
+        return (which * counted).sum(-1) / counted.sum(-1)
 
     def shown(self) -> int:
         """The member whose path is drawn: the middle one of those off the diagonal."""

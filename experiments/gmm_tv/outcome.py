@@ -11,54 +11,61 @@ from experiments.gmm_tv.dynamics import truth
 from odegan import games
 from odegan.games.closed_form.interval_union import cdf
 
-SUCCESS = 0.05  # of the total variation at the end
-COLLAPSED = 0.01  # length of both intervals
+# Of the total variation at the end, by the number of components: below 0.0580 and 0.0327, the least with two equal means.
+SUCCESS = {2: 0.05, 3: 0.028}
+COLLAPSED = 0.01  # length of all intervals
 BLIND = 0.01  # share of the data on which a constant discriminator may still differ
-MERGED = 0.1  # distance of the generator's means
+MERGED = 0.1  # distance of two of the generator's means
 KINDS = ("constant, not empty", "success, alive", "success, empty", "success, constant not empty")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one dynamics: ts (T,), one member's path (T, P), and where all members end (E, P)."""
+    """Of one dynamics of k components: ts (T,), one member's path (T, P), and where all members end (E, P)."""
 
     ts: torch.Tensor
     path: torch.Tensor
     end: torch.Tensor
+    k: int
+
+    @property
+    def intervals(self) -> torch.Tensor:
+        """The endpoints of all members, (E, 2 k)."""
+        return self.end[:, : 2 * self.k]
 
     @cached_property
     def distance(self) -> torch.Tensor:
         """The total variation TV(G*, G) of each member, (E,)."""
-        return games.gmm_tv(truth()).total_variation(self.end[:, -2:])
+        return games.gmm_tv(truth(self.k)).total_variation(self.end[:, -self.k :])
 
     @property
     def success(self) -> torch.Tensor:
         """Whether the generator is near the truth, (E,)."""
-        return self.distance < SUCCESS
+        return self.distance < SUCCESS[self.k]
 
     @property
     def collapsed(self) -> torch.Tensor:
-        """Whether both intervals are shorter than 0.01, (E,)."""
-        return ((self.end[:, 1:4:2] - self.end[:, 0:4:2]).abs() < COLLAPSED).all(1)
+        """Whether all intervals are shorter than 0.01, (E,)."""
+        return ((self.intervals[:, 1::2] - self.intervals[:, ::2]).abs() < COLLAPSED).all(1)
 
     @property
     def constant(self) -> torch.Tensor:
         """Whether the discriminator is the same number, 0 or another, on all but a hundredth of the data, (E,)."""
         # Signed lengths may make intervals overlap or count negatively: D is the sum of the steps at its endpoints.
-        ends, order = self.end[:, :4].sort(dim=1)
-        steps = torch.tensor([1, -1, 1, -1])[order]
+        ends, order = self.intervals.sort(dim=1)
+        steps = 1 - 2 * (order % 2)  # up at a left endpoint, down at a right one
         values = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], dim=1)
-        below = cdf(ends[..., None] - truth()).mean(-1)
+        below = cdf(ends[..., None] - truth(self.k)).mean(-1)
         zero = torch.zeros_like(below[:, :1])
         pieces = torch.cat([zero, below, zero + 1], dim=1).diff(dim=1)
-        # Two intervals of either sign: D lies between -2 and 2.
-        shares = torch.stack([(pieces * (values == v)).sum(1) for v in range(-2, 3)])
+        # k intervals of either sign: D lies between -k and k.
+        shares = torch.stack([(pieces * (values == v)).sum(1) for v in range(-self.k, self.k + 1)])
         return shares.amax(0) > 1 - BLIND
 
     @property
     def merged(self) -> torch.Tensor:
-        """Whether the generator's means are within a tenth of one another, (E,)."""
-        return (self.end[:, -1] - self.end[:, -2]).abs() < MERGED
+        """Whether two of the generator's means are within a tenth of one another, (E,)."""
+        return (self.end[:, -self.k :].sort(dim=1).values.diff(dim=1) < MERGED).any(1)
 
 
 def share(which: torch.Tensor) -> float:
@@ -74,7 +81,7 @@ def by_kind(found: Outcome, off: torch.Tensor) -> dict[str, float | None]:
 
 
 def fates(found: Outcome, off: torch.Tensor) -> list[float]:
-    """Shares of success, and of failures with both intervals empty, with a discriminator otherwise constant, and others."""
+    """Shares of success, and of failures with all intervals empty, with a discriminator otherwise constant, and others."""
     kinds = [found.success, found.collapsed, found.constant, torch.ones_like(off)]
     left = off
     shares = []

@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "gmm_tv": Command("gmm_tv", "--full", 8),
+    "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 10),
     "ring8": Command("ring8", minutes=8),
     "edge": Command("edge", minutes=8),
     "step_size": Command("step_size", minutes=6),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.image import imread
+from scipy import optimize
 
 pytest.importorskip("tyro")
 
@@ -16,7 +17,7 @@ from experiments.gmm_tv import experiment as gmm_tv
 from experiments.gmm_tv.dynamics import function_norm, truth
 from experiments.gmm_tv.experiment import play
 from experiments.gmm_tv.options import GmmTv
-from experiments.gmm_tv.outcome import Outcome, fates
+from experiments.gmm_tv.outcome import SUCCESS, Outcome, fates
 from odegan import games, odeint_gan, vector_field
 
 
@@ -89,22 +90,43 @@ def test_wrong_options_are_one_line(arguments: tuple[str, ...], message: str, tm
     assert said.count("\n") == 1
 
 
-def test_starts_are_the_grid_with_sorted_ends() -> None:
-    options = GmmTv(grid=4, per_cell=3)
+@pytest.mark.parametrize("k, apart", [(2, 4 * 3), (3, 4 * 3 * 2)])
+def test_starts_are_the_grid_with_sorted_ends(k: int, apart: int) -> None:
+    """``apart``: cells of a grid of 4 values whose k means all differ."""
+    options = GmmTv(components=k, grid=4, per_cell=3)
     y = options.starts()
     off = options.off_diagonal()
-    assert y.shape == (48, 6)
-    assert (y[:, 1:4] >= y[:, :3]).all()
-    assert y[:, :4].abs().max() <= 3
-    assert torch.equal(off, (y[:, 4] - y[:, 5]).abs() > 1e-6)
-    assert int((~off).sum()) == 12
+    ends = y[:, : 2 * k]
+    means = y[:, 2 * k :]
+    assert y.shape == (4**k * 3, 3 * k)
+    assert (ends.diff(dim=1) >= 0).all()
+    assert ends.abs().max() <= k / 2 + 2
+    assert means.unique().tolist() == pytest.approx([-k / 2, -k / 6, k / 6, k / 2])
+    pairs = (means[:, :, None] - means[:, None]).abs() < 1e-6
+    assert torch.equal(off, pairs.sum((1, 2)) == k)
+    assert int(off.sum()) == 3 * apart
+    by_cell = options.by_cell(means[:, 0] > 0)
+    assert by_cell[0].tolist() == [0] * 4
+    assert by_cell[-1].tolist() == [1] * 4
+    assert torch.equal(options.by_cell(off), 1 - torch.eye(4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_generator_with_two_equal_means_is_no_success(k: int) -> None:
+    game = games.gmm_tv(truth(k))
+
+    def distance(means) -> float:
+        return float(game.total_variation(torch.tensor([means[0], *means])))
+
+    least = optimize.minimize(distance, truth(k)[1:].numpy(), method="Nelder-Mead", options={"xatol": 1e-4}).fun
+    assert 0.8 * least < SUCCESS[k] < 0.9 * least
 
 
 @pytest.mark.slow
-def test_optimal_succeeds_off_the_diagonal_and_first_order_does_not() -> None:
-    options = GmmTv(
-        grid=4, per_cell=3, steps=1000, optimal_steps=1000, step_sizes=(0.3,), compile=False, progress=False
-    )
+@pytest.mark.parametrize("k, grid", [(2, 4), (3, 3)])
+def test_optimal_succeeds_off_the_diagonal_and_first_order_does_not(k: int, grid: int) -> None:
+    lengths = {"steps": 1000, "optimal_steps": 1000, "step_sizes": (0.3,)}
+    options = GmmTv(components=k, grid=grid, per_cell=3, compile=False, progress=False, **lengths)
     found = {
         d.name: play(d, options)
         for d in replace(options, only="o").dynamics()
@@ -131,7 +153,7 @@ def test_what_counts_as_collapsed_constant_and_merged() -> None:
     }
     means = torch.tensor([0.3, 0.35], dtype=torch.float64).expand(len(ends), -1)
     end = torch.cat([torch.tensor(list(ends.values()), dtype=torch.float64), means], dim=1)
-    found = Outcome(torch.zeros(1), end[:1], end)
+    found = Outcome(torch.zeros(1), end[:1], end, k=2)
     assert found.collapsed.tolist() == [True, False, False, False, False, False]
     assert found.constant.tolist() == [True, True, True, True, False, False]
     assert found.merged.all()
@@ -141,16 +163,16 @@ def test_what_counts_as_collapsed_constant_and_merged() -> None:
 
 def test_the_closed_loop_of_an_indicator_shrinks_it() -> None:
     """Its best discriminator is the set where (1 - w/2) g* > (1 + w/2) g: the field at those ends is zero."""
-    game = games.gmm_tv(truth())
+    game = games.gmm_tv(truth(2))
     w = 0.2
     mu = torch.tensor([-1.5, 0.2], dtype=torch.float64)
     y = torch.cat([torch.tensor([-1.0, 0.4, 1.0, 2.0], dtype=torch.float64), mu])
     field = vector_field(game, [function_norm(w)])(0.0, y)[:4]
     normal = torch.distributions.Normal(0.0, 1.0)
-    real, fake = (normal.log_prob(y[:4, None] - m).exp().mean(-1) for m in (truth(), mu))
+    real, fake = (normal.log_prob(y[:4, None] - m).exp().mean(-1) for m in (truth(2), mu))
     slope = (1 - w / 2) * real - (1 + w / 2) * fake  # of the penalized L in a right end
     torch.testing.assert_close(field, slope * torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64))
-    same = torch.cat([y[:4], truth()])
+    same = torch.cat([y[:4], truth(2)])
     end = odeint_gan(
         game,
         same,
