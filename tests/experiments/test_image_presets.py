@@ -25,8 +25,15 @@ def test_the_game_of_a_preset_is_always_the_same(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# Every preset at its real shapes, one of them by default.
-EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name != "odegan-fashion-small")) for name in presets.PRESETS]
+# Every preset at its real shapes, one of them by default; the largest take one step, as each of theirs takes minutes.
+LARGE = [name for name in presets.PRESETS if presets.get(name).size > 64]
+EACH = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name != "odegan-fashion-small"))
+    for name in presets.PRESETS
+    if name not in LARGE
+]
+WORDS = ["--reference", "train", "--batch-size", 2, "--uniform-from", 0]
+WORDS += ["--save-every", 1, "--samples", 4, "--grid", 4, "--metrics", "fid", "--extractor", "inception"]
 
 
 @pytest.fixture
@@ -43,12 +50,19 @@ def small_features(monkeypatch):
     monkeypatch.setattr(images_scores, "find_extractor", extractor)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_preset_takes_a_step(call, pictures, small_features, tmp_path, name):
+    words = ["train", "--preset", name, "--data", pictures, *WORDS, "--steps", 1, "--every", 1]
+    assert call(*words, output=tmp_path / "run") == 0
+    (row,) = rows(tmp_path / "run")
+    assert row["step"] == 1
+    assert np.isfinite([row["loss_disc"], row["loss_gen"], row["fid"]["value"]]).all()
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_every_preset_takes_two_steps_and_resumes(call, pictures, small_features, tmp_path, monkeypatch, name):
-    words = ["train", "--preset", name, "--data", pictures, "--reference", "train"]
-    words += ["--batch-size", 2, "--steps", 2, "--every", 2]
-    words += ["--save-every", 1, "--samples", 4, "--grid", 4, "--metrics", "fid", "--extractor", "inception"]
-    words += ["--uniform-from", 0]
+    words = ["train", "--preset", name, "--data", pictures, *WORDS, "--steps", 2, "--every", 2]
     assert call(*words, output=tmp_path / "whole") == 0
     (row,) = rows(tmp_path / "whole")
     assert row["step"] == 2
