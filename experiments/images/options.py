@@ -238,8 +238,10 @@ class Compare(Overrides, Machine, Cached):
     }
 
     def name(self, experiment: str) -> str:
-        """The name of the output folder: one for each preset and kind of comparison."""
-        return f"{experiment}_{self.preset}_{'steps' if self.step_sizes else 'compared'}"
+        """The name of the output folder: one for each preset, kind of comparison, and penalty if all settings have the same."""
+        kind = "steps" if self.step_sizes else "compared"
+        same = [penalty.partition(":")[0] for penalty in self.penalties] if len(self.penalties) == 1 else []
+        return "_".join([experiment, self.preset, kind, *same])
 
     def used(self) -> dict[str, Any]:
         """Every option, with what the preset says for those that were left out."""

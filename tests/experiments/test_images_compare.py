@@ -10,6 +10,7 @@ import torch
 from experiments.images import compare, presets
 from experiments.images import experiment as images
 from experiments.images.monitor import Report
+from experiments.images.options import Compare
 from experiments.images.settings import Cost, variants
 from odegan import ArgumentError
 
@@ -81,6 +82,20 @@ def test_the_largest_step_that_trains_needs_every_seed():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "given, name",
+    [
+        ({}, "images_digits_compared"),
+        ({"step_sizes": (0.1, 0.2)}, "images_digits_steps"),
+        ({"step_sizes": (0.1,), "penalties": ("none", "r1:0.1")}, "images_digits_steps"),
+        ({"step_sizes": (0.1,), "penalties": ("generator_gradient:0.05",)}, "images_digits_steps_generator_gradient"),
+        ({"penalties": ("none",)}, "images_digits_compared_none"),
+    ],
+)
+def test_a_comparison_with_one_penalty_has_a_name_of_its_own(given, name):
+    assert Compare(preset="digits", **given).name("images") == name
+
+
 def test_a_comparison_of_steps_and_penalties_resumes_and_publishes(tmp_path, monkeypatch):
     words = ["compare", "--preset", "digits", "--quick", "--metrics", "fid", "--seeds", "1", "--no-progress"]
     words += ["--solvers", "euler", "heun2", "--step-sizes", "0.2", "1e30", "--penalties", "none", "r1:0.1"]
