@@ -53,9 +53,9 @@ class Batch:
     buffers: dict[str, torch.Tensor] | None = None
 
     def __repr__(self) -> str:
-        """The parts that are present, by their types and shapes."""
+        """The fields that are present, by their types and shapes."""
         present = {field.name: getattr(self, field.name) for field in fields(self)}
-        return f"Batch({', '.join(f'{n}={brief(part)}' for n, part in present.items() if part is not None)})"
+        return f"Batch({', '.join(f'{n}={brief(x)}' for n, x in present.items() if x is not None)})"
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Unpack as the pair (real, latent)."""
