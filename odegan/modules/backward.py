@@ -18,9 +18,8 @@ from odegan.utils.checks import ArgumentError
 
 FEW = 4  # samples that show what a hook does; a forward pass that does not take so few gets the whole batch
 SAME = 1e-3  # of the largest gradient of a tensor: hooks double, clip or reverse it, and low precision rounds
-NOISE = (
-    1e3  # roundings of the largest gradient of all: a tensor's own may consist of them, as that of a bias before a norm
-)
+# Roundings of the largest gradient of all: a tensor's own may consist of them, as that of a bias before a norm.
+NOISE = 1e3
 SCALES = (1e-8, 1.0, 1e8)  # of the output's gradient: a hook may drop small gradients, or clip large ones
 
 Tensors = Sequence[torch.Tensor]

@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "modules.md"
 COVERING = ["Conv2d", "InstanceNorm1d", "MultiheadAttention", "GRU", "Embedding", "MaxPool2d", "LazyConv1d"]
 # Without a second derivative in torch; of the last, in chunks of the batch or of the classes.
 NO_SECOND = {"MultiLabelMarginLoss", "MultiMarginLoss", "CTCLoss", "LinearCrossEntropyLoss"}
-# torch's compiler cannot trace its check of the variance; a run falls back to eager steps.
-NO_GRAPH = {"GaussianNLLLoss"}
+# torch's compiler cannot trace the check of the variance, and supports no recurrent layers; a run falls back to eager steps.
+NO_GRAPH = {"GaussianNLLLoss", "RNN", "GRU", "LSTM"}
 # Nearly all classes have fewer constructions; LinearCrossEntropyLoss has 750.
 MOST = 40
 

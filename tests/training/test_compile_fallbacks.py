@@ -74,6 +74,30 @@ def test_what_would_not_be_exact_runs_as_it_is():
     assert torch.equal(fallen.ys, eager.ys)
 
 
+class Recurrent(nn.Module):
+    """torch's compiler supports cells, but no layers of them."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer(1, 3, batch_first=True)
+        self.last = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.last(self.layer(x[..., None])[0][:, -1])
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
+def test_recurrent_layers_run_as_they_are(layer):
+    torch.manual_seed(0)
+    game = odegan.gan(nn.Linear(1, 2).to(D), Recurrent(layer).to(D), latent=1)
+    given = {"data": POOL.repeat(1, 2), "batch_size": 4, "solver": "euler", "step_size": H}
+    given["penalties"] = [penalties.generator_gradient(0.5)]
+    eager = odegan.odeint_gan(game, game.init(), SPAN, **given)
+    with pytest.warns(RuntimeWarning, match="cannot be compiled .*does not support RNN, GRU, or LSTM"):
+        fallen = odegan.odeint_gan(game, game.init(), SPAN, compile="eager", **given)
+    assert torch.equal(fallen.ys, eager.ys)
+
+
 def test_said_once_a_stepper():
     stepper = odegan.Stepper(branching(), solver="euler", step_size=H, compile="eager")
     state = stepper.init(stepper.game.init())
