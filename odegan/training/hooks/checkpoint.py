@@ -64,6 +64,8 @@ class Checkpoint(Hook):
     def _resume(self, run: RunInProgress, payload: dict[str, Any]) -> None:
         try:
             checkpoint.refuse_difference(self.path, payload["arguments"], run.fingerprint)
+            if not isinstance(payload["unread"], list):  # of a damaged file
+                raise TypeError(f"unread: got {payload['unread']!r}")
             self.unread = list(dict.fromkeys([*self.unread, *payload["unread"]]))
             if self.unread and not self.force:
                 raise ArgumentError(f"checkpoint: {self._cannot_tell()}, or resume='force' where it is")
