@@ -102,6 +102,14 @@ def test_a_wrong_file_is_refused(tmp_path, write, shown):
     assert "\n" not in str(error.value)
 
 
+def test_a_damaged_list_of_what_could_not_be_read_is_called_so(tmp_path):
+    path = tmp_path / "run.pt"
+    run(checkpoint=path)
+    checkpoint.save(path, checkpoint.load(path) | {"unread": {"x": 1}})
+    with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt', in which something is missing or wrong \(unread"):
+        run(checkpoint=path)
+
+
 def test_a_flipped_byte_is_noticed(tmp_path):
     """torch itself compares no checksums."""
     path = tmp_path / "run.pt"
