@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.images.figures import EVALUATIONS
 from experiments.images.monitor import Report
@@ -65,27 +67,40 @@ def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
 
 
 def over_step_size(runs: Runs, metric: str) -> Figure:
-    """A score at the end against the step size: a panel a penalty, a line a solver; gaps where a seed diverged."""
+    """A score at the end against the step size: a panel a penalty, a line a solver; gaps where a seed diverged.
+
+    Points are means over the seeds, bars run from the lowest to the highest.
+    """
     penalties = list(dict.fromkeys(seeds[0].preset.penalty for seeds in runs.values()))
     solvers = list(dict.fromkeys(seeds[0].preset.solver for seeds in runs.values()))
     with plots.style():
-        figure, axes = panels(len(penalties), None, share=True, size=3.2)
+        figure, axes = panels(len(penalties), None, share=True, size=3.6 if len(penalties) == 1 else 3.2)
         for panel, penalty in zip(axes, penalties, strict=True):
             for i, solver in enumerate(solvers):
                 here = [s for s in runs.values() if s[0].preset.penalty == penalty and s[0].preset.solver == solver]
-                ends = {max(s[0].preset.step_size): _mean_end(s, metric) for s in here}
-                panel.plot(list(ends), list(ends.values()), "o-", color=PALETTE[i % len(PALETTE)], label=solver, ms=4)
+                sizes = [max(s[0].preset.step_size) for s in here]
+                means, *bars = np.array([_ends(s, metric) for s in here]).T
+                panel.errorbar(
+                    sizes, means, np.abs(bars - means), fmt="o-", color=PALETTE[i % len(PALETTE)], label=solver, ms=4
+                )
             panel.set(xscale="log", yscale="log" if metric == "fid" else "linear", xlabel="step size")
+            for axis in [panel.xaxis, panel.yaxis] if metric == "fid" else [panel.xaxis]:
+                axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_locator(NullLocator())
             panel.set_title(" ".join(penalty) or "none")
             panel.grid(axis="y")
         axes[0].set_ylabel(f"{label(metric)} at the end")
-        axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return figure
 
 
-def _mean_end(runs: Sequence[TrainingRun], metric: str) -> float:
+def _ends(runs: Sequence[TrainingRun], metric: str) -> tuple[float, float, float]:
+    """Mean, lowest and highest of the last scores of all seeds; nan where one diverged."""
     ends = [math.nan if run.diverged else float(run.reports[-1].scores[metric]["value"]) for run in runs]
-    return sum(ends) / len(ends)
+    if any(math.isnan(value) for value in ends):
+        return math.nan, math.nan, math.nan
+    return sum(ends) / len(ends), min(ends), max(ends)
 
 
 def samples(runs: Runs, count: int) -> Figure:

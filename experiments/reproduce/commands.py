@@ -70,6 +70,13 @@ COMMANDS: Mapping[str, Command] = {
 FULL: Mapping[str, Command] = {
     "ring8": Command("ring8", "--full", 300),
     "mog16": Command("mog16 --compare", f"--compile --evaluations 120000 --settings {MOG16}", 150),
+    "images_digits_steps_generator_gradient": Command(
+        "images compare --preset digits",
+        "--solvers euler heun2 rk4_classic extragradient --step-sizes 0.05 0.1 0.2 0.4 0.8 1.6 "
+        "--penalties generator_gradient:0.05 --seeds 3 --evaluations 6000 --metrics fid --decay 0.99 --trained-below 15 "
+        "--threads 1",
+        140,
+    ),
     "images_digits_compared": Command(
         "images compare --preset digits", f"{DIGITS} --evaluations 60000 --threads 1", 100
     ),

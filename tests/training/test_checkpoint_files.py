@@ -106,7 +106,9 @@ def test_a_damaged_list_of_what_could_not_be_read_is_called_so(tmp_path):
     path = tmp_path / "run.pt"
     run(checkpoint=path)
     checkpoint.save(path, checkpoint.load(path) | {"unread": {"x": 1}})
-    with pytest.raises(ArgumentError, match=r"^checkpoint: got .*run.pt', in which something is missing or wrong \(unread"):
+    with pytest.raises(
+        ArgumentError, match=r"^checkpoint: got .*run.pt', in which something is missing or wrong \(unread"
+    ):
         run(checkpoint=path)
 
 
