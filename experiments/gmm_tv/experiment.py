@@ -27,12 +27,13 @@ REPORTS = 100  # states that are kept after the first
 
 def outcome(dynamics: Dynamics, options: GmmTv, folder: Folder) -> Outcome:
     """The outcome of one dynamics, computed, or read from an earlier part of the run."""
-    path = folder.checkpoint(dynamics.file)
-    if not path.exists():
+    file = folder.checkpoint(dynamics.file)
+    if not file.exists():
         # Only the outcome is stored: the statistics of every step of every member are a hundred times as large.
         found = play(dynamics, options)
-        checkpoint.save(path, {"outcome": (found.ts, found.path, found.end)})
-    return Outcome(*checkpoint.load(path)["outcome"], options.components)
+        checkpoint.save(file, {"outcome": (found.ts, found.path, found.end)})
+    ts, path, end = checkpoint.load(file)["outcome"]
+    return Outcome(ts, path, end, options.components)
 
 
 def play(dynamics: Dynamics, options: GmmTv) -> Outcome:
