@@ -74,7 +74,9 @@ def test_scores_say_what_they_depend_on(quick):
         assert row["weights"] == "exponential"
         assert len(row["coverage"]["per_class"]) == 10
         assert row["fid"]["value"] > 0
-        assert row["fid"]["extractor"] == row["coverage"]["extractor"] == "classifier of digits, seed 0"
+        assert (
+            row["fid"]["extractor"] == row["coverage"]["extractor"] == "classifier of digits, seed 0, trained briefly"
+        )
 
 
 @pytest.mark.slow

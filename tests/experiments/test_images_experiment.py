@@ -53,8 +53,8 @@ def test_every_artifact_is_there(quick):
 def test_scores_say_what_they_depend_on(quick):
     score = rows(quick)[-1]["fid"]
     assert score["value"] > 0
-    assert score["extractor"] == "classifier of digits, seed 0"
-    assert score["extractor_accuracy"] > 0.97
+    assert score["extractor"] == "classifier of digits, seed 0, trained briefly"
+    assert 0.5 < score["extractor_accuracy"] < 1
     assert (score["n"], score["n_real"], score["normalization"], score["seed"]) == (64, 1797, "none", 0)
 
 
@@ -114,13 +114,13 @@ def test_killed_and_resumed_equals_uninterrupted(call, quick, cache, tmp_path):
 def test_evaluate(call, quick, tmp_path):
     file = quick / "checkpoints" / "seed0.pt"
     metrics = ("fid", "kid", "inception_score", "precision", "recall")
-    assert call("evaluate", file, "--metrics", *metrics, output=tmp_path / "e") == 0
+    assert call("evaluate", file, "--metrics", *metrics, "--quick", output=tmp_path / "e") == 0
     (row,) = rows(tmp_path / "e")
     assert row["fid"]["value"] == pytest.approx(rows(quick)[-1]["fid"]["value"], rel=1e-9)
     assert set(metrics) <= set(row)
     (summary,) = json.loads((tmp_path / "e" / "summary.json").read_text())
     assert 1 <= summary["inception_score"] <= 10
-    assert call("evaluate", file, "--average", "raw", output=tmp_path / "raw") == 0
+    assert call("evaluate", file, "--average", "raw", "--quick", output=tmp_path / "raw") == 0
     assert rows(tmp_path / "raw")[0]["fid"]["value"] != row["fid"]["value"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import json
@@ -53,9 +54,10 @@ def given(field: Field) -> tuple[list[str], object]:
     kind = str(field.type)
     if kind == "bool":
         return [f"--no-{option[2:]}" if field.default else option], not field.default
-    word, value = next(pair for name, pair in BY_KIND.items() if name in kind.replace("Literal", ""))
     if "Literal" in kind:
-        return [option, "bfloat16"], "bfloat16"
+        *_, last = ast.literal_eval(f"({kind.partition('Literal[')[2].partition(']')[0]},)")
+        return [option, str(last)], last
+    word, value = next(pair for name, pair in BY_KIND.items() if name in kind)
     if "tuple" not in kind:
         return [option, word], value
     length = kind.partition("tuple[")[2].partition("]")[0].replace("...", "").split(", ")
