@@ -11,7 +11,7 @@ from experiments.gmm_tv.dynamics import truth
 from odegan import games
 from odegan.games.closed_form.interval_union import cdf
 
-# Of the total variation at the end, by the number of components: below 0.0580 and 0.0327, the least with two equal means.
+# Of the total variation at the end, by the number of components: below 0.0581 and 0.0328, the least with two equal means.
 SUCCESS = {2: 0.05, 3: 0.028}
 COLLAPSED = 0.01  # length of all intervals
 BLIND = 0.01  # share of the data on which a constant discriminator may still differ

@@ -1,4 +1,4 @@
-"""Every preset of the image experiment takes two steps and resumes."""
+"""Every preset of the image experiment takes two steps and resumes; the largest take one step."""
 
 import numpy as np
 import pytest

@@ -43,11 +43,7 @@ NOT_QUICK = re.compile(r"--(?:full|compile|device cuda|autocast \S+)(?: |$)")
 
 
 def quick_form(line: str) -> list[str]:
-    """The words of a command without its lengths, with --quick, which has lengths of its own.
-
-    >>> quick_form("experiments.drift --compile --time 3000 --penalty jare:1")
-    ['experiments.drift', '--penalty', 'jare:1', '--quick']
-    """
+    """The words of a command without its lengths, with --quick, which has lengths of its own."""
     return [*shlex.split(NOT_QUICK.sub("", LENGTHS.sub("", f"{line} "))), "--quick"]
 
 
@@ -57,6 +53,11 @@ def main_of(name: str):
         return importlib.import_module(f"{name}.experiment").main
     module = importlib.import_module(name)
     return module.main if hasattr(module, "main") else importlib.import_module(f"{name}.__main__").main
+
+
+def test_a_quick_form_keeps_all_but_lengths():
+    line = "experiments.drift --compile --time 3000 --settings 'rk4 + drift' --full"
+    assert quick_form(line) == ["experiments.drift", "--settings", "rk4 + drift", "--quick"]
 
 
 def test_there_are_commands():
