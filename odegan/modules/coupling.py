@@ -12,8 +12,8 @@ import torch
 from odegan.modules.classes import classes_taken
 from odegan.modules.exact import Narrowings
 from odegan.modules.forward import Network
-from odegan.modules.linear_chain import is_linear_chain
 from odegan.modules.other_inputs import Noise, Tensors, two_batches
+from odegan.modules.per_sample import is_per_sample
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import uses_batch_statistics
 from odegan.modules.validate import RAISED, Trial, close
@@ -42,8 +42,7 @@ def couples(
     """
     if _has_batch_norm(module, trial):
         return True
-    # Of one dimension the batch itself would be the features.
-    if x.ndim > 1 and is_linear_chain(module.skeleton):
+    if not label and is_per_sample(module.skeleton, x.ndim):
         return False
     return _probed(module, theta, (x, *label), module.plain_network, _couplings)
 

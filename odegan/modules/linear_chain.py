@@ -7,7 +7,7 @@ from torch import nn
 from odegan.modules.sequence import changed, only_calls_layers
 
 # Each acts on every number alone.
-_ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(
+ELEMENTWISE: frozenset[type[nn.Module]] = frozenset(
     {nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh}
 )
 
@@ -35,4 +35,4 @@ def _is_linear(layer: nn.Module) -> bool:
 
 
 def _is_elementwise(layer: nn.Module) -> bool:
-    return type(layer) in _ELEMENTWISE and not getattr(layer, "inplace", False)
+    return type(layer) in ELEMENTWISE and not getattr(layer, "inplace", False)

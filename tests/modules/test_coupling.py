@@ -7,11 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import odegan
-from odegan.modules import linear_chain
-from odegan.modules.coupling import _couplings, _probed
-from odegan.modules.forward import Execution
-from odegan.modules.pure_module import PureModule
-from tests.modules.test_features_first import TAKEN
 
 Z = torch.randn(16, 3, generator=torch.Generator().manual_seed(1))
 
@@ -289,11 +284,3 @@ def test_what_processes_cannot_share(name, process_group):
     game = odegan.gan(nn.Linear(3, 2), make(), latent=3)
     prepared = game.prepared(game.init(), odegan.Batch(torch.randn(16, 2), Z))
     assert prepared.couples_beyond_norms == beyond
-
-
-@pytest.mark.parametrize("module", TAKEN.values(), ids=TAKEN.keys())
-def test_a_probe_finds_no_coupling_where_structure_tells_of_none(module):
-    pure = PureModule(module, "discriminator", Execution())
-    assert linear_chain.is_linear_chain(pure.skeleton)
-    x = torch.randn(5, next(module.parameters()).shape[1], generator=torch.Generator().manual_seed(0))
-    assert _probed(pure, pure.values, (x,), pure.plain_network, _couplings) is False

@@ -60,7 +60,7 @@ def own_call():
 TAKEN = {
     "one layer": nn.Sequential(nn.Linear(3, 2)),
     "no bias": nn.Sequential(nn.Linear(3, 5, bias=False), nn.Tanh(), nn.Linear(5, 1)),
-    "activations": nn.Sequential(nn.Linear(3, 4), *(kind() for kind in sorted(linear_chain._ELEMENTWISE, key=str))),
+    "activations": nn.Sequential(nn.Linear(3, 4), *(kind() for kind in sorted(linear_chain.ELEMENTWISE, key=str))),
     "ODE-GAN's": nets.mog16()[0],
 }
 LEFT = {
