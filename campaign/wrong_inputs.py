@@ -71,6 +71,9 @@ def _of_call(call: str) -> str:
     try:
         eval(call, {name: getattr(wrong_inputs_correct, name) for name in wrong_inputs_correct.__all__})
     except odegan.ArgumentError as error:
+        # An error of torch's, during whose handling it was raised, would be printed above it.
+        if error.__context__ is not None and not error.__suppress_context__:
+            raise AssertionError(f"{call} shows two errors") from error
         return str(error)
     raise AssertionError(f"{call} was not refused")
 

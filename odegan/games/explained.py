@@ -42,8 +42,8 @@ def explained(
 def _refuse(prepare: Prepare, y: torch.Tensor, batch: Batch | None) -> None:
     try:
         prepare(y.detach(), batch)
-    except CannotTakeError:
-        raise
+    except CannotTakeError as error:
+        raise error from None
     except RAISED:
         # The batch is not to blame.
         return

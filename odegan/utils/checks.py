@@ -29,7 +29,8 @@ class ArgumentError(ValueError):
 
 def argument_error(name: str, got: object, allowed: str) -> NoReturn:
     """Raise ``ArgumentError``: ``name: got <got>; it must be <allowed>``."""
-    raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}")
+    # From None: what torch or Python raised while the argument was looked at is not the user's concern.
+    raise ArgumentError(f"{name}: got {_short(got)}; it must be {allowed}") from None
 
 
 def choose(name: str, value: object, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
