@@ -33,7 +33,8 @@ class Game:
         n_disc: number of the discriminator's parameters.
         n_gen: number of the generator's parameters.
         gradients: optional function (theta_d, theta_g, batch) -> (d disc_loss / d theta_d, d gen_loss / d theta_g), for games
-            that can share work or whose field is not a gradient. Default: two vector-Jacobian products.
+            that can share work between the players, or in which a player's part of the field is not the gradient of its loss.
+            Default: two vector-Jacobian products.
         critic: optional function (theta_d, x (n, ...)) -> logits (n,).
         real: function batch -> real samples (B, ...); default: ``batch.real``.
         fake: optional function (theta_g, batch) -> generated samples (B, ...), differentiable.

@@ -32,13 +32,13 @@ class Loss(NamedTuple):
     """An objective: one scalar function of the logits (real (B,), fake (B,)) for each player.
 
     The last three attributes describe ``gen``, so that a run can share work between the players. They are tried out before
-    every run, except for an objective of the table.
+    every run, except for a built-in objective.
 
     Attributes:
         disc: the discriminator's loss.
         gen: the generator's loss.
         gen_sees_real: whether ``gen`` depends on the real logits; if not, it is called with the fake logits twice.
-        ratio: the derivative of ``gen`` in a fake logit divided by that of ``disc``, a function (B,) -> (B,) of the fake
+        ratio: the derivative of ``gen`` with respect to a fake logit divided by that of ``disc``, a function (B,) -> (B,) of the fake
             logits; None unless it exists everywhere.
         constant_ratio: whether that ratio is the same for all logits.
 
@@ -55,7 +55,7 @@ class Loss(NamedTuple):
     constant_ratio: bool = False
 
     def __odegan_fingerprint__(self) -> str | tuple[object, ...]:
-        """The name for an objective of the table, so that a checkpoint survives changes of its code; else the functions."""
+        """The name for a built-in objective, so that a checkpoint survives changes of its code; else the functions."""
         return name_of(self) or tuple(self)
 
 
@@ -123,7 +123,7 @@ def names() -> list[str]:
 
 
 def name_of(loss: Loss) -> str | None:
-    """The name of a loss of the table; None for any other, such as one of which ``_replace`` changed a function.
+    """The name of a built-in objective; None for any other, such as one of which ``_replace`` changed a function.
 
     Examples:
         >>> name_of(get("hinge")), name_of(get("hinge")._replace(gen=get("minimax").gen))

@@ -54,12 +54,12 @@ def with_labels(
 
     Args:
         module: generator or discriminator, used as it is and not copied.
-        how: see above. A function must read nothing that is trained but the module and the embedding.
+        how: see above. A function must not use trained parameters other than those of ``module`` and ``embedding``.
         embedding: a module of (B,) labels, as ``nn.Embedding(classes, width)``, trained with ``module``, whose output then
             takes the label's place.
 
     Raises:
-        ArgumentError: anything else.
+        ArgumentError: ``module`` or ``embedding`` is not an ``nn.Module``, or ``how`` has another form.
 
     Examples:
         >>> side_by_side = lambda module, x, label: module(torch.cat([x, label], 1))

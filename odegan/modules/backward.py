@@ -107,7 +107,7 @@ def _changes(module: PureModule, theta: torch.Tensor, x: torch.Tensor, *label: t
 
 
 def _close(module: PureModule, found: Tensors, known: Tensors, noise: float) -> bool:
-    """Whether gradients in the parameters and in the input are the same, tensor by tensor.
+    """Whether gradients with respect to the parameters and the input are the same, tensor by tensor.
 
     noise: of the largest gradient of all, to which a tensor's own gradient may be small.
     """

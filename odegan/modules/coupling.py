@@ -207,7 +207,7 @@ def _spreads(forward: Forward, a: Tensors, b: Tensors) -> bool | None:
 def _gradients(
     probe: Probe, inputs: Tensors, scale: float, cotangent: torch.Tensor | None = None
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """(gradients in the parameters and the input, the output's gradient), all divided by the scale."""
+    """(gradients with respect to the parameters and the input, the output's gradient), all divided by the scale."""
     theta, x = (t.detach().requires_grad_(t.is_floating_point()) for t in (probe.point, inputs[0]))
     with torch.enable_grad():
         out = probe.at(theta)(x, *inputs[1:])

@@ -1,4 +1,4 @@
-"""The discriminator's gradient in its input, which several penalties use."""
+"""The discriminator's gradient with respect to its input, which several penalties use."""
 
 from __future__ import annotations
 

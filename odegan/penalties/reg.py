@@ -25,7 +25,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
     | reg-D1 | `"disc"` | `"joint"`    |
     | reg-D2 | `"disc"` | `"opponent"` |
 
-    reg-D2 is ``generator_gradient`` with half its weight.
+    ``reg(w, "disc", "opponent")``, reg-D2, equals ``generator_gradient(w / 2)``.
 
     Args:
         weight: a number, a tensor (differentiable) or a function of time.
@@ -45,7 +45,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
 
     def terms(game: Game) -> tuple[Term | None, Term | None]:
         term = half_norms(game, _NORMS[norm][player])
-        # The term goes to one player alone, which differentiates it in its own parameters.
+        # The term goes to one player alone, which differentiates it with respect to its own parameters.
         return (term, None) if player == "disc" else (None, term)
 
     return Penalty("reg", checked_weight(weight), terms, {"player": player, "norm": norm})

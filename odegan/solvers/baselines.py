@@ -139,7 +139,7 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
 
 
 class Cost(NamedTuple):
-    """Number of gradients in one step: ``disc`` of D's loss in theta_D, and ``gen`` of G's in theta_G. The joint field takes
+    """Number of gradients in one step: ``disc`` of D's loss with respect to theta_D, ``gen`` of G's with respect to theta_G. The joint field takes
     one of each.
 
     Examples:

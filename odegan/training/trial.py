@@ -102,6 +102,6 @@ def _check_gradients(game: Game, y: torch.Tensor, batch: Batch | None) -> None:
         draw = torch.randn(theta.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(theta)
         if not torch.equal(loss(theta + _STEP * (theta.abs() + _STEP) * draw), value.detach()):
             raise ArgumentError(
-                f"loss: got one for the {player} that changes with its parameters but has no gradient in them; it must not be "
+                f"loss: got one for the {player} that changes with its parameters but has no gradient; it must not be "
                 "computed under torch.no_grad or from detached tensors"
             )
