@@ -38,8 +38,8 @@ class Loss(NamedTuple):
         disc: the discriminator's loss.
         gen: the generator's loss.
         gen_sees_real: whether ``gen`` depends on the real logits; if not, it is called with the fake logits twice.
-        ratio: the derivative of ``gen`` with respect to a fake logit divided by that of ``disc``, a function (B,) -> (B,) of the fake
-            logits; None unless it exists everywhere.
+        ratio: the derivative of ``gen`` with respect to a fake logit divided by that of ``disc``, a function (B,) -> (B,) of
+            the fake logits; None unless it exists everywhere.
         constant_ratio: whether that ratio is the same for all logits.
 
     Examples:

@@ -67,7 +67,7 @@ def truncation_error(
             return torch.cat([-rate * game.player_gradient(p, d, g, batch) for p, rate in rates_of.items()])
 
         def term(theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None, t: Time) -> torch.Tensor:
-            # Both players' parameters: the stages move both, and the gradient with respect to one player's goes through all of them.
+            # Both players' parameters: the stages move both, and the gradient with respect to one's goes through all of them.
             y = torch.cat([theta_d, theta_g])
             h = at_time(step_size, t)
             stages = [field(y, batch)]

@@ -139,8 +139,9 @@ def initial_memory(name: str, options: Options, y: torch.Tensor, n_disc: int) ->
 
 
 class Cost(NamedTuple):
-    """Number of gradients in one step: ``disc`` of D's loss with respect to theta_D, ``gen`` of G's with respect to theta_G. The joint field takes
-    one of each.
+    """Number of gradients in one step: ``disc`` of D's loss with respect to theta_D, ``gen`` of G's to theta_G.
+
+    The joint field takes one of each.
 
     Examples:
         >>> sum(cost("alternating", {"disc_steps": 5}))

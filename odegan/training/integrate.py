@@ -80,10 +80,10 @@ def odeint_gan(
 ) -> Solution:
     """Integrate y' = f(t, y), the training field of ``game``, from y0 and report the states at the times t.
 
-    If the players are joint, the penalties act in the field, and there are no data or refresh=math.inf, this is a single call of
-    torchdiffeq's solver over all of t, and the result is torchdiffeq's own. Otherwise the run advances by refresh intervals, with the
-    solver's own steps and a fixed minibatch in each interval (adaptive solvers carry their step size over to the next interval
-    and evaluate nothing outside the present one).
+    If the players are joint, the penalties act in the field, and there are no data or refresh=math.inf, this is a single call
+    of torchdiffeq's solver over all of t, and the result is torchdiffeq's own. Otherwise the run advances by refresh intervals,
+    with the solver's own steps and a fixed minibatch in each interval (adaptive solvers carry their step size over to the next
+    interval and evaluate nothing outside the present one).
 
     Args:
         game: from ``gan``, ``odegan.games`` or ``Game``.
