@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from experiments.images.classifier import Classifier, TrainedClassifier, accuracy, train_classifier
+from experiments.images.classifier import Classifier, Length, TrainedClassifier, _fit, accuracy, train_classifier
 from experiments.images.ingredients import Classes, classes_of
 from experiments.images.presets import get
 from odegan import ArgumentError
@@ -96,6 +96,28 @@ def test_larger_images_have_a_deeper_classifier():
     network = Classifier(32, 3, 7)
     assert network.features(torch.zeros(2, 3, 32, 32)).shape == (2, 64)
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_the_classifier_of_larger_images_learns_and_takes_every_image_alone():
+    images, labels = load_digits()
+    large = torch.nn.functional.interpolate(images, scale_factor=2)
+    found = train_classifier(Classes(large[:1000], labels[:1000]), Classes(large[1000:], labels[1000:]), quick=True)
+    assert found.accuracy > 0.8
+    shown = large[:5]
+    alone = torch.cat([found.network(image[None]) for image in shown])
+    torch.testing.assert_close(found.network(shown), alone)
+
+
+def test_training_images_are_shifted_both_ways_by_at_most_the_shift(monkeypatch):
+    torch.manual_seed(0)
+    seen = []
+    network = Classifier(16, 1, 10)
+    monkeypatch.setattr(network, "forward", lambda images: seen.append(images) or Classifier.forward(network, images))
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., 7, 9] = 1.0
+    _fit(network, Classes(image, torch.zeros(1, dtype=torch.long)), Length(150, 1, shift=1), progress=False)
+    places = {tuple(map(int, one[0, 0].nonzero()[0])) for one in seen}
+    assert places == {(row, column) for row in (6, 7, 8) for column in (8, 9, 10)}
 
 
 def test_fid_orders_digits(classifier):
