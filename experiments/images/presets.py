@@ -131,9 +131,8 @@ PRESETS: dict[str, Preset] = {
         _CGAN_FASHION,
         networks="cgan32_small",
         step_size=(4e-4,),
-        steps=20_000,
-        every=500,
-        decay=0.995,
+        steps=12_000,
+        every=1000,
         remarks=_PROJECTION
         + "a quarter of the width, for two CPU cores, Adam's settings, the data and everything else.",
     ),
