@@ -97,7 +97,8 @@ def advise(
         penalties: those of the field.
         solvers: names; default: all of ``odegan.solvers.stability.names()``.
         k: number of eigenvalues of largest modulus; None: all up to 500 parameters, else 10.
-        tol: a real part counts as zero below tol |lambda|, and as positive above.
+        tol: a real part counts as zero below tol |lambda|, and as positive above. (The ``tol`` of
+            ``spectrum`` is another one, a threshold for |lambda|, and keeps its default here.)
         options: further arguments of ``odegan.spectrum``: rates, t, progress, and accuracy, here 1e-2 by default.
 
     Returns:

@@ -44,7 +44,8 @@ class Spectrum:
         eigenvalues: (P,) complex, or (k,) for a partial spectrum, in the precision of y; the largest modulus (or real part)
             comes first.
         tol: an eigenvalue counts as zero if |lambda| <= tol max|lambda|.
-        products: number of products with J, each of which costs about two evaluations of the field.
+        partial: whether eigenvalues are missing, because only the k largest were computed.
+        products: number of products with J^T, each of which costs about two evaluations of the field.
         residuals: (k,), |J^T x - lambda x| / |lambda| for the unit vector x found with each lambda, which is then exact for a
             matrix that differs from J by this fraction of |lambda|; None for a dense solution, where the residual is rounding.
 

@@ -1,8 +1,8 @@
-"""Ready-made callbacks: samples, logs, and the best state so far; all of them resume with the run's checkpoint.
+"""Ready-made callbacks: samples, logs, and the best state so far.
 
-A callback is any function (state, info), given as ``callback=`` to ``odeint_gan``. One with an attribute ``every`` = n is
-called after every n-th refresh interval only, and the run does not return to Python in between. One with ``state_dict``
-and ``load_state_dict`` is saved in the run's checkpoint.
+A callback is any function (state, info), given as ``callback=`` to ``odeint_gan``. If it has an attribute ``every`` = n, it is
+called only after every n-th refresh interval, and the run can take the intervals in between as one segment. One with
+``state_dict`` and ``load_state_dict`` is saved in the run's checkpoint.
 """
 
 from odegan.callbacks.best import Best

@@ -32,7 +32,7 @@ class Best(Periodic):
 
     Attributes:
         y: the best state, of y's shape; None before the first.
-        score: its score.
+        score: its score, a number (the argument of the same name is the function).
         t: its time.
 
     Examples:

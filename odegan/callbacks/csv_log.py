@@ -18,7 +18,7 @@ class CSVLog(Periodic):
     When a run resumes, the rows that were written after its checkpoint are removed.
 
     Args:
-        path: of the file.
+        path: path of the file.
         every: number of refresh intervals between rows.
         overwrite: replace an existing file, unless the run is resumed from a checkpoint.
 

@@ -25,7 +25,7 @@ class Samples(Periodic):
         folder: for the files; created if missing. Existing files with the same name are replaced, for example on resuming.
         every: number of refresh intervals between writes.
         n: number of samples.
-        seed: of their latents.
+        seed: seed of their latents.
 
     Examples:
         >>> import tempfile, torch, odegan
@@ -55,7 +55,7 @@ class Samples(Periodic):
         found = self.game.sample(state.y.detach(), self.n, self.seed).detach().float().cpu().numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"samples_{state.aux['index']:08d}.npy"
-        # As float32 numbers, not only as a picture: samples in the plane are no images.
+        # As float32 numbers, not only as a picture: points in the plane are not images.
         np.save(path, found)
         if found.ndim == 4 and state.y.ndim == 1 and found.shape[1] in (1, 3):
             _draw(found, path.with_suffix(".png"))

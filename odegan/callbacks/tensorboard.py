@@ -13,7 +13,7 @@ from odegan.utils.keywords import keywords
 
 
 class TensorBoard(Periodic):
-    """Writes losses, field norm and step size as scalars for TensorBoard, over the number of refresh intervals.
+    """Writes t, step size, error ratio, losses and field norm as TensorBoard scalars, against the number of refresh intervals.
 
     When a run resumes, scalars written after its checkpoint are discarded (``purge_step``). Needs ``pip install tensorboard``.
 

@@ -10,7 +10,7 @@ from odegan.utils.checks import ArgumentError
 
 
 class WandB(Periodic):
-    """Logs losses, field norm and step size to Weights & Biases, over the number of refresh intervals.
+    """Logs t, step size, error ratio, losses and field norm to Weights & Biases, against the number of refresh intervals.
 
     A resumed run continues the same W&B run. Needs ``pip install wandb``.
 

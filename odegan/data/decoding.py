@@ -30,7 +30,7 @@ def decoded(
         raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds
         reason = one_line(error).partition(" <_io.BytesIO")[0] or type(error).__name__
-        raise ArgumentError(f"data: got {encoded.name(i)}, which is no image that can be used ({reason})") from error
+        raise ArgumentError(f"data: got {encoded.name(i)}, which is not a usable image ({reason})") from error
     return _levels(square if size is None else _resized(square, size))
 
 
@@ -40,7 +40,7 @@ def _picture(content: bytes, mode: str) -> Image:
     with Image.open(io.BytesIO(content)) as picture:
         # Pillow would clip such levels to 8 bits without a word.
         if picture.mode.startswith(("I", "F")):
-            raise ValueError(f"it has more than 8 bits a channel, mode {picture.mode}")
+            raise ValueError(f"it has more than 8 bits per channel, mode {picture.mode}")
         # Cameras store the pixels as the sensor gave them, and the orientation in the metadata.
         return ImageOps.exif_transpose(picture).convert(mode)
 

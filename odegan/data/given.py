@@ -68,9 +68,7 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
     if isinstance(source, Table):
         _check_finite(source.samples)
     if workers and not is_data_set(source):
-        argument_error(
-            "workers", workers, "0 where data are a Tensor or a function: workers load the items of a Dataset"
-        )
+        argument_error("workers", workers, "0 if data is a Tensor or a function: workers load the items of a Dataset")
     if labels.real and isinstance(source, Table) and source.labels is None:
         if isinstance(data, TensorDataset) and len(data.tensors) > 1:
             argument_error("data labels", data.tensors[1], _LABELS)
@@ -90,7 +88,8 @@ def checked_latent(latent: Latent) -> Source:
         return latent
     if latent is None:
         allowed = (
-            "its size or shape, or a function (n, generator) -> Tensor: the generator's first layer does not tell it"
+            "its size or shape, or a function (n, generator) -> Tensor: it cannot be inferred from the generator's first "
+            "layer"
         )
         argument_error("latent", None, f"{allowed} (if it takes latents: is it gan(generator, discriminator)?)")
     return tuple(check_int("latent", n, low=1) for n in (latent if isinstance(latent, tuple | list) else (latent,)))
@@ -161,7 +160,7 @@ def _pair(samples: Tensor, given: object) -> Table:
 
 
 def as_labels(x: object) -> Tensor | None:
-    """One class per sample as a tensor (N,), from a tensor, an array or a list; None if this is no such thing."""
+    """One class per sample as a tensor (N,), from a tensor, an array or a list; None if it is not such a sequence."""
     if isinstance(x, np.ndarray):
         x = as_tensor(x)
     try:
@@ -180,7 +179,7 @@ def as_tensor(x: Tensor | np.ndarray) -> Tensor:
         try:
             return torch.from_numpy(x)
         except (TypeError, ValueError) as error:
-            raise ArgumentError(f"data: got a numpy array that is no tensor ({error})") from error
+            raise ArgumentError(f"data: got a numpy array that cannot become a tensor ({error})") from error
 
 
 def are_labels(x: Tensor) -> bool:
@@ -245,7 +244,7 @@ def _check_no_stream(data: object) -> None:
 def _batch_size(source: Source, batch_size: int | None) -> int:
     rows = _length(source)
     if batch_size is None:
-        return rows or argument_error("batch_size", None, "a whole number >= 1 where data are drawn by a function")
+        return rows or argument_error("batch_size", None, "a whole number >= 1 if data is a function")
     size = check_int("batch_size", batch_size, low=1)
     if rows is not None and size > rows:
         warn(f"batch_size: got {size}, more than the {rows} samples of data, which a minibatch then has several times")

@@ -62,14 +62,14 @@ def _content(path: Path) -> bytes:
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
-    raise ArgumentError(f"source: got {str(path)!r}, which is no idx file that can be used ({reason})")
+    raise ArgumentError(f"source: got {str(path)!r}, which is not a usable idx file ({reason})")
 
 
 def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
     """Images (N, H, W) uint8 and labels (N,) int64 of a split ("train" or "test") in a folder.
 
     Args:
-        prefix: which set, if the folder has several, as EMNIST's does ("emnist-letters"); "": the only one.
+        prefix: name of the set, if the folder has several, as EMNIST's does ("emnist-letters"); "": the only one.
     """
     found = [(path, match) for path in sorted(folder.iterdir()) if (match := NAME.fullmatch(path.name))]
     sets = sorted({match["set"] for _, match in found})

@@ -35,8 +35,8 @@ def images(
     127.5 - 1. With ``dequantize`` it becomes (v + u) / 128 - 1 with u uniform in [0, 1), which spreads every level over its own
     8-bit bin and fills [-1, 1) evenly.
 
-    Random transforms draw from torch's global generator, which ``odeint_gan`` seeds for every minibatch, so that they depend
-    only on (seed, index of the minibatch) and not on the process that loads it.
+    Random transforms draw from torch's global generator, which ``odeint_gan`` seeds for every item, so that they depend only
+    on the seed, the minibatch's index and the item's position in it, not on the process that loads it.
 
     Args:
         source: "cifar10", "celeba" or "imagenet" from the Hugging Face hub; or a path: a copy of a hub's repository, a data
@@ -45,8 +45,8 @@ def images(
         size: height and width in pixels.
         split: "train", or another that the source has; of a folder, the subfolder of that name.
         flip: flip horizontally with probability 1/2.
-        crop: "center": the largest central square; a number: a central square of that many original pixels; None: no crop, so
-            that images must be square.
+        crop: "center": the largest central square; a number n: the central n x n pixels of the original; None: no crop, which
+            requires square images.
         dequantize: add uniform noise as above.
         channels: 3 or 1.
         labels: return pairs (image, class). The class comes from the table's column, or is the index of the subfolder in

@@ -39,7 +39,7 @@ class LabeledImages(Dataset[tuple[Tensor, int]]):
     Attributes:
         levels: (N, C, H, W) uint8.
         targets: (N,) int64, the classes.
-        name: of the set.
+        name: name of the set.
         split: "train" or "test".
 
     Examples:

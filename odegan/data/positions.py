@@ -15,10 +15,10 @@ class Positions:
 
     Args:
         rows: number of rows.
-        size: of a whole minibatch.
+        size: size of a whole minibatch.
         part: the slice of it that is needed here.
         seeds: one seed, or a list with one per member.
-        name: of the random stream of the permutations.
+        name: name of the random stream of the permutations.
         device: where the current epochs' permutations are made and kept, E x rows integers each.
 
     Examples:

@@ -26,10 +26,10 @@ class Share(NamedTuple):
     """The settings that all samplers of a run share.
 
     Attributes:
-        size: of a whole minibatch.
+        size: size of a whole minibatch.
         part: the slice of it that is needed here.
         seeds: one seed, or one per member.
-        device: of the minibatches.
+        device: device of the minibatches.
         grad: the grad mode in which user code is called.
     """
 

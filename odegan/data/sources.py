@@ -73,7 +73,7 @@ class Files:
             argument_error(
                 "labels",
                 True,
-                f"False where images lie in no subfolder of their class, as {self.name(folders.index(''))}",
+                f"False if images do not lie in a subfolder of their class, as {self.name(folders.index(''))}",
             )
         numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
         return [numbers[folder] for folder in folders]
@@ -115,7 +115,7 @@ class Table:
     def targets(self) -> list[int]:
         """The column of classes."""
         if self.classes is None:
-            argument_error("labels", True, f"False where the table has no column of classes, as {self.title!r}")
+            argument_error("labels", True, f"False if the table has no column of classes, as {self.title!r}")
         return [int(number) for number in self.rows[self.classes]]
 
     def description(self, rows: Iterable[int]) -> str:

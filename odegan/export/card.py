@@ -12,7 +12,7 @@ from odegan.utils.checks import argument_error
 _USES = {
     "generator.pt": """import torch
 
-generator.load_state_dict(torch.load("generator.pt"))  # of the class that it was trained with
+generator.load_state_dict(torch.load("generator.pt"))  # generator: an instance of the class it was trained with
 """,
     "generator.pt2": """import torch
 
@@ -77,7 +77,8 @@ def _facts(facts: Facts) -> str:
     latent, sample = (" x ".join(map(str, shape)) for shape in (facts["latent"], facts["sample"]))
     labels = "" if facts["classes"] is None else f" from 0 to {facts['classes'] - 1}"
     labels = f" and a label{labels}" if facts["conditional"] else ""
-    return f"A generator of {facts['parameters']:,} parameters: latents {latent}{labels} to samples {sample}.\n"
+    maps = f"latents of shape {latent}{labels} to samples of shape {sample}"
+    return f"A generator with {facts['parameters']:,} parameters that maps {maps}.\n"
 
 
 def _use(file: str, facts: Facts) -> str:

@@ -47,14 +47,14 @@ def folder(
     Args:
         game: made by ``gan``, or a transform of such a game.
         y: (P,), which may be an average of states.
-        path: of the folder, created if missing; existing files with these names are replaced.
-        title: of the card.
+        path: path of the folder, created if missing; existing files with these names are replaced.
+        title: title of the card.
         batches: as in ``generator``; needed for batch normalization.
         text: Markdown that says how the model was trained and what it is for.
         scores: name -> value, for the card's table.
         metadata: further entries of the YAML header, such as license, datasets and tags.
         n: number of samples.
-        seed: of their latents.
+        seed: seed of their latents.
 
     Returns:
         The folder.

@@ -26,7 +26,7 @@ EXAMPLES = 2  # samples of a traced batch: torch.export would take a size of 1 f
 
 
 def generator(game: Game, y: torch.Tensor, batches: Batches = None) -> nn.Module:
-    """The generator at y (P,) for use alone: on the CPU, in evaluation mode, spectral norm divided out of the weights.
+    """The generator at y (P,) as a standalone module: on the CPU, in evaluation mode, spectral norm folded into the weights.
 
     Args:
         game: made by ``gan``, or a transform of such a game.
@@ -60,7 +60,7 @@ def inputs(game: Game, n: int, seed: int, y: torch.Tensor) -> Inputs:
     """n latents, and in a class-conditional game labels, all classes in turn where their number is known; on the CPU."""
     latent = getattr(game, "latent", None)
     if latent is None:
-        argument_error("latent", None, "given to gan, whose generator does not tell it")
+        argument_error("latent", None, "passed to gan: it cannot be inferred from the generator's first layer")
     drawn = draw_latents(latent, n, seed, y.detach().cpu())
     if not game.conditional:
         return (drawn,)
@@ -108,7 +108,7 @@ def onnx(game: Game, y: torch.Tensor, path: str | os.PathLike[str], batches: Bat
     Args:
         game: from ``gan``.
         y: (P,), or an average of such states.
-        path: of the file, whose folder is created if missing.
+        path: path of the file, whose folder is created if missing.
         batches: for the running statistics of BatchNorm, as in ``game.modules``.
 
     Raises:

@@ -136,7 +136,7 @@ def linear(start: float, end: float, length: float, unit: Unit = "time") -> Sche
     Args:
         start: the value at s = 0, >= 0.
         end: the value from s = length on, >= 0.
-        length: in time, or in steps.
+        length: length in time, or in steps.
         unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
 
     Examples:
@@ -156,7 +156,7 @@ def cosine(start: float, end: float, length: float, unit: Unit = "time") -> Sche
     Args:
         start: the value at s = 0, >= 0.
         end: the value from s = length on, >= 0.
-        length: in time, or in steps.
+        length: length in time, or in steps.
         unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
 
     Examples:
@@ -174,7 +174,7 @@ def warmup(start: float, then: float | Schedule, length: float, unit: Unit = "ti
     Args:
         start: the value at s = 0; of a step size > 0.
         then: what follows from s = length on.
-        length: in time, or in steps.
+        length: length in time, or in steps.
         unit: what s is: "time", or "steps", the number of the refresh interval from 0 on.
 
     Examples:

@@ -36,7 +36,7 @@ def unrolled(
     Args:
         game: any game; its modules, samples, critic, buffers and projection are kept.
         steps: k >= 1.
-        step_size: of the k steps; a number, or a one-element tensor (differentiable).
+        step_size: step size of the k steps; a number, or a one-element tensor (differentiable).
         solver: a fixed-step Runge-Kutta solver of ``odegan.solvers.names()``.
         persistent: keep the k steps; see above.
         through: whether the generator's gradient flows through the k steps. If not, it is d gen_loss / d theta_G at

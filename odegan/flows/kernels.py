@@ -57,7 +57,8 @@ def gaussian_kernel(bandwidth: float) -> Kernel:
 def energy_kernel(anchor: torch.Tensor, softening: float = 0.0) -> Kernel:
     """k(x, y) = (|x - z| + |y - z| - |x - y|) / 2 with z the anchor (d,): the kernel that the distance induces.
 
-    Its squared MMD is E|X - Y| - E|X - X'|/2 - E|Y - Y'|/2, half the energy distance, for every anchor. With softening
+    Its squared MMD is E|X - Y| - E|X - X'|/2 - E|Y - Y'|/2, half the square of
+    ``odegan.metrics.energy_distance``, for every anchor. With softening
     e > 0 each |u| becomes sqrt(|u|^2 + e^2) - e. This distance too is of negative type, so k is positive definite, and it
     is smooth where the distance itself has a kink, at u = 0.
 
@@ -145,7 +146,7 @@ def fourier_features(dim: int, count: int, bandwidth: float, seed: int = 0) -> F
         dim: d, the dimension of a point.
         count: M, the number of frequencies; there are 2 M features.
         bandwidth: standard deviation of the kernel, > 0.
-        seed: of the frequencies.
+        seed: seed of the frequencies.
 
     Raises:
         ArgumentError: a number is out of range.

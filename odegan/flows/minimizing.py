@@ -38,7 +38,7 @@ class InnerProblemError(RuntimeError):
     """The inner problem of a step was not solved to the tolerance.
 
     Args:
-        message: which step and what is left, one line.
+        message: one line with the step and the remaining gradient.
         solution: the earlier steps; also an attribute.
 
     Examples:
@@ -70,7 +70,7 @@ def minimizing_movement(
     tolerance: float = 1e-10,
     progress: bool | str = False,
 ) -> Solution:
-    """The minimizing-movement scheme with step tau: each player moves to
+    """The minimizing-movement scheme with step size tau: each player moves to
 
         argmin_u d(u, u_k)^2 / (2 tau) + loss_p(u; opponent),    d(u, v)^2 = sum_i w_i (u_i - v_i)^2,
 
@@ -84,7 +84,7 @@ def minimizing_movement(
     Args:
         game: from ``gan``, ``odegan.games`` or ``Game``.
         y0: (P,) float64.
-        tau: the step, > 0.
+        tau: the step size, > 0.
         steps: number of steps.
         order: "simultaneous", "discriminator_first" or "generator_first".
         metric: (P,) weights w > 0; None: Euclidean, all ones.
@@ -97,9 +97,9 @@ def minimizing_movement(
         progress: a progress bar; a string is its label.
 
     Returns:
-        ``Solution``: ts (steps + 1,) = k tau, ys (steps + 1, P). stats: steps; nfe, the larger of the
-            players' numbers of gradients; evaluations and residual (steps, 2), each player's gradients and final relative
-            gradient.
+        ``Solution``: ts (steps + 1,) = k tau, ys (steps + 1, P). ``stats`` has steps; nfe, the sum over steps of the larger of
+            the two players' gradient counts; evaluations and residual (steps, 2), each player's gradient count and final
+            relative gradient norm.
 
     Raises:
         ArgumentError: a wrong argument, a game whose gradients are not those of its losses, or a penalty that is not a plain
@@ -212,7 +212,7 @@ def _check_potential(game: Game, y: torch.Tensor, batch: Batch | None) -> None:
         argument_error(
             "game",
             game,
-            "one whose gradients are those of its losses, for these are what a minimizing movement minimizes",
+            "one whose gradients are those of its losses, because these are what a minimizing movement minimizes",
         )
 
 

@@ -37,14 +37,14 @@ def augmented(
     | `"flip"`        | mirrored left to right with probability 1/2                             |
     | `"color"`       | brightness, saturation and contrast, in this order                      |
     | `"translation"` | shifted by whole pixels, up to 1/8 of the size either way; zeros move in |
-    | `"cutout"`      | zeros in a square of half the size, which may reach out of the image    |
+    | `"cutout"`      | zeros in a square of half the size, which may extend beyond the image   |
 
     Args:
         game: made by ``gan``, for images (B, C, H, W).
-        transforms: names, also as one string "color,translation", or ``odegan.games.augmentation.Transform``; they act in this
-            order. Default: DiffAugment's.
-        probability: with which each transform acts on each sample, independently: a number, a function of time, or one of
-            ``odegan.schedules``, taken at the start of every refresh interval.
+        transforms: a list of names or of ``odegan.games.augmentation.Transform``, or one string such as "color,translation",
+            applied in this order. Default: DiffAugment's.
+        probability: the probability with which each transform is applied to each sample, independently: a number, a function
+            of time, or one of ``odegan.schedules``, evaluated at the start of every refresh interval.
 
     Returns:
         A ``Game`` with the same y. Penalties act on what D sees: ``r1`` takes D's gradient at T(x). ``sample`` and ``modules``

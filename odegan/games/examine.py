@@ -129,8 +129,8 @@ def evaluate(
             same = close(mapped(moved, batches)[0], field(moved[0], own), MAPPED)
     if not same:
         raise ArgumentError(
-            f"y0: got an ensemble, but the {what} give a member another field than alone; they must compute with tensors "
-            "themselves, not with their .data or numpy arrays"
+            f"y0: got an ensemble, but under torch.vmap the {what} give a member a different field than on its own; they "
+            "must compute with the tensors themselves, not with .data or numpy arrays"
         )
     return alone
 

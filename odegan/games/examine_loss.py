@@ -69,7 +69,10 @@ def _check_fields(loss: Loss, logits: Logits) -> None:
             "loss: its gen function depends on the real logits; it must be given with gen_sees_real=True"
         )
     if (loss.ratio or loss.constant_ratio) and not _has_its_ratio(loss, logits):
-        raise ArgumentError("loss: its ratio is not that of its functions' slopes in the fake logits; leave it out")
+        raise ArgumentError(
+            "loss: its ratio is not that of the derivatives of gen and disc with respect to the fake logits; leave it "
+            "out"
+        )
 
 
 def _has_its_ratio(loss: Loss, logits: Logits) -> bool:
@@ -162,7 +165,7 @@ def _agrees(function: LogitLoss, logits: Logits, sizes: Sequence[int]) -> bool:
 
 
 def _with_gradients(function: LogitLoss, logits: Logits) -> list[torch.Tensor]:
-    """The value, and the gradients in both logits; zeros where there are none."""
+    """The value, and the gradients with respect to both logits; zero if the value does not depend on them."""
     leaves = [x.detach().clone().requires_grad_() for x in logits]
     with torch.enable_grad():
         value = function(*(x.view_as(x) for x in leaves))

@@ -166,7 +166,7 @@ class Game:
         *,
         with_loss: bool = False,
     ) -> torch.Tensor | Players:
-        """The gradient of one player's loss in its own parameters: (n_disc,) for "disc", (n_gen,) for "gen".
+        """The gradient of one player's loss with respect to its own parameters: (n_disc,) for "disc", (n_gen,) for "gen".
 
         With ``with_loss``, return (gradient, loss).
         """
@@ -210,10 +210,18 @@ class Game:
     def sample(
         self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False
     ) -> torch.Tensor:
-        """n samples (n, ...) of the generator at y (P,); (E, n, ...) at y (E, P), (T, E, n, ...) at an ensemble's ``sol.ys``.
+        """n samples of the generator: (n, ...) for y (P,), (E, n, ...) for y (E, P), (T, E, n, ...) for an ensemble's ``ys``.
 
-        label, in class-conditional games: a class, or (n,) of them; None: all in turn, if the networks tell how many.
-        differentiable: in y, for the same seed; else the samples carry no graph.
+        Args:
+            y: one state, or any number of them.
+            n: number of samples per state.
+            seed: seed of the latents, the same for every state.
+            label: in class-conditional games, one class for all samples, or n classes. None: cycle through all classes, if
+                their number is known.
+            differentiable: whether the samples can be differentiated with respect to y; if not, they are detached.
+
+        Raises:
+            ArgumentError: the game has no generator, or a label is missing, unexpected or out of range.
         """
         if self._sample is None:
             raise ArgumentError(f"sample: {self.name} has no generator to draw from")

@@ -42,7 +42,7 @@ def conditioned(conditional: bool | None, generator: nn.Module, discriminator: n
         ArgumentError: one of them cannot be called that way, or one needs two inputs and the other does not.
     """
     if conditional not in (True, False, None):
-        argument_error("conditional", conditional, "True, False, or None: as the networks' signatures tell")
+        argument_error("conditional", conditional, "True, False, or None: inferred from the networks' signatures")
     roles = {"generator": generator, "discriminator": discriminator}
     # Exactly two: a forward pass that needs more cannot be called with (x, label).
     needs = {role: needed_inputs(module) == 2 for role, module in roles.items()}
@@ -131,7 +131,9 @@ def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor
     if label is None:
         if classes is None:
             argument_error(
-                "label", None, "a class, or a tensor of one for each sample: the networks do not tell how many"
+                "label",
+                None,
+                "a class, or a tensor with one class per sample: the number of classes cannot be inferred",
             )
         # In turn, not at random: every class appears equally often, whatever the seed.
         return torch.arange(n, device=like.device) % classes

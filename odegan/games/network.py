@@ -47,14 +47,14 @@ def gan(
     channels_last: bool = False,
     checkpointing: bool = False,
 ) -> NetworkGame:
-    """Make a game of two modules. The modules themselves are never changed: the game holds copies.
+    """Make a game from two modules. The modules themselves are never changed: the game holds copies.
 
     Args:
         generator: latent (B, ...) -> samples (B, ...).
         discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
         loss: a name of ``odegan.losses.names()``, or a pair (disc, gen) of functions of (real, fake) logits.
-        latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is read off the
-            generator's first layer where that is possible. ``game.sample`` draws from it, and runs do by default.
+        latent: shape of one latent, N(0, I), or a function (n, generator) -> (n, ...); None: the shape is inferred from
+            the generator's first layer, if possible. ``game.sample`` draws from it, as do runs unless they get ``latent``.
         init: a function that ``game.init(seed)`` applies to every submodule after its ``reset_parameters()``, as
             ``module.apply`` does. Pass your own initialization here; otherwise ``init(seed)`` cannot repeat it.
         conditional: True: the networks are class-conditional, G(z, label) and D(x, label), with labels (B,) of whole numbers
@@ -63,13 +63,15 @@ def gan(
         autocast: torch.bfloat16 (or float16): the precision of the networks' products; parameters, losses and the solver keep
             the state's.
         channels_last: use that memory layout for images and filters.
-        checkpointing: store less for the backward pass and recompute it; see ``odegan.modules.forward.Execution``.
+        checkpointing: store fewer activations for the backward pass and recompute the rest; see
+            ``odegan.modules.forward.Execution``.
 
     Returns:
         A ``Game`` whose y is [theta_D, theta_G], each in ``named_parameters()`` order.
 
     Raises:
-        ArgumentError: for modules that cannot be a pure function of their parameters (see ``PureModule``).
+        ArgumentError: modules that cannot be pure functions of their parameters (see ``PureModule``), share a trained
+            parameter, differ in dtype, or do not fit each other or the latents; an unknown loss.
 
     Examples:
         >>> game = gan(nn.Linear(4, 2), nn.Linear(2, 1))
@@ -185,7 +187,9 @@ class NetworkGame(Game):
 
     def _draw(self, y: torch.Tensor, n: int, seed: int, label: torch.Tensor | None = None) -> torch.Tensor:
         if self.latent is None:
-            raise ArgumentError("latent: got None; give gan(..., latent=...), as the first layer does not tell it")
+            raise ArgumentError(
+                "latent: got None; pass gan(..., latent=...): it cannot be inferred from the first layer"
+            )
         return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
 
     def _start(self, seed: int | None) -> torch.Tensor:

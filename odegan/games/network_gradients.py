@@ -19,7 +19,7 @@ class BothPlayers:
     """The networks of a game on one batch, as functions of their parameters.
 
     Attributes:
-        loss: of logits.
+        loss: the loss of the logits.
         critic: theta_d -> the discriminator, a function of samples (n, ...) and their labels.
         generate: theta_g -> generated samples (B, ...).
         real: samples (B, ...).

@@ -24,14 +24,16 @@ class GameSampler:
     For a class-conditional game ``sampler(n, seed, label)``, with the label as in ``game.sample``.
 
     Attributes:
-        normalization: "batch" or "running" statistics, or "none" where there are no normalization layers; for scores.
+        normalization: the statistics that the generator's batch norms use, "batch" or "running", or "none" if it has none; for
+            scores.
         generator: the generator as a module in evaluation mode; None for a game that was not made by ``gan``.
 
     Args:
         game: made by ``gan``, or any that draws samples.
         y: (P,), which may be an average of states; samples come from its device.
         batches: an iterable of (real, latent), or of ``Batch`` with labels: batch normalization then uses running
-            statistics, estimated at this y over these batches. None: it uses those of the batch that is drawn.
+            statistics, estimated at this y over these batches. None: it uses those of the batch that is drawn, except
+            for norms that were given in eval mode, which keep their running statistics.
         piece: samples drawn at once; None: all. With batch statistics, every piece has this size, and the surplus is
             dropped.
 
@@ -55,13 +57,14 @@ class GameSampler:
         self.generator: nn.Module | None = None
         self.normalization = "none"
         if isinstance(game, NetworkGame):
-            # In evaluation mode norms use the running statistics if ``batches`` gave some, else those of the drawn batch.
             self.generator = game.modules(self._y, batches)[0].eval()
-            if any(isinstance(part, _BatchNorm) for part in self.generator.modules()):
-                self.normalization = "batch" if batches is None else "running"
+            norms = [part for part in self.generator.modules() if isinstance(part, _BatchNorm)]
+            if norms:
+                # In evaluation mode a norm uses its running statistics if it has any, else those of the drawn batch.
+                self.normalization = "batch" if any(norm.running_mean is None for norm in norms) else "running"
 
     def __call__(self, n: int, seed: int, label: Label = None) -> Tensor:
-        """Samples (n, C, H, W)."""
+        """Samples (n, ...)."""
         with pinned(self._y):
             return self._samples(n, seed, label)
 
@@ -84,13 +87,13 @@ class GameSampler:
         seed = check_int("seed", seed)
         latent = getattr(self._game, "latent", None)
         if latent is None:
-            argument_error("latent", None, "given to gan, whose generator does not tell it")
+            argument_error("latent", None, "passed to gan: it cannot be inferred from the generator's first layer")
         with pinned(self._y):
             return draw_latents(latent, n, seed, self._y)
 
     @torch.no_grad()
     def images(self, latents: Tensor, label: Label = None) -> Tensor:
-        """Samples (n, C, H, W) for latents (n, ...) and, in a class-conditional game, labels (n,)."""
+        """Samples (n, ...) for latents (n, ...) and, in a class-conditional game, labels (n,)."""
         if self.generator is None:
             argument_error("game", self._game.name, "made by gan, to take latents")
         labels = self._game.labels_to_draw(label, len(latents), self._y)

@@ -1,4 +1,4 @@
-"""One backward pass through D for both players, for losses whose slopes in a logit have a known ratio."""
+"""One backward pass through D for both players, for losses whose derivatives with respect to a logit have a known ratio."""
 
 from __future__ import annotations
 

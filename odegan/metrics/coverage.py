@@ -53,7 +53,7 @@ def coverage(real_features: Tensor, fake_features: Tensor, labels: Tensor, k: in
     if not 1 <= check_int("k", k) < n:
         argument_error("k", k, f"from 1 to {n - 1}, the number of other real samples")
     if not isinstance(labels, Tensor) or labels.shape != (n,):
-        argument_error("labels", labels, f"of shape ({n},), one a real sample")
+        argument_error("labels", labels, f"of shape ({n},), one per real sample")
     if labels.is_floating_point() or labels.min() < 0:
         argument_error("labels", labels.unique().tolist(), "whole numbers from 0")
     check_int("chunk", chunk, low=1)

@@ -126,14 +126,16 @@ def scores(
         split: the split of the data, for the record; default: that of an ``odegan.data.images``, else "all".
         normalization: which statistics the sampler's normalization layers use, for the record: "batch", "running", or "none" if
             there are no such layers; default: the sampler's own ``normalization``.
-        seed: of the samples.
+        seed: seed of the samples.
         cache: a folder for statistics of the real data, which are computed once for each combination of data, extractor and
             n_real.
         fingerprint: a unique name of the real data for ``cache`` and for "data" in the result. Default: the data set's own
             ``__odegan_fingerprint__()``, else a digest of every image in use, for which each call reads them all.
-        batch_size: images per forward pass. The sampler is always called with this number, and the surplus over n is dropped,
-            so that the value matters if normalization is "batch".
-        device: where the extractor runs; default: the device of its parameters, else the CPU.
+        batch_size: images per forward pass. The sampler is always called with this number, with a seed for each batch, and the
+            surplus over n is dropped. So the value determines which samples are drawn and, if normalization is "batch", how
+            they are normalized.
+        device: where the extractor runs; default: the device of its parameters, else the CPU. Only Inception is moved there:
+            your own module must be on it already, and an ``Extractor`` has a device of its own.
         workers: processes that read the data set.
         progress: show bars.
 

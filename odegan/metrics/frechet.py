@@ -45,7 +45,9 @@ def moments(features: Tensor) -> Moments:
 @unaffected
 @torch.no_grad()
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), of the ``Moments`` ``real`` and ``fake``; nan if one is not finite.
+    """The squared Fréchet (Wasserstein-2) distance of two Gaussians, known as FID; nan if a moment is not finite.
+
+    ||m_r - m_f||^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)), of the ``Moments`` ``real`` and ``fake``.
 
     The trace of the root is computed as the sum of the singular values of S_r^(1/2) S_f^(1/2), with roots from eigenvalues in
     float64. So if the covariances are singular, as with fewer samples than features, no further square root amplifies the
@@ -79,7 +81,7 @@ def _root(covariance: Tensor) -> Tensor:
 
 
 def fid(features: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 512) -> float:
-    """The Frechet distance between the features of two sets of images; see ``frechet_distance``.
+    """The squared Fréchet distance between the features of two sets of images; see ``frechet_distance``.
 
     Computed in float64, from features in evaluation mode. The value depends on the feature network, the preprocessing of the
     images and both sample sizes (the bias falls as 1/n), so state these with it, as ``odegan.metrics.scores`` does. Only with

@@ -30,8 +30,8 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000,
         real: features (n, d).
         fake: features (m, d); the score is nan if a drawn row is not finite.
         subsets: number of subsets.
-        subset_size: at most n and m.
-        seed: of the draws.
+        subset_size: images per subset, at most n and m.
+        seed: seed of the draws.
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 4.
 

@@ -35,17 +35,17 @@ def mixture_scores(
     """Modes covered, share of good samples, and divergence of the mode histogram from uniform.
 
     A sample is *good* if it lies within ``radius * sigma`` of its nearest mode, and then counts only for that mode. A mode is
-    *covered* if at least ``share`` of all samples, good or not, count for it. With p_k the share of the good samples that count
-    for mode k, the divergence is sum_k p_k log(K p_k) in nats: 0 if all modes have equally many, log K if one has all. Without
-    any good sample it is set to that maximum. Samples that are not finite are not good. For the mixture itself, with d = 2, the
-    share of good samples is 1 - exp(-radius^2 / 2).
+    *covered* if the good samples that count for it make up at least the fraction ``share`` of all samples. With p_k the share
+    of the good samples that count for mode k, the divergence is sum_k p_k log(K p_k) in nats: 0 if all modes have equally many,
+    log K if one has all. Without any good sample it is set to that maximum. Samples that are not finite are not good. For the
+    mixture itself, with d = 2, the share of good samples is 1 - exp(-radius^2 / 2).
 
     Args:
         samples: (n, d), or (E, n, d) for E members that are scored separately.
         modes: (K, d), the means of equally weighted modes.
         sigma: standard deviation of each mode.
         radius: in units of sigma.
-        share: of all samples, for a mode to count as covered.
+        share: fraction of all samples that a mode needs to count as covered.
 
     Returns:
         MixtureScores of tensors of shape ``samples.shape[:-2]``, on the samples' device.

@@ -42,7 +42,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
 def energy_distance(x: Tensor, y: Tensor) -> float:
     """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) of two empirical distributions, ``x`` (n, d) and ``y`` (m, d), in float64.
 
-    It is sqrt(2) times the MMD of the kernel that the distance induces (Sejdinovic et al. 2013), and in one dimension
+    It is sqrt(2) times the MMD of the kernel that the distance induces (Sejdinovic et al. 2013); in one dimension it equals
     ``scipy.stats.energy_distance``.
 
     Examples:

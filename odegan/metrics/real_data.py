@@ -57,7 +57,7 @@ class RealData:
 
     def batches(self) -> Iterator[Tensor]:
         """Images (B, C, H, W)."""
-        # The digest comes from the pass that scores need anyway; it costs little beside an extractor.
+        # The digest comes from the pass that scores need anyway; its cost is small compared with an extractor's.
         digest = hashlib.sha256()
         read = partial(read_batch, self._images, self._rows)
         with Prefetched(read, self._workers, pin=False) as ahead:

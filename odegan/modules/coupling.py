@@ -75,7 +75,7 @@ class Probe(NamedTuple):
         point: the parameters at which it is tried.
         noise: a tensor -> normal noise like it.
         rounding: the largest relative difference that rounding explains.
-        number: of the point; 0 is the module's own, not a perturbed one.
+        number: the number of the point; 0 is the module's own, not a perturbed one.
     """
 
     at: Callable[[torch.Tensor], Forward]

@@ -16,7 +16,7 @@ def two_batches(inputs: Tensors, noise: Noise, classes: int | None = None) -> tu
     Args:
         inputs: (B, ...), and in a class-conditional network the labels (B,).
         noise: where they come from.
-        classes: of the labels, each of which then comes as often as the others; None: draw the labels too.
+        classes: classes of the labels, each of which then comes as often as the others; None: draw the labels too.
     """
     one, two = ([_other(x, noise) for x in inputs] for _ in range(2))
     if classes is not None:

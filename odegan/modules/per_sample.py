@@ -18,7 +18,7 @@ def is_per_sample(module: nn.Module, dimensions: int) -> bool:
 
     Args:
         module: to look at; it does not run.
-        dimensions: of its input, that of the batch among them.
+        dimensions: number of dimensions of its input, including that of the batch.
 
     Examples:
         >>> layers = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 1))

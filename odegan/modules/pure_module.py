@@ -43,8 +43,8 @@ class PureModule:
 
     Args:
         module: unmodified.
-        role: how messages call it, "generator" or "discriminator".
-        execution: how it is run.
+        role: name of the module in messages, "generator" or "discriminator".
+        execution: options of its forward pass.
 
     Raises:
         ArgumentError: the module has a layer that is no function of its input, or no trainable parameter.

@@ -55,7 +55,7 @@ class Trial(NamedTuple):
     """The findings of a trial run of a module.
 
     Attributes:
-        output: of the forward pass.
+        output: output of the forward pass.
         replaced: the functions in ``exact.REPLACED`` that it calls.
         batch_statistics: whether it calls a function that normalizes with batch statistics.
         sigmoid: whether its output is that of a sigmoid.

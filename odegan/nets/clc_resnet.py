@@ -54,7 +54,7 @@ class Generator(nn.Sequential):
 
     Args:
         latent: width of the latent vector, 256 in the paper; its distribution is N(0, I).
-        size: of the images.
+        size: height and width of the images.
         width: channels at full size.
         most: the largest number of channels.
 
@@ -84,7 +84,7 @@ class Discriminator(nn.Sequential):
     A 3x3 convolution, a block, then an average pooling and a block for each resolution, ReLU, a linear layer.
 
     Args:
-        size: of the images.
+        size: height and width of the images.
         width: channels at full size.
         most: the largest number of channels.
 

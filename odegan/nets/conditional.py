@@ -23,7 +23,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
     Args:
         features: C.
-        classes: how many.
+        classes: number of classes.
 
     Examples:
         >>> import torch
@@ -58,8 +58,8 @@ class Generator(nn.Module):
 
     Args:
         latent: width of the latent vector; its distribution is N(0, I).
-        classes: how many.
-        channels: of the images.
+        classes: number of classes.
+        channels: number of image channels.
         width: w; 64 is DCGAN's.
 
     Examples:
@@ -105,8 +105,8 @@ class Discriminator(nn.Module):
     2w, 2w, 4w, 4w and 8w channels, each with LeakyReLU 0.1; psi is linear. 2,932,161 parameters with the defaults.
 
     Args:
-        classes: how many.
-        channels: of the images.
+        classes: number of classes.
+        channels: number of image channels.
         width: w; 64 is DCGAN's.
         spectral_norm: divide the weights by their largest singular values, the embedding's too, as in the paper.
 

@@ -27,7 +27,7 @@ class Generator(Network):
         latent: width of the latent vector; its distribution is N(0, I).
         batch_norm: False leaves out BatchNorm (eps 1e-3; TensorFlow's decay 0.999 is torch's momentum 0.001), for 3,811,459
             parameters.
-        channels: of the images.
+        channels: number of image channels.
         width: w.
 
     Examples:
@@ -67,7 +67,7 @@ class Discriminator(Network):
     Args:
         logits: 1, or 2 for the authors' parametrization by two outputs (real, fake), of which the difference is returned;
             2,944,066 parameters.
-        channels: of the images.
+        channels: number of image channels.
         width: w.
 
     Examples:

@@ -1,9 +1,9 @@
 """ResNets similar to ODE-GAN's, for color images of 32 and 128 pixels: SN-GAN's architectures without spectral norm.
 
-There is no public code of them; that the paper uses SN-GAN's architectures is recalled, not checked. Two choices are ours:
-ODE-GAN's initialization (see ``truncated_normal_``), and a mean over the pixels in place of SN-GAN's sum. Spectral
-normalization bounds that sum; without it the discriminator's gradient starts with a norm of some hundreds, and the first
-Runge-Kutta steps of 0.01 diverge.
+No public code exists for these networks. That the paper uses SN-GAN's architectures is recalled, not checked. Two choices are
+ours: ODE-GAN's initialization (see ``truncated_normal_``), and a mean over the pixels instead of SN-GAN's sum. Spectral
+normalization bounds that sum; without it the discriminator's gradient has an initial norm of several hundred, and the first
+Runge-Kutta steps of size 0.01 diverge.
 
 Source: Qin et al. 2020 (ODE-GAN); Miyato et al. 2018 (SN-GAN), see ``odegan.nets.sngan``.
 """

@@ -29,7 +29,7 @@ class Pair(NamedTuple):
         generator: function of the width of the latents -> module.
         discriminator: function without arguments -> module.
         size: height and width of the images.
-        channels: of the images.
+        channels: number of image channels.
         classes: their number, of a class-conditional pair G(z, label) and D(x, label); None: without classes.
 
     Examples:

@@ -30,7 +30,7 @@ def reg(weight: Weight, player: str = "gen", norm: str = "joint") -> Penalty:
     Args:
         weight: a number, a tensor (differentiable) or a function of time.
         player: whose loss the penalty is added to, "gen" or "disc".
-        norm: of both gradients ("joint"), or of the opponent's ("opponent").
+        norm: which gradients the norm includes: both ("joint"), or the opponent's ("opponent").
 
     Source: the baselines of JARE (Nie and Patel 2019).
 

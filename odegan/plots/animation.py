@@ -26,9 +26,9 @@ def save_animation(
     """Write figures of equal size as a looping GIF; create the folder, and return the path.
 
     Args:
-        frames: at least one. Each is cleared once it is drawn, so that an iterator needs the memory of one figure only.
+        frames: at least one figure. Each is cleared once it is drawn, so that an iterator needs the memory of one figure only.
         path: must end in .gif.
-        seconds: total duration; the last frame stays for one more second.
+        seconds: duration, to which one second is added for the last frame.
         dpi: dots per inch.
 
     Raises:
@@ -72,7 +72,7 @@ def clouds(
         frames: (title, points (n, 2), values (r, r)); the grid as from ``plane``.
         extent: panels show [-extent, extent]^2.
         data: (m, 2), drawn as dots beneath the cloud.
-        title: of the whole figure.
+        title: title of the whole figure.
         columns: panels per row; by default at most 5, with rows filled evenly.
 
     Examples:

@@ -80,7 +80,7 @@ def bands(
         high: the upper quantile.
 
     Raises:
-        ArgumentError: a y that is not (T, E), or quantiles that are none.
+        ArgumentError: a y that is not (T, E), or invalid quantiles.
 
     Examples:
         >>> x, y = [0.0, 1.0, 2.0], [[1.0, 3.0], [2.0, 4.0], [3.0, 5.0]]
@@ -134,7 +134,7 @@ def bars(
     """
     width = array(values)
     if width.shape != (len(names),):
-        argument_error("values", f"shape {width.shape}", f"of shape ({len(names)},), one a name")
+        argument_error("values", f"shape {width.shape}", f"of shape ({len(names)},), one per name")
     error = None if errors is None else array(errors)
     if error is not None and error.shape not in (width.shape, (2, *width.shape)):
         argument_error("errors", f"shape {error.shape}", f"of shape {width.shape} or {(2, *width.shape)}")

@@ -47,7 +47,7 @@ class Figure(matplotlib.figure.Figure):
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings with which all figures here are made.
+    """A context manager with the matplotlib settings of all figures in ``odegan.plots``.
 
     Examples:
         >>> with style():
@@ -83,10 +83,10 @@ def style() -> AbstractContextManager[None]:
 def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path:
     """Write ``figure`` in the format of the path's suffix; create the folder, and return the path.
 
-    Pixels (.png and others) at 150 dots per inch; .pdf and .svg keep lines and text.
+    Raster formats such as .png are written at 150 dots per inch; .pdf and .svg stay vector graphics.
 
     Raises:
-        ArgumentError: matplotlib writes no such files.
+        ArgumentError: matplotlib cannot write this format.
 
     Examples:
         >>> import tempfile

@@ -23,7 +23,7 @@ class AdaptiveResult(NamedTuple):
     """The result of an adaptive solve.
 
     Attributes:
-        states: at the times reached, the first of which is the start.
+        states: the states at the times reached, the first of which is the start.
         t, y: the end of the last accepted step.
         proposed: the step size to continue with, proposed before any truncation at the interval's end.
         failure: torchdiffeq's error, or None.

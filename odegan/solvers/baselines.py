@@ -94,7 +94,7 @@ def make(name: str, options: Options, rates: Rates = (1.0, 1.0)) -> Step:
         name: a name of ``FACTS``.
         options: those that the solver's facts list. ``weight_decay`` is the L2 term of torch.optim's SGD, Adam and RMSprop (not
             AdamW's decoupled one): weight_decay theta is added to the gradient before the update rule is applied.
-        rates: of D and of G: player p's step is multiplied by rates[p], a number, a tensor or a function of time. The
+        rates: rates of D and of G: player p's step is multiplied by rates[p], a number, a tensor or a function of time. The
             context's field must not contain them.
     """
     own = dict(options)

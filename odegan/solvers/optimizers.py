@@ -32,7 +32,7 @@ def adam(
         eps: added to the root of the second moments.
         alternating: G moves after D, at D's new parameters.
         disc_steps: steps of D before each of G; more than one needs ``alternating``.
-        rates: of D and G, numbers or functions of time.
+        rates: rates of D and G, numbers or functions of time.
 
     Raises:
         ArgumentError: a value outside of its range.
@@ -79,7 +79,7 @@ def rmsprop(
         eps: added to the root of the second moments.
         alternating: G moves after D, at D's new parameters.
         disc_steps: steps of D before each of G; more than one needs ``alternating``.
-        rates: of D and G, numbers or functions of time.
+        rates: rates of D and G, numbers or functions of time.
 
     Raises:
         ArgumentError: a value outside of its range.

@@ -11,7 +11,7 @@ class Solver:
 
     Attributes:
         name: the value of ``solver=``.
-        order: of its global error; None if it has none in the usual sense, or if it is unknown.
+        order: order of its global error; None if it has none in the usual sense, or if it is unknown.
         stages: minibatches that one (attempted) step reads with ``refresh="stage"``; None if that varies.
         adaptive: whether it chooses its own steps.
         remarks: one line for the table.

@@ -114,7 +114,7 @@ def register(
         a: s rows below the diagonal, row i with i numbers, so that the first is []; or a square matrix.
         b: weights (s,), with sum 1.
         c: nodes (s,), the row sums of a.
-        order: of y1. The order conditions must hold up to this order, and not for the next.
+        order: order of y1. The order conditions must hold up to this order, and not for the next.
         b_error: weights (s,) of the embedded solution, with sum 1; None: a fixed-step solver.
         remarks: one line for ``describe``.
 

@@ -25,7 +25,7 @@ class AdaptiveSteps:
 
     Args:
         game: for its projection.
-        options: of the run.
+        options: options of the run.
         events: the discrete events of an interval.
         field: for penalties after the step.
         slopes: (t, y, batch, start) -> (dy, losses), compiled or not; start is y at the interval's start.

@@ -211,7 +211,7 @@ def _check_compile(compile: bool | str) -> None:
 
 
 def _check_tolerances(rtol: Tolerance, atol: Tolerance) -> None:
-    """Each a number >= 0, or a tensor of them, one a parameter; not both zero anywhere."""
+    """Each a number >= 0, or a tensor of them, one per parameter; not both zero anywhere."""
     for name, tolerance in {"rtol": rtol, "atol": atol}.items():
         if not (isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1):
             check_number(name, tolerance, low=0.0)

@@ -16,7 +16,7 @@ def check_combination(options: Options, has_data: bool, members: int | None) -> 
     Args:
         options: parsed.
         has_data: whether the run draws minibatches.
-        members: of an ensemble; None: a single run.
+        members: number of members of an ensemble; None: a single run.
 
     Raises:
         ArgumentError: in one line, with what came and what to do.

@@ -91,7 +91,7 @@ class FixedSteps:
     """Steps of the given size through refresh intervals.
 
     Args:
-        options: of the run.
+        options: options of the run.
         field: for cubic interpolation.
         segment: runs the planned steps: a ``Segment``, or one whose graph is made again.
     """

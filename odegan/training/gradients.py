@@ -62,12 +62,12 @@ def depends(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     Parameters of modules do not count, as those of a network within a loss: they require a gradient unasked.
 
     Args:
-        game: of the run.
-        options: of the run.
-        time: of the evaluation.
+        game: game of the run.
+        options: options of the run.
+        time: time of the evaluation.
         y: the state there, (P,) or (E, P).
         batch: its minibatch.
-        number: of the refresh interval.
+        number: number of the refresh interval.
     """
     h = None if options.step_size is None else options.step_at(time, number)
     given = first_member(y, batch)

@@ -92,15 +92,15 @@ def odeint_gan(
         t: (T,) increasing; the times to report. Reporting never changes a trajectory: states between steps are
             interpolated as torchdiffeq does (options={"interp": "cubic"} for better than linear).
         steps: instead of t, the number of refresh intervals from t = 0. A refresh interval is one solver step, unless
-            refresh is a number.
+            refresh is a finite number; ``sol.stats["steps"]`` always counts solver steps.
         report_every: with steps, the number of them between reports; the end is always reported. Default: only the end.
-        data: Tensor (N, ...), map-style Dataset, or callable (n, generator) -> (n, ...); in class-conditional games
-            tuples (Tensor, labels (N,)), where a list of whole numbers will do for labels, a Dataset of (sample, label), or a
-            callable that returns such tuples.
-        latent: dimension or shape of N(0, I), or such a callable; default: the input size of the generator's first layer.
+        data: a tensor or array (N, ...), also of 8-bit levels; a map-style Dataset; a DataLoader; or a function (n, generator)
+            -> (n, ...). Class-conditional games take a tuple (samples, labels (N,)), a Dataset of (sample, label), or a
+            function that returns (samples, labels).
+        latent: dimension or shape of N(0, I), or such a function; default: the input size of the generator's first layer.
         batch_size: B; default: all of the data.
         solver: a name of ``odegan.solvers.names()``.
-        step_size: of a fixed-step solver: a number, a tensor (differentiable), a function of time, or one of
+        step_size: step size of a fixed-step solver: a number, a tensor (differentiable), a function of time, or one of
             ``odegan.schedules``, in time or in steps. Rates and penalty weights may be such schedules too.
         refresh: time between fresh minibatches. None: every step; "stage": every stage; math.inf: never.
         rates: time scales (r_D, r_G) of the discriminator and the generator, numbers, tensors (differentiable) or functions of
@@ -109,34 +109,40 @@ def odeint_gan(
         penalties: from ``odegan.penalties``.
         placement: where the penalties act: "field", at every stage; "after_step", theta <- theta - h grad, with the gradient at
             the step's start; "first_stage", in stage 1 with weight 1 / b_1.
-        players: "joint", or "frozen": each player alone against the opponent at the step's start.
+        players: "joint", or "frozen": each player alone, against the opponent at the start of the step (with an adaptive
+            solver, of the refresh interval).
         rtol: relative tolerance of adaptive solvers.
         atol: absolute tolerance of adaptive solvers.
-        options: the solver's own options: torchdiffeq's, or a baseline's (betas, eps, alpha, disc_steps, alternating).
+        options: the solver's own options: torchdiffeq's, or those of an optimizer such as Adam (betas, eps, alpha,
+            disc_steps, alternating).
         clip: largest norm c of each player's gradient, g <- g min(1, c / |g|). The gradient includes penalties in the field;
             other penalties are not clipped. Rates are applied after clipping.
-        seed: of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
+        seed: seed of data and latents; member e of an ensemble runs as a single run with seed + e, or seed[e].
         compile: True, or the name of a torch.compile backend: compile a fixed step, or the attempted step of an adaptive
-            solver, at its first call, which ``progress`` reports. What cannot be compiled runs uncompiled, with one warning.
+            solver, at its first call, which ``progress`` reports. If the compiler fails, the run continues
+            uncompiled, with one warning. A solver without compilable steps, and batch normalization with distributed=True,
+            raise ``ArgumentError``.
         micro_batch: number of samples evaluated at once, which must divide the batch. The field is the same, to rounding, but
             needs memory for this many samples only.
         distributed: share each minibatch among the processes of torch.distributed's default group (started by torchrun, for
             example). All get the trajectory of one process on the whole batch, to rounding. All must pass the same arguments;
-            the first one writes checkpoints, from which any number of processes can resume.
+            the first one writes checkpoints, from which any number of processes that divides the batch can resume.
         workers: processes that load the items of a Dataset ahead of time, without any effect on the results.
         fake_labels: the labels of generated samples in a class-conditional game: "independent", drawn from the labels of the
             data, or "same", those of the real samples.
         progress: show progress: a bar on a terminal or in a notebook, elsewhere a line every half minute; a string is its
             label.
-        callback: one or several functions (state, info), called after every interval; a function that returns True ends the
-            run.
+        callback: one or several functions (state, info), called after every refresh interval, or after every n-th if the
+            function has an attribute ``every`` = n; one that returns True ends the run.
         checkpoint: a path, to which the run is saved regularly and at the end. If the file exists, the run resumes from it,
             even if a callback had stopped it, unless that callback's attribute ``over`` is true. Later times extend the run. A
             single call of torchdiffeq resumes by starting again. No other run can use the path at the same time.
-        checkpoint_every: seconds (float) or refresh intervals (int) between saves.
-        checkpoint_steps: for gradients through long runs: keep only the state after every so many refresh intervals, and
-            compute those in between again in the backward pass. The memory is then that of steps / checkpoint_steps states and
-            of checkpoint_steps graphs, for twice the evaluations. For fixed steps and first derivatives.
+        checkpoint_every: a float is the number of seconds between saves, an int the number of refresh intervals: 30.0 and 30
+            differ.
+        checkpoint_steps: gradient checkpointing, unrelated to ``checkpoint``: keep only the state after every
+            ``checkpoint_steps`` refresh intervals, and recompute those in between in the backward pass. The memory is then that
+            of steps / checkpoint_steps states and of checkpoint_steps graphs, for twice the evaluations. Only for fixed steps
+            and first derivatives.
         fingerprint: a name, or any plain value, that identifies what odegan cannot read of the arguments, such as a data set
             that is too large; it must be equal to resume. A message at the start of the first run lists what cannot be read.
         resume: "same": refuse to resume if something cannot be read; "force": assume that it is unchanged.
@@ -148,7 +154,9 @@ def odeint_gan(
 
     Raises:
         ArgumentError: a wrong argument, or an invalid combination of arguments.
-        NonFiniteError: the field turned non-finite.
+        NonFiniteError: the field turned non-finite, with on_nonfinite="raise".
+        ChildProcessError: a worker process died.
+        LostRankError: another process of a distributed run died.
 
     Gradients of functions of ``sol.ys`` flow to y0, rates, penalty weights, a fixed step size, a data tensor, and tensors that
     the losses or functions of time read, except with ``scipy_solver``. If one of these requires a gradient, the run is recorded
@@ -232,7 +240,7 @@ def _check_spacing(options: Options, times: Sequence[float]) -> None:
     h = options.step_size
     if h is not None and not callable(h) and to_float(h) < min(4 * spacing, times[-1] - times[0]):
         argument_error(
-            "step_size", h, f"at least {4 * spacing:g}, for numbers near t = {times[-1]:g} are {spacing:g} apart"
+            "step_size", h, f"at least {4 * spacing:g}, because numbers near t = {times[-1]:g} are {spacing:g} apart"
         )
 
 
@@ -268,7 +276,7 @@ def _recorded(run: Run, options: Options, named: bool) -> bool:
     if options.checkpoint_steps is not None and not named:
         raise ArgumentError(HIDDEN)
     if options.ranks is not None:
-        argument_error("distributed", True, "False where something requires a gradient")
+        argument_error("distributed", True, "False if something requires a gradient")
     if options.solver.opaque:
         name = options.solver.name
         raise ArgumentError(f"solver: got {name!r} with something that requires a gradient; it must be another solver")
@@ -281,7 +289,9 @@ def _check_tolerances(options: Options, y0: torch.Tensor) -> None:
     largest = max(float(torch.as_tensor(tolerance).max()) for tolerance in (options.rtol, options.atol))
     if options.solver.adaptive and largest < least:
         argument_error(
-            "rtol, atol", (options.rtol, options.atol), f"such that one is at least {least:.0e}, for y0 is {y0.dtype}"
+            "rtol, atol",
+            (options.rtol, options.atol),
+            f"such that one is at least {least:.0e}, because y0 is {y0.dtype}",
         )
     for name, tolerance in {"rtol": options.rtol, "atol": options.atol}.items():
         if isinstance(tolerance, torch.Tensor) and tolerance.numel() > 1 and tolerance.shape != y0.shape[-1:]:

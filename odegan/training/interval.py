@@ -27,7 +27,7 @@ class IntervalEvents:
 
     Args:
         game: its module buffers are updated between intervals.
-        options: of the run; its penalties determine the replay buffers and the noise.
+        options: options of the run; its penalties determine the replay buffers and the noise.
     """
 
     def __init__(self, game: Game, options: Options) -> None:
@@ -132,6 +132,6 @@ def given_batches(options: Options, batch: BatchLike | Sequence[BatchLike]) -> B
     given = list(batch) if options.refresh == "stage" and batch is not None else [batch]
     if len(given) != wanted:
         raise ArgumentError(
-            f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one a stage of {options.solver.name}"
+            f"batch: got {len(given)} of them; it must be a list of {wanted} batches, one per stage of {options.solver.name}"
         )
     return tuple(as_batch(one) for one in given)

@@ -54,8 +54,8 @@ class ModuleStepper:
     Everything else that a script does with its modules (saving, loading, sampling, averaging, logging) stays as it is:
 
     - parameters are overwritten in place after every step, as an optimizer does;
-    - spectral norm's u and v are advanced by one power iteration a step and written too;
-    - running statistics of batch norms in train mode are updated as by the forward passes of a script, once a step: G on the
+    - spectral norm's u and v are advanced by one power iteration per step and written too;
+    - running statistics of batch norms in train mode are updated as by the forward passes of a script, once per step: G on the
       latents, D on the real, then on the generated samples, without gradients and with the new parameters. Training itself
       uses the statistics of the batch. With ``distributed`` each process tracks those of its own share, as under
       ``DistributedDataParallel``;
@@ -69,17 +69,18 @@ class ModuleStepper:
         generator: latent (B, ...) -> samples (B, ...).
         discriminator: samples (B, ...) -> logits (B,) or (B, 1), high on real samples.
         loss: as in ``gan``.
-        transform: a function of the game, as ``odegan.augmented``; running statistics are those of samples as they are given.
-        seed: of the random numbers of penalties and augmentation.
+        transform: function from the game to a game of the same networks, such as ``odegan.augmented``. Running statistics are
+            those of the untransformed samples.
+        seed: seed of the random numbers of penalties and augmentation.
         options: those of ``gan`` (conditional, autocast, channels_last, checkpointing) and of ``Stepper`` (solver, step_size,
             refresh, rates, penalties, placement, players, rtol, atol, options, clip, compile, micro_batch, distributed).
 
     Attributes:
-        game: of the two modules.
-        state: after the last step; before the first one at the modules' values.
+        game: the game of the two modules.
+        state: the state after the last step, or, before the first step, at the modules' values.
 
     Raises:
-        ArgumentError: as ``gan`` and ``Stepper`` do.
+        ArgumentError: see ``gan`` and ``Stepper``.
 
     Examples:
         >>> G, D = nn.Linear(4, 2), nn.Linear(2, 1)
@@ -155,14 +156,14 @@ class ModuleStepper:
         """One step on a minibatch, after which both modules have the new parameters.
 
         Args:
-            real: (B, ...); or a ``Batch`` with everything in it, or with refresh="stage" a list of one a stage.
+            real: (B, ...); or a ``Batch`` with everything in it, or with refresh="stage" a list of these, one per stage.
             latent: (B, ...).
             label: (B,) of real samples, in class-conditional games.
             fake_label: (B,) of generated samples; None: those of the real ones.
 
         Returns:
             The step's ``Info``: losses, norm of the field, evaluations, whether it was finite. Modules keep their last finite
-            parameters where it was not.
+            parameters if it was not.
         """
         batch = Batch(real, latent, label, fake_label) if isinstance(real, torch.Tensor) else real  # type: ignore[arg-type]
         # The modules get numbers: a graph would only grow from step to step.
@@ -174,7 +175,7 @@ class ModuleStepper:
         return info
 
     def save(self, path: FilePath) -> None:
-        """Write what a resumed script needs beside its modules' own checkpoints; see ``Stepper.save``."""
+        """Write what a resumed script needs in addition to its modules' own checkpoints; see ``Stepper.save``."""
         self._stepper.save(self.state, path)
 
     def load(

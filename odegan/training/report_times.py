@@ -22,7 +22,7 @@ def report_times(
         )
     if steps is None:
         if report_every is not None:
-            argument_error("report_every", report_every, "left out where t says when to report")
+            argument_error("report_every", report_every, "left out if t is given")
         return as_times(t)
     steps = check_int("steps", steps, low=1)
     if steps > MOST:

@@ -102,8 +102,8 @@ class Run:
         taken = self.state.aux["index"]
         if wanted is not None and taken != wanted:
             warn(
-                f"steps: got {wanted}, but the run took {taken}, for step_size has other values than at the start of the run; "
-                "give t, or use odegan.Stepper, if something else than time changes it"
+                f"steps: got {wanted}, but the run took {taken}, because step_size no longer has the values that it had at the "
+                "start; pass t, or use odegan.Stepper, if it depends on anything but time"
             )
 
     def try_out(self) -> None:

@@ -60,7 +60,7 @@ def load(
         same = [name for name in entries if name not in changed]
         checkpoint.refuse_difference(path, {n: stored.get(n) for n in same}, {n: entries[n] for n in same})
         if payload["unread"] and resume != "force":
-            raise ArgumentError(f"load: {_cannot_tell(payload['unread'])}, or resume='force' where it is")
+            raise ArgumentError(f"load: {_cannot_tell(payload['unread'])}, or resume='force' if it is the same")
         kept = payload["state"]
         aux = kept["aux"]
         checkpoint.check_form("aux", aux, plain_aux(fresh(kept["y"]).aux), _OPEN)

@@ -24,7 +24,7 @@ class SegmentResult(NamedTuple):
     Attributes:
         y, aux: at the end.
         losses, field_norm, finite: of the steps, (n, ..., 2), (n, ...) and (n, ...).
-        kept: of the steps in ``keep``, by number: the states before and after, and the minibatch.
+        kept: for the steps in ``keep``, by number: the states before and after, and the minibatch.
     """
 
     y: torch.Tensor

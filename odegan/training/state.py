@@ -27,9 +27,9 @@ class Aux(TypedDict):
         start: the time at which the first one began.
         seeds: one, or one per member, for the random draws of penalties.
         replay: the samples stored for penalties, by buffer.
-        counter: of fixed steps.
-        memory: of a baseline.
-        buffers: of the game's modules.
+        counter: the count of fixed steps.
+        memory: the state of an optimizer or another baseline, such as Adam's moments.
+        buffers: the buffers of the game's modules that change between steps.
         alive: () or (E,), which members are still finite.
         proposed: an adaptive solver's last proposed step size.
     """
@@ -72,19 +72,20 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Information about one refresh interval.
+    """Measurements of the last step, and counts over the last segment (with ``Stepper.step``, one refresh interval).
 
     The dimensions (...) are () for a single run and (E,) for an ensemble.
 
     Attributes:
-        losses: (..., 2), of D and of G at the last step.
-        field_norm: (...), at the last step.
-        step_size: of the last step.
-        error_ratio: of the last step of an adaptive solver, the error over the tolerance.
-        nfe: field evaluations, of both players or of the one evaluated more often, without the penalties.
-        accepted: number of accepted steps.
-        rejected: number of rejected steps.
-        finite: (...), whether the whole interval was finite.
+        losses: (..., 2), unpenalized, of D and of G, at the first field evaluation of the last step.
+        field_norm: (...), there.
+        step_size: step size of the last step.
+        error_ratio: error ratio of the last step of an adaptive solver, the error over the tolerance.
+        nfe: field evaluations in the segment, of both players or of the one evaluated more often, without the penalties. In a
+            callback, a segment may hold several refresh intervals; ``sol.stats`` has the totals.
+        accepted: number of accepted steps in the segment.
+        rejected: number of rejected steps in the segment.
+        finite: (...), whether the whole segment was finite.
 
     Examples:
         >>> from odegan.games import bilinear
@@ -130,10 +131,10 @@ class IntervalResult(NamedTuple):
     """The result of one or several refresh intervals.
 
     Attributes:
-        state: at the end.
-        info: of the last interval.
+        state: the state at the end.
+        info: measurements of the last step, and counts over all intervals.
         reported: the states at the report times.
-        statistics: of every step.
+        statistics: the measurements of every step.
     """
 
     state: State

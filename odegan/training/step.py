@@ -27,7 +27,7 @@ def make_steps(game: Game, field: Field, options: Options) -> StepsMap:
     """Steps of a fixed-step solver, one after the other, as a pure function of tensors, of which ``compile`` makes one graph:
 
     (t (n,), h (n,), y, memory, alive, batches, numbers) -> (y1, memory, alive, losses (n, ..., 2), |f| (n, ...), finite
-    (n, ...)). ``batches`` has an entry for each step or one for all, of one batch or one a stage; ``numbers`` (n,) are the
+    (n, ...)). ``batches`` has an entry for each step or one for all, of one batch or one per stage; ``numbers`` (n,) are the
     refresh intervals', None without schedules in steps. A member that has turned non-finite stays at its last finite state.
     """
     name = options.solver.name
@@ -88,7 +88,7 @@ class StepContext:
     """The field during one fixed step. Each call is the next stage; each player's first evaluation is measured.
 
     Args:
-        field: of one state or of an ensemble.
+        field: field of one state or of an ensemble.
         n_disc: the discriminator's parameters come first.
         players: "joint" or "frozen", each against the opponent at the step's start.
         first_weight: b_1, if the penalties act in the first stage with weight 1 / b_1.

@@ -241,7 +241,7 @@ class Stepper:
         """Read a state that ``save`` wrote. On the same machine, steps from it are bitwise those from the original.
 
         Args:
-            path: of the file; nothing in it is executed.
+            path: path of the file; nothing in it is executed.
             changed: names of arguments that may differ from those of the stepper that saved it, such as ["step_size", "rates"].
             resume: "same": refuse if a part of the arguments could not be read; "force": assume that it is unchanged.
             device: the device to load the tensors on.

@@ -30,12 +30,12 @@ def try_out(game: Game, options: Options, time: float, y: torch.Tensor, batch: B
     is recorded, one gradient of the field is computed.
 
     Args:
-        game: of the run.
-        options: of the run.
-        time: of the evaluation.
+        game: game of the run.
+        options: options of the run.
+        time: time of the evaluation.
         y: the state there.
         batch: its minibatch, with noise and replay buffers where penalties read these.
-        number: of the refresh interval, for schedules in steps.
+        number: number of the refresh interval, for schedules in steps.
 
     Raises:
         ArgumentError: a loss or a penalty draws random numbers, has a state, or cannot be differentiated or mapped; or a loss

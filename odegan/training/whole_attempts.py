@@ -24,8 +24,8 @@ class WholeAttempts:
 
     Args:
         game: for the number of the discriminator's parameters.
-        options: of the run.
-        field: of one state or of an ensemble.
+        options: options of the run.
+        field: field of one state or of an ensemble.
         compiler: compiles an attempt as one graph.
     """
 

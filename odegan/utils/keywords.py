@@ -65,7 +65,7 @@ def keywords(
     Args:
         further: a ``TypedDict`` of the arguments that the function collects by ``**``; ``inspect.signature``, by which shells
             and notebooks complete names, then shows them, and ``typing.get_type_hints`` has their types.
-        defaults: of those arguments, by name.
+        defaults: defaults of those arguments, by name.
         elsewhere: what other libraries call this function's own arguments -> what they are here.
 
     Raises:

@@ -81,7 +81,7 @@ def display(
 
     Args:
         total: where the progress ends; None: unknown.
-        label: in front of the progress.
+        label: text in front of the progress.
         unit: what is counted, as in "t" or "images".
         initial: where it begins.
         delay: seconds before it appears.

@@ -143,7 +143,7 @@ class Stream:
         kind: NORMAL, standard normal; UNIFORM in [0, 1), multiples of 2^-24; PERMUTATION of 0, ..., shape[0] - 1.
         seeds: one seed, or a list with one per member.
         name: streams with different names are independent.
-        shape: of one draw.
+        shape: shape of one draw.
         device: where draws are made.
         ahead: most draws that a CPU makes per seeding; fewer if they are large.
 

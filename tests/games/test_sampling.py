@@ -68,6 +68,15 @@ def test_samplers_say_which_statistics_they_use():
     assert GameSampler(plain, plain.init(), batches).normalization == "none"
 
 
+def test_a_norm_given_in_eval_mode_samples_with_its_own_statistics():
+    norm = nn.BatchNorm1d(3).eval()
+    norm.running_mean += 1
+    game = odegan.gan(nn.Sequential(nn.Linear(2, 3), norm), nn.Linear(3, 1))
+    sampler = GameSampler(game, game.init())
+    assert sampler.normalization == "running"
+    torch.testing.assert_close(sampler(8, 0)[:3], sampler(3, 0))
+
+
 def test_samples_of_every_member_at_every_report():
     game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1))
     ys = torch.stack([game.init(seed=range(3)), game.init(seed=range(3, 6))])
