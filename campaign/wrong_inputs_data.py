@@ -46,7 +46,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "labels",
             "metrics.coverage(torch.ones(4, 2), torch.ones(4, 2), LABELS[:3], k=1)",
             "a int64 tensor of shape (3,)",
-            "of shape (4,), one a real sample",
+            "of shape (4,), one per real sample",
         ),
         (
             "labels",
@@ -263,7 +263,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "latent",
             'sampling.GameSampler(games.dirac("hinge", 1.0), torch.ones(2)).latents(2, 0)',
             "None",
-            "given to gan, whose generator does not tell",
+            "passed to gan: it cannot be inferred",
         ),
     ],
 }

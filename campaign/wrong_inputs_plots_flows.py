@@ -20,7 +20,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         ("columns", "plots.image_grid(IMAGES, columns=0)", "0", "a whole number >= 1"),
         ("series", 'plots.curves({}, "t", "y")', "{}", "at least one name -> (x, y)"),
-        ("values", 'plots.bars(["a"], [1.0, 2.0])', "'shape (2,)'", "of shape (1,), one a name"),
+        ("values", 'plots.bars(["a"], [1.0, 2.0])', "'shape (2,)'", "of shape (1,), one per name"),
         ("paths", 'plots.trajectories({"a": [[1.0]]})', "\"shape (1, 1) for 'a'\"", "of shape (T, 2), with T > 0"),
         (
             "path",

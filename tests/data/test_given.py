@@ -203,7 +203,7 @@ REFUSED = {
         r"^data: got a float32 tensor of shape \(0, 2\); it must be a tensor \(N, ...\) of",
     ),
     "no items": ([], r"^data: got \[\]; it must be a data set of at least one sample$"),
-    "words": (np.array(["a", "b"]), r"^data: got a numpy array that is no tensor \("),
+    "words": (np.array(["a", "b"]), r"^data: got a numpy array that cannot become a tensor \("),
     "a text": ("cifar10", r"^data: got 'cifar10'; it must be a Tensor, a map-style Dataset, or a function"),
     "a dictionary": ({"x": ROWS}, r"^data: got 'dict'; it must be a Tensor"),
     "a network": (nn.Linear(2, 2), r"^data: got 'Linear'; it must be a Tensor"),

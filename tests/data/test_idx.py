@@ -155,7 +155,7 @@ DAMAGE = {
 def test_a_damaged_file_is_named_in_one_line(folder, name):
     damage, reason = DAMAGE[name]
     damage(folder)
-    with pytest.raises(ArgumentError, match=r"^source: got '.*ubyte\.gz', which is no idx file") as caught:
+    with pytest.raises(ArgumentError, match=r"^source: got '.*ubyte\.gz', which is not a usable idx file") as caught:
         idx(folder)
     assert "\n" not in str(caught.value)
     assert re.search(reason, str(caught.value))

@@ -28,7 +28,7 @@ def replaced(content):
         (replaced(encoded(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))[:2000]), "truncated"),
         (replaced(b"hello"), "cannot identify image file"),
         (replaced(b""), "cannot identify image file"),
-        (replaced(encoded(np.full((4, 4), 5000, dtype=np.uint16))), "more than 8 bits a channel, mode I"),
+        (replaced(encoded(np.full((4, 4), 5000, dtype=np.uint16))), "more than 8 bits per channel, mode I"),
         (lambda path: path.unlink(), "No such file"),
     ],
     ids=["truncated", "text", "empty", "16 bits", "gone"],
@@ -39,7 +39,7 @@ def test_an_unreadable_image_is_named(spoil, reason, workers, tmp_path):
         (tmp_path / f"{i}.png").write_bytes(encoded(np.zeros((4, 4), dtype=np.uint8)))
     data = images(tmp_path, size=4, channels=1)
     spoil(tmp_path / "3.png")
-    with pytest.raises(ArgumentError, match=rf"^data: got .*3\.png, which is no image .*{reason}.*\)$") as caught:
+    with pytest.raises(ArgumentError, match=rf"^data: got .*3\.png, which is not a usable image .*{reason}.*\)$") as caught:
         train(data, workers, "euler", 12)
     assert "\n" not in str(caught.value)
 
@@ -48,7 +48,7 @@ def test_an_unreadable_row_is_named(tmp_path):
     pytest.importorskip("datasets")
     rows = [encoded(np.zeros((4, 4), dtype=np.uint8)), b"hello"]
     data = images(parquet(tmp_path / "x.parquet", rows), size=4)
-    with pytest.raises(ArgumentError, match=r"^data: got .*x.parquet, row 1, which is no image that can be used"):
+    with pytest.raises(ArgumentError, match=r"^data: got .*x.parquet, row 1, which is not a usable image"):
         data[1]
 
 

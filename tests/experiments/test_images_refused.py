@@ -117,7 +117,7 @@ def test_an_unreadable_image_ends_the_run_with_its_name_and_what_was_saved_stays
     next(folder.rglob(f"{int(first)}.png")).write_bytes(b"no image")
     assert call(*words, output=tmp_path / "run") == 2
     *_, said = capsys.readouterr().err.strip().splitlines()
-    assert f"{int(first)}.png, which is no image that can be used" in said
+    assert f"{int(first)}.png, which is not a usable image" in said
     kept = (tmp_path / "run" / "checkpoints" / "seed0.pt").read_bytes()
     assert saved(tmp_path / "run")["aux"]["index"] == 2
     assert call(*words, output=tmp_path / "run", resume=True) == 2

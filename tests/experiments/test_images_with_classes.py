@@ -239,7 +239,7 @@ def unpacked(path):
 
 
 WRONG = {
-    "truncated": (cut, "which is no idx file that can be used"),
+    "truncated": (cut, "which is not a usable idx file"),
     "not gzipped": (unpacked, "it is not compressed by gzip"),
     "missing": (Path.unlink, "which has no file of its images"),
     "too large": (

@@ -122,7 +122,7 @@ def test_refusals(tmp_path):
     sentences = [
         "y0: got different values on different ranks ('float64 [61] ",
         "batch_size: got 7; it must be a multiple of the 2 processes that share it",
-        "distributed: got True; it must be False where something requires a gradient",
+        "distributed: got True; it must be False if something requires a gradient",
         "chunks: got 2; it must be a multiple of the 4 parts",
         "distributed: got True with scipy_solver",
         "foreign.pt', which cannot be read",
