@@ -138,6 +138,12 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("latent", "Minibatches(DATA, None, 2, 0, Y)", "None", "size or shape"),
         ("solver", 'odegan.Stepper(GAME, solver="fixed_adams", step_size=0.1)', "'fixed_adams'", "one-step"),
         ("loss", 'odegan.ModuleStepper(nn.Linear(2, 2), nn.Linear(2, 1), "hing")', "'hing'", "did you mean 'hinge'?"),
+        (
+            "transform",
+            'odegan.ModuleStepper(nn.Linear(2, 2), nn.Linear(2, 1), transform="augmented", step_size=0.1)',
+            "'augmented'",
+            "a function from a game to a game of the same networks",
+        ),
         ("Stepper", "odegan.Stepper(GAME, stepsize=0.1)", "'stepsize'", "did you mean 'step_size'"),
         ("game", "odegan.Stepper(None, step_size=0.1)", "None", "odegan.gan"),
         ("batch", "step(DATA)", "Tensor", "a pair"),

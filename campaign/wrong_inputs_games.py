@@ -14,6 +14,12 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "1.5",
             "a number from 0 to 1, or a function of time",
         ),
+        (
+            "probability",
+            "odegan.augmented(GAME, probability=lambda: 0.5)",
+            "a function of ()",
+            "a number from 0 to 1, or a function of time",
+        ),
         ("gradients", "odegan.Game(max, max, 1, 1, gradients=3)", "3", "function"),
         ("y", "games.bilinear().split(torch.ones(3))", "shape (3,)", "(n_disc 1 + n_gen 1)"),
         ("n", "GAME.sample(Y, 0)", "0", ">= 1"),

@@ -201,6 +201,7 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
         ("on_nonfinite", 'run(on_nonfinite="ignore")', "'ignore'", "raise, stop"),
         ("checkpoint_every", "run(checkpoint_every=0)", "0", "number > 0"),
         ("checkpoint_steps", "run(checkpoint_steps=0)", "0", "a whole number >= 1"),
+        ("score", "odegan.callbacks.Best(lambda: 1.0)", "a function of ()", "a function of y"),
         ("callback", "run(callback=3)", "3", "a function"),
         ("callback", "run(callback=lambda state: None)", "function of (state)", "a function (state, info)"),
         ("steps", 'train(t=None, steps=3, solver="dopri5", step_size=None)', "3", "given with refresh=..."),

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from typing import TypedDict
 
+import numpy as np
 import torch
 
 from odegan.callbacks.periodic import Periodic
 from odegan.training.state import Info, State
-from odegan.utils.checks import argument_error, check_bool, check_number
+from odegan.utils.checks import argument_error, check_bool, check_function, check_number
 from odegan.utils.keywords import keywords
 
 
@@ -26,7 +27,7 @@ class Best(Periodic):
     """Keeps the state y with the best score so far, for example the lowest FID; it resumes with the run's checkpoint.
 
     Args:
-        score: function of y -> number; nan never counts as best.
+        score: function of y -> number. nan never counts as best; infinite values are compared as numbers.
         every: number of refresh intervals between scores.
         larger: whether larger scores are better.
 
@@ -49,8 +50,7 @@ class Best(Periodic):
         self, score: Callable[[torch.Tensor], float | torch.Tensor], every: int = 100, larger: bool = False
     ) -> None:
         super().__init__(every)
-        if not callable(score):
-            argument_error("score", score, "a function of y")
+        check_function("score", score, 1, "a function of y")
         self._function = score
         self.larger = check_bool("larger", larger)
         self.y: torch.Tensor | None = None
@@ -60,11 +60,7 @@ class Best(Periodic):
     def __call__(self, state: State, info: Info) -> None:
         """Score the state, and keep it if it is the best so far."""
         y = state.y.detach()
-        found = self._function(y)
-        if isinstance(found, torch.Tensor) and found.numel() != 1:
-            argument_error("score", found, "a function whose values are numbers")
-        # nan is let through, as a score that is never the best; infinities are refused.
-        value = math.nan if found != found else check_number("score", found)
+        value = _number(self._function(y))
         if value > self.score if self.larger else value < self.score:
             self.y = y.clone()
             self.score = value
@@ -84,3 +80,11 @@ class Best(Periodic):
         """The settings that must be equal to resume."""
         # The stored score was compared in this direction. The function and ``every`` may change on resuming.
         return {"larger": self.larger}
+
+
+def _number(found: object) -> float:
+    """A score as a float, which may be infinite or nan."""
+    if isinstance(found, torch.Tensor | np.ndarray) and len(found.reshape(-1)) != 1:
+        argument_error("score", found, "a function whose values are numbers")
+    plain = found.item() if isinstance(found, torch.Tensor | np.ndarray | np.generic) else found
+    return plain if isinstance(plain, float) and not math.isfinite(plain) else check_number("score", plain)

@@ -11,7 +11,7 @@ from odegan.flows.kernels import Features
 from odegan.games.batch import Batch
 from odegan.games.game import Game
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import argument_error, check_int, check_number
+from odegan.utils.checks import argument_error, check_function, check_int, check_number
 from odegan.utils.fingerprint import describe
 from odegan.utils.random_streams import reseed
 
@@ -162,8 +162,8 @@ def particle_game(
         argument_error(
             "n_particles", n_particles, f"at most the number of data, {len(data)}, without a start of your own"
         )
-    if start is not None and not callable(start):
-        argument_error("start", start, "None, or a function (n, generator) -> points")
+    if start is not None:
+        check_function("start", start, 2, "None, or a function (n, generator) -> points")
     decay = check_number("decay", decay, low=0.0)
     return ParticleGame(data, features, n_particles, decay, start or (lambda n, draw: _neighbors(data, n, draw)))
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from einops import rearrange, reduce
 
-from odegan.utils.checks import argument_error, check_int, check_number, choose
+from odegan.utils.checks import argument_error, check_arity, check_function, check_int, check_number, choose
 
 Tensor = torch.Tensor
 Apply = Callable[[Tensor, Tensor], Tensor]
@@ -42,8 +42,7 @@ class Transform:
 
     def __post_init__(self) -> None:
         check_int("numbers", self.numbers, low=0)
-        if not callable(self.apply):
-            argument_error("apply", self.apply, "a function of images and uniform numbers")
+        check_function("apply", self.apply, 2, "a function of images and uniform numbers")
 
 
 def flipped(x: Tensor, u: Tensor) -> Tensor:
@@ -146,7 +145,9 @@ def augmentation(transforms: str | Sequence[Given], probability: Probability) ->
     found = tuple(
         one if isinstance(one, Transform) else TRANSFORMS[choose("transforms", one, TRANSFORMS)] for one in given
     )
-    if not callable(probability):
+    if callable(probability):
+        check_arity("probability", probability, 1, "a number from 0 to 1, or a function of time")
+    else:
         check_probability("probability", probability)
     return Augmentation(found, probability)
 

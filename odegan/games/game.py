@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from odegan.games.augmentation import Augmentation
 from odegan.games.batch import Batch, BatchLike, as_batch
@@ -63,14 +63,14 @@ class Game:
         n_disc: int,
         n_gen: int,
         *,
-        gradients: Callable[[torch.Tensor, torch.Tensor, Any], Players] | None = None,
-        critic: Callable[..., torch.Tensor] | None = None,
-        real: Callable[[Any], torch.Tensor] | None = None,
-        fake: Callable[[torch.Tensor, Any], torch.Tensor] | None = None,
-        sample: Callable[..., torch.Tensor] | None = None,
-        init: Callable[[int | None], torch.Tensor] | None = None,
-        solution: Callable[[float | torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
-        project: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        gradients: Callable[[Tensor, Tensor, Any], Players] | None = None,
+        critic: Callable[..., Tensor] | None = None,
+        real: Callable[[Any], Tensor] | None = None,
+        fake: Callable[[Tensor, Any], Tensor] | None = None,
+        sample: Callable[..., Tensor] | None = None,
+        init: Callable[[int | None], Tensor] | None = None,
+        solution: Callable[[float | Tensor, Tensor], Tensor] | None = None,
+        project: Callable[[Tensor], Tensor] | None = None,
         couples_batch: bool | None = False,
         loss: Loss | None = None,
         name: str = "game",
@@ -104,16 +104,16 @@ class Game:
         self.loss = loss
         self.name = name
 
-    def split(self, y: torch.Tensor) -> Players:
+    def split(self, y: Tensor) -> Players:
         """y (..., P) -> (theta_d (..., n_disc), theta_g (..., n_gen)), views."""
-        if not isinstance(y, torch.Tensor) or y.shape[-1:] != (self.n_params,):
+        if not isinstance(y, Tensor) or y.shape[-1:] != (self.n_params,):
             argument_error(
                 "y", y, f"a tensor of last dimension {self.n_params} (n_disc {self.n_disc} + n_gen {self.n_gen})"
             )
         return y[..., : self.n_disc], y[..., self.n_disc :]
 
     @unaffected
-    def losses(self, y: torch.Tensor, batch: Batch | None = None) -> Players:
+    def losses(self, y: Tensor, batch: Batch | None = None) -> Players:
         """(disc_loss, gen_loss) at y (P,), two scalars. batch: ``Batch``, a pair (real, latent), or None."""
         theta_d, theta_g = self.split(y)
         full = as_batch(batch)
@@ -122,16 +122,16 @@ class Game:
         return disc, gen
 
     @overload
-    def gradients(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ...) -> Players: ...
+    def gradients(self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = ...) -> Players: ...
 
     @overload
     def gradients(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ..., *, with_losses: Literal[True]
+        self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = ..., *, with_losses: Literal[True]
     ) -> tuple[Players, Players]: ...
 
     @unaffected
     def gradients(
-        self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = None, *, with_losses: bool = False
+        self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = None, *, with_losses: bool = False
     ) -> Players | tuple[Players, Players]:
         """(d disc_loss / d theta_d (n_disc,), d gen_loss / d theta_g (n_gen,)) at one point.
 
@@ -142,30 +142,18 @@ class Game:
 
     @overload
     def player_gradient(
-        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None = ...
-    ) -> torch.Tensor: ...
+        self, player: Player, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = ...
+    ) -> Tensor: ...
 
     @overload
     def player_gradient(
-        self,
-        player: Player,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None = ...,
-        *,
-        with_loss: Literal[True],
+        self, player: Player, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = ..., *, with_loss: Literal[True]
     ) -> Players: ...
 
     @unaffected
     def player_gradient(
-        self,
-        player: Player,
-        theta_d: torch.Tensor,
-        theta_g: torch.Tensor,
-        batch: Batch | None = None,
-        *,
-        with_loss: bool = False,
-    ) -> torch.Tensor | Players:
+        self, player: Player, theta_d: Tensor, theta_g: Tensor, batch: Batch | None = None, *, with_loss: bool = False
+    ) -> Tensor | Players:
         """The gradient of one player's loss with respect to its own parameters: (n_disc,) for "disc", (n_gen,) for "gen".
 
         With ``with_loss``, return (gradient, loss).
@@ -174,7 +162,7 @@ class Game:
         return (gradient, loss) if with_loss else gradient
 
     # Overridden by games that can share work.
-    def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
+    def _evaluate(self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> tuple[Players, Players]:
         """Both players' gradients and losses at one point."""
         if self._gradients is not None:
             losses = self.disc_loss(theta_d, theta_g, batch), self.gen_loss(theta_d, theta_g, batch)
@@ -183,9 +171,7 @@ class Game:
         grad_g, loss_g = self._evaluate_player("gen", theta_d, theta_g, batch)
         return (grad_d, grad_g), (loss_d, loss_g)
 
-    def _evaluate_player(
-        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
-    ) -> Players:
+    def _evaluate_player(self, player: Player, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> Players:
         """One player's gradient and loss at one point."""
         loss = self.disc_loss if player == "disc" else self.gen_loss
         if self._gradients is not None:
@@ -197,7 +183,7 @@ class Game:
 
     @keywords(elsewhere={"seeds": "seed"})
     @unaffected
-    def init(self, seed: int | Sequence[int] | None = None) -> torch.Tensor:
+    def init(self, seed: int | Sequence[int] | None = None) -> Tensor:
         """An initial state y (P,): the game's own, or a random one for a seed; for E seeds (range(8)), an ensemble (E, P)."""
         if self._init is None:
             raise ArgumentError(f"init: {self.name} has no starting point; pass a y0 of shape ({self.n_params},)")
@@ -207,9 +193,7 @@ class Game:
 
     @keywords(elsewhere=dict.fromkeys(("labels", "classes"), "label"))
     @unaffected
-    def sample(
-        self, y: torch.Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False
-    ) -> torch.Tensor:
+    def sample(self, y: Tensor, n: int, seed: int = 0, label: Label = None, *, differentiable: bool = False) -> Tensor:
         """n samples of the generator: (n, ...) for y (P,), (E, n, ...) for y (E, P), (T, E, n, ...) for an ensemble's ``ys``.
 
         Args:
@@ -235,7 +219,7 @@ class Game:
             drawn = torch.stack([self._sample(one, *given) for one in y.flatten(0, -2)])
             return drawn.unflatten(0, y.shape[:-1])
 
-    def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
+    def labels_to_draw(self, label: Label, n: int, like: Tensor) -> Tensor | None:
         """The labels (n,) of n samples to draw, on the device of ``like``; None in a game without labels."""
         if label is not None:
             argument_error("label", label, f"None: {self.name} takes no labels")
@@ -246,7 +230,7 @@ class Game:
         """Whether the game has generated samples, ``fake``."""
         return self._fake is not None
 
-    def real(self, batch: Batch | None) -> torch.Tensor:
+    def real(self, batch: Batch | None) -> Tensor:
         """The real samples (B, ...) of a batch."""
         if self._real is not None:
             return self._real(batch)
@@ -255,13 +239,13 @@ class Game:
         return batch.real
 
     @unaffected
-    def fake(self, theta_g: torch.Tensor, batch: Batch | None = None) -> torch.Tensor:
+    def fake(self, theta_g: Tensor, batch: Batch | None = None) -> Tensor:
         """The generated samples (B, ...) of a batch."""
         if self._fake is None:
             raise ArgumentError(f"fake: {self.name} has no generated samples")
         return self._fake(theta_g, batch)
 
-    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
+    def critic_fn(self, theta_d: Tensor, batch: Batch | None = None) -> LabeledForward:
         """The critic with the module buffers of the batch: a function of samples (n, ...), in a conditional game and labels."""
         if self.critic is None:
             raise ArgumentError(f"critic: {self.name} has none")
@@ -278,26 +262,28 @@ class Game:
         return f"Game({self.name}, n_disc={self.n_disc}, n_gen={self.n_gen})"
 
     # Overridden by games of networks: modules, buffers that change between steps, checks of the first batch.
-    def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
+    def modules(self, y: Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
         """New modules (generator, discriminator) with the parameters y; only games made by ``gan`` have them."""
         raise ArgumentError(f"modules: {self.name} was not made from modules")
 
-    def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+    def initial_buffers(self, y: Tensor) -> dict[str, Tensor]:
         """Initial values, for a run from y, of module buffers that change between steps; {} if there are none."""
         return {}
 
-    def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
+    def update_buffers(self, buffers: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         """The buffers after a step that ended at y, as a pure function."""
         return buffers
 
-    def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
+    def with_draws(
+        self, batch: Batch | None, seed: int = 0, t: float = 0.0, members: int | None = None
+    ) -> Batch | None:
         """The batch with the random numbers that this game reads from it, as a run draws them; most games read none."""
         return batch
 
-    def check(self, y: torch.Tensor, batch: Batch | None) -> None:
+    def check(self, y: Tensor, batch: Batch | None) -> None:
         """Refuse a batch that this game cannot use, before a run starts."""
 
-    def prepared(self, y: torch.Tensor, batch: Batch | None) -> Game:
+    def prepared(self, y: Tensor, batch: Batch | None) -> Game:
         """The game that a run uses, checked with the run's y (P,) and first batch; this game itself is not changed."""
         self.check(y, batch)
         return self

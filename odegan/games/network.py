@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from odegan.games import labels, losses
 from odegan.games.batch import Batch, BatchLike
+from odegan.games.classes import known_classes
 from odegan.games.examine import PROBED, by_structure, evaluate, examine, probe_batch, refuse_swapped, warn_of_sigmoid
 from odegan.games.examine_loss import LossFailsError
 from odegan.games.export import export
@@ -22,12 +23,11 @@ from odegan.games.latents import Latent, LatentShape, draw_latents, latent_shape
 from odegan.games.network_gradients import BothPlayers
 from odegan.games.network_inputs import flat_logits, read_batch
 from odegan.games.players import Player, Players
-from odegan.modules.classes import number_of_classes
 from odegan.modules.forward import Execution
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import CannotTakeError
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.checks import ArgumentError, argument_error, check_function
 from odegan.utils.distributed import sharing_ranks
 from odegan.utils.keywords import keywords
 from odegan.utils.random_streams import GLOBAL_GENERATORS, check_seed, reseed
@@ -97,13 +97,12 @@ class NetworkGame(Game):
         execution: Execution,
         conditional: bool | None,
     ) -> None:
-        if init is not None and not callable(init):
-            argument_error("init", init, "None, or a function of a module")
+        if init is not None:
+            check_function("init", init, 1, "None, or a function of a module")
         self.generator = PureModule(generator, "generator", execution)
         self.discriminator = PureModule(discriminator, "discriminator", execution)
         self.conditional = labels.conditioned(conditional, generator, discriminator)
         self.could_take_labels = conditional is None and labels.may_take_labels(generator, discriminator)
-        self.classes = number_of_classes(generator, discriminator) if self.conditional else None
         shared = {id(p) for p in generator.parameters() if p.requires_grad}
         if any(id(p) in shared for p in discriminator.parameters()):
             raise ArgumentError("discriminator: got a parameter that the generator trains too; they must share none")
@@ -111,30 +110,22 @@ class NetworkGame(Game):
         if dtypes[0] != dtypes[1]:
             argument_error("generator, discriminator", dtypes, "of one dtype")
         self.latent: LatentShape = latent_shape(generator, latent)
+        pair = self.generator, self.discriminator
+        self.classes = known_classes(*pair, self.latent) if self.conditional else None
         self._initialize = init
-        super().__init__(
-            self._disc_loss,
-            self._gen_loss,
-            self.discriminator.n,
-            self.generator.n,
-            critic=self.logits,
-            fake=self._fakes,
-            init=self._start,
-            sample=self._draw,
-            couples_batch=None,
-            loss=loss,
-            name="gan",
-        )
+        players = self._disc_loss, self._gen_loss, self.discriminator.n, self.generator.n
+        super().__init__(*players, couples_batch=None, loss=loss, name="gan")
+        self._bind()
         self._warned = False  # of a final sigmoid
         self.critic_couples_batch, self.couples_batch = by_structure(self.discriminator, self.generator)
         self._try_latents(given=latent is not None)
 
     @unaffected
-    def logits(self, theta_d: torch.Tensor, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+    def logits(self, theta_d: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits (n,) of samples x (n, ...), and in a class-conditional game of their labels (n,)."""
         return self.critic_fn(theta_d)(x, label)
 
-    def critic_fn(self, theta_d: torch.Tensor, batch: Batch | None = None) -> LabeledForward:
+    def critic_fn(self, theta_d: Tensor, batch: Batch | None = None) -> LabeledForward:
         """The discriminator as a function of samples (n, ...) -> logits (n,), with the batch's buffers.
 
         In a class-conditional game the function takes the samples' labels (n,) as its second argument.
@@ -143,10 +134,10 @@ class NetworkGame(Game):
         forward = on_labels(bound, "discriminator", self.conditional)
         return lambda x, label=None: flat_logits(forward(x, label), x)
 
-    def _generator_fn(self, theta_g: torch.Tensor, buffers: dict[str, torch.Tensor] | None = None) -> LabeledForward:
+    def _generator_fn(self, theta_g: Tensor, buffers: dict[str, Tensor] | None = None) -> LabeledForward:
         return on_labels(self.generator.bind(theta_g, buffers), "generator", self.conditional)
 
-    def _fakes(self, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+    def _fakes(self, theta_g: Tensor, batch: Batch | None) -> Tensor:
         batch = read_batch(batch, self.conditional)
         return self._generator_fn(theta_g, batch.buffers)(batch.latent, labels_of(batch)[1])
 
@@ -157,42 +148,40 @@ class NetworkGame(Game):
         return BothPlayers(self.loss, critic, partial(self._fakes, batch=batch), batch.real, *own)
 
     @unaffected
-    def _disc_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+    def _disc_loss(self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> Tensor:
         return self._on(batch).disc_loss(theta_d, theta_g)
 
     @unaffected
-    def _gen_loss(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> torch.Tensor:
+    def _gen_loss(self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> Tensor:
         return self._on(batch).gen_loss(theta_d, theta_g)
 
-    def _evaluate(self, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None) -> tuple[Players, Players]:
+    def _evaluate(self, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> tuple[Players, Players]:
         """Both gradients from one backward pass through D, where exact and all ranks decide alike, else one forward pass."""
         both = self._on(batch)
         halves = self.discriminator.execution.autocast is torch.float16  # whose slopes vanish early
         separate = self.critic_couples_batch is False and (not self.couples_batch or sharing_ranks() is None)
         return (both.shared(theta_d, theta_g) if separate and not halves else None) or both.nested(theta_d, theta_g)
 
-    def _evaluate_player(
-        self, player: Player, theta_d: torch.Tensor, theta_g: torch.Tensor, batch: Batch | None
-    ) -> Players:
+    def _evaluate_player(self, player: Player, theta_d: Tensor, theta_g: Tensor, batch: Batch | None) -> Players:
         """One player's gradient and loss."""
         if player == "gen":
             return super()._evaluate_player(player, theta_d, theta_g, batch)
         return self._on(batch).disc_gradient(theta_d, theta_g)
 
-    def labels_to_draw(self, label: Label, n: int, like: torch.Tensor) -> torch.Tensor | None:
+    def labels_to_draw(self, label: Label, n: int, like: Tensor) -> Tensor | None:
         """The labels (n,) of n samples to draw; see ``sample``."""
         if not self.conditional:
             return super().labels_to_draw(label, n, like)
         return labels.labels_to_draw(label, n, self.classes, like)
 
-    def _draw(self, y: torch.Tensor, n: int, seed: int, label: torch.Tensor | None = None) -> torch.Tensor:
+    def _draw(self, y: Tensor, n: int, seed: int, label: Tensor | None = None) -> Tensor:
         if self.latent is None:
             raise ArgumentError(
                 "latent: got None; pass gan(..., latent=...): it cannot be inferred from the first layer"
             )
         return self._generator_fn(self.split(y)[1])(draw_latents(self.latent, n, seed, y), label)
 
-    def _start(self, seed: int | None) -> torch.Tensor:
+    def _start(self, seed: int | None) -> Tensor:
         if seed is None:
             return torch.cat([self.discriminator.values, self.generator.values])
         with GLOBAL_GENERATORS, torch.random.fork_rng(devices=[]):
@@ -201,7 +190,7 @@ class NetworkGame(Game):
             return torch.cat([self.discriminator.fresh(self._initialize), self.generator.fresh(self._initialize)])
 
     @unaffected
-    def modules(self, y: torch.Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
+    def modules(self, y: Tensor, batches: Iterable[BatchLike] | None = None) -> tuple[nn.Module, nn.Module]:
         """New (generator, discriminator) with the parameters y (P,); the originals do not change.
 
         A norm in eval mode keeps its running statistics. For a norm in train mode, ``batches`` is an iterable of
@@ -209,7 +198,7 @@ class NetworkGame(Game):
         ``batches`` it uses the statistics of its input, in evaluation mode too, and its state dict keeps the original's
         running statistics. The state dicts load into modules like the originals.
         """
-        if not isinstance(y, torch.Tensor) or y.ndim != 1:
+        if not isinstance(y, Tensor) or y.ndim != 1:
             argument_error("y", y, f"of shape ({self.n_params},); take one member of an ensemble")
         theta_d, theta_g = self.split(y.detach())
         return export(self.generator, self.discriminator, theta_g, theta_d, batches, self.conditional)
@@ -222,19 +211,19 @@ class NetworkGame(Game):
         parts |= {"autocast": execution.autocast, "channels_last": execution.channels_last}
         return parts | ({"conditional": True} if self.conditional else {})
 
-    def initial_buffers(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+    def initial_buffers(self, y: Tensor) -> dict[str, Tensor]:
         """Spectral norm's u and v, converged for y."""
         theta_d, theta_g = self.split(y)
         return self.discriminator.initial_buffers(theta_d) | self.generator.initial_buffers(theta_g)
 
-    def update_buffers(self, buffers: dict[str, torch.Tensor], y: torch.Tensor) -> dict[str, torch.Tensor]:
+    def update_buffers(self, buffers: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         """One power iteration of every spectral norm at y."""
         if not buffers:
             return buffers
         theta_d, theta_g = self.split(y)
         return self.discriminator.power_iterate(buffers, theta_d) | self.generator.power_iterate(buffers, theta_g)
 
-    def prepared(self, y: torch.Tensor, batch: BatchLike) -> NetworkGame:
+    def prepared(self, y: Tensor, batch: BatchLike) -> NetworkGame:
         """A checked copy of this game, in which it is decided whether the samples of batches like this one are coupled.
 
         Args:
@@ -261,7 +250,7 @@ class NetworkGame(Game):
         self._init = self._start
         self._sample = self._draw
 
-    def check(self, y: torch.Tensor, batch: BatchLike) -> None:
+    def check(self, y: Tensor, batch: BatchLike) -> None:
         """Refuse networks that do not work on this batch, and decide whether its samples are coupled; see ``prepared``."""
         if batch is None:
             raise ArgumentError("data: got None; a game of networks needs data and latents")
@@ -271,7 +260,7 @@ class NetworkGame(Game):
         self._learn(*((y, batch) if y.ndim == 1 else tree_map(lambda x: x[0], (y, batch))))
         evaluate(lambda own, b: torch.cat(self.gradients(*self.split(own), b)), y.detach(), batch)
 
-    def _learn(self, y: torch.Tensor, batch: Batch) -> None:
+    def _learn(self, y: Tensor, batch: Batch) -> None:
         found = examine(self.generator, self.discriminator, self.loss, self.split(y.detach()), batch, self.conditional)
         flat_logits(found.discriminator.output, batch.real)
         self.critic_couples_batch = found.critic_couples

@@ -130,9 +130,11 @@ class Unrolled(Game):
         """The buffers of the base game after a step that ended at y; they are constant during the k steps."""
         return self.base.update_buffers(buffers, y)
 
-    def with_draws(self, batch: Batch | None, seed: int = 0) -> Batch | None:
+    def with_draws(
+        self, batch: Batch | None, seed: int = 0, t: float = 0.0, members: int | None = None
+    ) -> Batch | None:
         """The batch with the random numbers that the base game reads."""
-        return self.base.with_draws(batch, seed)
+        return self.base.with_draws(batch, seed, t, members)
 
     def prepared(self, y: torch.Tensor, batch: Batch | None) -> Unrolled:
         """The unrolled game of the prepared base game."""

@@ -22,7 +22,7 @@ from odegan.metrics.precision_recall import share_inside
 from odegan.metrics.real_data import Images, RealData
 from odegan.metrics.statistics_cache import cached, short_digest
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import argument_error, check_int, choose
+from odegan.utils.checks import argument_error, check_function, check_int, choose
 from odegan.utils.progress import display
 from odegan.utils.random_streams import stream_seed
 
@@ -154,8 +154,7 @@ def scores(
         (True, 16, 'none')
     """
     names = _checked_names(names)
-    if not callable(sampler):
-        argument_error("sampler", sampler, "a function (n, seed) to images")
+    check_function("sampler", sampler, 2, "a function (n, seed) to images")
     own = getattr(sampler, "normalization", None) if normalization is None else normalization
     mode: str = choose("normalization", own, NORMALIZATIONS)
     check_int("n", n, low=2)

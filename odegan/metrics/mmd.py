@@ -7,7 +7,7 @@ from torch import Tensor
 
 from odegan.metrics.pairs import distances
 from odegan.utils.ambient import unaffected
-from odegan.utils.checks import argument_error
+from odegan.utils.checks import argument_error, check_function
 
 
 @unaffected
@@ -31,8 +31,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor]) -> flo
         3.0
     """
     x, y = _points(x, y)
-    if not callable(kernel):
-        argument_error("kernel", kernel, "a function (n, d), (m, d) -> (n, m)")
+    check_function("kernel", kernel, 2, "a function (n, d), (m, d) -> (n, m)")
     square = kernel(x, x).mean() - 2 * kernel(x, y).mean() + kernel(y, y).mean()
     return float(square.clamp(min=0).sqrt())
 

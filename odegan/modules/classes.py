@@ -1,10 +1,15 @@
-"""How many classes a class-conditional module takes: read off its embeddings, or tried out."""
+"""How many classes a class-conditional module takes: read off the embeddings that get its labels, or tried out."""
 
 from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from odegan.modules.observed import Attributes, forked
 from odegan.modules.pure_module import PureModule
 from odegan.modules.validate import RAISED
 
@@ -13,11 +18,79 @@ MOST = 1024  # the largest number of classes that is looked for
 ENDLESS = 16  # classes of a module that takes any number, as one that computes with the label itself
 
 
-def number_of_classes(*modules: nn.Module) -> int | None:
-    """The number of rows of the smallest ``nn.Embedding`` in the modules; None if there is none."""
-    tables = (part for module in modules for part in module.modules() if isinstance(part, nn.Embedding))
-    # The shortest: a label that one network knows and the other does not would be out of range there.
-    return min((table.num_embeddings for table in tables), default=None)
+Call = tuple[str, int]  # the path of an embedding, and the number of its call in a forward pass
+
+
+class Followed(NamedTuple):
+    """The number of classes that embeddings of the labels tell, None if there are none; and the output, None if it failed."""
+
+    classes: int | None
+    output: torch.Tensor | None
+
+
+@torch.no_grad()
+def followed(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> Followed:
+    """Follow the labels through a forward pass to the ``nn.Embedding``s that look them up, of which the shortest one counts.
+
+    Which embeddings these are is seen from two passes, one with labels 0 and one with labels 1: their input changes from c to
+    c + 1, where c is what the module adds to its labels. Other embeddings, as of positions, get the same in both. A pass that
+    fails shows those that come before its failure.
+
+    Args:
+        module: takes (x, label).
+        theta: (n,), its parameters.
+        x: (B, ...), its input.
+    """
+    # On the CPU: on an accelerator a label out of range would abort the process.
+    theta = theta.detach().cpu()
+    x = x.detach().cpu()
+    (first, output), (second, _) = (_lookups(module, theta, x, number) for number in (0, 1))
+    added = {call: _constant(given) for call, given in first.items() if call in second}
+    tables = {path: part for path, part in module.skeleton.named_modules() if isinstance(part, nn.Embedding)}
+    found = [
+        tables[path].num_embeddings - c
+        for (path, number), c in added.items()
+        if c is not None and _constant(second[path, number]) == c + 1
+    ]
+    # The shortest: a label that one embedding knows and another does not is out of range there.
+    return Followed(min(found, default=None), output)
+
+
+def _constant(x: torch.Tensor) -> int | None:
+    """The number that all entries of a tensor are, if they are one whole number."""
+    whole = x.numel() > 0 and not x.is_floating_point() and not x.is_complex()
+    return int(x.min()) if whole and x.min() == x.max() else None
+
+
+def _lookups(
+    module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: int
+) -> tuple[dict[Call, torch.Tensor], torch.Tensor | None]:
+    """The input of every call of an embedding in a pass with one label for all samples; and the output, None if it failed."""
+    network = module.plain_network(theta)
+    state = {name: tensor.clone() for name, tensor in module.state(theta).items()}
+    own = Attributes(network.module)
+    seen: dict[Call, torch.Tensor] = {}
+
+    def note(path: str, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+        number = sum(one == path for one, _ in seen)
+        seen[path, number] = (args[0] if args else kwargs["input"]).detach().clone()
+
+    output: torch.Tensor | None = None
+    with ExitStack() as stack:
+        for path, part in network.module.named_modules():
+            if isinstance(part, nn.Embedding):
+                hook = part.register_forward_pre_hook(
+                    lambda part, args, kwargs, path=path: note(path, args, kwargs), prepend=True, with_kwargs=True
+                )
+                stack.callback(hook.remove)
+        stack.callback(own.put_back)
+        stack.enter_context(forked(x))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        # Whatever a module raises for an input that may not be its own; one that fails on its own is refused elsewhere.
+        with suppress(Exception):
+            output = network(state, x.clone(), torch.full((len(x),), label))
+    return seen, output
 
 
 @torch.no_grad()
@@ -47,7 +120,7 @@ def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, labe
     seen = int(label.max()) + 1
     if not takes(seen):
         return None
-    rows = number_of_classes(module.skeleton)
+    rows = followed(module, theta, x).classes
     if rows is not None and rows >= seen and takes(rows) and not takes(rows + 1):
         return rows
     if takes(MOST):

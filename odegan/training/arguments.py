@@ -15,7 +15,16 @@ from odegan.solvers import baselines
 from odegan.solvers.rates import Rates, check_rates
 from odegan.training.options import Options, StepSize, Tolerance, check_length
 from odegan.training.time_grid import to_float
-from odegan.utils.checks import argument_error, check_arity, check_bool, check_constant, check_int, check_number, choose
+from odegan.utils.checks import (
+    argument_error,
+    check_arity,
+    check_bool,
+    check_constant,
+    check_function,
+    check_int,
+    check_number,
+    choose,
+)
 from odegan.utils.distributed import ranks
 from odegan.utils.keywords import name_here
 
@@ -142,9 +151,8 @@ def _solver_options(solver: solvers.Solver, options: dict[str, Any] | None) -> d
     check_bool("options perturb", options.get("perturb", False))
     if solver.name == "scipy_solver":
         choose("options solver", options.get("solver", "LSODA"), _SCIPY)
-    # ``max`` stands for any function: an absent option passes.
-    if not callable(options.get("grid_constructor", max)):
-        argument_error("options grid_constructor", options["grid_constructor"], "a function (func, y0, t) -> grid")
+    if "grid_constructor" in options:
+        check_function("options grid_constructor", options["grid_constructor"], 3, "a function (func, y0, t) -> grid")
     for key in _POSITIVE & options.keys():
         if options[key] is not None and options[key] != math.inf:
             check_number(f"options {key}", options[key], low=0.0, strict=key != "min_step")

@@ -22,7 +22,7 @@ from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
 from odegan.utils import written
 from odegan.utils.checkpoint import FilePath
-from odegan.utils.checks import ArgumentError, argument_error
+from odegan.utils.checks import ArgumentError, argument_error, check_function
 from odegan.utils.keywords import keywords
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class ModuleStepper:
             (networks.generator, generator),
         ]
         self._norms = {module: tracking_norms(module) for _, module in self._players}
+        if transform is not None:
+            check_function("transform", transform, 1, "None, or a function from a game to a game of the same networks")
         vars(self)["game"] = networks if transform is None else transform(networks)  # from outside it cannot be set
         check_game(self.game)
         if self.game.n_params != networks.n_params:

@@ -126,6 +126,13 @@ def check_functions(allowed: str, **functions: object) -> None:
             argument_error(name, function, allowed)
 
 
+def check_function(name: str, function: object, arguments: int, allowed: str) -> None:
+    """Refuse anything but a function that can be called with this number of arguments."""
+    if not callable(function):
+        argument_error(name, function, allowed)
+    check_arity(name, function, arguments, allowed)
+
+
 def check_arity(name: str, function: Callable[..., object], arguments: int, allowed: str) -> None:
     """Refuse a function that cannot be called with this number of arguments; one without a readable signature is accepted."""
     try:

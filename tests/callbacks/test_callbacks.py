@@ -157,6 +157,25 @@ def test_best_is_the_extreme_of_the_reports(larger):
     torch.testing.assert_close(best.y, sol.ys[k])
 
 
+@pytest.mark.parametrize(
+    "scores, larger, best_at",
+    [
+        ([np.float32(np.inf), 3.0, np.inf, 4.0], False, 2),
+        ([3.0, torch.tensor(-np.inf), 1.0, 5.0], False, 2),
+        ([3.0, np.float64(np.inf), np.inf, np.nan], True, 2),
+        ([np.nan, -np.inf, -np.inf, np.nan], True, None),
+    ],
+)
+def test_infinite_scores_are_compared(scores, larger, best_at):
+    found = iter(scores)
+    best = Best(lambda y: next(found), EVERY, larger=larger)
+    sol = odegan.odeint_gan(GAME, START, steps=N, report_every=EVERY, callback=best, **GIVEN)
+    assert (best.y is None) == (best_at is None)
+    if best_at is not None:
+        assert best.score == float(scores[best_at - 1])
+        torch.testing.assert_close(best.y, sol.ys[best_at])
+
+
 def test_images_are_drawn_too(tmp_path):
     generator = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Unflatten(1, (1, 4, 4)), torch.nn.Tanh())
     game = odegan.gan(generator, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 1)))

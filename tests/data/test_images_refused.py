@@ -39,7 +39,9 @@ def test_an_unreadable_image_is_named(spoil, reason, workers, tmp_path):
         (tmp_path / f"{i}.png").write_bytes(encoded(np.zeros((4, 4), dtype=np.uint8)))
     data = images(tmp_path, size=4, channels=1)
     spoil(tmp_path / "3.png")
-    with pytest.raises(ArgumentError, match=rf"^data: got .*3\.png, which is not a usable image .*{reason}.*\)$") as caught:
+    with pytest.raises(
+        ArgumentError, match=rf"^data: got .*3\.png, which is not a usable image .*{reason}.*\)$"
+    ) as caught:
         train(data, workers, "euler", 12)
     assert "\n" not in str(caught.value)
 

@@ -235,3 +235,11 @@ def test_numbers_have_a_member_dimension():
     game = odegan.augmented(base())
     batch = game.with_draws(tree_map(lambda x: torch.stack([x, x]), drawn()), seed=4, members=2)
     assert torch.equal(batch.augment[1], game.with_draws(drawn(), seed=5).augment)
+
+
+@pytest.mark.parametrize("given", [{"seed": 4}, {"seed": 4, "t": 3.0}, {"seed": 4, "members": 2}], ids=str)
+def test_an_unrolled_game_draws_the_numbers_of_its_base(given):
+    base_game = odegan.augmented(base(), probability=lambda t: 0.1 + 0.2 * t)
+    batch = tree_map(lambda x: torch.stack([x, x]), drawn()) if "members" in given else drawn()
+    found = odegan.unrolled(base_game, 1, 0.1).with_draws(batch, **given)
+    assert torch.equal(found.augment, base_game.with_draws(batch, **given).augment)

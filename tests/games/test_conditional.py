@@ -250,7 +250,7 @@ WRONG = {
     "sample, True": (lambda: game().sample(game().init(), 2, label=True), "label: got True"),
     "sample, unknown": (
         lambda: (g := odegan.gan(Optional(3, 2), Optional(2, 1), conditional=True)).sample(g.init(), 2),
-        "label: got None; it must be a class, or a tensor of one for each sample",
+        "label: got None; it must be a class, or a tensor with one class per sample",
     ),
     "conditional": (lambda: odegan.gan(*pair(), conditional="yes"), "conditional: got 'yes'; it must be True, False, or None"),
     "one of two": (lambda: odegan.gan(pair()[0], nn.Linear(2, 1)), "generator that needs two inputs and a discriminator"),
