@@ -19,10 +19,12 @@ from experiments.digits.options import Digits
 from experiments.framework import runner
 from experiments.framework.endings import Diverged
 from experiments.framework.folder import Folder, Row
+from experiments.images.equipment import Equipment
 from experiments.images.ingredients import open_data
+from experiments.images.integration import refuse
 from experiments.images.monitor import Limits
 from experiments.images.scores import Scorer
-from experiments.images.training import Equipment, TrainingRun, refuse, train
+from experiments.images.training import TrainingRun, train
 
 GRID = 36  # images of each grid over time
 
@@ -35,7 +37,7 @@ def run(options: Digits, folder: Folder) -> list[Row]:
     scorer = Scorer(preset, data, options.cache, options.device, quick=options.quick)
     equipment = Equipment(data, scorer, options.device, GRID, options.progress, quick=options.quick)
     # Before anything of an earlier run in the folder is replaced.
-    refuse(preset, equipment)
+    refuse(preset, equipment, options.seed)
     found = train(
         preset,
         equipment,

@@ -28,7 +28,7 @@ class OfCheckpoint(Options):
 
     def used(self) -> dict[str, Any]:
         """Every option, with which parameters are read."""
-        return super().used() | {"average": self.average or self.trained().preset.scored}
+        return super().used() | {"average": self.trained().weights(self.average)}
 
     def trained(self) -> TrainingCheckpoint:
         """What the checkpoint holds."""

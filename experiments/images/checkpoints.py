@@ -28,12 +28,18 @@ class TrainingCheckpoint(NamedTuple):
     step: int
     states: dict[str, torch.Tensor]
 
-    def state(self, name: str | None) -> torch.Tensor:
-        """The parameters of that name; None: those that the run itself scored."""
-        name = self.preset.scored if name is None else choose("average", name, [RAW, *self.preset.averages])
+    def weights(self, name: str | None) -> str:
+        """The name of the parameters to use; None: of those that the run itself scored at this step."""
+        if name is None:
+            return self.preset.scored if self.preset.scored in self.states else RAW
+        choose("average", name, [RAW, *self.preset.averages])
         if name not in self.states:
             argument_error("average", name, f"one of {', '.join(self.states)}: it had not begun at step {self.step}")
-        return self.states[name]
+        return name
+
+    def state(self, name: str | None) -> torch.Tensor:
+        """The parameters of that name."""
+        return self.states[self.weights(name)]
 
 
 class Stateful(Protocol):

@@ -10,15 +10,16 @@ import torch
 
 from experiments.framework.folder import Folder, Row
 from experiments.images import comparison_figures as figures
-from experiments.images.equipment import equip
-from experiments.images.ingredients import make_game
+from experiments.images.equipment import Equipment, equip
+from experiments.images.integration import begin, refuse
+from experiments.images.monitor import counted
 from experiments.images.options import Compare
 from experiments.images.preset import Preset
 from experiments.images.sampling import sampler
 from experiments.images.scores import Scorer, label, loss
 from experiments.images.settings import file_name
 from experiments.images.solvers import OPTIMIZERS
-from experiments.images.training import Equipment, TrainingRun, refuse, train
+from experiments.images.training import TrainingRun, train
 
 Runs = Mapping[str, Sequence[TrainingRun]]  # by setting, of each seed
 TRAINED = 0.1  # of the untrained generator's FID, below which a run has trained, unless said otherwise
@@ -31,7 +32,7 @@ def compare(options: Compare, folder: Folder) -> list[Row]:
     equipment = equip(options, options.resolved(), folder)
     for preset in presets.values():
         # All before the first training: an error in the last variant should not come after hours.
-        refuse(preset, equipment)
+        refuse(preset, equipment, options.seed)
     seeds = range(options.seed, options.seed + options.seeds)
     runs = {
         title: [train(preset, equipment, folder, name=f"{file_name(title)}_seed{seed}", seed=seed) for seed in seeds]
@@ -99,8 +100,8 @@ def end(run: TrainingRun, metric: str) -> float:
 
 
 def best(run: TrainingRun, metric: str) -> float:
-    """The best of all scores, also of a run that diverged later; nan where there is none."""
-    values = [report.scores[metric]["value"] for report in run.reports]
+    """The best of the scores that can be compared, also of a run that diverged later; nan where there is none."""
+    values = [report.scores[metric]["value"] for report in counted(run.reports)]
     return min(values, key=lambda value: loss(metric, value), default=math.nan)
 
 
@@ -109,7 +110,7 @@ def at_time(run: TrainingRun, metric: str, t: float) -> float:
 
     A horizon that rounding has shortened counts as reached.
     """
-    points = [(report.t, report.scores[metric]["value"]) for report in run.reports]
+    points = [(report.t, report.scores[metric]["value"]) for report in counted(run.reports)]
     for (before, low), (after, high) in pairwise(points):
         if before <= t <= after + 1e-9 * t:
             return float(low + (high - low) * min(1.0, (t - before) / (after - before)))
@@ -120,8 +121,7 @@ def trained_below(options: Compare, equipment: Equipment, folder: Folder) -> flo
     """The FID below which a run counts as trained; a fact of the run."""
     assert equipment.scorer is not None
     preset = options.resolved()
-    game = make_game(preset)
-    start = game.init(seed=options.seed).to(equipment.device)
+    game, start = begin(preset, options.seed, equipment.device)
     untrained = equipment.scorer(sampler(game, start, preset), options.seed)["fid"]["value"]
     below = TRAINED * untrained if options.trained_below is None else options.trained_below
     folder.facts |= {"FID of the untrained generator": untrained, "FID below which a run has trained": below}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from experiments.images.figures import EVALUATIONS
-from experiments.images.monitor import Report
+from experiments.images.monitor import Report, counted
 from experiments.images.sampling import grid, sampler
 from experiments.images.scores import label, loss
 from experiments.images.training import GRID_SEED, TrainingRun
@@ -51,9 +51,10 @@ def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
     bands = {}
     for title, seeds in runs.items():
         # A diverged seed has fewer reports; a mean over the others alone would look like a recovery.
-        length = min(len(run.reports) for run in seeds)
-        values = torch.tensor([[report.scores[metric]["value"] for report in run.reports[:length]] for run in seeds])
-        lines[title] = ([value(report) for report in seeds[0].reports[:length]], values.mean(0))
+        reports = [counted(run.reports) for run in seeds]
+        length = min(map(len, reports))
+        values = torch.tensor([[report.scores[metric]["value"] for report in own[:length]] for own in reports])
+        lines[title] = ([value(report) for report in reports[0][:length]], values.mean(0))
         if len(seeds) > 1:
             bands[title] = (values.amin(0), values.amax(0))
     end = max((max(x, default=0) for x, _ in lines.values()), default=1)

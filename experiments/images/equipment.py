@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from experiments.framework.folder import Folder
 from experiments.images.board import Board
-from experiments.images.ingredients import open_data
+from experiments.images.ingredients import Images, open_data
 from experiments.images.options import Compare, Train
 from experiments.images.preset import Preset
 from experiments.images.scores import Scorer
-from experiments.images.training import Equipment
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """The means of training and measuring, for any preset. None of it changes the result, except for rounding.
+
+    Args:
+        data: the images.
+        scorer: measures samples; None where another process does.
+        device: where to compute.
+        grid: images of each sample grid.
+        progress: show a bar.
+        for_game: further keyword arguments of ``gan``.
+        for_run: further keyword arguments of ``odeint_gan``.
+        boards: take every report and its grid, too.
+        quick: sample grids say that they are of a quick form.
+    """
+
+    data: Images
+    scorer: Scorer | None
+    device: str = "cpu"
+    grid: int = 64
+    progress: bool = False
+    for_game: dict[str, Any] = field(default_factory=dict)
+    for_run: dict[str, Any] = field(default_factory=dict)
+    boards: Sequence[Board] = ()
+    quick: bool = False
 
 
 def equip(options: Train | Compare, preset: Preset, folder: Folder, boards: Sequence[Board] = ()) -> Equipment:

@@ -27,11 +27,12 @@ from experiments.images.checkpoints import TrainingCheckpoint
 from experiments.images.compare import compare
 from experiments.images.equipment import equip
 from experiments.images.ingredients import names_of_classes, open_data, split_of
-from experiments.images.monitor import Limits
+from experiments.images.integration import refuse
+from experiments.images.monitor import Limits, counted
 from experiments.images.options import Compare, Machine, Train
 from experiments.images.sampling import grid, interpolations, sampler
 from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
-from experiments.images.training import TrainingRun, refuse
+from experiments.images.training import TrainingRun
 from odegan import ArgumentError
 from odegan.games.sampling import GameSampler
 from odegan.utils.checks import choose
@@ -41,7 +42,7 @@ def train(options: Train, folder: Folder) -> list[Row]:
     """One run of one preset."""
     preset = options.resolved()
     equipment = equip(options, preset, folder)
-    refuse(preset, equipment)
+    refuse(preset, equipment, options.seed)
     wanted = {"tensorboard": options.tensorboard, "wandb": options.wandb} if folder.writes else {}
     equipment = replace(equipment, boards=make_boards(folder, wanted))
     run = training.train(
@@ -81,6 +82,7 @@ def row(run: TrainingRun, scorer: Scorer, options: Train) -> Row:
         **values(run.reports[-1].scores if run.reports and not run.diverged else scorer.nothing()),
         "steps a second": run.monitor.step / max(run.monitor.seconds, 1e-9),
         **memory,
+        **({} if run.weights == run.preset.scored else {"weights": run.weights}),  # of an average that never began
         "diverged": int(run.diverged),
     }
 
@@ -98,7 +100,7 @@ def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
         found |= {f"{label(metric)} of {weights} parameters": value for metric, value in values(scores).items()}
     if scorer.names:
         name = scorer.names[0]
-        best = min(run.reports, key=lambda report: loss(name, report.scores[name]["value"]))
+        best = min(counted(run.reports), key=lambda report: loss(name, report.scores[name]["value"]))
         found |= {f"best {label(name)}": best.scores[name]["value"], "evaluations of the best": best.evaluations}
     return found
 
@@ -110,7 +112,7 @@ def recognition_by_class(run: TrainingRun, scorer: Scorer) -> list[Row]:
     assert scorer.classifier is not None
     last = run.reports[-1]
     shares = {weights: scores[RECOGNITION]["per_class"] for weights, scores in last.others.items()}
-    columns = {run.preset.scored: last.scores[RECOGNITION]["per_class"]} | shares
+    columns = {run.weights: last.scores[RECOGNITION]["per_class"]} | shares
     columns |= {"real, held-out images": scorer.classifier.per_class}
     names = names_of_classes(run.preset)
     return [{"class": name} | {key: shares[i] for key, shares in columns.items()} for i, name in enumerate(names)]
@@ -123,7 +125,7 @@ def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     data = open_data(preset, preset.reference)
     scorer = Scorer(preset, data, options.cache, options.device, options.progress, quick=options.quick)
     scores = scorer(draw, options.seed)
-    weights = options.average or preset.scored
+    weights = trained.weights(options.average)
     named = {"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "split": split_of(data)}
     folder.log({"run": "evaluate", "t": trained.t} | named | scores)
     shown = {f"{name} std": score["std"] for name, score in scores.items() if "std" in score}
@@ -141,7 +143,7 @@ def sample(options: Sample, folder: Folder) -> list[Row]:
             pictures.save(image[None], folder.own(f"figures/sample_{i:05d}.png"))
     else:
         pictures.save(images, folder.own("figures/samples.png"), shown.columns if options.label is None else None)
-    weights = options.average or trained.preset.scored
+    weights = trained.weights(options.average)
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "images": len(images)}]
 
 
@@ -156,7 +158,7 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
         None if labels is None else repeat(labels, "row -> (row column)", column=options.columns),
     )
     pictures.save(images, folder.own("figures/interpolation.png"), columns=options.columns)
-    weights = options.average or trained.preset.scored
+    weights = trained.weights(options.average)
     return [{"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "rows": options.rows}]
 
 

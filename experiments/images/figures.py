@@ -27,16 +27,18 @@ def of_run(run: TrainingRun, scorer: Scorer) -> dict[str, Figure]:
 
 def scores(run: TrainingRun, metric: str, floor: float | None) -> Figure:
     """One score over field evaluations; a band over the classes where it has them; and what real halves score."""
-    evaluations = [report.evaluations for report in run.reports]
-    found = [report.scores[metric] for report in run.reports]
-    lines: dict[str, Line] = {run.preset.scored: (evaluations, [score["value"] for score in found])}
+    lines: dict[str, Line] = {}
     bands = {}
-    ylabel = label(metric)
-    if all("per_class" in score for score in found):
-        classes = torch.tensor([score["per_class"] for score in found])
-        bands[run.preset.scored] = (classes.amin(1), classes.amax(1))
-        ylabel += " (band: the classes)"
-    figure = plots.curves(lines | _floor(floor, evaluations[-1]), EVALUATIONS, ylabel, log=metric == "fid", band=bands)
+    for weights in dict.fromkeys(report.weights(run.preset) for report in run.reports):
+        reports = [report for report in run.reports if report.weights(run.preset) == weights]
+        found = [report.scores[metric] for report in reports]
+        lines[weights] = ([report.evaluations for report in reports], [score["value"] for score in found])
+        if all("per_class" in score for score in found):
+            classes = torch.tensor([score["per_class"] for score in found])
+            bands[weights] = (classes.amin(1), classes.amax(1))
+    lines |= _floor(floor, run.reports[-1].evaluations)
+    ylabel = label(metric) + (" (band: the classes)" if bands else "")
+    figure = plots.curves(lines, EVALUATIONS, ylabel, log=metric == "fid", band=bands)
     if bands:
         figure.axes[0].set_ylim(0, 1)
     return figure

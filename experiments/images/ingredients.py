@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from experiments.images.preset import Preset
 from odegan import gan, nets
@@ -14,7 +16,8 @@ from odegan.data.labeled_images import HUB as IDX_HUB
 from odegan.data.labeled_images import holds_idx
 from odegan.data.sources import HUB
 from odegan.games.network import NetworkGame
-from odegan.utils.checks import argument_error, did_you_mean
+from odegan.utils.checks import ArgumentError, argument_error, did_you_mean, one_line
+from odegan.utils.random_streams import check_seed
 
 DIGITS = "digits"  # the data that are one tensor
 HELD_OUT_DIGITS = 397  # of the 1,797; 1,400 remain for the classifier to train on
@@ -34,15 +37,34 @@ class Classes(NamedTuple):
         return found if found.is_floating_point() else found.float() / 127.5 - 1, self.labels[rows]
 
 
-def make_game(preset: Preset, **extras: Any) -> NetworkGame:
-    """The game of the preset's networks and loss; extras are further keyword arguments of ``gan``."""
+def make_game(preset: Preset, seed: int = 0, **extras: Any) -> NetworkGame:
+    """The game of the preset's networks and loss.
+
+    Args:
+        preset: names the networks, the loss and the width of the latents.
+        seed: of what the networks draw when they are made. All commands make them with seed 0, so that what is not trained,
+            such as the vectors of spectral norm, is the same in a resumed run and for its checkpoints.
+        extras: further keyword arguments of ``gan``.
+
+    Raises:
+        ArgumentError: the networks cannot be made.
+    """
     pair = nets.get(preset.networks)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # spectral norm draws vectors, which must be the same in a resumed run
-        generator = pair.generator(preset.latent)
-        discriminator = pair.discriminator()
+        torch.manual_seed(check_seed(seed))
+        generator = _made(preset, "generator", lambda: pair.generator(preset.latent))
+        discriminator = _made(preset, "discriminator", pair.discriminator)
     conditional = None if pair.classes is None else True
     return gan(generator, discriminator, preset.loss, latent=preset.latent, conditional=conditional, **extras)
+
+
+def _made(preset: Preset, role: str, factory: Callable[[], nn.Module]) -> nn.Module:
+    """What a factory of the preset's networks returns; whatever a user's own raises, in one line."""
+    try:
+        return factory()
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        raise ArgumentError(f"networks: got {preset.networks!r}, whose {role} cannot be made ({reason})") from error
 
 
 def open_data(preset: Preset, split: str = "train") -> Images:

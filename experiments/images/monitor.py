@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 
-from experiments.images.preset import Preset
+from experiments.images.preset import RAW, Preset
 from experiments.images.scores import Score, loss
 from odegan import solvers
 from odegan.training.state import Info, State
@@ -22,7 +22,17 @@ Scores = dict[str, Score]  # by metric
 
 @dataclass(frozen=True)
 class Report:
-    """The measurements at one moment of a run; ``others``: scores of parameters other than those the preset names."""
+    """The measurements at one moment of a run.
+
+    Attributes:
+        step: steps so far.
+        t: time so far.
+        evaluations: field evaluations so far.
+        seconds: of training so far.
+        losses: of the discriminator and the generator.
+        scores: of the average that the preset names, once it has begun; before, of the parameters themselves.
+        others: then the scores of the parameters themselves; before, none.
+    """
 
     step: int
     t: float
@@ -31,6 +41,15 @@ class Report:
     losses: tuple[float, float]
     scores: Scores
     others: dict[str, Scores] = field(default_factory=dict)
+
+    def weights(self, preset: Preset) -> str:
+        """The name of the parameters that ``scores`` are of."""
+        return preset.scored if self.others else RAW
+
+
+def counted(reports: Sequence[Report]) -> Sequence[Report]:
+    """The reports whose scores can be compared: those of the average from where it begins, all if it never does."""
+    return [report for report in reports if report.others] or reports
 
 
 @dataclass(frozen=True)
@@ -53,8 +72,8 @@ class Monitor:
 
     Args:
         preset: of the run.
-        parameters: state -> the parameters to score by name; the first ones are those the preset names.
-        score: parameters (P,), their name, step -> scores; draws the sample grid of the first ones, too.
+        parameters: state -> the parameters to score by name; the first ones are those the preset names, once there are any.
+        score: parameters (P,), step, whether they are the first ones -> scores; draws the sample grid of the first ones, too.
         tell: called with every report.
         keep: called with the state whose first score is the best so far.
         limits: what ends the run before its last step.
@@ -64,7 +83,7 @@ class Monitor:
         self,
         preset: Preset,
         parameters: Callable[[State], dict[str, torch.Tensor]],
-        score: Callable[[torch.Tensor, str, int], Scores],
+        score: Callable[[torch.Tensor, int, bool], Scores],
         tell: Callable[[Report], None],
         keep: Callable[[State], None],
         limits: Limits,
@@ -114,7 +133,8 @@ class Monitor:
         disc, gen = info.losses.tolist()
         self.seconds += time.perf_counter() - self._clock
         # The clock stands still from here on, see below.
-        scores, *others = ((name, self.score(y, name, self.step)) for name, y in self.parameters(state).items())
+        named = enumerate(self.parameters(state).items())
+        scores, *others = ((name, self.score(y, self.step, i == 0)) for i, (name, y) in named)
         self.reports.append(
             Report(self.step, state.t, self.evaluations, self.seconds, (disc, gen), scores[1], dict(others))
         )
@@ -123,10 +143,15 @@ class Monitor:
         self._clock = time.perf_counter()  # the time that scores take is not the training's
 
     def _compare(self, state: State) -> None:
-        """Keep the state if its first score is the best so far; count the scores since the best one."""
+        """Keep the state if its first score is the best so far; count the scores since the best one.
+
+        Scores of an average compete only with each other: the count begins anew with its first one.
+        """
         metric = next(iter(self.reports[-1].scores), None)
         if metric is None:
             return
+        if len(counted(self.reports)) == 1:
+            self.best = math.inf
         found = loss(metric, self.reports[-1].scores[metric]["value"])
         if found < self.best:
             self.best = found

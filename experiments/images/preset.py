@@ -79,6 +79,11 @@ class Preset:
     remarks: str = ""
 
     @property
+    def own_networks(self) -> bool:
+        """Whether the networks are a pair of the user's own, MODULE:PAIR."""
+        return ":" in self.networks
+
+    @property
     def size(self) -> int:
         """Pixels of an image's side."""
         return nets.get(self.networks).size

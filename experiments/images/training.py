@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from experiments.framework.endings import finished
 from experiments.framework.folder import Folder
 from experiments.images import pictures
-from experiments.images.board import Board
 from experiments.images.checkpoints import keep_best
-from experiments.images.ingredients import Images, make_game
+from experiments.images.equipment import Equipment
+from experiments.images.integration import begin, integrate
 from experiments.images.monitor import Limits, Monitor, Report
 from experiments.images.preset import RAW, Preset
 from experiments.images.sampling import grid, sampler
-from experiments.images.scores import Score, Scorer, values
-from odegan import ExponentialAverage, Solution, Stepper, UniformAverage, odeint_gan
-from odegan.data.minibatches import Minibatches
+from experiments.images.scores import Score, values
+from odegan import ExponentialAverage, Solution, UniformAverage
 from odegan.games.network import NetworkGame
 from odegan.games.sampling import GameSampler
-from odegan.training.arguments import parse
-from odegan.training.combinations import check_combination
 from odegan.training.state import State
 from odegan.utils import checkpoint
 
@@ -34,41 +29,15 @@ Average = ExponentialAverage | UniformAverage
 
 
 @dataclass(frozen=True)
-class Equipment:
-    """The means of training and measuring, for any preset. None of it changes the result, except for rounding.
-
-    Args:
-        data: the images.
-        scorer: measures samples; None where another process does.
-        device: where to compute.
-        grid: images of each sample grid.
-        progress: show a bar.
-        for_game: further keyword arguments of ``gan``.
-        for_run: further keyword arguments of ``odeint_gan``.
-        boards: take every report and its grid, too.
-        quick: sample grids say that they are of a quick form.
-    """
-
-    data: Images
-    scorer: Scorer | None
-    device: str = "cpu"
-    grid: int = 64
-    progress: bool = False
-    for_game: dict[str, Any] = field(default_factory=dict)
-    for_run: dict[str, Any] = field(default_factory=dict)
-    boards: Sequence[Board] = ()
-    quick: bool = False
-
-
-@dataclass(frozen=True)
 class TrainingRun:
-    """A run that has ended, with the game that draws its samples; y (P,): the parameters that were scored."""
+    """A run that has ended, with the game that draws its samples; y (P,): the parameters that were scored, and their name."""
 
     name: str
     preset: Preset
     game: NetworkGame
     solution: Solution
     y: torch.Tensor
+    weights: str
     monitor: Monitor
 
     @property
@@ -85,23 +54,6 @@ class TrainingRun:
     def reports(self) -> Sequence[Report]:
         """The reports of the run, in order."""
         return self.monitor.reports
-
-
-def refuse(preset: Preset, equipment: Equipment) -> None:
-    """Raise ``ArgumentError`` for what ``odeint_gan`` would refuse, before an earlier run in the folder is replaced."""
-    game = make_game(preset, **equipment.for_game)
-    start = game.init().to(equipment.device)
-    workers = equipment.for_run.get("workers", 0)
-    known = parse(
-        **preset.keywords(), **{name: value for name, value in equipment.for_run.items() if name != "workers"}
-    )
-    check_combination(known, has_data=True, members=None)
-    drawn = (equipment.data, preset.latent, preset.batch_size, 0, start)
-    labels = game.conditional
-    # Made for its checks alone; the next one draws, without starting workers.
-    Minibatches(*drawn, known.ranks, workers, labels)
-    prepared = game.prepared(start, Minibatches(*drawn, labels=labels)(0))
-    Stepper.from_options(prepared, known).check_divisible(prepared)
 
 
 def make_averages(preset: Preset) -> dict[str, Average]:
@@ -134,8 +86,7 @@ def train(
         save_every: steps between checkpoints; None: as between scores.
         limits: limits that end the run before its last step.
     """
-    game = make_game(preset, **equipment.for_game)
-    start = game.init(seed=seed).to(equipment.device)
+    game, start = begin(preset, seed, equipment.device, **equipment.for_game)
     averages = make_averages(preset)
     scored = averages.get(preset.scored)
 
@@ -144,8 +95,8 @@ def train(
         # The scored ones first, as the monitor expects; before an average begins, the parameters themselves are scored.
         return raw if scored is None or scored.y is None else {preset.scored: scored.y} | raw
 
-    def score(y: torch.Tensor, weights: str, step: int) -> dict[str, Score]:
-        frame = frame_path(folder, name, step) if weights == preset.scored else None
+    def score(y: torch.Tensor, step: int, first: bool) -> dict[str, Score]:
+        frame = frame_path(folder, name, step) if first else None
         return draw_and_score(preset, game, y, equipment, frame, seed)
 
     def tell(report: Report) -> None:
@@ -160,23 +111,19 @@ def train(
     # Not when resuming: the grid of the start is there already.
     if folder.writes and not path.exists():
         save_grid(sampler(game, start, preset), preset, equipment, frame_path(folder, name, 0))
-    solution = odeint_gan(
+    solution = integrate(
+        preset,
+        equipment,
         game,
         start,
-        torch.tensor([0.0, preset.time(preset.steps)], dtype=torch.float64),
-        data=equipment.data,
-        latent=preset.latent,
-        batch_size=preset.batch_size,
-        seed=seed,
+        seed,
         callback=[*averages.values(), monitor],
         checkpoint=path,
         checkpoint_every=save_every or preset.every,
-        on_nonfinite="stop",
         progress=name if equipment.progress else False,
-        **preset.keywords(),
-        **equipment.for_run,
     )
-    return TrainingRun(name, preset, game, finished(solution), next(iter(parameters(solution).values())), monitor)
+    weights, y = next(iter(parameters(solution).items()))
+    return TrainingRun(name, preset, game, solution, y, weights, monitor)
 
 
 def save_grid(draw: GameSampler, preset: Preset, equipment: Equipment, path: Path) -> None:
@@ -209,14 +156,16 @@ def log(report: Report, preset: Preset, equipment: Equipment, folder: Folder, na
         "loss_disc": disc,
         "loss_gen": gen,
     }
-    folder.log({"run": name, "seed": seed, "weights": preset.scored} | numbers | report.scores | report.others)
-    others = {
-        f"{metric} of {weights}": value
-        for weights, scores in report.others.items()
+    weights = report.weights(preset)
+    folder.log({"run": name, "seed": seed, "weights": weights} | numbers | report.scores | report.others)
+    # A board draws a line for each name, which must not go from the parameters themselves to their average.
+    named = {
+        metric if one == preset.scored else f"{metric} of {one}": value
+        for one, scores in ({weights: report.scores} | report.others).items()
         for metric, value in values(scores).items()
     }
     for board in equipment.boards:
-        board.add(name, numbers | values(report.scores) | others, frame_path(folder, name, report.step))
+        board.add(name, numbers | named, frame_path(folder, name, report.step))
 
 
 def frame_path(folder: Folder, name: str, step: int) -> Path:
@@ -238,5 +187,5 @@ def export(folder: Folder, run: TrainingRun) -> Path:
     path = folder.own("generator.pt")
     # On the CPU, so that the file loads on machines without this device.
     state = {key: value.cpu() for key, value in generator.state_dict().items()}
-    checkpoint.save(path, {"preset": asdict(run.preset), "weights": run.preset.scored, "generator": state})
+    checkpoint.save(path, {"preset": asdict(run.preset), "weights": run.weights, "generator": state})
     return path

@@ -121,11 +121,12 @@ def _from_module(name: str) -> Pair:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    # ValueError is what an empty module name gives, as in ":pair".
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(f"networks: got {name!r}, which cannot be imported ({one_line(error)})") from None
-    # A NamedTuple cannot be called, so a Pair is never mistaken for a function that makes one.
-    found = found() if callable(found) else found
+        # A NamedTuple cannot be called, so a Pair is never mistaken for a function that makes one.
+        found = found() if callable(found) else found
+    # Whatever the user's module raises; ValueError is what an empty module name gives, as in ":pair".
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        raise ArgumentError(f"networks: got {name!r}, which cannot be imported ({reason})") from error
     if not isinstance(found, Pair):
         argument_error("networks", name, "the module:name of an odegan.nets.Pair, or of a function that returns one")
     return found

@@ -13,6 +13,7 @@ from odegan.utils import checkpoint
 from tests.experiments.conftest import ENVIRONMENT, ROOT, rows, saved
 
 torch.set_num_threads(1)
+OWN = "tests.experiments.own_networks"
 SHORT = ("train", "--preset", "digits", "--quick", "--metrics", "none")
 
 
@@ -63,14 +64,23 @@ def test_wrong_options_are_one_line(call, tmp_path, capsys, words):
         ("--metrics", "fdi"),
         ("--workers", 1),
         ("--networks", "clc_resnet32"),
+        ("--networks", f"{OWN}:RAISES"),
+        ("--networks", f"{OWN}:NOTHING"),
+        ("--networks", f"{OWN}:TWO_LOGITS"),
+        ("--networks", f"{OWN}:raises"),
+        ("--networks", f"{OWN}:CLASSES", "--penalty", "wgan_gp:1"),
+        ("--penalty", "jare:1,chunks=3"),
+        ("--micro-batch", 3),
     ],
-    ids=lambda words: words[0],
+    ids=lambda words: " ".join(map(str, words)),
 )
-def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, words):
+def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, capsys, words):
     folder = tmp_path / "run"
     shutil.copytree(short, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert call(*SHORT, *words, output=folder) == 2
+    capsys.readouterr()
+    assert call(*SHORT, *words, "--overwrite", output=folder) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 

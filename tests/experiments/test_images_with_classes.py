@@ -162,7 +162,7 @@ def monitored(values, **limits):
     monitor = Monitor(
         preset,
         lambda state: {"raw": state.y},
-        lambda y, name, step: {"fid": {"value": next(scores)}},
+        lambda y, step, first: {"fid": {"value": next(scores)}},
         lambda report: None,
         lambda state: kept.append(state.t),
         Limits(**limits),
