@@ -12,7 +12,7 @@ from experiments.framework.options import Options
 from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.options import Cached
 from experiments.images.preset import Preset, changed
-from odegan.utils.checks import check_int
+from odegan.utils.checks import argument_error, check_int
 
 SCORED = ("data", "metrics", "extractor", "samples")  # what scores depend on beside the generator
 
@@ -29,6 +29,15 @@ class OfCheckpoint(Options):
     def used(self) -> dict[str, Any]:
         """Every option, with which parameters are read."""
         return super().used() | {"average": self.trained().weights(self.average)}
+
+    def check(self) -> None:
+        """Refuse to replace the run that the checkpoint belongs to."""
+        if (
+            self.overwrite
+            and self.output is not None
+            and self.output.resolve() in self.checkpoint.resolve().parents[:2]
+        ):
+            argument_error("output", str(self.output), "another folder than that of the run that the checkpoint is of")
 
     def trained(self) -> TrainingCheckpoint:
         """What the checkpoint holds."""
@@ -85,6 +94,7 @@ class Sample(OfCheckpoint):
 
     def check(self) -> None:
         """Refuse a number of images that is not positive."""
+        super().check()
         check_int("n", self.n, low=1)
 
 
@@ -103,5 +113,6 @@ class Interpolate(OfCheckpoint):
 
     def check(self) -> None:
         """Refuse rows that lead nowhere."""
+        super().check()
         check_int("rows", self.rows, low=1)
         check_int("columns", self.columns, low=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.framework.folder import Folder
 from experiments.images.board import Board
-from experiments.images.ingredients import Images, open_data
+from experiments.images.ingredients import Training, open_data, training_data
 from experiments.images.options import Compare, Train
 from experiments.images.preset import Preset
 from experiments.images.scores import Scorer
@@ -19,7 +19,7 @@ class Equipment:
     """The means of training and measuring, for any preset. None of it changes the result, except for rounding.
 
     Args:
-        data: the images.
+        data: the images, with their classes for class-conditional networks.
         scorer: measures samples; None where another process does.
         device: where to compute.
         grid: images of each sample grid.
@@ -30,7 +30,7 @@ class Equipment:
         quick: sample grids say that they are of a quick form.
     """
 
-    data: Images
+    data: Training
     scorer: Scorer | None
     device: str = "cpu"
     grid: int = 64
@@ -43,10 +43,10 @@ class Equipment:
 
 def equip(options: Train | Compare, preset: Preset, folder: Folder, boards: Sequence[Board] = ()) -> Equipment:
     """Data, scorer and machine; where another process writes and scores, without a scorer."""
-    data = open_data(preset)
+    data = training_data(preset)
     scorer = None
     if folder.writes:
-        real = data if preset.reference == "train" else open_data(preset, preset.reference)
+        real = open_data(preset, preset.reference) if isinstance(data, tuple) or preset.reference != "train" else data
         scorer = Scorer(preset, real, options.cache, options.device, options.progress, options.workers, options.quick)
     return Equipment(
         data,

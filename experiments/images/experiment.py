@@ -30,7 +30,7 @@ from experiments.images.ingredients import names_of_classes, open_data, split_of
 from experiments.images.integration import refuse
 from experiments.images.monitor import Limits, counted
 from experiments.images.options import Compare, Machine, Train
-from experiments.images.sampling import grid, interpolations, sampler
+from experiments.images.sampling import grid, interpolations, of_class, sampler
 from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
 from experiments.images.training import TrainingRun
 from odegan import ArgumentError
@@ -137,7 +137,11 @@ def sample(options: Sample, folder: Folder) -> list[Row]:
     """Images of a checkpoint's generator."""
     trained, draw = sampler_of(options)
     shown = grid(draw, trained.preset, options.n, options.seed)
-    images = shown.images if options.label is None else draw(options.n, options.seed, options.label)
+    images = (
+        shown.images
+        if options.label is None
+        else of_class(draw, trained.preset, options.n, options.seed, options.label)
+    )
     if options.separate:
         for i, image in enumerate(images):
             pictures.save(image[None], folder.own(f"figures/sample_{i:05d}.png"))

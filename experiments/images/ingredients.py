@@ -22,7 +22,9 @@ from odegan.utils.random_streams import check_seed
 DIGITS = "digits"  # the data that are one tensor
 HELD_OUT_DIGITS = 397  # of the 1,797; 1,400 remain for the classifier to train on
 CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+DIGITS_SIZE = 8  # pixels of their sides
 Images = torch.Tensor | LabeledImages | ImageDataset
+Training = Images | tuple[torch.Tensor, torch.Tensor]  # images, or images and their classes
 
 
 class Classes(NamedTuple):
@@ -75,7 +77,7 @@ def open_data(preset: Preset, split: str = "train") -> Images:
     if preset.data == DIGITS:
         if split != "train":
             argument_error("split", split, "train: scikit-learn's digits are one set")
-        return load_digits()[0]
+        return _digits(preset)[0]
     if holds_idx(preset.data):
         return _gray(preset, split)
     known = [DIGITS, *HUB, *IDX_HUB]
@@ -95,20 +97,50 @@ def open_data(preset: Preset, split: str = "train") -> Images:
     )
 
 
+def training_data(preset: Preset) -> Training:
+    """The preset's training images, and for class-conditional networks their classes."""
+    data = open_data(preset)
+    return _digits(preset) if preset.data == DIGITS and preset.classes is not None else data
+
+
+def _digits(preset: Preset) -> Classes:
+    """Scikit-learn's digits."""
+    _check_held(preset)
+    if preset.size != DIGITS_SIZE:
+        argument_error(
+            "networks", f"{preset.networks}, of size {preset.size}", f"of size {DIGITS_SIZE}, as the digits are"
+        )
+    found = Classes(*load_digits())
+    _check_classes(preset, found.labels)
+    return found
+
+
 def _gray(preset: Preset, split: str) -> LabeledImages:
     """A set of idx files, padded to the size of the networks."""
+    _check_held(preset)
+    found = idx(preset.data, split=split, size=preset.size)
+    _check_classes(preset, found.targets)
+    return found
+
+
+def _check_held(preset: Preset) -> None:
+    """Refuse what does not fit gray images that are held in memory, of which nothing changes but the padding."""
     if preset.channels != 1:
         argument_error("networks", preset.networks, f"networks for images of one channel, as those of {preset.data!r}")
-    for name in ("flip", "dequantize"):
-        if getattr(preset, name):
-            argument_error(name, True, f"False with {preset.data!r}, whose images are held as levels on the device")
-    found = idx(preset.data, split=split, size=preset.size)
-    highest = int(found.targets.max())
+    for name, left_out in {"flip": False, "crop": "center", "dequantize": False}.items():
+        if getattr(preset, name) != left_out:
+            argument_error(
+                name, getattr(preset, name), f"{left_out} with {preset.data!r}, whose images are held as they are"
+            )
+
+
+def _check_classes(preset: Preset, labels: torch.Tensor) -> None:
+    """Refuse data of more classes than class-conditional networks have."""
+    highest = int(labels.max())
     if preset.classes is not None and highest >= preset.classes:
         argument_error(
             "data", preset.data, f"of at most {preset.classes} classes, as the networks; it has {highest + 1}"
         )
-    return found
 
 
 def classes_of(preset: Preset) -> tuple[Classes, Classes] | None:

@@ -11,6 +11,7 @@ from tyro.conf import UseAppendAction
 
 from experiments.framework import processes
 from experiments.framework.options import Options
+from experiments.framework.penalty_options import NONE
 from experiments.framework.solver_options import evaluations_per_step
 from experiments.images import presets
 from experiments.images.preset import Preset, changed
@@ -20,6 +21,8 @@ from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
 from odegan.utils.checks import argument_error, check_int, check_number
 
+# What decides an option of the settings of a comparison in its stead.
+DECIDES = {"option": "--solvers", "penalty": "--penalties and --solvers", "placement": "--solvers"}
 QUICK: dict[str, Any] = {"batch_size": 8, "steps": 4, "every": 2, "samples": 64, "uniform_from": 2}
 
 
@@ -258,7 +261,8 @@ class Compare(Overrides, Machine, Cached):
     def quick_form(self) -> Compare:
         """The same run with a few steps only."""
         quick = {name: v for name, v in QUICK.items() if getattr(self, name) is None and name != "steps"}
-        return replace(self, **quick, evaluations=self.evaluations or 16, reports=2, seeds=min(self.seeds, 2))
+        evaluations = self.evaluations or (16 if self.steps is None else None)
+        return replace(self, **quick, evaluations=evaluations, reports=2, seeds=min(self.seeds, 2))
 
     def check(self) -> None:
         """Refuse what the runs would refuse."""
@@ -270,8 +274,24 @@ class Compare(Overrides, Machine, Cached):
             argument_error("solvers", "none", "at least one")
         for t in self.times:
             check_number("times", t, low=0.0, strict=True)
+        self._check_given()
         for preset in self.variants().values():
             check_combination(parse(**preset.keywords()), has_data=True, members=None)
+
+    def _check_given(self) -> None:
+        """Refuse options that no setting would have, because others decide what they say."""
+        if self.steps is not None and self.evaluations is not None:
+            argument_error("steps", self.steps, "left out with --evaluations, which sets the length of each run")
+        if self.averages is not None and len(self.averages) > 1:
+            argument_error("averages", self.averages, "one of them: comparisons score one average")
+        for name in ("option", "penalty", "placement"):
+            given = getattr(self, name)
+            if (
+                given
+                and given != (NONE,)
+                and all(getattr(preset, name) != given for preset in self.variants().values())
+            ):
+                argument_error(name, given, f"left out: none of these settings has it; see {DECIDES[name]}")
 
     def variants(self) -> dict[str, Preset]:
         """The presets to train, by name."""

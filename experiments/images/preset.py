@@ -112,6 +112,8 @@ class Preset:
         check_int("uniform_from", self.uniform_from)
         for name in self.averages:
             choose("averages", name, AVERAGES)
+        if len(set(self.averages)) < len(self.averages):
+            argument_error("averages", self.averages, "different ones")
         if not self.step_size or len(self.step_size) != len(self.change) + 1:
             argument_error("step_size", self.step_size, f"one more than the {len(self.change)} changes")
         for h in self.step_size:

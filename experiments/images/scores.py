@@ -125,7 +125,7 @@ class Scorer:
                 seed=seed,
                 cache=self.cache,
                 fingerprint=self.fingerprint,
-                batch_size=self.preset.batch_size if self.preset.batch_statistics else piece_of(self.preset),
+                batch_size=piece_of(self.preset),
                 workers=self.workers,
                 progress=self.progress,
             )
@@ -195,7 +195,9 @@ def labeled(preset: Preset, data: Images) -> Classes | None:
 
 
 def piece_of(preset: Preset) -> int:
-    """Images drawn at once for scores: as many of each class."""
+    """Images drawn at once for scores: as many of each class, and with batch statistics whole minibatches."""
+    if preset.batch_statistics:
+        return math.lcm(preset.batch_size, preset.classes or 1)
     return PIECE if preset.classes is None else max(1, PIECE // preset.classes) * preset.classes
 
 

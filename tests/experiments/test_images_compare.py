@@ -133,6 +133,11 @@ def test_a_comparison_of_steps_and_penalties_resumes_and_publishes(tmp_path, mon
         (["--penalties", "r7:1"], "r7"),
         (["--times", "0"], "times: got 0"),
         (["--solvers", "euler@fast"], "solvers: got 'euler@fast'"),
+        (["--penalties", "r1:1", "--penalty", "jare:1"], "penalty: got ('jare:1',)"),
+        (["--solvers", "adam", "--placement", "first_stage"], "placement: got 'first_stage'"),
+        (["--solvers", "euler", "--option", "perturb=True"], "option: got ('perturb=True',)"),
+        (["--steps", "9", "--evaluations", "9"], "steps: got 9"),
+        (["--averages", "uniform", "exponential"], "averages: got"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -46,6 +46,13 @@ def test_two_processes_train_as_one(short, cache, tmp_path):
         ("train", "--preset", "digits", "--fast"),
         ("train", "--preset", "digits", "--data", "nowhere"),
         ("train",),
+        ("train", "--preset", "digits", "--flip", "True"),
+        ("train", "--preset", "digits", "--dequantize", "True"),
+        ("train", "--preset", "digits", "--crop", "4"),
+        ("train", "--preset", "digits", "--networks", f"{OWN}:COLORS"),
+        ("train", "--preset", "digits", "--networks", f"{OWN}:LARGE"),
+        ("train", "--preset", "digits", "--networks", f"{OWN}:FEW_CLASSES"),
+        ("train", "--preset", "digits", "--averages", "uniform", "uniform"),
         ("sample", "nowhere.pt"),
         ("compare", "--preset", "digits", "--quick", "--solvers", "dopri5"),
     ],
@@ -82,6 +89,15 @@ def test_a_refused_run_leaves_the_earlier_one_as_it_was(call, short, tmp_path, c
     assert call(*SHORT, *words, "--overwrite", output=folder) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", ["sample", "interpolate", "evaluate"])
+def test_the_run_of_a_checkpoint_is_not_replaced(call, short, capsys, command):
+    before = {path: path.read_bytes() for path in short.rglob("*") if path.is_file()}
+    assert call(command, short / "checkpoints" / "seed0.pt", "--overwrite", output=short) == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert "output: got" in said
+    assert {path: path.read_bytes() for path in short.rglob("*") if path.is_file()} == before
 
 
 def test_images_that_couple_a_batch_are_refused_in_parts_before_anything_is_written(call, pictures, tmp_path, capsys):

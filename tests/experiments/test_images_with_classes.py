@@ -272,6 +272,7 @@ def test_wrong_files_are_one_line(sets, call, tmp_path, capsys, name):
     [
         (("odegan-fashion-small", "--metrics", "recognition"), "metrics: got 'recognition'"),
         (("odegan-fashion-small", "--flip", "True"), "flip: got True"),
+        (("odegan-fashion-small", "--crop", 10), "crop: got '10'; it must be center"),
         (("odegan-cifar10", "--metrics", "none"), "networks: got 'dcgan'"),
         (("odegan-fashion-small", "--minutes", 0), "minutes: got 0"),
         (("odegan-fashion-small", "--patience", 0), "patience: got 0"),
