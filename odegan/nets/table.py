@@ -19,7 +19,7 @@ import odegan.nets.digits as digits
 import odegan.nets.odegan_resnet as odegan_resnet
 import odegan.nets.resnet as resnet
 import odegan.nets.sngan as sngan
-from odegan.utils.checks import ArgumentError, argument_error, choose, one_line
+from odegan.utils.checks import ArgumentError, argument_error, check_int, choose, one_line
 
 
 class Pair(NamedTuple):
@@ -129,4 +129,8 @@ def _from_module(name: str) -> Pair:
         raise ArgumentError(f"networks: got {name!r}, which cannot be imported ({reason})") from error
     if not isinstance(found, Pair):
         argument_error("networks", name, "the module:name of an odegan.nets.Pair, or of a function that returns one")
+    for number in ("size", "channels", "classes"):
+        value = getattr(found, number)
+        if number != "classes" or value is not None:
+            check_int(f"{number} of {name}", value, low=1)
     return found

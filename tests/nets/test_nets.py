@@ -186,14 +186,18 @@ def test_a_pair_of_your_own(tmp_path, monkeypatch):
         "from odegan import nets\n"
         "PAIR = nets.Pair(nets.digits.Generator, nets.digits.Discriminator, size=8, channels=1)\n"
         "def made():\n    return PAIR\n"
+        "SIZED = PAIR._replace(size='8')\n"
         "NUMBER = 3\n"
+        "def fails():\n    raise RuntimeError('no weights')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert get("own_networks:PAIR") is get("own_networks:made")
     assert get("own_networks:PAIR").size == 8
-    for name in ("own_networks:ABSENT", "no_such_module:PAIR", ":PAIR"):
+    for name in ("own_networks:ABSENT", "own_networks:fails", "no_such_module:PAIR", ":PAIR"):
         with pytest.raises(ArgumentError, match=r"networks: got .* which cannot be imported"):
             get(name)
+    with pytest.raises(ArgumentError, match=r"size of own_networks:SIZED: got '8'"):
+        get("own_networks:SIZED")
     with pytest.raises(ArgumentError, match=r"networks: got .*; it must be the module:name of an odegan.nets.Pair"):
         get("own_networks:NUMBER")
 
