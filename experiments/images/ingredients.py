@@ -85,7 +85,7 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         near = did_you_mean(preset.data, known)
         argument_error("data", preset.data, f"one of {', '.join(known)}, or an existing path{near}")
     crop = {"none": None, "center": "center"}.get(preset.crop) if not preset.crop.isdecimal() else int(preset.crop)
-    return images(
+    found = images(
         preset.data,
         size=preset.size,
         split=split,
@@ -95,6 +95,9 @@ def open_data(preset: Preset, split: str = "train") -> Images:
         channels=preset.channels,
         labels=preset.classes is not None,
     )
+    if found.targets is not None:
+        _check_classes(preset, found.targets)
+    return found
 
 
 def training_data(preset: Preset) -> Training:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from torch.utils.data import default_collate as _default_collate
 
 from odegan.data.labeled_images import LabeledImages
+from odegan.games.labels import check_classes
 from odegan.utils.checks import ArgumentError, argument_error, check_arity, check_int
 from odegan.utils.warn import warn
 
@@ -47,11 +48,12 @@ Source = Table | Dataset[Any] | Sequence[Any] | Function | tuple[int, ...]  # a 
 
 
 class Opened(NamedTuple):
-    """A source, the size of a whole minibatch, and the number of worker processes that load it."""
+    """A source, the size of a whole minibatch, the number of worker processes that load it, and its labels as far as known."""
 
     source: Source
     size: int
     workers: int
+    labels: Tensor | None
 
 
 def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> Opened:
@@ -73,7 +75,26 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
         if isinstance(data, TensorDataset) and len(data.tensors) > 1:
             argument_error("data labels", data.tensors[1], _LABELS)
         argument_error("data", "samples alone", "pairs (sample, label): the game takes labels")
-    return Opened(source, _batch_size(source, batch_size), workers)
+    known = known_labels(source) if labels.real else None
+    if known is not None:
+        check_classes("data labels", known)
+    return Opened(source, _batch_size(source, batch_size), workers, known)
+
+
+def known_labels(source: object) -> Tensor | None:
+    """The labels (N,) of all samples, if they are known without reading any: those of a table, or of a data set's ``targets``,
+    as torchvision's sets have them.
+    """
+    if isinstance(source, Table):
+        return source.labels
+    given = getattr(source, "targets", None)
+    if isinstance(source, TensorDataset) and len(source.tensors) > 1:
+        given = source.tensors[1]
+    # A transform makes other labels of them when an item is read.
+    if given is None or getattr(source, "target_transform", None) is not None:
+        return None
+    labels = as_labels(given)
+    return labels if labels is not None and len(labels) == _length(source) else None
 
 
 def is_data_set(source: object) -> bool:

@@ -50,7 +50,8 @@ def images(
         dequantize: add uniform noise as above.
         channels: 3 or 1.
         labels: return pairs (image, class). The class comes from the table's column, or is the index of the subfolder in
-            alphabetical order.
+            alphabetical order, counted over all splits of the source (train, test, val, valid, validation), so that a split
+            without images of a class numbers the others as the rest do.
 
     Raises:
         ArgumentError: a wrong argument; the source is empty; the hub cannot be reached (the message says what to fetch).

@@ -12,6 +12,7 @@ from torch import Tensor
 from odegan.data.given import Data, Labels, Latent, Table, checked_latent, is_data_set, opened
 from odegan.data.samplers import Fields, Share, has_label, sampler
 from odegan.games.batch import Batch
+from odegan.games.labels import check_classes
 from odegan.utils.checks import argument_error, check_bool, choose
 from odegan.utils.distributed import Ranks
 from odegan.utils.random_streams import Seeds
@@ -80,9 +81,10 @@ class Minibatches:
         self._wanted = Labels(labels, labels and fake_labels == "independent")
         self._given = opened(data, batch_size, workers, self._wanted)
         self._latents = checked_latent(latent)
-        table = self._given.source.labels if isinstance(self._given.source, Table) else None
+        known = self._given.labels
         # A label out of range ends an accelerator's process, so the trial must meet the extremes.
-        self._extremes = table.aminmax() if labels and table is not None else None
+        self._extremes = known.aminmax() if known is not None and known.numel() else None
+        self._classes: int | None = None
         self._open(self.seeds, ranks, self._given.workers)
 
     def _open(self, seeds: Seeds, ranks: Ranks | None, workers: int) -> None:
@@ -104,8 +106,23 @@ class Minibatches:
         """The minibatch number ``index``."""
         return Batch(**{name: part[0] for name, part in self.fields(index, 1).items()})  # type: ignore[arg-type]
 
+    def allow(self, classes: int | None) -> None:
+        """Refuse labels that are not among 0..classes-1: at once if they are known beforehand, else where one is drawn.
+
+        Raises:
+            ArgumentError: such a label is known.
+        """
+        self._classes = classes
+        if self._given.labels is not None:
+            check_classes("data labels", self._given.labels, classes)
+
+    @property
+    def labels_known(self) -> bool:
+        """Whether all labels are known beforehand."""
+        return self._given.labels is not None
+
     def trial(self) -> Batch:
-        """The first member's whole first minibatch, with the smallest and the largest label of the table among its labels.
+        """The first member's whole first minibatch, with the smallest and the largest label among its labels if all are known.
 
         A run will draw these labels too.
         """
@@ -126,6 +143,10 @@ class Minibatches:
         """The block as a dict: real, latent, and label and fake_label if requested."""
         # Separate streams: the latents do not depend on how the data are drawn.
         drawn = self._real.block(start, n) | self._latent.block(start, n)
+        for name in ("label", "fake_label"):
+            # Those of a table were checked beforehand.
+            if name in drawn and not isinstance(self._given.source, Table):
+                check_classes("data labels", drawn[name], self._classes)
         return {name: self._placed(name, part) for name, part in drawn.items()}
 
     def __enter__(self) -> Minibatches:

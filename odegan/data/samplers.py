@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odegan.data.given import Function, Labels, Source, Table, are_labels, as_labels, is_data_set
+from odegan.data.given import Function, Labels, Source, Table, are_labels, as_labels, is_data_set, known_labels
 from odegan.data.global_generators import Reseed, reseeded_generators
 from odegan.data.positions import Positions
 from odegan.data.workers import Prefetched
@@ -192,6 +192,7 @@ class _Items:
         self._data = data
         self._share = share
         self._labels = labels
+        self._known = known_labels(data) if labels.fake else None
         self._seeds = [share.seeds] if isinstance(share.seeds, int) else share.seeds
         # Drawn on the CPU, where the items are read; the numbers are the same as on a device.
         self._rows = [Positions(len(data), share.size, share.part, seed, "data", cpu) for seed in self._seeds]
@@ -223,10 +224,9 @@ class _Items:
     def _fake_labels(self, member: int, index: int) -> list[int]:
         """Labels from the data set's own list, as torchvision's sets have one, else from further items."""
         # Reading an image only for its label would decode as many images again.
-        known = getattr(self._data, "targets", None)
-        if known is None or len(known) != len(self._data):
+        if self._known is None:
             return [label for _, label in self._made(member, index, "fake item", self._fake)]
-        return [_label(known[row]) for row in self._fake[member].block(index, 1)[0].tolist()]
+        return self._known[self._fake[member].block(index, 1)[0]].tolist()
 
 
 def _item(data: Any, row: int, labeled: bool) -> tuple[Tensor, int]:

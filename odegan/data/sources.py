@@ -48,10 +48,11 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Image files below one folder, sorted by path."""
+    """Image files below one folder, sorted by path; and the other splits' folders, which may have further classes."""
 
     root: str
     paths: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """The number of files."""
@@ -66,7 +67,7 @@ class Files:
         return os.path.join(self.root, self.paths[i])
 
     def targets(self) -> list[int]:
-        """The index of each file's subfolder in alphabetical order."""
+        """The index of each file's subfolder in alphabetical order, among those of all splits."""
         # As torchvision's ImageFolder numbers them, so that labels agree with those of other code.
         folders = [path.split(os.sep)[0] if os.sep in path else "" for path in self.paths]
         if "" in folders:
@@ -75,7 +76,9 @@ class Files:
                 True,
                 f"False if images do not lie in a subfolder of their class, as {self.name(folders.index(''))}",
             )
-        numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
+        # Of all splits: one that lacks a class must not number the others differently.
+        known = set(folders).union(*(_classes(Path(other)) for other in self.others))
+        numbers = {folder: number for number, folder in enumerate(sorted(known))}
         return [numbers[folder] for folder in folders]
 
     def description(self, rows: Iterable[int]) -> list[object]:
@@ -160,22 +163,29 @@ def _existing(source: str | os.PathLike[str]) -> Path:
 def _folder(path: Path, split: str) -> Files:
     """All images below the subfolder named after the split, or below the folder if there is none."""
     found = sorted(SPLITS & {part.name for part in path.iterdir() if part.is_dir()})
+    others: tuple[str, ...] = ()
     if (path / split).is_dir():
+        others = tuple(str(path / name) for name in found if name != split)
         path = path / split
     elif found or split not in ("train", path.name):
         _no_split(path, split, found)
-    names = (
-        os.path.relpath(os.path.join(folder, name), path)
-        for folder, _, files in os.walk(path)
-        for name in files
-        if os.path.splitext(name)[1].lower() in SUFFIXES
-    )
-    paths = tuple(sorted(names))
+    paths = tuple(sorted(os.path.relpath(file, path) for file in _images(path)))
     if not paths:
         argument_error(
             "source", str(path), f"a folder with images in it ({', '.join(sorted(SUFFIXES))}) or parquet files"
         )
-    return Files(str(path), paths)
+    return Files(str(path), paths, others)
+
+
+def _images(folder: Path) -> Iterator[str]:
+    """The paths of all images below a folder."""
+    for inner, _, files in os.walk(folder):
+        yield from (os.path.join(inner, name) for name in files if os.path.splitext(name)[1].lower() in SUFFIXES)
+
+
+def _classes(split: Path) -> set[str]:
+    """The subfolders of a split's folder with images in them."""
+    return {part.name for part in split.iterdir() if part.is_dir() and any(True for _ in _images(part))}
 
 
 def _tables_of_split(path: Path, tables: list[Path], split: str) -> list[Path]:

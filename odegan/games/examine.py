@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map_only
 from odegan.games.batch import Batch, BatchLike
 from odegan.games.examine_loss import divides, takes_logits
 from odegan.games.game import Game
-from odegan.games.labels import check_labels, labels_of
+from odegan.games.labels import check_classes, check_labels, labels_of
 from odegan.games.latents import LatentShape, draw_latents
 from odegan.games.losses import Loss
 from odegan.modules.backward import refuse_hooked
@@ -210,6 +210,9 @@ def labels(batch: Batch) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, 
     label, fake_label = labels_of(batch)
     assert label is not None
     assert fake_label is not None
+    # On an accelerator too: this is the check before a run.
+    check_classes("batch.label", label)
+    check_classes("batch.fake_label", fake_label)
     return (label,), (fake_label,)
 
 

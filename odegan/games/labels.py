@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from odegan.games.batch import Batch
+from odegan.utils.ambient import transforms_around
 from odegan.utils.checks import ArgumentError, argument_error
 from odegan.utils.warn import warn
 
@@ -91,14 +92,27 @@ def note_unused(game: object, labeled: bool) -> None:
 
 
 def labels_of(batch: Batch | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The labels of the real and of the generated samples of a batch; None if it has no labels."""
+    """The labels of the real and of the generated samples of a batch, whole numbers as int64; None if it has no labels."""
     if batch is None:
         return None, None
-    return batch.label, batch.label if batch.fake_label is None else batch.fake_label
+    label = _as_indices(batch.label)
+    return label, label if batch.fake_label is None else _as_indices(batch.fake_label)
 
 
-def check_labels(batch: Batch) -> None:
-    """Refuse a batch that does not have a whole number as the label of each sample."""
+def _as_indices(label: torch.Tensor | None) -> torch.Tensor | None:
+    # Embeddings take no labels of 8 or 16 bits, one-hot rows none but those of 64.
+    return label.long() if isinstance(label, torch.Tensor) and _are_whole(label) else label
+
+
+def _are_whole(x: torch.Tensor) -> bool:
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+
+
+def check_labels(batch: Batch, classes: int | None = None) -> None:
+    """Refuse a batch that does not have a class as the label of each sample: a whole number from 0 to classes - 1.
+
+    Numbers are looked at where they are there to be seen: not under ``torch.vmap`` or a compiler, nor on an accelerator.
+    """
     label, fake_label = labels_of(batch)
     if label is None:
         raise ArgumentError(
@@ -106,20 +120,28 @@ def check_labels(batch: Batch) -> None:
             "label=...), or data as pairs (sample, label)"
         )
     for name, part, samples in (("label", label, batch.real), ("fake_label", fake_label, batch.latent)):
-        check_label(f"batch.{name}", part, len(samples))
+        found = check_label(f"batch.{name}", part, len(samples))
+        seen = found.device.type == "cpu" and not torch.compiler.is_compiling() and not transforms_around()
+        if seen:
+            check_classes(f"batch.{name}", found, classes)
 
 
 def check_label(name: str, label: object, n: int) -> torch.Tensor:
     """Return ``label`` if it is a tensor of n whole numbers."""
-    if (
-        not isinstance(label, torch.Tensor)
-        or label.is_floating_point()
-        or label.is_complex()
-        or label.dtype == torch.bool
-        or label.shape != (n,)
-    ):
+    if not isinstance(label, torch.Tensor) or not _are_whole(label) or label.shape != (n,):
         argument_error(name, label, f"a tensor of whole numbers, of shape ({n},)")
     return label
+
+
+def check_classes(name: str, label: torch.Tensor, classes: int | None = None) -> None:
+    """Refuse labels below 0, which count from the end of a table of parameters, or above the last class, if that is known."""
+    if not label.numel():
+        return
+    low, high = (int(one) for one in label.aminmax())
+    if low < 0:
+        argument_error(name, low, "whole numbers from 0, one class for each sample")
+    if classes is not None and high >= classes:
+        argument_error(name, high, f"classes from 0 to {classes - 1}, which the networks take")
 
 
 def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor) -> torch.Tensor:
@@ -138,7 +160,9 @@ def labels_to_draw(label: Label, n: int, classes: int | None, like: torch.Tensor
         # In turn, not at random: every class appears equally often, whatever the seed.
         return torch.arange(n, device=like.device) % classes
     labels = check_label("label", _one_each(label, n), n)
-    if classes is not None and not bool(((labels >= 0) & (labels < classes)).all()):
+    if classes is None:
+        check_classes("label", labels)
+    elif not bool(((labels >= 0) & (labels < classes)).all()):
         argument_error("label", sorted(set(labels.tolist())), f"classes from 0 to {classes - 1}")
     return labels.to(like.device, torch.int64)
 

@@ -138,11 +138,11 @@ class NetworkGame(Game):
         return on_labels(self.generator.bind(theta_g, buffers), "generator", self.conditional)
 
     def _fakes(self, theta_g: Tensor, batch: Batch | None) -> Tensor:
-        batch = read_batch(batch, self.conditional)
+        batch = read_batch(batch, self.conditional, self.classes)
         return self._generator_fn(theta_g, batch.buffers)(batch.latent, labels_of(batch)[1])
 
     def _on(self, batch: Batch | None) -> BothPlayers:
-        batch = read_batch(batch, self.conditional)
+        batch = read_batch(batch, self.conditional, self.classes)
         own = labels_of(batch) if self.conditional else (None, None)
         critic = partial(self.critic_fn, batch=batch)
         return BothPlayers(self.loss, critic, partial(self._fakes, batch=batch), batch.real, *own)

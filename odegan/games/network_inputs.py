@@ -9,15 +9,17 @@ from odegan.games.labels import check_labels
 from odegan.utils.checks import ArgumentError, argument_error
 
 
-def read_batch(batch: Batch | tuple[torch.Tensor, torch.Tensor] | None, conditional: bool) -> Batch:
-    """The batch, refused unless it has real samples, latents, and in a conditional game labels."""
+def read_batch(
+    batch: Batch | tuple[torch.Tensor, torch.Tensor] | None, conditional: bool, classes: int | None = None
+) -> Batch:
+    """The batch, refused unless it has real samples, latents, and in a conditional game labels, of these classes if known."""
     if not isinstance(batch, Batch):
         batch = as_batch(batch)
     if batch is None or batch.latent is None or batch.real is None:
         got = "None" if batch is None else "a part that is None"
         raise ArgumentError(f"batch: got {got}; a game of networks needs (real, latent)")
     if conditional:
-        check_labels(batch)
+        check_labels(batch, classes)
     return batch
 
 

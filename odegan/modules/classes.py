@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
@@ -32,9 +33,10 @@ class Followed(NamedTuple):
 def followed(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> Followed:
     """Follow the labels through a forward pass to the ``nn.Embedding``s that look them up, of which the shortest one counts.
 
-    Which embeddings these are is seen from two passes, one with labels 0 and one with labels 1: their input changes from c to
-    c + 1, where c is what the module adds to its labels. Other embeddings, as of positions, get the same in both. A pass that
-    fails shows those that come before its failure.
+    Which embeddings these are is seen from passes with one label each, in which their input is label + c, where c is what the
+    module adds to its labels: with labels 0 and 1, and with the first one that is out of range, which a module may also clamp
+    or reduce to another. Other embeddings, as of positions, get the same whatever the label. A pass that fails shows those that
+    come before its failure.
 
     Args:
         module: takes (x, label).
@@ -44,36 +46,42 @@ def followed(module: PureModule, theta: torch.Tensor, x: torch.Tensor) -> Follow
     # On the CPU: on an accelerator a label out of range would abort the process.
     theta = theta.detach().cpu()
     x = x.detach().cpu()
-    (first, output), (second, _) = (_lookups(module, theta, x, number) for number in (0, 1))
-    added = {call: _constant(given) for call, given in first.items() if call in second}
+    lookups, output = _lookups(module, theta, x, 0)
+    after, _ = _lookups(module, theta, x, 1)
     tables = {path: part for path, part in module.skeleton.named_modules() if isinstance(part, nn.Embedding)}
     found = [
-        tables[path].num_embeddings - c
-        for (path, number), c in added.items()
-        if c is not None and _constant(second[path, number]) == c + 1
+        (tables[call[0]].num_embeddings - c, call, c)
+        for call, c in lookups.items()
+        if c is not None and after.get(call) == c + 1
     ]
-    # The shortest: a label that one embedding knows and another does not is out of range there.
-    return Followed(min(found, default=None), output)
+    # The shortest first: a label that one embedding knows and another does not is out of range there.
+    for classes, call, c in sorted(found):
+        beyond, _ = _lookups(module, theta, x, classes)
+        if beyond.get(call) == classes + c:
+            return Followed(classes, output)
+    return Followed(None, output)
 
 
 def _constant(x: torch.Tensor) -> int | None:
-    """The number that all entries of a tensor are, if they are one whole number."""
+    """The whole number that all entries of a tensor are; None if they differ."""
     whole = x.numel() > 0 and not x.is_floating_point() and not x.is_complex()
     return int(x.min()) if whole and x.min() == x.max() else None
 
 
 def _lookups(
     module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: int
-) -> tuple[dict[Call, torch.Tensor], torch.Tensor | None]:
-    """The input of every call of an embedding in a pass with one label for all samples; and the output, None if it failed."""
+) -> tuple[dict[Call, int | None], torch.Tensor | None]:
+    """The number that each call of an embedding looks up in a pass with one label for all samples, None if there are several;
+    and the output, None if the pass failed.
+    """
     network = module.plain_network(theta)
     state = {name: tensor.clone() for name, tensor in module.state(theta).items()}
     own = Attributes(network.module)
-    seen: dict[Call, torch.Tensor] = {}
+    seen: dict[Call, int | None] = {}
 
     def note(path: str, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
         number = sum(one == path for one, _ in seen)
-        seen[path, number] = (args[0] if args else kwargs["input"]).detach().clone()
+        seen[path, number] = _constant(args[0] if args else kwargs["input"])
 
     output: torch.Tensor | None = None
     with ExitStack() as stack:
@@ -94,8 +102,10 @@ def _lookups(
 
 
 @torch.no_grad()
-def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: torch.Tensor) -> int | None:
+def largest_number_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: torch.Tensor) -> float | None:
     """The number K such that the module takes the labels 0..K-1, at least those of the batch; None if that cannot be tried.
+
+    Infinity for a module that computes with the label itself.
 
     Args:
         module: takes (x, label).
@@ -103,7 +113,7 @@ def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, labe
         x: (B, ...), its input.
         label: (B,), of which any may be missing.
     """
-    # On the CPU: on an accelerator a label out of range would abort the process.
+    # On the CPU, as above.
     theta = theta.detach().cpu()
     x = x[:FEW].detach().cpu()
     given = label[:FEW].cpu().long()
@@ -123,11 +133,17 @@ def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, labe
     rows = followed(module, theta, x).classes
     if rows is not None and rows >= seen and takes(rows) and not takes(rows + 1):
         return rows
-    if takes(MOST):
-        return max(seen, ENDLESS)
+    if takes(max(seen, MOST)):
+        return math.inf
     least = seen
-    beyond = MOST
+    beyond = max(seen, MOST)
     while beyond - least > 1:
         middle = (least + beyond) // 2
         least, beyond = (middle, beyond) if takes(middle) else (least, middle)
     return least
+
+
+def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: torch.Tensor) -> int | None:
+    """``largest_number_taken`` as a number of classes to try, which is small where any number is taken."""
+    found = largest_number_taken(module, theta, x, label)
+    return max(int(label.max()) + 1, ENDLESS) if found == math.inf else found if found is None else int(found)

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_map
 
 from odegan.data.given import Data, Latent
 from odegan.data.minibatches import FAKE_LABELS, Minibatches
+from odegan.games.classes import classes_for
 from odegan.games.game import Game
 from odegan.games.labels import note_unused
 from odegan.training.options import Options
@@ -49,10 +50,14 @@ class RunData:
             self.fake_labels,
         )
         note_unused(game, minibatches.labeled)
+        minibatches.allow(getattr(game, "classes", None))
         first = minibatches.trial()
         # Expanded, not drawn for each member: the check is of shapes and of properties of the modules, not of numbers.
         seen = first if y0.ndim == 1 else tree_map(lambda x: repeat(x, "... -> member ...", member=len(y0)), first)
-        return game.prepared(y0.detach(), seen), minibatches
+        run = game.prepared(y0.detach(), seen)
+        if game.conditional and not minibatches.labels_known:
+            minibatches.allow(classes_for(game, y0.detach() if y0.ndim == 1 else y0[0].detach(), first))
+        return run, minibatches
 
     def latent_of(self, game: Game) -> Latent:
         """The latents of the run: the given ones, or the game's own."""

@@ -271,3 +271,22 @@ def test_random_parts_are_the_same_in_workers_and_after_a_pause(kind, folder, tm
     other = images(source, size=8, channels=1, flip=False, dequantize=True)
     with pytest.raises(ArgumentError, match=r"^data: got "):
         train(other, 0, "euler", 20, checkpoint=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize(
+    "splits, expected",
+    [
+        ({"train": "abc", "test": "ac"}, {"train": [0, 1, 2], "test": [0, 2]}),
+        ({"train": "bc", "val": "ab", "test": "d"}, {"train": [1, 2], "val": [0, 1], "test": [3]}),
+        ({"train": "abc"}, {"train": [0, 1, 2]}),
+    ],
+    ids=str,
+)
+def test_classes_have_one_number_in_all_splits(splits, expected, tmp_path):
+    for split, classes in splits.items():
+        for name in classes:
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "0.png").write_bytes(encoded(np.zeros((4, 4), dtype=np.uint8)))
+        (tmp_path / split / "A empty").mkdir()
+    for split, numbers in expected.items():
+        assert images(tmp_path, size=4, split=split, labels=True).targets.tolist() == numbers
