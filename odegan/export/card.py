@@ -8,31 +8,41 @@ from typing import TypedDict
 
 from odegan.utils.checks import argument_error
 
-# File -> how to run it, with the shape of a latent and further arguments to fill in.
+# File -> how to run it, with the lines that make latents and further arguments to fill in.
 _USES = {
     "generator.pt": """import torch
 
 generator.load_state_dict(torch.load("generator.pt"))  # generator: an instance of the class it was trained with
 """,
-    "generator.pt2": """import torch
+    "generator.pt2": """{numpy}import torch
 
 generator = torch.export.load("generator.pt2").module()
-samples = generator(torch.randn(16, {latent}){label_torch})
+latent = {latent_torch}
+samples = generator(latent{label_torch})
 """,
     "generator.onnx": """import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("generator.onnx")
-latent = np.random.randn(16, {latent}).astype(np.float32)
+latent = {latent_numpy}
 (samples,) = session.run(None, {{"latent": latent{label_numpy}}})
 """,
 }
 
 
+LATENTS = "latents.npy"  # examples of latents that a function draws
+EXAMPLES = 16  # samples that the uses draw
+
+
 class Facts(TypedDict):
-    """The content of config.json: shapes of a latent and of a sample, labels, and the number of parameters."""
+    """The content of config.json: shapes and types of latents and samples, labels, and the number of parameters.
+
+    ``normal``: whether latents are standard normal, or drawn by a function, of which ``latents.npy`` has examples.
+    """
 
     latent: list[int]
+    dtype: str
+    normal: bool
     sample: list[int]
     conditional: bool
     classes: int | None
@@ -77,15 +87,32 @@ def _facts(facts: Facts) -> str:
     latent, sample = (" x ".join(map(str, shape)) for shape in (facts["latent"], facts["sample"]))
     labels = "" if facts["classes"] is None else f" from 0 to {facts['classes'] - 1}"
     labels = f" and a label{labels}" if facts["conditional"] else ""
-    maps = f"latents of shape {latent}{labels} to samples of shape {sample}"
-    return f"A generator with {facts['parameters']:,} parameters that maps {maps}.\n"
+    kind = f"{'standard normal ' if facts['normal'] else ''}latents ({facts['dtype']}) of shape {latent}"
+    drawn = "" if facts["normal"] else f" A function draws the latents, of which `{LATENTS}` has {EXAMPLES}."
+    maps = f"{kind}{labels} to samples of shape {sample}"
+    return f"A generator with {facts['parameters']:,} parameters that maps {maps}.{drawn}\n"
 
 
 def _use(file: str, facts: Facts) -> str:
     conditional = facts["conditional"]
     classes = facts["classes"] or 1
+    shape = ", ".join(map(str, [EXAMPLES, *facts["latent"]]))
+    dtype = facts["dtype"]
+    stored = f'np.load("{LATENTS}")'
+    whole = "int" in dtype
     return _USES[file].format(
-        latent=", ".join(map(str, facts["latent"])),
-        label_torch=f", torch.arange(16) % {classes}" if conditional else "",
-        label_numpy=f', "label": np.arange(16) % {classes}' if conditional else "",
+        numpy="" if facts["normal"] else "import numpy as np\n",
+        latent_torch=(
+            f"torch.randn({shape}, dtype=torch.{dtype})"
+            if facts["normal"]
+            else f"torch.from_numpy({stored}).to(torch.{dtype})  # or others of their distribution"
+        ),
+        # ONNX's floating-point numbers are float32.
+        latent_numpy=(
+            f"np.random.randn({shape}).astype(np.float32)"
+            if facts["normal"]
+            else f"{stored}.astype(np.{dtype if whole else 'float32'})  # or others of their distribution"
+        ),
+        label_torch=f", torch.arange({EXAMPLES}) % {classes}" if conditional else "",
+        label_numpy=f', "label": np.arange({EXAMPLES}) % {classes}' if conditional else "",
     )

@@ -8,11 +8,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from einops import repeat
 from torch import nn
 
-from odegan.export.card import Facts, card
+from odegan.export.card import EXAMPLES as SHOWN
+from odegan.export.card import LATENTS, Facts, card
 from odegan.export.portable import EXAMPLES, Batches, Inputs, generator, has_onnx, inputs, traced, write_onnx
 from odegan.games.game import Game
 from odegan.utils.checks import argument_error, check_int
@@ -41,6 +43,7 @@ def folder(
     | `generator.pt`   | the `state_dict` for the generator's own class                                     |
     | `generator.pt2`  | the program of `odegan.export.program`, which needs no class                       |
     | `generator.onnx` | the same as ONNX in float32, if onnx and onnxscript are installed                  |
+    | `latents.npy`    | 16 latents, if a function of the game's own draws them                             |
     | `config.json`    | shapes, number of classes and of parameters                                        |
     | `samples.png`    | n images, with one row per class in a class-conditional game; needs matplotlib     |
 
@@ -92,8 +95,13 @@ def folder(
     files = ["generator.pt", *_programs(module, inputs(game, EXAMPLES, seed, y), made)]
     columns = _ACROSS if classes is None else -(-n // classes)
     files += ["samples.png"] if _draw(samples, columns, made / "samples.png") else []
+    normal = not callable(getattr(game, "latent", None))
+    if not normal:
+        _save_latents(inputs(game, SHOWN, seed, y)[0], made / LATENTS)
     facts: Facts = {
         "latent": list(given[0].shape[1:]),
+        "dtype": str(given[0].dtype).removeprefix("torch."),
+        "normal": normal,
         "sample": list(samples.shape[1:]),
         "conditional": game.conditional,
         "classes": classes,
@@ -102,6 +110,11 @@ def folder(
     (made / "config.json").write_text(json.dumps(facts, indent=2) + "\n")
     (made / "README.md").write_text(card(title, facts, files, text, scores or {}, metadata or {}))
     return made
+
+
+def _save_latents(latents: torch.Tensor, path: Path) -> None:
+    # numpy has no bfloat16.
+    np.save(path, (latents.double() if latents.is_floating_point() else latents).numpy())
 
 
 def _programs(module: nn.Module, given: Inputs, folder: Path) -> list[str]:

@@ -165,6 +165,47 @@ def test_a_folder_is_ready_for_a_hub_and_its_card_is_true(name, tmp_path, monkey
     assert found["samples"].shape == run(onnx, {})["samples"].shape == (16, *facts["sample"])
 
 
+LATENTS = {
+    "normal": LATENT,
+    "uniform": lambda n, draw: torch.rand(n, LATENT, generator=draw),
+    "whole numbers": lambda n, draw: torch.randint(3, (n, LATENT), generator=draw),
+}
+
+
+class Flat(nn.Module):
+    """A generator of latents of any type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(LATENT, 3)
+
+    def forward(self, z):
+        return self.out(z.to(self.out.weight.dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("latent", LATENTS.values(), ids=LATENTS)
+def test_the_cards_uses_draw_the_games_latents(latent, dtype, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    game = odegan.gan(Flat().to(dtype), nn.Linear(3, 1).to(dtype), latent=latent)
+    made = export.folder(game, game.init(), tmp_path, title="Latents")
+    text = (made / "README.md").read_text()
+    assert ("standard normal" in text) == (not callable(latent))
+    assert (made / "latents.npy").exists() == callable(latent)
+    monkeypatch.chdir(made)
+    _, program, onnx = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    generator = game.modules(game.init())[0]
+    for block in (program, onnx):
+        used = run(block, {})
+        drawn = torch.as_tensor(used["latent"])
+        assert drawn.shape == (16, LATENT)
+        found = torch.as_tensor(used["samples"])
+        torch.testing.assert_close(found.double(), generator(drawn).detach().double(), rtol=1e-4, atol=1e-5)
+        if callable(latent):
+            expected = portable.inputs(game, 16, 0, game.init())[0]
+            torch.testing.assert_close(drawn.double(), expected.double(), rtol=1e-6, atol=0)
+
+
 def test_a_grid_has_a_row_a_class(tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr(
