@@ -232,12 +232,7 @@ class Compare(Overrides, Machine, Cached):
     """Number of images in each sample grid."""
 
     free: ClassVar[frozenset[str]] = Cached.free | {
-        "workers",
-        "threads",
-        "micro_batch",
-        "checkpointing",
-        "data",
-        "device",
+        *("workers", "threads", "micro_batch", "checkpointing", "data", "device"),
     }
 
     def name(self, experiment: str) -> str:
@@ -260,7 +255,7 @@ class Compare(Overrides, Machine, Cached):
 
     def quick_form(self) -> Compare:
         """The same run with a few steps only."""
-        quick = {name: v for name, v in QUICK.items() if getattr(self, name) is None and name != "steps"}
+        quick = {name: v for name, v in QUICK.items() if getattr(self, name) is None and name not in ("steps", "every")}
         evaluations = self.evaluations or (16 if self.steps is None else None)
         return replace(self, **quick, evaluations=evaluations, reports=2, seeds=min(self.seeds, 2))
 
@@ -282,6 +277,8 @@ class Compare(Overrides, Machine, Cached):
         """Refuse options that no setting would have, because others decide what they say."""
         if self.steps is not None and self.evaluations is not None:
             argument_error("steps", self.steps, "left out with --evaluations, which sets the length of each run")
+        if self.every is not None:
+            argument_error("every", self.every, "left out: --reports sets how often runs are scored")
         if self.averages is not None and len(self.averages) > 1:
             argument_error("averages", self.averages, "one of them: comparisons score one average")
         for name in ("option", "penalty", "placement"):

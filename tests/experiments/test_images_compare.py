@@ -137,6 +137,7 @@ def test_a_comparison_of_steps_and_penalties_resumes_and_publishes(tmp_path, mon
         (["--solvers", "adam", "--placement", "first_stage"], "placement: got 'first_stage'"),
         (["--solvers", "euler", "--option", "perturb=True"], "option: got ('perturb=True',)"),
         (["--steps", "9", "--evaluations", "9"], "steps: got 9"),
+        (["--every", "9"], "every: got 9"),
         (["--averages", "uniform", "exponential"], "averages: got"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
