@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +81,7 @@ def open_data(preset: Preset, split: str = "train") -> Images:
     if holds_idx(preset.data):
         return _gray(preset, split)
     known = [DIGITS, *HUB, *IDX_HUB]
-    if preset.data not in known and not Path(preset.data).expanduser().exists():
+    if preset.data not in known and not os.path.exists(os.path.expanduser(preset.data)):
         near = did_you_mean(preset.data, known)
         argument_error("data", preset.data, f"one of {', '.join(known)}, or an existing path{near}")
     crop = {"none": None, "center": "center"}.get(preset.crop) if not preset.crop.isdecimal() else int(preset.crop)

@@ -52,7 +52,10 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
 
 
 def _content(path: Path) -> bytes:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:  # a directory of this name, or a file that nobody may read
+        _refuse(path, one_line(error))
     if (path.suffix == ".gz") != content.startswith(_GZIP):
         _refuse(path, "it is not compressed by gzip" if path.suffix == ".gz" else "it is compressed, and not named .gz")
     try:
@@ -78,17 +81,26 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
         _refuse_folder(folder, prefix, sets)
     # MNIST calls its test split t10k, EMNIST calls it test.
     names = ("train",) if split == "train" else ("t10k", "test")
-    files = {match["kind"]: path for path, match in found if match["set"] == chosen and match["split"] in names}
+    files: dict[str, Path] = {}
+    for path, match in found:
+        if match["set"] == chosen and match["split"] in names:
+            _refuse_other(files.setdefault(match["kind"], path), path)
     if len(files) < 2:
         missing = " and ".join(sorted({"images", "labels"} - files.keys()))
         argument_error("split", split, f"a split of {str(folder)!r}, which has no file of its {missing}")
     images = read_idx(files["images"], 3)
     labels = read_idx(files["labels"], 1)
-    if not len(images):
-        _refuse(files["images"], "it holds no images")
+    if not images.numel():
+        _refuse(files["images"], "it holds no images" if not len(images) else "its images have no pixels")
     if len(images) != len(labels):
         _refuse(files["labels"], f"it holds {len(labels)} labels of {len(images)} images")
     return upright(images, chosen), labels.long()
+
+
+def _refuse_other(one: Path, other: Path) -> None:
+    """Refuse a second file of the same images or labels, compressed or under another name, with other content."""
+    if one != other and _content(one) != _content(other):
+        _refuse(other, f"{one.name} beside it has other content")
 
 
 def upright(images: Tensor, name: str) -> Tensor:

@@ -83,7 +83,8 @@ def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | Non
         size: pad images with level 0 on all sides to this size; 32 makes 28 x 28 images fit networks for powers of two.
 
     Raises:
-        ArgumentError: the source is missing (the message says how to get it), or a file is damaged.
+        ArgumentError: the source is missing (the message says how to get it), or a file is damaged, or there both compressed
+            and not, with other content.
 
     Examples:
         >>> import tempfile
@@ -109,7 +110,7 @@ def holds_idx(source: str | os.PathLike[str]) -> bool:
         >>> holds_idx("fashion_mnist"), holds_idx("cifar10")
         (True, False)
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if str(source) in HUB and not path.exists():
         return True
     folder, prefix = (path, "") if path.is_dir() else (path.parent, path.name)
@@ -121,7 +122,7 @@ def holds_idx(source: str | os.PathLike[str]) -> bool:
 
 def _read(source: str | os.PathLike[str], split: str) -> tuple[Tensor, Tensor]:
     """Images (N, H, W) uint8 and labels (N,) int64."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if str(source) in HUB and not path.exists():
         # A system package before the hub: it needs no network.
         installed = INSTALLED.get(str(source))

@@ -153,7 +153,7 @@ def parquet_folder(path: Path, split: str) -> Table:
 
 
 def _existing(source: str | os.PathLike[str]) -> Path:
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # pathlib's own raises at a ~ that names nobody's home
     if not path.exists():
         near = did_you_mean(source, HUB)
         argument_error("source", str(source), f"one of {', '.join(HUB)}, or an existing path{near}")

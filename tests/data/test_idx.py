@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from odegan import ArgumentError
-from odegan.data import idx
+from odegan.data import idx, images
 from odegan.data.labeled_images import HUB, INSTALLED
 from odegan.data.minibatches import Minibatches
 from odegan.utils.fingerprint import describe
@@ -240,3 +240,38 @@ def test_fashion_mnist_as_its_package_installs_it():
         data = idx("fashion_mnist", split=split, size=32)
         assert data.levels.shape == (n, 1, 32, 32)
         assert torch.bincount(data.targets).tolist() == [n // 10] * 10
+
+
+def as_directory(folder):
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.unlink()
+    path.mkdir()
+
+
+def beside(array):
+    """Write the images uncompressed too."""
+    return lambda folder: (folder / "train-images-idx3-ubyte").write_bytes(encoded(array))
+
+
+def without_pixels(folder):
+    write(folder, images=IMAGES[:, :0, :0])
+
+
+@pytest.mark.parametrize("change", [as_directory, beside(IMAGES + 1), without_pixels], ids=["folder", "other", "0 x 0"])
+def test_files_that_cannot_be_used_are_one_line(folder, change):
+    change(folder)
+    with pytest.raises(ArgumentError, match=r"^source: got '.*', which is not a usable idx file \(.+\)$") as caught:
+        idx(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_same_file_twice_is_one_file(folder):
+    expected = idx(folder).levels
+    beside(IMAGES)(folder)
+    assert torch.equal(idx(folder).levels, expected)
+
+
+@pytest.mark.parametrize("read", [idx, lambda path: images(path, size=4)], ids=["idx", "images"])
+def test_the_home_of_nobody_is_no_source(read):
+    with pytest.raises(ArgumentError, match=r"^source: got '~nobody-of-this-name/x'; it must be"):
+        read("~nobody-of-this-name/x")
