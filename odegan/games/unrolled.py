@@ -44,7 +44,7 @@ class Unrolled(Game):
             base.n_disc,
             base.n_gen,
             critic=base.critic,
-            real=base._real,
+            real=base.real,  # the method, which a game may override
             fake=base._fake,
             sample=base._sample,
             init=base._init,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from odegan.modules.linear_chain import ELEMENTWISE
 from odegan.modules.sequence import only_calls_layers, runs_as_torch
@@ -48,12 +48,25 @@ def _after(module: nn.Module, dimensions: int) -> int | None:
 
 def _exactly(dimensions: int) -> Dimensions:
     """Of a layer that takes its input with one dimension fewer for a single sample, and then mixes what it would not."""
-    return lambda layer, given: given if given == dimensions else None
+
+    def rule(layer: nn.Module, given: int) -> int | None:
+        # A padding may have two numbers for each dimension, that of the batch included.
+        padding = getattr(layer, "padding", ())
+        fits = not isinstance(padding, tuple) or len(padding) <= 2 * (dimensions - 2)
+        return given if given == dimensions and fits and _has_its_bias(layer) else None
+
+    return rule
 
 
 def _linear(layer: nn.Module, dimensions: int) -> int | None:
     # Of one dimension the batch itself would be the features.
-    return dimensions if dimensions > 1 else None
+    return dimensions if dimensions > 1 and _has_its_bias(layer) else None
+
+
+def _has_its_bias(layer: nn.Module) -> bool:
+    """Whether its bias has one number per feature, and so none per sample."""
+    bias = getattr(layer, "bias", None)
+    return not isinstance(bias, Tensor) or bias.ndim == 1
 
 
 def _elementwise(layer: nn.Module, dimensions: int) -> int | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+
+import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
@@ -26,9 +29,15 @@ def only_calls_layers(module: nn.Module) -> bool:
 
 
 def changed(module: nn.Module) -> bool:
-    """Whether a call of this module does something else than its class says."""
+    """Whether a call of this module does something else than its class says.
+
+    It does with hooks, with methods set on the module itself, and with parameters that are more than numbers.
+    """
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(hooks) or any(name in vars(module) for name in _CALLED)
+    own = any(callable(value) and callable(getattr(type(module), name, None)) for name, value in vars(module).items())
+    tensors = any(isinstance(value, torch.Tensor) for value in vars(module).values())
+    plain = all(type(p) is nn.Parameter for p in module._parameters.values() if p is not None)
+    return any(hooks) or own or tensors or not plain or any(name in vars(module) for name in _CALLED)
 
 
 def runs_as_torch(module: nn.Module) -> bool:
@@ -41,6 +50,11 @@ def runs_as_torch(module: nn.Module) -> bool:
         False
     """
     return not _has_any_global_hook() and all(
-        only_calls_layers(part) or (type(part).__module__.startswith("torch.nn.modules.") and not changed(part))
-        for part in module.modules()
+        only_calls_layers(part) or (_is_torchs(type(part)) and not changed(part)) for part in module.modules()
     )
+
+
+def _is_torchs(kind: type[nn.Module]) -> bool:
+    """Whether a class is torch's own, and so are all its methods: nobody has replaced one."""
+    methods = (value for value in vars(kind).values() if isinstance(value, FunctionType))
+    return kind.__module__.startswith("torch.nn.modules.") and all(m.__module__.startswith("torch.") for m in methods)

@@ -17,6 +17,7 @@ from odegan.games.network import gan
 from odegan.modules.in_place import only_tracking, read, read_buffers, write
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import tracking_norms
+from odegan.modules.watched import Watched
 from odegan.training.arguments import DEFAULTS, Arguments, refuse_assignment
 from odegan.training.state import Info, State
 from odegan.training.stepper import Stepper
@@ -59,11 +60,13 @@ class ModuleStepper:
       latents, D on the real, then on the generated samples, without gradients and with the new parameters. Training itself
       uses the statistics of the batch. With ``distributed`` each process tracks those of its own share, as under
       ``DistributedDataParallel``;
-    - if parameters have changed since the last step (``load_state_dict``, clipping), the next step starts from the new values,
-      with the solver's memory and time as they were.
+    - if trained parameters have changed since the last step (``load_state_dict``, clipping), the next step starts from the new
+      values, with the solver's memory and time as they were;
+    - a step that is not finite changes nothing but the time, and the next one starts from the last finite parameters.
 
     What is trained, and whether a layer is in train mode, is decided when the stepper is made: calls of ``eval()`` or
-    ``requires_grad_()`` between steps do not matter.
+    ``requires_grad_()`` between steps do not matter. A step is refused after any other change of the modules: of their layers,
+    attributes, frozen parameters, buffers, or the running statistics of norms in eval mode.
 
     Args:
         generator: latent (B, ...) -> samples (B, ...).
@@ -80,7 +83,7 @@ class ModuleStepper:
         state: the state after the last step, or, before the first step, at the modules' values.
 
     Raises:
-        ArgumentError: see ``gan`` and ``Stepper``.
+        ArgumentError: see ``gan`` and ``Stepper``; in ``step``, a change of the modules that is not read again.
 
     Examples:
         >>> G, D = nn.Linear(4, 2), nn.Linear(2, 1)
@@ -113,6 +116,7 @@ class ModuleStepper:
             (networks.generator, generator),
         ]
         self._norms = {module: tracking_norms(module) for _, module in self._players}
+        self._watched = [Watched(pure, module) for pure, module in self._players]
         if transform is not None:
             check_function("transform", transform, 1, "None, or a function from a game to a game of the same networks")
         vars(self)["game"] = networks if transform is None else transform(networks)  # from outside it cannot be set
@@ -168,10 +172,18 @@ class ModuleStepper:
             parameters if it was not.
         """
         batch = Batch(real, latent, label, fake_label) if isinstance(real, torch.Tensor) else real  # type: ignore[arg-type]
+        before = self.state
         # The modules get numbers: a graph would only grow from step to step.
         with torch.no_grad():
-            self._state, info = self._stepper.step(self.state, batch)
-        self._write(self._state)
+            stepped, info = self._stepper.step(before, batch)
+        # Not before: the first step shows which attributes the forward passes write.
+        self._refuse_changes()
+        if not bool(info.finite):
+            aux = before.aux | {"index": stepped.aux["index"], "counter": stepped.aux["counter"]}
+            self._state = State(stepped.t, before.y, aux)
+            return info
+        self._state = stepped
+        self._write(stepped)
         first: Any = batch[0] if self._stepper.options.refresh == "stage" else batch
         self._track(as_batch(first))
         return info
@@ -207,7 +219,12 @@ class ModuleStepper:
         buffers: dict[str, torch.Tensor] = {}
         for pure, module in self._players:
             buffers |= read_buffers(pure, module)
-        return State(last.t, y, last.aux | {"buffers": buffers, "alive": torch.ones_like(last.aux["alive"])})
+        return State(last.t, y, last.aux | {"buffers": buffers})
+
+    def _refuse_changes(self) -> None:
+        game: Any = getattr(self._stepper.game, "base", self._stepper.game)  # below an unrolling
+        for watched, pure in zip(self._watched, (game.discriminator, game.generator), strict=True):
+            watched.refuse_changes(pure.written)
 
     def _write(self, state: State) -> None:
         for (pure, module), theta in zip(self._players, self.game.split(state.y.detach()), strict=True):
@@ -219,7 +236,8 @@ class ModuleStepper:
         assert batch is not None
         if not (self._norms[generator] or self._norms[discriminator]):
             return
-        labels = [() if label is None else (label,) for label in labels_of(batch)]
+        given = labels_of(batch) if self.game.conditional else (None, None)
+        labels = [() if label is None else (label,) for label in given]
         with only_tracking(generator, self._norms[generator]):
             fake = generator(batch.latent, *labels[1])
         if self._norms[discriminator]:

@@ -78,6 +78,24 @@ OWN_CALLS = (
     "layers of its own",
     "a layer with a call of its own",
 )
+
+
+def patched(layer, name, value):
+    """The layer with an attribute that only a careful reader of instances sees."""
+    object.__setattr__(layer, name, value) if isinstance(value, torch.Tensor) else setattr(layer, name, value)
+    return nn.Sequential(layer, nn.Tanh())
+
+
+def with_bias(bias):
+    layer = nn.Linear(3, 2)
+    layer.bias = bias
+    return layer
+
+
+class Watching(torch.Tensor):
+    """A tensor whose products may mean anything."""
+
+
 # Each of these mixes samples, or could.
 UNKNOWN = {
     "the features of one vector": (nn.Linear(3, 2), 1),
@@ -92,6 +110,12 @@ UNKNOWN = {
     "a recurrence": (nn.RNN(4, 4), 2),
     "one image after a flattening": (nn.Sequential(nn.Flatten(1), nn.Unflatten(1, (2, 8)), nn.Conv2d(5, 1, 1)), 4),
     "nothing known": (nn.Sequential(nn.Linear(3, 3), nn.Softmax(0)), 2),
+    "a patched inner method": (patched(nn.Conv2d(1, 2, 3), "_conv_forward", lambda x, w, b: x - x.mean(0)), 4),
+    "padding over the batch": (nn.ZeroPad2d((0, 0, 0, 0, 0, 0, 1, -1)), 4),
+    "padding of signals over the batch": (nn.ZeroPad1d((0, 0, 0, 0, 1, -1)), 3),
+    "a bias per sample": (with_bias(nn.Parameter(torch.ones(5, 1))), 2),
+    "a tensor beside the parameters": (patched(nn.Linear(3, 2), "weight", torch.ones(2, 3)), 2),
+    "a weight of another class": (with_bias(nn.Parameter(torch.ones(2).as_subclass(Watching))), 2),
     **{name: (CHANGED[name], 2) for name in OWN_CALLS},
 }
 
@@ -99,6 +123,16 @@ UNKNOWN = {
 @pytest.mark.parametrize("module, dimensions", UNKNOWN.values(), ids=UNKNOWN)
 def test_the_rest_is_left_to_the_probe(module, dimensions):
     assert not is_per_sample(module, dimensions)
+
+
+@pytest.mark.parametrize(
+    "kind, name", [(nn.Linear, "forward"), (nn.Conv2d, "_conv_forward"), (nn.LeakyReLU, "forward")]
+)
+def test_a_class_with_a_replaced_method_is_left_to_the_probe(kind, name, monkeypatch):
+    layers = nn.Sequential(nn.Conv2d(1, 2, 3), nn.LeakyReLU(), nn.Linear(3, 3))
+    assert is_per_sample(layers, 4)
+    monkeypatch.setattr(kind, name, lambda self, *inputs: inputs[0] - inputs[0].mean(0))
+    assert not is_per_sample(layers, 4)
 
 
 def test_a_hook_on_all_modules_is_left_to_the_probe():
