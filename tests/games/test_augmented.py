@@ -243,3 +243,23 @@ def test_an_unrolled_game_draws_the_numbers_of_its_base(given):
     batch = tree_map(lambda x: torch.stack([x, x]), drawn()) if "members" in given else drawn()
     found = odegan.unrolled(base_game, 1, 0.1).with_draws(batch, **given)
     assert torch.equal(found.augment, base_game.with_draws(batch, **given).augment)
+
+
+PENALTIES = {
+    "r1": lambda: penalties.r1(1.0),
+    "wgan_gp": lambda: penalties.wgan_gp(1.0),
+    "closed_loop": lambda: penalties.closed_loop(1.0, buffer=0),
+}
+
+
+@pytest.mark.parametrize("make", PENALTIES.values(), ids=PENALTIES)
+def test_penalties_of_an_unrolled_game_see_the_augmented_samples(make):
+    game = odegan.augmented(base(), ALL, probability=0.7)
+    ahead = odegan.unrolled(game, 1, 0.1)
+    batch = replace(game.with_draws(drawn(), seed=2), noise=uniform(1, B, 1, seed=5))
+    assert torch.equal(ahead.real(batch), game.real(batch))
+    assert not torch.equal(game.real(batch), batch.real)
+    y = game.init()
+    direct, unrolled = (odegan.vector_field(g, penalties=[make()])(0.0, y, batch) for g in (game, ahead))
+    plain, through = (odegan.vector_field(g)(0.0, y, batch) for g in (game, ahead))
+    torch.testing.assert_close((unrolled - through)[: game.n_disc], (direct - plain)[: game.n_disc])
