@@ -129,7 +129,7 @@ def trained_below(options: Compare, equipment: Equipment, folder: Folder) -> flo
 
 
 def largest_steps(runs: Runs, below: float) -> list[Row]:
-    """For each solver and penalty the longest step with which every seed trains, and the step of the lowest FID at the end."""
+    """For each solver and penalty the largest step with which every seed trains, and the step of the lowest FID at the end."""
     kinds: dict[tuple[str, str], list[Sequence[TrainingRun]]] = {}
     for of_seeds in runs.values():
         preset = of_seeds[0].preset
@@ -146,8 +146,8 @@ def _steps(settings: Sequence[Sequence[TrainingRun]], below: float) -> Row:
     finite = {h: mean for h, mean in means.items() if math.isfinite(mean)}
     lowest = min(finite, key=lambda h: finite[h]) if finite else None
     return {
-        "longest step that trains": max(trains, default=None),
-        "longest step tried": max(worst),
+        "largest step that trains": max(trains, default=None),
+        "largest step tried": max(worst),
         "step of the lowest FID": lowest,
         "FID at the end": None if lowest is None else over_seeds(worst[lowest]),
     }

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from experiments.images.figures import EVALUATIONS
 from experiments.images.monitor import Report, counted
 from experiments.images.sampling import grid, sampler
 from experiments.images.scores import label, loss
+from experiments.images.solvers import OPTIMIZERS
 from experiments.images.training import GRID_SEED, TrainingRun
 from odegan import plots
 from odegan.plots.style import PALETTE, panels
@@ -70,29 +72,41 @@ def _curves(runs: Runs, metric: str, floor: float | None, axis: str) -> Figure:
 def over_step_size(runs: Runs, metric: str) -> Figure:
     """A score at the end against the step size: a panel a penalty, a line a solver; gaps where a seed diverged.
 
-    Points are means over the seeds, bars run from the lowest to the highest.
+    Optimizers have panels of their own, against the learning rate. Points are means over the seeds, bars run from the lowest to
+    the highest.
     """
     penalties = list(dict.fromkeys(seeds[0].preset.penalty for seeds in runs.values()))
     solvers = list(dict.fromkeys(seeds[0].preset.solver for seeds in runs.values()))
+    colors = {solver: PALETTE[i % len(PALETTE)] for i, solver in enumerate(solvers)}
+    kinds = {
+        "step size": [solver for solver in solvers if solver not in OPTIMIZERS],
+        "learning rate": [solver for solver in solvers if solver in OPTIMIZERS],
+    }
+    drawn = [(penalty, kind) for kind, names in kinds.items() if names for penalty in penalties]
     with plots.style():
-        figure, axes = panels(len(penalties), None, share=True, size=3.6 if len(penalties) == 1 else 3.2)
-        for panel, penalty in zip(axes, penalties, strict=True):
-            for i, solver in enumerate(solvers):
+        columns = len(penalties) if len(penalties) > 1 else None
+        figure, axes = panels(len(drawn), columns, share="y", size=3.2)
+        for panel, (penalty, kind) in zip(axes, drawn, strict=True):
+            for solver in kinds[kind]:
                 here = [s for s in runs.values() if s[0].preset.penalty == penalty and s[0].preset.solver == solver]
                 sizes = [max(s[0].preset.step_size) for s in here]
                 means, *bars = np.array([_ends(s, metric) for s in here]).T
-                panel.errorbar(
-                    sizes, means, np.abs(bars - means), fmt="o-", color=PALETTE[i % len(PALETTE)], label=solver, ms=4
-                )
-            panel.set(xscale="log", yscale="log" if metric == "fid" else "linear", xlabel="step size")
-            for axis in [panel.xaxis, panel.yaxis] if metric == "fid" else [panel.xaxis]:
-                axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-                axis.set_major_formatter("{x:g}")
-                axis.set_minor_locator(NullLocator())
+                panel.errorbar(sizes, means, np.abs(bars - means), fmt="o-", color=colors[solver], label=solver, ms=4)
+            tried = {h for s in runs.values() if s[0].preset.solver in kinds[kind] for h in s[0].preset.step_size}
+            panel.set(xscale="log", yscale="log" if metric == "fid" else "linear", xlabel=kind)
+            panel.xaxis.set_major_locator(FixedLocator(sorted(tried)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.tick_params(axis="x", labelrotation=45 if kind == "learning rate" else 0)
+            if metric == "fid":
+                panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                panel.yaxis.set_major_formatter("{x:g}")
+                panel.yaxis.set_minor_locator(NullLocator())
             panel.set_title(" ".join(penalty) or "none")
             panel.grid(axis="y")
         axes[0].set_ylabel(f"{label(metric)} at the end")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+        handles = [Line2D([], [], color=color, marker="o", ms=4, label=solver) for solver, color in colors.items()]
+        figure.legend(handles=handles, loc="outside right center")
     return figure
 
 

@@ -7,6 +7,7 @@ import math
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -103,15 +104,17 @@ def save(figure: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> Path
     return path
 
 
-def panels(n: int, columns: int | None, share: bool, size: float = 2.2, most: int = 5) -> tuple[Figure, list[Axes]]:
-    """A figure of n square panels of ``size`` inches, row by row; ``share``: with the same axes.
+def panels(
+    n: int, columns: int | None, share: bool | Literal["y"], size: float = 2.2, most: int = 5
+) -> tuple[Figure, list[Axes]]:
+    """A figure of n square panels of ``size`` inches, row by row; ``share``: with the same axes, or "y" axes only.
 
     If ``columns`` is None, there are as few rows as ``most`` columns allow, filled as evenly as possible.
     """
     columns = math.ceil(n / math.ceil(n / most)) if columns is None else min(check_int("columns", columns, low=1), n)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(size * columns, (size + 0.25) * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).flat)
+    axes = list(figure.subplots(rows, columns, sharex=share is True, sharey=bool(share), squeeze=False).flat)
     for unused in axes[n:]:
         unused.remove()
     # With shared axes only the bottom row has labels, which an incomplete last row leaves missing in some columns.

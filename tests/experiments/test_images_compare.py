@@ -75,10 +75,10 @@ def test_the_largest_step_that_trains_needs_every_seed():
 
     runs = {"a": of(0.1, 2.0, 2.0), "b": of(0.2, 1.0, 3.0), "c": of(0.4, 1.0, math.nan), "d": of(0.8, 90.0, 80.0)}
     (row,) = compare.largest_steps(runs, below=5.0)
-    assert (row["longest step that trains"], row["longest step tried"]) == (0.2, 0.8)
+    assert (row["largest step that trains"], row["largest step tried"]) == (0.2, 0.8)
     assert row["step of the lowest FID"] in (0.1, 0.2)
     (none,) = compare.largest_steps({"c": runs["c"]}, below=5.0)
-    assert (none["longest step that trains"], none["FID at the end"]) == (None, None)
+    assert (none["largest step that trains"], none["FID at the end"]) == (None, None)
 
 
 @pytest.mark.slow
