@@ -123,7 +123,7 @@ def names() -> list[str]:
 
 
 def name_of(loss: Loss) -> str | None:
-    """The name of a built-in objective; None for any other, such as one of which ``_replace`` changed a function.
+    """The name of a loss that is a built-in objective; None for any other, as for one of which ``_replace`` changed a function.
 
     Examples:
         >>> name_of(get("hinge")), name_of(get("hinge")._replace(gen=get("minimax").gen))
