@@ -93,7 +93,7 @@ def note_unused(game: object, labeled: bool) -> None:
 
 def labels_of(batch: Batch | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """The labels of the real and of the generated samples of a batch, whole numbers as int64; None if it has no labels."""
-    if batch is None:
+    if batch is None or (batch.label is None and batch.fake_label is None):
         return None, None
     label = _as_indices(batch.label)
     return label, label if batch.fake_label is None else _as_indices(batch.fake_label)

@@ -186,7 +186,7 @@ def test_a_worker_that_dies_ends_the_run():
     "data, workers, message",
     [
         (torch.zeros(6, 2), 2, r"^workers: got 2; it must be 0 if data is a Tensor or a function"),
-        (lambda n, generator: torch.zeros(n, 2), 1, r"^workers: got 1; it must be 0 where"),
+        (lambda n, generator: torch.zeros(n, 2), 1, r"^workers: got 1; it must be 0 if"),
         (TensorDataset(torch.zeros(6, 2)), -1, r"^workers: got -1; it must be a whole number >= 0"),
         (TensorDataset(torch.zeros(6, 2)), 1.5, r"^workers: got 1.5; it must be a whole number >= 0"),
     ],

@@ -102,7 +102,10 @@ def test_members_whose_field_is_another_than_alone_are_refused():
     soft = [odegan.penalties.generator_gradient(1.0)]
     both = torch.stack([game.init(seed=0), game.init(seed=1)])
     assert solve(game, both[0], penalties=soft).status == "finished"
-    with pytest.raises(odegan.ArgumentError, match=r"^y0: got an ensemble, but the penalties give a member another"):
+    with pytest.raises(
+        odegan.ArgumentError,
+        match=r"^y0: got an ensemble, but under torch.vmap the penalties give",
+    ):
         solve(game, both, penalties=soft)
 
 
