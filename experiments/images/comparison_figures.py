@@ -102,7 +102,7 @@ def over_step_size(runs: Runs, metric: str) -> Figure:
                 panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
                 panel.yaxis.set_major_formatter("{x:g}")
                 panel.yaxis.set_minor_locator(NullLocator())
-            panel.set_title(" ".join(penalty) or "none")
+            panel.set_title("no penalty" if penalty in ((), ("none",)) else " ".join(penalty))
             panel.grid(axis="y")
         axes[0].set_ylabel(f"{label(metric)} at the end")
         handles = [Line2D([], [], color=color, marker="o", ms=4, label=solver) for solver, color in colors.items()]
