@@ -107,7 +107,7 @@ def training_data(preset: Preset) -> Training:
 
 
 def _digits(preset: Preset) -> Classes:
-    """Scikit-learn's digits."""
+    """The digits with their classes, refused for networks of another size or of fewer classes."""
     _check_held(preset)
     if preset.size != DIGITS_SIZE:
         argument_error(

@@ -100,7 +100,7 @@ def read_pair(folder: Path, prefix: str, split: str) -> tuple[Tensor, Tensor]:
 def _refuse_other(one: Path, other: Path) -> None:
     """Refuse a second file of the same images or labels, compressed or under another name, with other content."""
     if one != other and _content(one) != _content(other):
-        _refuse(other, f"{one.name} beside it has other content")
+        _refuse(other, f"its content differs from that of {one.name}")
 
 
 def upright(images: Tensor, name: str) -> Tensor:

@@ -83,8 +83,8 @@ def idx(source: str | os.PathLike[str], *, split: str = "train", size: int | Non
         size: pad images with level 0 on all sides to this size; 32 makes 28 x 28 images fit networks for powers of two.
 
     Raises:
-        ArgumentError: the source is missing (the message says how to get it), or a file is damaged, or there both compressed
-            and not, with other content.
+        ArgumentError: the source is missing (the message says how to get it), a file is damaged, or a file is there both
+            compressed and uncompressed, with different contents.
 
     Examples:
         >>> import tempfile

@@ -146,4 +146,6 @@ def largest_number_taken(module: PureModule, theta: torch.Tensor, x: torch.Tenso
 def classes_taken(module: PureModule, theta: torch.Tensor, x: torch.Tensor, label: torch.Tensor) -> int | None:
     """``largest_number_taken`` as a number of classes to try, which is small where any number is taken."""
     found = largest_number_taken(module, theta, x, label)
-    return max(int(label.max()) + 1, ENDLESS) if found == math.inf else found if found is None else int(found)
+    if found is None:
+        return None
+    return max(int(label.max()) + 1, ENDLESS) if found == math.inf else int(found)

@@ -47,7 +47,7 @@ def _after(module: nn.Module, dimensions: int) -> int | None:
 
 
 def _exactly(dimensions: int) -> Dimensions:
-    """Of a layer that takes its input with one dimension fewer for a single sample, and then mixes what it would not."""
+    """The rule of a layer for batches of so many dimensions; with one fewer, it would take the samples for channels."""
 
     def rule(layer: nn.Module, given: int) -> int | None:
         # A padding may have two numbers for each dimension, that of the batch included.

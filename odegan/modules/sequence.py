@@ -37,7 +37,7 @@ def changed(module: nn.Module) -> bool:
     own = any(callable(value) and callable(getattr(type(module), name, None)) for name, value in vars(module).items())
     tensors = any(isinstance(value, torch.Tensor) for value in vars(module).values())
     plain = all(type(p) is nn.Parameter for p in module._parameters.values() if p is not None)
-    return any(hooks) or own or tensors or not plain or any(name in vars(module) for name in _CALLED)
+    return any(hooks) or own or tensors or not plain
 
 
 def runs_as_torch(module: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from odegan.games import losses
 from odegan.games.batch import Batch, as_batch
 from odegan.games.game import Game, check_game
 from odegan.games.labels import labels_of
-from odegan.games.network import gan
+from odegan.games.network import NetworkGame, gan
 from odegan.modules.in_place import only_tracking, read, read_buffers, write
 from odegan.modules.pure_module import PureModule
 from odegan.modules.running_statistics import tracking_norms
@@ -66,7 +66,8 @@ class ModuleStepper:
 
     What is trained, and whether a layer is in train mode, is decided when the stepper is made: calls of ``eval()`` or
     ``requires_grad_()`` between steps do not matter. A step is refused after any other change of the modules: of their layers,
-    attributes, frozen parameters, buffers, or the running statistics of norms in eval mode.
+    attributes, frozen parameters, buffers, or the running statistics of norms in eval mode. Hooks
+    that are registered later do not act in training.
 
     Args:
         generator: latent (B, ...) -> samples (B, ...).
@@ -222,8 +223,12 @@ class ModuleStepper:
         return State(last.t, y, last.aux | {"buffers": buffers})
 
     def _refuse_changes(self) -> None:
-        game: Any = getattr(self._stepper.game, "base", self._stepper.game)  # below an unrolling
-        for watched, pure in zip(self._watched, (game.discriminator, game.generator), strict=True):
+        game: Game | None = self._stepper.game
+        while game is not None and not isinstance(game, NetworkGame):
+            game = getattr(game, "base", None)  # below an unrolling
+        # Of a game that a transform made otherwise, what is known of the modules as they were given.
+        known = (game.discriminator, game.generator) if game is not None else [pure for pure, _ in self._players]
+        for watched, pure in zip(self._watched, known, strict=True):
             watched.refuse_changes(pure.written)
 
     def _write(self, state: State) -> None:

@@ -100,3 +100,28 @@ def test_labels_of_networks_without_labels_are_left_unused():
     odegan.ModuleStepper(*made[1], solver="euler", step_size=0.1).step(real, latent, torch.zeros(B, dtype=torch.long))
     assert torch.equal(flat(*made[0]), flat(*made[1]))
     assert torch.equal(made[0][0][1].running_mean, made[1][0][1].running_mean)
+
+
+def wrapped(game):
+    """A game of the same networks that is neither made by ``gan`` nor an unrolling."""
+    return odegan.Game(game.disc_loss, game.gen_loss, game.n_disc, game.n_gen, fake=game.fake, critic=game.critic)
+
+
+TRANSFORMS = {
+    "another game": wrapped,
+    "unrolled": lambda game: odegan.unrolled(game, 1, 0.1),
+    "unrolled twice": lambda game: odegan.unrolled(odegan.unrolled(game, 1, 0.1), 1, 0.1),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_changes_are_refused_under_every_transform(transform):
+    discriminator = Faded().double()
+    stepper = odegan.ModuleStepper(pair()[0], discriminator, solver="euler", step_size=0.1, transform=transform)
+    first, second = batches(2)
+    stepper.step(*first)
+    discriminator(first[0])
+    stepper.step(*second)
+    set_alpha(discriminator)
+    with pytest.raises(odegan.ArgumentError, match=r"attribute 'alpha'"):
+        stepper.step(*first)
