@@ -244,6 +244,13 @@ CALLS: dict[str, list[tuple[str, str, str, str]]] = {
             "of shape (43,); take one member of an",
         ),
         ("piece", "sampling.GameSampler(GAME, Y, piece=0)", "0", "a whole number >= 1"),
+        ("truncation", "sampling.GameSampler(GAME, Y, truncation=0)", "0", "a finite number > 0"),
+        (
+            "truncation",
+            'sampling.GameSampler(games.dirac("hinge", 1.0), torch.ones(2), truncation=1.0)',
+            "1.0",
+            "left out unless the game is made by gan and",
+        ),
         ("batches", "sampling.GameSampler(GAME, Y, batches=[])", "[]", "at least one minibatch (real, latent)"),
         ("n", "sampling.GameSampler(GAME, Y)(0, seed=0)", "0", "a whole number >= 1"),
         ("seed", 'sampling.GameSampler(GAME, Y)(2, seed="x")', "'x'", "a whole number >= 0"),

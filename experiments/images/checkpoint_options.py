@@ -12,7 +12,7 @@ from experiments.framework.options import Options
 from experiments.images.checkpoints import TrainingCheckpoint, load
 from experiments.images.options import Cached
 from experiments.images.preset import Preset, changed
-from odegan.utils.checks import argument_error, check_int
+from odegan.utils.checks import argument_error, check_int, check_number
 
 SCORED = ("data", "metrics", "extractor", "samples")  # what scores depend on beside the generator
 
@@ -25,13 +25,18 @@ class OfCheckpoint(Options):
     """A file in the checkpoints folder of a run of train: seed0.pt its end, seed0_best.pt the best score."""
     average: Literal["raw", "exponential", "uniform"] | None = None
     """Parameters to use: those of the run (raw), or an average; by default those that the run scored."""
+    truncation: float | None = None
+    """Draw latents from the normal law truncated to [-a, a]: a smaller a gives more typical, less varied images; by default
+    no limit."""
 
     def used(self) -> dict[str, Any]:
         """Every option, with which parameters are read."""
         return super().used() | {"average": self.trained().weights(self.average)}
 
     def check(self) -> None:
-        """Refuse to replace the run that the checkpoint belongs to."""
+        """Refuse to replace the run that the checkpoint belongs to, and a truncation that leaves nothing."""
+        if self.truncation is not None:
+            check_number("truncation", self.truncation, low=0.0, strict=True)
         if (
             self.overwrite
             and self.output is not None

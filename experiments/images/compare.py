@@ -10,10 +10,10 @@ import torch
 
 from experiments.framework.folder import Folder, Row
 from experiments.images import comparison_figures as figures
+from experiments.images.compare_options import Compare
 from experiments.images.equipment import Equipment, equip
 from experiments.images.integration import begin, refuse
 from experiments.images.monitor import counted
-from experiments.images.options import Compare
 from experiments.images.preset import Preset
 from experiments.images.sampling import sampler
 from experiments.images.scores import Scorer, label, loss

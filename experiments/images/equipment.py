@@ -8,8 +8,9 @@ from typing import Any
 
 from experiments.framework.folder import Folder
 from experiments.images.board import Board
+from experiments.images.compare_options import Compare
 from experiments.images.ingredients import Training, open_data, training_data
-from experiments.images.options import Compare, Train
+from experiments.images.options import Train
 from experiments.images.preset import Preset
 from experiments.images.scores import Scorer
 

@@ -25,13 +25,14 @@ from experiments.images.board import make_boards
 from experiments.images.checkpoint_options import Evaluate, Interpolate, OfCheckpoint, Sample
 from experiments.images.checkpoints import TrainingCheckpoint
 from experiments.images.compare import compare
+from experiments.images.compare_options import Compare
 from experiments.images.equipment import equip
 from experiments.images.ingredients import names_of_classes, open_data, split_of
 from experiments.images.integration import refuse
 from experiments.images.monitor import Limits, counted
-from experiments.images.options import Compare, Machine, Train
+from experiments.images.options import Machine, Train
 from experiments.images.sampling import grid, interpolations, of_class, sampler
-from experiments.images.scores import RECOGNITION, Scorer, label, loss, values
+from experiments.images.scores import RECOGNITION, Score, Scorer, label, loss, values
 from experiments.images.training import TrainingRun
 from odegan import ArgumentError
 from odegan.games.sampling import GameSampler
@@ -63,7 +64,10 @@ def train(options: Train, folder: Folder) -> list[Row]:
     training.export(folder, run)
     rows = [row(run, equipment.scorer, options)]
     folder.facts |= facts(run, equipment.scorer)
-    if by_class := recognition_by_class(run, equipment.scorer):
+    truncated = {} if run.diverged else scores_truncated(run, equipment.scorer, options)
+    if truncated:
+        folder.tables["Truncated latents"] = [{"truncation": a} | values(found) for a, found in truncated.items()]
+    if by_class := recognition_by_class(run, equipment.scorer, truncated):
         folder.tables["Recognition by class"] = by_class
     if run.diverged:
         # Raised last: everything that can be shown of the run has been written.
@@ -105,14 +109,20 @@ def facts(run: TrainingRun, scorer: Scorer) -> dict[str, float]:
     return found
 
 
-def recognition_by_class(run: TrainingRun, scorer: Scorer) -> list[Row]:
-    """One row per class: the share of recognized samples, for all scored parameters, and that of real images."""
+def scores_truncated(run: TrainingRun, scorer: Scorer, options: Train) -> dict[float, dict[str, Score]]:
+    """By truncation of the latents, the scores of the parameters that the run scored."""
+    return {a: scorer(sampler(run.game, run.y, run.preset, truncation=a), options.seed) for a in options.truncations}
+
+
+def recognition_by_class(run: TrainingRun, scorer: Scorer, truncated: Mapping[float, Mapping[str, Score]]) -> list[Row]:
+    """One row per class: the share of recognized samples, for all scored parameters and truncations, and of real images."""
     if run.diverged or not run.reports or RECOGNITION not in scorer.names:
         return []
     assert scorer.classifier is not None
     last = run.reports[-1]
     shares = {weights: scores[RECOGNITION]["per_class"] for weights, scores in last.others.items()}
-    columns = {run.weights: last.scores[RECOGNITION]["per_class"]} | shares
+    columns = {run.weights: last.scores[RECOGNITION]["per_class"]}
+    columns |= {f"truncated to {a:g}": scores[RECOGNITION]["per_class"] for a, scores in truncated.items()} | shares
     columns |= {"real, held-out images": scorer.classifier.per_class}
     names = names_of_classes(run.preset)
     return [{"class": name} | {key: shares[i] for key, shares in columns.items()} for i, name in enumerate(names)]
@@ -130,6 +140,7 @@ def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     folder.log({"run": "evaluate", "t": trained.t} | named | scores)
     shown = {f"{name} std": score["std"] for name, score in scores.items() if "std" in score}
     settings = {"samples": preset.samples, "extractor": scorer.extractor.name} if scorer.extractor else {}
+    settings |= {} if options.truncation is None else {"truncation": options.truncation}
     return [named | values(scores) | shown | settings]
 
 
@@ -169,7 +180,7 @@ def interpolate(options: Interpolate, folder: Folder) -> list[Row]:
 def sampler_of(options: OfCheckpoint) -> tuple[TrainingCheckpoint, GameSampler]:
     """A checkpoint, and a sampler of its generator."""
     trained = options.trained()
-    return trained, sampler(trained.game, trained.state(options.average), trained.preset)
+    return trained, sampler(trained.game, trained.state(options.average), trained.preset, options.truncation)
 
 
 COMMANDS: Mapping[type[Options], Callable[[Any, Folder], list[Row]]] = {

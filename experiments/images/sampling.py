@@ -38,16 +38,17 @@ class MixedSampler(GameSampler):
         return drawn[torch.cat(dealt).argsort()]
 
 
-def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
-    """A sampler of the generator at y (P,).
+def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset, truncation: float | None = None) -> GameSampler:
+    """A sampler of the generator at y (P,), of latents truncated to [-truncation, truncation] if that is given.
 
-    Batch normalization uses statistics estimated for this y over 100 minibatches of latents; with the preset's
-    ``batch_statistics``, those of each minibatch of the training's size.
+    Batch normalization uses statistics estimated for this y over 100 minibatches of latents, which are never truncated, so
+    that the generator stays the same function; with the preset's ``batch_statistics``, those of each minibatch of the
+    training's size.
     """
     if not any(isinstance(part, _BatchNorm) for part in game.generator.template.modules()):
-        return GameSampler(game, y, piece=PIECE)
+        return GameSampler(game, y, piece=PIECE, truncation=truncation)
     if preset.batch_statistics:
-        return MixedSampler(game, y, piece=preset.batch_size)
+        return MixedSampler(game, y, piece=preset.batch_size, truncation=truncation)
     drawn = draw_latents((preset.latent,), ESTIMATED * preset.batch_size, STATISTICS_SEED, y)
     latents = rearrange(drawn, "(minibatch sample) ... -> minibatch sample ...", minibatch=ESTIMATED)
     labels: Sequence[torch.Tensor | None] = [None] * ESTIMATED
@@ -60,7 +61,7 @@ def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset) -> GameSampler:
         Batch(z.new_empty(0), z, label=None if label is None else label[:0], fake_label=label)
         for z, label in zip(latents, labels, strict=True)
     ]
-    return GameSampler(game, y, batches, piece=PIECE)
+    return GameSampler(game, y, batches, piece=PIECE, truncation=truncation)
 
 
 class Grid(NamedTuple):

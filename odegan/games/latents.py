@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from odegan.utils.checks import check_int
+from odegan.utils.checks import check_int, check_number
 from odegan.utils.random_streams import reseed
 
 LatentFunction = Callable[[int, torch.Generator], torch.Tensor]
@@ -44,6 +44,28 @@ def draw_latents(latent: LatentShape, n: int, seed: int, like: torch.Tensor) -> 
         return placed(latent(n, draw), like)
     # In float32 whatever the default is, as runs draw them.
     return placed(torch.randn(n, *latent or (), generator=draw, dtype=torch.float32), like)
+
+
+def truncated(latents: torch.Tensor, a: float) -> torch.Tensor:
+    """Standard normal latents, of any shape, mapped to standard normal ones truncated to [-a, a].
+
+    z -> Phi^-1(Phi(-a) + (1 - 2 Phi(-a)) Phi(z)) in each entry, with the normal distribution function Phi: increasing, and
+    nearly the identity for large a. A generator's samples become more typical and less varied as a falls. Source: the
+    truncation trick of BigGAN (Brock, Donahue and Simonyan, 2019), which draws entries beyond a again; the law is the same.
+
+    Args:
+        latents: floating point.
+        a: positive.
+
+    Examples:
+        >>> truncated(torch.tensor([-4.0, 0.0, 1.0]), 1.0).numpy().round(3)
+        array([-1.  ,  0.  ,  0.606], dtype=float32)
+    """
+    a = check_number("truncation", a, low=0.0, strict=True)
+    below = torch.special.ndtr(torch.tensor(-a, dtype=torch.float64, device=latents.device))
+    # In float64: Phi rounds to 1 in float32 from z = 5.4 on. Clamped, since rounding may pass a.
+    kept = torch.special.ndtri(below + (1 - 2 * below) * torch.special.ndtr(latents.double()))
+    return kept.clamp(-a, a).to(latents)
 
 
 def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

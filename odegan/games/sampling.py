@@ -12,10 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from odegan.games.batch import BatchLike
 from odegan.games.game import Game, check_game
 from odegan.games.labels import Label
-from odegan.games.latents import draw_latents
+from odegan.games.latents import draw_latents, truncated
 from odegan.games.network import NetworkGame
 from odegan.utils.ambient import pinned, unaffected
-from odegan.utils.checks import argument_error, check_int
+from odegan.utils.checks import argument_error, check_int, check_number
 
 
 class GameSampler:
@@ -36,6 +36,9 @@ class GameSampler:
             for norms that were given in eval mode, which keep their running statistics.
         piece: samples drawn at once; None: all. With batch statistics, every piece has this size, and the surplus is
             dropped.
+        truncation: a, to draw latents from the standard normal law truncated to [-a, a], as
+            ``odegan.games.latents.truncated`` does; None: from the game's own law. Only for games made by ``gan`` whose
+            latents are standard normal.
 
     Examples:
         >>> from odegan.games.network import gan
@@ -47,13 +50,19 @@ class GameSampler:
 
     @unaffected
     def __init__(
-        self, game: Game, y: Tensor, batches: Iterable[BatchLike] | None = None, piece: int | None = None
+        self,
+        game: Game,
+        y: Tensor,
+        batches: Iterable[BatchLike] | None = None,
+        piece: int | None = None,
+        truncation: float | None = None,
     ) -> None:
         check_game(game)
         game.split(y)
         self._game = game
         self._y = y.detach()
         self._piece = None if piece is None else check_int("piece", piece, low=1)
+        self._truncation = _check_truncation(game, truncation)
         self.generator: nn.Module | None = None
         self.normalization = "none"
         if isinstance(game, NetworkGame):
@@ -89,7 +98,8 @@ class GameSampler:
         if latent is None:
             argument_error("latent", None, "passed to gan: it cannot be inferred from the generator's first layer")
         with pinned(self._y):
-            return draw_latents(latent, n, seed, self._y)
+            drawn = draw_latents(latent, n, seed, self._y)
+            return drawn if self._truncation is None else truncated(drawn, self._truncation)
 
     @torch.no_grad()
     def images(self, latents: Tensor, label: Label = None) -> Tensor:
@@ -101,3 +111,12 @@ class GameSampler:
         pieces = zip(*(part.split(self._piece or len(latents)) for part in inputs), strict=True)
         with pinned(self._y):
             return torch.cat([self.generator(*piece) for piece in pieces])
+
+
+def _check_truncation(game: Game, a: float | None) -> float | None:
+    if a is None:
+        return None
+    check_number("truncation", a, low=0.0, strict=True)
+    if not isinstance(game, NetworkGame) or callable(game.latent):
+        argument_error("truncation", a, "left out unless the game is made by gan and its latents are standard normal")
+    return a

@@ -9,8 +9,8 @@ import torch
 
 from experiments.images import compare, presets
 from experiments.images import experiment as images
+from experiments.images.compare_options import Compare
 from experiments.images.monitor import Report
-from experiments.images.options import Compare
 from experiments.images.settings import Cost, variants
 from odegan import ArgumentError
 

@@ -107,6 +107,30 @@ def test_a_table_has_recognition_by_class(conditional):
     assert facts["best FID"] == min(row["fid"]["value"] for row in rows(conditional))
 
 
+def test_truncations_are_scored_at_the_end(call, sets, conditional, tmp_path):
+    words = "--preset", "cgan-fashion-small", "--data", sets, *TINY
+    assert call("train", *words, "--truncations", 0.5, 2, output=tmp_path / "train") == 0
+    tables = json.loads((tmp_path / "train" / "tables.json").read_text())
+    truncated, by_class = (table["rows"] for table in tables)
+    assert [row["truncation"] for row in truncated] == [0.5, 2]
+    last = rows(tmp_path / "train")[-1]
+    assert last["fid"]["value"] == rows(conditional)[-1]["fid"]["value"]  # the training is the same
+    file = tmp_path / "train" / "checkpoints" / "seed0.pt"
+    assert call("evaluate", file, "--truncation", 0.5, output=tmp_path / "half") == 0
+    (half,) = rows(tmp_path / "half")
+    for metric in ("fid", "recognition"):
+        assert truncated[0][metric] == pytest.approx(half[metric]["value"])
+    assert half["fid"]["value"] != last["fid"]["value"]
+    assert [row["truncated to 0.5"] for row in by_class] == pytest.approx(half["recognition"]["per_class"])
+
+
+@pytest.mark.parametrize("words", [("--truncations", 1, 0), ("--truncations", 1, "--metrics", "none")])
+def test_truncations_that_score_nothing_are_refused(call, words, tmp_path, capsys):
+    assert call("train", "--preset", "digits", *words, output=tmp_path / "run") == 2
+    assert "truncations: got " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_grids_have_a_row_a_class(conditional, call, tmp_path):
     file = conditional / "checkpoints" / "seed0.pt"
     assert call("sample", file, "--n", 30, output=tmp_path / "all") == 0
@@ -114,6 +138,16 @@ def test_grids_have_a_row_a_class(conditional, call, tmp_path):
         assert picture.height / picture.width == pytest.approx(10 / 3, rel=0.05)
     assert call("sample", file, "--n", 4, "--label", 7, output=tmp_path / "one") == 0
     assert call("sample", file, "--label", 10, output=tmp_path / "none") == 2
+
+
+def test_samples_of_truncated_latents_are_other_ones(conditional, call, tmp_path):
+    file = conditional / "checkpoints" / "seed0.pt"
+    pictures = {}
+    for a in (0.1, 50):
+        assert call("sample", file, "--n", 30, "--label", 3, "--truncation", a, output=tmp_path / str(a)) == 0
+        pictures[a] = np.array(Image.open(tmp_path / str(a) / "figures" / "samples.png"))
+    assert not np.array_equal(pictures[0.1], pictures[50])
+    assert call("sample", file, "--truncation", -1, output=tmp_path / "none") == 2
 
 
 def test_a_grid_draws_each_class(sets):

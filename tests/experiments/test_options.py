@@ -17,7 +17,8 @@ pytest.importorskip("tyro")
 from experiments import __main__ as entry
 from experiments.framework import runner
 from experiments.framework.options import Options
-from experiments.images.options import Compare, Train
+from experiments.images.compare_options import Compare
+from experiments.images.options import Train
 from experiments.mog16.options import SETTINGS, Mog16
 from experiments.ring8.options import Ring8
 from tests.experiments import tiny

@@ -1,11 +1,13 @@
 """Samplers of a trained generator, and the normalization statistics that they use."""
 
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
 import odegan
 from odegan import ExponentialAverage, UniformAverage
+from odegan.games.latents import truncated
 from odegan.games.sampling import GameSampler
 from tests.metrics.evaluation_cases import REAL, evaluate, normal
 
@@ -75,6 +77,35 @@ def test_a_norm_given_in_eval_mode_samples_with_its_own_statistics():
     sampler = GameSampler(game, game.init())
     assert sampler.normalization == "running"
     torch.testing.assert_close(sampler(32, 0)[:16], sampler(16, 0))
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.5, 1.0, 2.0, 5.0])
+def test_truncated_latents_have_the_truncated_normal_law(a):
+    z = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    kept = truncated(z, a)
+    assert kept.abs().max() <= a
+    assert scipy.stats.kstest(kept.double(), scipy.stats.truncnorm(-a, a).cdf).pvalue > 0.01
+    order = z.argsort()
+    assert (kept[order].diff() >= 0).all()
+
+
+def test_truncation_far_out_changes_nothing_and_keeps_the_dtype():
+    z = torch.tensor([[-7.0, -5.5, 0.0], [1.0, 5.5, 7.0]])
+    torch.testing.assert_close(truncated(z, 12.0), z, rtol=1e-4, atol=0)
+    assert truncated(z.half(), 1.0).dtype == torch.float16
+
+
+def test_a_sampler_truncates_the_latents_of_the_same_seed():
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1))
+    free, bound = (GameSampler(game, game.init(), truncation=a) for a in (None, 0.5))
+    assert torch.equal(bound.latents(9, 4), truncated(free.latents(9, 4), 0.5))
+    assert torch.equal(bound(9, 4), free.images(bound.latents(9, 4)))
+
+
+def test_latents_of_a_function_of_ones_own_are_not_truncated():
+    game = odegan.gan(nn.Linear(3, 2), nn.Linear(2, 1), latent=lambda n, draw: torch.rand(n, 3, generator=draw))
+    with pytest.raises(odegan.ArgumentError, match=r"^truncation: got 1\.0; it must be left out unless .* standard normal$"):
+        GameSampler(game, game.init(), truncation=1.0)
 
 
 def test_samples_of_every_member_at_every_report():
