@@ -163,7 +163,7 @@ class Train(Overrides, Machine, Cached):
     grid: int = 64
     """Number of images in each sample grid."""
     truncations: tuple[float, ...] = ()
-    """Also score, at the end, samples of latents truncated to [-a, a], for each of these a."""
+    """Numbers a; at the end, samples of latents truncated to [-a, a] are also scored. By default no such samples."""
     minutes: float | None = None
     """Minutes of training after which the run ends early; by default no limit."""
     patience: int | None = None

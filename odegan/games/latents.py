@@ -59,7 +59,7 @@ def truncated(latents: torch.Tensor, a: float) -> torch.Tensor:
 
     Examples:
         >>> truncated(torch.tensor([-4.0, 0.0, 1.0]), 1.0).numpy().round(3)
-        array([-1.  ,  0.  ,  0.606], dtype=float32)
+        array([-1.   ,  0.   ,  0.622], dtype=float32)
     """
     a = check_number("truncation", a, low=0.0, strict=True)
     below = torch.special.ndtr(torch.tensor(-a, dtype=torch.float64, device=latents.device))
