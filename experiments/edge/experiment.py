@@ -1,9 +1,10 @@
 """Does GAN training approach the edge of stability: for which solvers, batches and penalties, and along which eigenvalue?
 
-The mixture of 16 Gaussians is trained with a fixed step by several solvers, with the penalty in the field or without, on fresh
-minibatches, on small ones, and on a single one. At several times the field is linearized on one minibatch, which gives the
-largest step that is stable for this solver, the eigenvalue that limits it, and the discriminator's share of its eigenvector.
-For RMSProp, the field is rescaled by the running mean of squares.
+The mixture of 16 Gaussians is trained with a fixed step by several solvers, with a penalty in the field or without, on fresh
+minibatches, on small ones, and on a single one; the digits are trained by some of them. At several times the field is
+linearized on one minibatch, which gives the largest step that is stable for this solver, the eigenvalue that limits it, and the
+discriminator's share of its eigenvector. For RMSProp and Adam, the field is rescaled by the running mean of squares, which is
+held fixed.
 """
 
 from __future__ import annotations
@@ -17,88 +18,60 @@ import torch
 
 from experiments.edge import figures
 from experiments.edge.linearized import Found, limit
+from experiments.edge.optimizers import MOMENTUM, Scales
 from experiments.edge.options import SETTINGS, Edge, Setting
+from experiments.edge.problems import PROBLEMS
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.progress import shown
-from odegan import Batch, Game, Solution, gan, nets, odeint_gan
+from odegan import Batch, Game, Solution, odeint_gan
 from odegan.data.minibatches import Minibatches
-from odegan.training.state import Info, State
 
 APART = 1000  # the seeds of the minibatches on which the field is linearized, from those of the training
-EPS = 1e-8  # RMSProp's
-
-
-class Squares:
-    """A callback that keeps RMSProp's mean squares, (E, P), at the moments."""
-
-    def __init__(self, times: Sequence[float]) -> None:
-        self.times = times
-        self.kept: list[torch.Tensor] = []
-
-    def __call__(self, state: State, info: Info) -> None:
-        """Keep them where a moment has come."""
-        memory = state.aux.get("memory") or {}
-        # Close, not equal: both times are products of a step in floating point.
-        if "second" in memory and any(math.isclose(state.t, t) for t in self.times):
-            self.kept.append(memory["second"].clone())
-
-    def state_dict(self) -> dict[str, list[torch.Tensor]]:
-        """The state for a checkpoint."""
-        return {"kept": self.kept}
-
-    def load_state_dict(self, state: dict[str, list[torch.Tensor]]) -> None:
-        """Restore the state from a checkpoint."""
-        self.kept = list(state["kept"])
 
 
 def run(options: Edge, folder: Folder) -> list[Row]:
     """All settings, one after the other."""
-    game = gan(*nets.mog16())
     found = {}
     for name in (name for name in SETTINGS if name in options.settings):
-        found[name] = measure(game, name, options, folder)
+        found[name] = measure(name, options, folder)
         log(name, found[name], folder)
     folder.save(figures.along(found), "along")
     folder.save(figures.eigenvalues(found), "eigenvalues")
     return [row(name, one) for name, one in found.items()]
 
 
-def measure(game: Game, name: str, options: Edge, folder: Folder) -> Found:
+def measure(name: str, options: Edge, folder: Folder) -> Found:
     """Train, and linearize at the moments."""
     setting = SETTINGS[name]
-    solution, squares = train(game, name, options, folder)
+    game = PROBLEMS[setting.problem].game()
+    solution, scales = train(game, name, options, folder)
+    # Optimizers have no mean squares at their start.
+    first = 1 if setting.solver in MOMENTUM else 0
     limits = []
-    for i in shown(range(len(solution.ys)), f"{name}: linearize", options.progress):
-        scales = (
-            [None] * options.seeds
-            if not squares.kept or i == 0
-            else [1 / (v.sqrt() + EPS) for v in squares.kept[i - 1]]
-        )
+    for i in shown(range(first, len(solution.ys)), f"{name}: linearize", options.progress):
         row = []
-        for member, (y, scale) in enumerate(zip(solution.ys[i].cpu().double(), scales, strict=True)):
+        for member, y in enumerate(solution.ys[i].cpu().double()):
             batch = minibatch(setting, options, member, y)
-            # With its mean squares held fixed, RMSProp is Euler's method on the rescaled field.
-            solver = "euler" if setting.solver == "rmsprop" else setting.solver
-            row.append(limit(game, y, batch, setting.penalties, solver, options.k, scale))
+            scale = scales.kept[i - 1][member].cpu() if first else None
+            row.append(limit(game, y, batch, setting.penalties, setting.solver, options.k, scale))
         limits.append(row)
-    if setting.solver == "rmsprop":  # which has no mean squares at its start
-        return Found(setting.step_size, options.counts[1:], limits[1:])
-    return Found(setting.step_size, options.counts, limits)
+    return Found(setting.solver, setting.step_size, options.counts[first:], limits)
 
 
-def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solution, Squares]:
+def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solution, Scales]:
     """Train one setting, or take it from its checkpoint."""
     setting = SETTINGS[name]
+    problem = PROBLEMS[setting.problem]
     times = options.counts * setting.step_size
-    squares = Squares(times.tolist())
+    scales = Scales(times.tolist())
     solution = odeint_gan(
         game,
         mixture.starting_points(game, options.seed, options.seeds).to(options.device),
         times,
-        data=mixture.draw,
-        latent=mixture.LATENT,
+        data=problem.data(),
+        latent=problem.latent,
         batch_size=setting.batch_size or options.batch_size,
         solver=setting.solver,
         step_size=setting.step_size,
@@ -107,16 +80,17 @@ def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solutio
         placement="field",
         seed=options.seed,
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
-        callback=squares,
+        callback=scales,
         progress=name if options.progress else False,
     )
-    return finished(solution), squares
+    return finished(solution), scales
 
 
 def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> Batch:
     """The one that is trained on where it is a single one, else another than those."""
     seed = options.seed + member + APART * setting.fresh
-    return Minibatches(mixture.draw, mixture.LATENT, options.batch_size, seed, y)(0)
+    problem = PROBLEMS[setting.problem]
+    return Minibatches(problem.data(), problem.latent, options.batch_size, seed, y)(0)
 
 
 def log(name: str, found: Found, folder: Folder) -> None:

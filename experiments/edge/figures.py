@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from einops import repeat
 from matplotlib.figure import Figure
 
-from experiments.edge.linearized import Found
+from experiments.edge.linearized import Found, largest_step
+from experiments.edge.optimizers import MOMENTUM, region
 from odegan import plots
 from odegan.plots.style import INK, panels
 from odegan.solvers import stability
 
-CEILING = 10.0  # of the plotted regions' moduli
+HIGHEST = 3.0  # imaginary part that the panels show
+MARGIN = 1.3  # of the shown part of the real axis, over the region of stability
 
 
 def along(found: Mapping[str, Found]) -> Figure:
@@ -34,25 +35,33 @@ def along(found: Mapping[str, Found]) -> Figure:
 
 def eigenvalues(found: Mapping[str, Found]) -> Figure:
     """h times the eigenvalue that limits the step, over the second half, on the edge of the solver's region of stability."""
-    # The left half-plane: growing eigenvalues are left out of the limit.
-    angles = torch.linspace(0.5 * torch.pi, 1.5 * torch.pi, 181, dtype=torch.float64)
-    radii = torch.linspace(0.0, CEILING, 501, dtype=torch.float64)
-    plane = torch.polar(
-        repeat(radii, "r -> r angle", angle=len(angles)), repeat(angles, "angle -> r angle", r=len(radii))
-    )
     with plots.style():
-        figure, grid = panels(len(found), None, share=True)
+        figure, grid = panels(len(found), None, share=False)
         for axes, (name, one) in zip(grid, found.items(), strict=True):
-            solver = name.partition(",")[0]
-            growth = stability.stability_function("euler" if solver == "rmsprop" else solver)(plane).abs()
-            axes.contour(plane.real, plane.imag, growth, [1.0], colors=[INK], linewidths=0.9)
+            left = MARGIN * largest_step(-1.0, one.solver)
+            plane = _left_half(left)
+            axes.contour(plane.real, plane.imag, _growth(one.solver, plane), [1.0], colors=[INK], linewidths=0.9)
             late = [limit.eigenvalue for row in one.limits[len(one.limits) // 2 :] for limit in row]
             z = one.h * torch.tensor(late, dtype=torch.complex128)
             # Complex eigenvalues come in pairs, of which the limit names one.
             for sign in (1, -1):
                 axes.scatter(z.real, sign * z.imag, 12, plots.PALETTE[1], alpha=0.7, linewidths=0)
-            axes.set(xlim=(-4, 0.5), ylim=(-3, 3), aspect="equal")
+            axes.set(xlim=(-left, left / 8), ylim=(-HIGHEST, HIGHEST))
             axes.set_title(name, fontsize="small")
         figure.supxlabel("Re h λ", fontsize="medium")
         figure.supylabel("Im h λ", fontsize="medium")
     return figure
+
+
+def _left_half(left: float) -> torch.Tensor:
+    """Complex numbers on a grid over the shown part of the left half-plane: growing eigenvalues are left out of the limit."""
+    x = torch.linspace(-left, 0.0, 401, dtype=torch.float64)
+    y = torch.linspace(-HIGHEST, HIGHEST, 401, dtype=torch.float64)
+    return torch.complex(*torch.meshgrid(x, y, indexing="xy"))
+
+
+def _growth(solver: str, plane: torch.Tensor) -> torch.Tensor:
+    """At most 1 where the solver is stable."""
+    if solver in MOMENTUM:
+        return region(plane, MOMENTUM[solver])
+    return stability.stability_function(solver)(plane).abs()

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigs
 from torch.func import jvp
 
+from experiments.edge import optimizers
 from odegan import Batch, Game, max_stable_step, vector_field
 from odegan.penalties import Penalty
 
@@ -22,7 +23,8 @@ REAL = 1e-3  # imaginary parts below this share of the modulus are rounding
 class Limit(NamedTuple):
     """The largest stable step, the eigenvalue that sets it, and the discriminator's share of its eigenvector's square.
 
-    growing: how many of the computed eigenvalues are left out, for the flow itself grows along them.
+    growing: how many of the computed eigenvalues are left out, for the flow itself grows along them; one that is among the
+    largest in both ways counts twice.
     """
 
     step: float
@@ -38,8 +40,9 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """One setting: its step, the moments (T,) in steps, and what limits the step there, T rows of E members."""
+    """One setting: its solver and step, the moments (T,) in steps, and what limits the step there, T rows of E members."""
 
+    solver: str
     h: float
     counts: torch.Tensor
     limits: Sequence[Sequence[Limit]]
@@ -59,7 +62,8 @@ def limit(
     k: int,
     scale: torch.Tensor | None = None,
 ) -> Limit:
-    """What limits a solver's step at y (P,), in float64, among the k eigenvalues of largest modulus.
+    """What limits a solver's step at y (P,), in float64, among the k eigenvalues of largest modulus and the k of largest
+    imaginary part.
 
     scale (P,): of an optimizer that multiplies the field's entries by these numbers, held fixed.
     """
@@ -77,13 +81,23 @@ def limit(
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     # A fixed start: ARPACK's own is random.
     start = np.random.default_rng(0).standard_normal(size)
-    values, vectors = eigs(operator, k=k, which="LM", v0=start, tol=ACCURACY)
+    # A weakly damped rotation may limit the step before larger eigenvalues do.
+    found = [eigs(operator, k=k, which=which, v0=start, tol=ACCURACY) for which in ("LM", "LI")]
+    values = np.concatenate([each for each, _ in found])
+    vectors = np.concatenate([each for _, each in found], axis=1)
     damped = np.flatnonzero(values.real <= GROWS * abs(values))
     # One eigenvalue at a time: we want to know which one sets the limit, not only the limit.
-    steps = {int(i): max_stable_step([complex(values[i])], solver) for i in damped}
+    steps = {int(i): largest_step(complex(values[i]), solver) for i in damped}
     if not steps:
         return Limit(float("inf"), complex("nan"), float("nan"), len(values))
-    found = min(steps, key=lambda i: steps[i])
-    squares = abs(vectors[:, found]) ** 2
+    first = min(steps, key=lambda i: steps[i])
+    squares = abs(vectors[:, first]) ** 2
     share = float(squares[: game.n_disc].sum() / squares.sum())
-    return Limit(steps[found], complex(values[found]), share, len(values) - len(damped))
+    return Limit(steps[first], complex(values[first]), share, len(values) - len(damped))
+
+
+def largest_step(eigenvalue: complex, solver: str) -> float:
+    """The largest step that is stable for one eigenvalue; of Adam and RMSProp, with their mean squares held fixed."""
+    if solver in optimizers.MOMENTUM:
+        return optimizers.largest_step(eigenvalue, optimizers.MOMENTUM[solver])
+    return max_stable_step([eigenvalue], solver)

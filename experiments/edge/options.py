@@ -13,24 +13,30 @@ from odegan import penalties
 from odegan.penalties import Penalty
 from odegan.utils.checks import argument_error, check_int, choose
 
-PENALTY = "generator_gradient:0.07"
+PENALTY = "generator_gradient:0.07"  # the authors', on the mixture
 
 
 class Setting(NamedTuple):
-    """How to train: solver, step or learning rate, whether with the penalty, samples a minibatch (None: as measured), and
-    whether they are fresh at every step.
+    """How to train: solver, step or learning rate, penalty (None: without), samples a minibatch (None: as measured), whether
+    they are fresh at every step, and the name of the problem.
     """
 
     solver: str
     step_size: float = 0.2
-    penalized: bool = True
+    penalty: str | None = PENALTY
     batch_size: int | None = None
     fresh: bool = True
+    problem: str = "mixture"
 
     @property
     def penalties(self) -> list[Penalty]:
-        """The authors' penalty, or none."""
-        return [penalties.parse(PENALTY)] if self.penalized else []
+        """The penalty in a list, or an empty one."""
+        return [] if self.penalty is None else [penalties.parse(self.penalty)]
+
+
+def _digits(solver: str, step_size: float, penalty: str | None = "generator_gradient:0.05") -> Setting:
+    """A setting on the digits, with the batch size and, unless another is given, the penalty of their preset."""
+    return Setting(solver, step_size, penalty, batch_size=64, problem="digits")
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -38,31 +44,39 @@ SETTINGS: Mapping[str, Setting] = {
     "heun2": Setting("heun2"),
     "rk4_classic": Setting("rk4_classic"),
     "extragradient": Setting("extragradient"),
-    "euler, no penalty": Setting("euler", penalized=False),
-    "rk4_classic, no penalty": Setting("rk4_classic", penalized=False),
+    "euler, no penalty": Setting("euler", penalty=None),
+    "rk4_classic, no penalty": Setting("rk4_classic", penalty=None),
+    "euler, r1": Setting("euler", penalty="r1:0.1"),
+    "euler, jare": Setting("euler", penalty="jare:0.1"),
     "euler, batches of 64": Setting("euler", batch_size=64),
     "euler, one batch": Setting("euler", fresh=False),
-    "rmsprop, no penalty": Setting("rmsprop", 1e-3, penalized=False),
+    "rmsprop, no penalty": Setting("rmsprop", 1e-3, None),
+    "adam, no penalty": Setting("adam", 1e-3, None),
+    "digits, euler": _digits("euler", 0.2),
+    "digits, euler h=0.1": _digits("euler", 0.1),
+    "digits, rk4_classic": _digits("rk4_classic", 0.4),
+    "digits, euler, no penalty": _digits("euler", 0.1, None),
+    "digits, adam, no penalty": _digits("adam", 1e-3, None),
 }
 
 
 @dataclass
 class Edge(Options):
-    """The mixture of 16 Gaussians, and where its field is linearized."""
+    """The mixture of 16 Gaussians and the digits, and where their fields are linearized."""
 
     settings: tuple[str, ...] = tuple(SETTINGS)
     """Settings to train, with names in quotation marks; you may add more when resuming."""
     seeds: int = 3
     """Members of each ensemble, with seeds --seed, --seed + 1, and so on."""
     steps: int = 800
-    """Steps of each training: t = 160 with steps of 0.2."""
+    """Steps of each training: on the mixture t = 160 with steps of 0.2."""
     moments: int = 4
     """Number of equally spaced times after the start at which the field is linearized."""
     batch_size: int = 256
     """Samples of the minibatch that it is linearized on, and of those of the training where a setting does not say otherwise; a
     multiple of 16."""
     k: int = 4
-    """Eigenvalues of largest modulus."""
+    """Number of eigenvalues of largest modulus, and as many of largest imaginary part."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"settings"}
 
@@ -72,8 +86,8 @@ class Edge(Options):
         return torch.linspace(0, self.steps, self.moments + 1).round().double()
 
     def quick_form(self) -> Edge:
-        """Two seeds, a few steps, two settings."""
-        chosen = ("euler, one batch", "rmsprop, no penalty")
+        """Two seeds, a few steps, three settings."""
+        chosen = ("euler, one batch", "rmsprop, no penalty", "digits, adam, no penalty")
         return replace(self, settings=chosen, seeds=2, steps=2, moments=1, batch_size=32, k=2)
 
     def check(self) -> None:

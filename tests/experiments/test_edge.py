@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("tyro")
 
+import odegan
 from experiments.edge import experiment as edge
+from experiments.edge import optimizers
 from experiments.edge.linearized import limit
+from experiments.edge.optimizers import largest_step, region
 from odegan import games
 
 D = torch.float64
@@ -37,12 +41,57 @@ def test_the_limit_of_a_linear_field_is_known():
     assert halved.step == pytest.approx(2 * by_rk4.step, rel=1e-3)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("eigenvalue", [-4.0, -0.1 + 1.5j, -0.1 - 1.5j, -2 + 2j, -1 + 30j])
+def test_the_largest_step_of_momentum_is_where_its_growth_factors_reach_1(eigenvalue, momentum):
+    def growth(h):
+        # The step as a matrix on (y, m).
+        move = (1 - momentum) * h * eigenvalue
+        matrix = np.array([[1 + move, h * momentum], [(1 - momentum) * eigenvalue, momentum]])
+        return abs(np.linalg.eigvals(matrix)).max()
+
+    h = largest_step(eigenvalue, momentum)
+    assert max(growth(0.5 * h), growth(0.99 * h)) < 1 < growth(1.01 * h)
+    w = torch.tensor([h * eigenvalue], dtype=torch.complex128)
+    torch.testing.assert_close(region(w, momentum), torch.ones(1, dtype=D))
+
+
+def test_no_step_is_stable_on_a_growing_eigenvalue():
+    assert largest_step(1e-9 + 1j, 0.9) == 0
+
+
+@pytest.mark.parametrize("solver", ["adam", "rmsprop"])
+def test_an_optimizer_is_stable_on_a_quadratic_up_to_its_limit(solver):
+    """Rescaled by 2 / curvature, a quadratic has the curvature 2 along every axis but the first, which has 3."""
+    curvatures = torch.tensor([3.0, 0.5, 1.0, 2.0, 5.0, 8.0], dtype=D)
+    scale = 2 / curvatures
+    scale[0] = 1
+    found = limit(
+        games.quadratic(-torch.diag(curvatures), n_disc=1), torch.zeros(6, dtype=D), None, [], solver, 2, scale
+    )
+    beta = optimizers.MOMENTUM[solver]
+    assert found.step == pytest.approx(2 / 3 * (1 + beta) / (1 - beta), rel=1e-3)
+    assert found.share == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["adam", "rmsprop"])
+def test_scales_are_those_by_which_an_optimizer_multiplies_the_field(solver):
+    """Without momentum, the next step is the field times these factors; the first beta of Adam enters its first moment only."""
+    game = games.quadratic(-torch.eye(2, dtype=D), n_disc=1)
+    y0 = torch.tensor([[1.0, -3.0]], dtype=D)
+    scales = optimizers.Scales([0.03])
+    keywords = {"solver": solver, "step_size": 0.01, "options": {"betas": (0.0, 0.999)} if solver == "adam" else {}}
+    states = odegan.odeint_gan(game, y0, steps=3, report_every=1, callback=scales, seed=[0], **keywords).ys
+    moved = (states[3] - states[2]) / 0.01
+    torch.testing.assert_close(moved, -states[2] * scales.kept[0])
+
+
 def test_quick_form_writes_and_resumes(tmp_path):
     call = ["--quick", "--no-progress", "--output", str(tmp_path / "run")]
     assert edge.main(call) == 0
     before = (tmp_path / "run/summary.json").read_text()
     rows = json.loads(before)
-    assert [row["linearized"] for row in rows] == [2, 2]
+    assert [row["linearized"] for row in rows] == [2, 2, 2]
     assert all(row["h / largest step, second half"][0] > 0 for row in rows)
     assert edge.main([*call, "--resume"]) == 0
     assert (tmp_path / "run/summary.json").read_text() == before
