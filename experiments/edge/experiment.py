@@ -3,8 +3,8 @@
 The mixture of 16 Gaussians is trained with a fixed step by several solvers, with a penalty in the field or without, on fresh
 minibatches, on small ones, and on a single one; the digits are trained by some of them. At several times the field is
 linearized on one minibatch, which gives the largest step that is stable for this solver, the eigenvalue that limits it, and the
-discriminator's share of its eigenvector. For RMSProp and Adam, the field is rescaled by the running mean of squares, which is
-held fixed.
+discriminator's share of its eigenvector. For RMSProp and Adam, the field is divided by the root of the running mean of squares,
+which is held fixed; Adam's momentum enters its region of stability.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 
 from experiments.edge import figures
-from experiments.edge.linearized import Found, limit
+from experiments.edge.linearized import LOST, Found, limit
 from experiments.edge.optimizers import MOMENTUM, Scales
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
@@ -47,16 +47,21 @@ def measure(name: str, options: Edge, folder: Folder) -> Found:
     setting = SETTINGS[name]
     game = PROBLEMS[setting.problem].game()
     solution, scales = train(game, name, options, folder)
-    # Optimizers have no mean squares at their start.
-    first = 1 if setting.solver in MOMENTUM else 0
+    optimizer = setting.solver in MOMENTUM
+    first = int(optimizer)  # which have no mean squares at their start
     limits = []
     for i in shown(range(first, len(solution.ys)), f"{name}: linearize", options.progress):
         row = []
         for member, y in enumerate(solution.ys[i].cpu().double()):
+            if not y.isfinite().all():
+                row.append(LOST)
+                continue
             batch = minibatch(setting, options, member, y)
-            scale = scales.kept[i - 1][member].cpu() if first else None
+            scale = scales.kept[i - 1][member].cpu() if optimizer else None
             row.append(limit(game, y, batch, setting.penalties, setting.solver, options.k, scale))
         limits.append(row)
+    # Of moments that no member reached.
+    limits += [[LOST] * options.seeds] * (len(options.counts) - first - len(limits))
     return Found(setting.solver, setting.step_size, options.counts[first:], limits)
 
 
@@ -81,6 +86,7 @@ def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solutio
         seed=options.seed,
         checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
         callback=scales,
+        on_nonfinite="stop",
         progress=name if options.progress else False,
     )
     return finished(solution), scales
@@ -107,20 +113,22 @@ def log(name: str, found: Found, folder: Folder) -> None:
 
 
 def row(name: str, found: Found) -> Row:
-    """At the start, over the second half, and what sets the limit there."""
-    setting = SETTINGS[name]
-    late = len(found.limits) // 2
-    limits = [one for moment in found.limits[late:] for one in moment]
+    """At the first moment (the start, except for optimizers), over the second half, and what sets the limit there."""
+    limits = [one for moment in found.late for one in moment]
+    ratios = found.h / torch.tensor([one.step for one in limits], dtype=torch.float64)
+    # Of states at which every eigenvalue grows, none sets a limit.
+    limited = [one for one in limits if math.isfinite(one.step)]
     return {
         "setting": name,
-        "h": setting.step_size,
+        "h": found.h,
         "h / largest step, first": mixture.spread(found.ratios[0]),
-        "h / largest step, second half": mixture.spread(found.ratios[late:]),
-        "largest, second half": float(found.ratios[late:].max()),
-        "h modulus, second half": mixture.spread(torch.tensor([found.h * abs(one.eigenvalue) for one in limits])),
-        "real": sum(one.real for one in limits) / len(limits),
-        "discriminator's share": mixture.spread(torch.tensor([one.share for one in limits])),
+        "h / largest step, second half": mixture.spread(ratios),
+        "largest, second half": float(ratios.max()) if limits else math.nan,
+        "h modulus, second half": mixture.spread(torch.tensor([found.h * abs(one.eigenvalue) for one in limited])),
+        "real": sum(one.real for one in limited) / len(limited) if limited else math.nan,
+        "discriminator's share": mixture.spread(torch.tensor([one.share for one in limited])),
         "linearized": len(limits),
+        "diverged": f"{sum(math.isnan(one.step) for one in found.limits[-1])} of {len(found.limits[-1])}",
     }
 
 

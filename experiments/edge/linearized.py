@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, eigs
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from torch.func import jvp
 
 from experiments.edge import optimizers
 from odegan import Batch, Game, max_stable_step, vector_field
 from odegan.penalties import Penalty
 
-ACCURACY = 1e-3  # of eigenvalues: a step needs no more digits
+ACCURACY = 1e-6  # of eigenvalues, by their modulus: the step of a weakly damped rotation depends on a small real part
 GROWS = 1e-6  # real parts above this share of the modulus are the flow's own growth, whatever the step
 REAL = 1e-3  # imaginary parts below this share of the modulus are rounding
 
@@ -23,8 +24,7 @@ REAL = 1e-3  # imaginary parts below this share of the modulus are rounding
 class Limit(NamedTuple):
     """The largest stable step, the eigenvalue that sets it, and the discriminator's share of its eigenvector's square.
 
-    growing: how many of the computed eigenvalues are left out, for the flow itself grows along them; one that is among the
-    largest in both ways counts twice.
+    growing: how many of the eigenvalues of largest modulus are left out, for the flow itself grows along them.
     """
 
     step: float
@@ -36,6 +36,9 @@ class Limit(NamedTuple):
     def real(self) -> bool:
         """Whether the eigenvalue is real."""
         return abs(self.eigenvalue.imag) <= REAL * abs(self.eigenvalue)
+
+
+LOST = Limit(math.nan, complex(math.nan), math.nan, 0)  # of a state that is not finite
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,13 @@ class Found:
     @property
     def ratios(self) -> torch.Tensor:
         """The step over the largest stable one, (T, E): 1 on the edge."""
-        return torch.tensor([[self.h / one.step for one in row] for row in self.limits], dtype=torch.float64)
+        return self.h / torch.tensor([[one.step for one in row] for row in self.limits], dtype=torch.float64)
+
+    @property
+    def late(self) -> list[list[Limit]]:
+        """What limits the step in the second half of the training, of finite states, a list a moment."""
+        first = int((self.counts < self.counts[-1] / 2).sum())
+        return [[one for one in row if not math.isnan(one.step)] for row in self.limits[first:]]
 
 
 def limit(
@@ -67,37 +76,55 @@ def limit(
 
     scale (P,): of an optimizer that multiplies the field's entries by these numbers, held fixed.
     """
-    field = vector_field(game, penalties)
     factors = 1.0 if scale is None else scale.double().numpy()
 
     def product(vector: np.ndarray) -> np.ndarray:
         tangent = torch.from_numpy(np.ascontiguousarray(vector.ravel()))
-        # Forward mode, so that no graph is needed.
-        with torch.no_grad():
-            moved = jvp(lambda state: field(0.0, state, batch), (y,), (tangent,))[1]
-        return np.asarray(factors * moved.numpy())
+        return np.asarray(factors * jacobian_product(game, y, batch, penalties, tangent).numpy())
 
     size = len(y)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     # A fixed start: ARPACK's own is random.
     start = np.random.default_rng(0).standard_normal(size)
     # A weakly damped rotation may limit the step before larger eigenvalues do.
-    found = [eigs(operator, k=k, which=which, v0=start, tol=ACCURACY) for which in ("LM", "LI")]
+    found = [_converged(operator, k, which, start) for which in ("LM", "LI")]
     values = np.concatenate([each for each, _ in found])
     vectors = np.concatenate([each for _, each in found], axis=1)
-    damped = np.flatnonzero(values.real <= GROWS * abs(values))
+    grows = values.real > GROWS * abs(values)
+    growing = int(grows[: len(found[0][0])].sum())
+    damped = np.flatnonzero(~grows)
     # One eigenvalue at a time: we want to know which one sets the limit, not only the limit.
     steps = {int(i): largest_step(complex(values[i]), solver) for i in damped}
     if not steps:
-        return Limit(float("inf"), complex("nan"), float("nan"), len(values))
-    first = min(steps, key=lambda i: steps[i])
-    squares = abs(vectors[:, first]) ** 2
+        return Limit(math.inf, complex(math.nan), math.nan, growing)
+    limiting = min(steps, key=lambda i: steps[i])
+    squares = abs(vectors[:, limiting]) ** 2
     share = float(squares[: game.n_disc].sum() / squares.sum())
-    return Limit(steps[first], complex(values[first]), share, len(values) - len(damped))
+    return Limit(steps[limiting], complex(values[limiting]), share, growing)
+
+
+def jacobian_product(
+    game: Game, y: torch.Tensor, batch: Batch, penalties: Sequence[Penalty], tangent: torch.Tensor
+) -> torch.Tensor:
+    """The derivative (P,) of the field with its penalties at y along a tangent (P,)."""
+    field = vector_field(game, penalties)
+    # Forward mode, so that no graph is needed.
+    with torch.no_grad():
+        moved: torch.Tensor = jvp(lambda state: field(0.0, state, batch), (y,), (tangent,))[1]
+    return moved
+
+
+def _converged(operator: LinearOperator, k: int, which: str, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most k eigenvalues and their eigenvectors, as columns: on an almost real spectrum, not all of "LI" may converge."""
+    try:
+        values, vectors = eigs(operator, k=k, which=which, v0=start, tol=ACCURACY)
+    except ArpackNoConvergence as error:
+        values, vectors = error.eigenvalues, error.eigenvectors
+    return values, vectors
 
 
 def largest_step(eigenvalue: complex, solver: str) -> float:
     """The largest step that is stable for one eigenvalue; of Adam and RMSProp, with their mean squares held fixed."""
     if solver in optimizers.MOMENTUM:
-        return optimizers.largest_step(eigenvalue, optimizers.MOMENTUM[solver])
+        return optimizers.largest_step_with_momentum(eigenvalue, optimizers.MOMENTUM[solver])
     return max_stable_step([eigenvalue], solver)

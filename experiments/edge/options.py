@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
+from experiments.edge.problems import DIGITS
 from experiments.framework.options import Options
 from odegan import penalties
 from odegan.penalties import Penalty
@@ -17,8 +18,8 @@ PENALTY = "generator_gradient:0.07"  # the authors', on the mixture
 
 
 class Setting(NamedTuple):
-    """How to train: solver, step or learning rate, penalty (None: without), samples a minibatch (None: as measured), whether
-    they are fresh at every step, and the name of the problem.
+    """How to train: solver, step or learning rate, penalty (None: without), samples per minibatch (None: as many as it is
+    linearized on), whether they are fresh at every step, and the name of the problem.
     """
 
     solver: str
@@ -34,9 +35,9 @@ class Setting(NamedTuple):
         return [] if self.penalty is None else [penalties.parse(self.penalty)]
 
 
-def _digits(solver: str, step_size: float, penalty: str | None = "generator_gradient:0.05") -> Setting:
+def _digits(solver: str, step_size: float, penalty: str | None = DIGITS.penalty[0]) -> Setting:
     """A setting on the digits, with the batch size and, unless another is given, the penalty of their preset."""
-    return Setting(solver, step_size, penalty, batch_size=64, problem="digits")
+    return Setting(solver, step_size, penalty, DIGITS.batch_size, problem="digits")
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -46,16 +47,17 @@ SETTINGS: Mapping[str, Setting] = {
     "extragradient": Setting("extragradient"),
     "euler, no penalty": Setting("euler", penalty=None),
     "rk4_classic, no penalty": Setting("rk4_classic", penalty=None),
+    # Weights of our own choice, with which the mixture trains.
     "euler, r1": Setting("euler", penalty="r1:0.1"),
     "euler, jare": Setting("euler", penalty="jare:0.1"),
     "euler, batches of 64": Setting("euler", batch_size=64),
     "euler, one batch": Setting("euler", fresh=False),
     "rmsprop, no penalty": Setting("rmsprop", 1e-3, None),
     "adam, no penalty": Setting("adam", 1e-3, None),
-    "digits, euler": _digits("euler", 0.2),
-    "digits, euler h=0.1": _digits("euler", 0.1),
-    "digits, rk4_classic": _digits("rk4_classic", 0.4),
-    "digits, euler, no penalty": _digits("euler", 0.1, None),
+    "digits, euler, h = 0.2": _digits("euler", 0.2),
+    "digits, euler, h = 0.1": _digits("euler", 0.1),
+    "digits, rk4_classic, h = 0.4": _digits("rk4_classic", 0.4),
+    "digits, euler, h = 0.1, no penalty": _digits("euler", 0.1, None),
     "digits, adam, no penalty": _digits("adam", 1e-3, None),
 }
 
@@ -76,7 +78,7 @@ class Edge(Options):
     """Samples of the minibatch that it is linearized on, and of those of the training where a setting does not say otherwise; a
     multiple of 16."""
     k: int = 4
-    """Number of eigenvalues of largest modulus, and as many of largest imaginary part."""
+    """Number of eigenvalues to compute of largest modulus, and again of largest imaginary part."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"settings"}
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from experiments.framework import mixture
+from experiments.images import presets
+from experiments.images.ingredients import make_game
 from odegan import gan, nets
 from odegan.data import load_digits
 from odegan.games.network import NetworkGame
 
-DIGITS_LATENT = 16  # that of the preset "digits"
+DIGITS = presets.get("digits")
 
 
 class Problem(NamedTuple):
@@ -21,12 +24,7 @@ class Problem(NamedTuple):
     latent: int
 
 
-def _digits() -> NetworkGame:
-    pair = nets.get("digits")
-    return gan(pair.generator(DIGITS_LATENT), pair.discriminator(), latent=DIGITS_LATENT)
-
-
 PROBLEMS: Mapping[str, Problem] = {
     "mixture": Problem(lambda: gan(*nets.mog16()), lambda: mixture.draw, mixture.LATENT),
-    "digits": Problem(_digits, lambda: load_digits()[0], DIGITS_LATENT),
+    "digits": Problem(lambda: make_game(DIGITS), functools.cache(lambda: load_digits()[0]), DIGITS.latent),
 }

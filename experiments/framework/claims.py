@@ -24,7 +24,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda a, b: a >= b,
     "~": lambda a, b: abs(a - b) <= 0.02 * abs(b),
 }
-QUOTE = re.compile(r"\{(\w+: .+? -> .+?)\}")
+QUOTE = re.compile(r"\{([\w-]+: .+? -> .+?)\}")
 CLAIMS = Path(__file__).with_name("claims.json")
 RUNS = ("full", "changed", "short", "own", "exact", "none")  # explained on the page
 

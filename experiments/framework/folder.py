@@ -190,6 +190,9 @@ class Folder:
         if self.tables:
             named = [{"title": title, "rows": part} for title, part in self.tables.items()]
             self._write("tables.json", dump(with_infinities(named), indent=2))
+        elif self.writes:
+            # Of an earlier end of a resumed run.
+            (self.path / "tables.json").unlink(missing_ok=True)
         self._write("summary.md", markdown(rows))
         # Last, because its presence says that the run is finished.
         self._write("summary.json", dump(with_infinities(rows), indent=2))

@@ -28,7 +28,7 @@ from experiments.framework.references import Missing
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"<!-- (table .+?|claims) -->\n.*?<!-- end -->", re.DOTALL)
-QUOTE = re.compile(r"<!-- (\w+: .+? -> .+?) -->(?!`)")
+QUOTE = re.compile(r"<!-- ([\w-]+: .+? -> .+?) -->(?!`)")
 NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|inf)"
 VALUE = rf"{NUMBER}(?: ± {NUMBER}i?)?(?: %)?"
 

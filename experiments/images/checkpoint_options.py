@@ -105,7 +105,7 @@ class Sample(OfCheckpoint):
 
 @dataclass(kw_only=True)
 class Interpolate(OfCheckpoint):
-    """Images between pairs of latents, one row per pair."""
+    """Images between pairs of latents, one row per pair. --truncation holds for the pairs, not for what lies between them."""
 
     rows: int = 8
     """Number of pairs of latents."""

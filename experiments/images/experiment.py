@@ -65,6 +65,8 @@ def train(options: Train, folder: Folder) -> list[Row]:
     rows = [row(run, equipment.scorer, options)]
     folder.facts |= facts(run, equipment.scorer)
     truncated = {} if run.diverged else scores_truncated(run, equipment.scorer, options)
+    for a, found in truncated.items():
+        folder.log({"run": f"{run.name}, truncation {a:g}", "step": run.monitor.step, "weights": run.weights} | found)
     if truncated:
         folder.tables["Truncated latents"] = [{"truncation": a} | values(found) for a, found in truncated.items()]
     if by_class := recognition_by_class(run, equipment.scorer, truncated):
@@ -137,10 +139,10 @@ def evaluate(options: Evaluate, folder: Folder) -> list[Row]:
     scores = scorer(draw, options.seed)
     weights = trained.weights(options.average)
     named = {"checkpoint": str(options.checkpoint), "weights": weights, "step": trained.step, "split": split_of(data)}
+    named |= {} if options.truncation is None else {"truncation": options.truncation}
     folder.log({"run": "evaluate", "t": trained.t} | named | scores)
     shown = {f"{name} std": score["std"] for name, score in scores.items() if "std" in score}
     settings = {"samples": preset.samples, "extractor": scorer.extractor.name} if scorer.extractor else {}
-    settings |= {} if options.truncation is None else {"truncation": options.truncation}
     return [named | values(scores) | shown | settings]
 
 

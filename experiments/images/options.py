@@ -1,4 +1,4 @@
-"""The options of training on the command line of ``experiments.images``; some are those of comparisons, too."""
+"""The options of training on the command line of ``experiments.images``, and those that comparisons share."""
 
 from __future__ import annotations
 
@@ -197,10 +197,10 @@ class Train(Overrides, Machine, Cached):
         for name in ("save_every", "micro_batch", "threads", "patience"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), low=1)
-        for name, limits in {"minutes": [self.minutes], "truncations": self.truncations}.items():
-            for limit in limits:
-                if limit is not None:
-                    check_number(name, limit, low=0.0, strict=True)
+        if self.minutes is not None:
+            check_number("minutes", self.minutes, low=0.0, strict=True)
+        for limit in self.truncations:
+            check_number("truncations", limit, low=0.0, strict=True)
         if self.truncations and preset.metrics == ("none",):
             argument_error("truncations", self.truncations, "left out with --metrics none")
         check_int("workers", self.workers)

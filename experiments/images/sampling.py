@@ -41,9 +41,9 @@ class MixedSampler(GameSampler):
 def sampler(game: NetworkGame, y: torch.Tensor, preset: Preset, truncation: float | None = None) -> GameSampler:
     """A sampler of the generator at y (P,), of latents truncated to [-truncation, truncation] if that is given.
 
-    Batch normalization uses statistics estimated for this y over 100 minibatches of latents, which are never truncated, so
-    that the generator stays the same function; with the preset's ``batch_statistics``, those of each minibatch of the
-    training's size.
+    Batch normalization uses statistics estimated for this y over 100 minibatches of latents that are not truncated, so that
+    the generator stays the same function. With the preset's ``batch_statistics``, it uses those of each minibatch that is
+    drawn, of the training's size, whose latents are truncated.
     """
     if not any(isinstance(part, _BatchNorm) for part in game.generator.template.modules()):
         return GameSampler(game, y, piece=PIECE, truncation=truncation)

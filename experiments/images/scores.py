@@ -130,9 +130,10 @@ class Scorer:
                 progress=self.progress,
             )
         found |= {name: OWN[name](self, sampler, seed) for name in self.names if name in OWN}
-        if self.classifier is None:
-            return found
-        return {name: score | {"extractor_accuracy": self.classifier.accuracy} for name, score in found.items()}
+        further = {} if sampler.truncation is None else {"truncation": sampler.truncation}
+        if self.classifier is not None:
+            further |= {"extractor_accuracy": self.classifier.accuracy}
+        return {name: score | further for name, score in found.items()}
 
     def coverage(self, sampler: GameSampler, seed: int) -> Score:
         """Share of the real images with a generated one nearby, overall and by class."""

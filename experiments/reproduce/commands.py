@@ -85,7 +85,7 @@ FULL: Mapping[str, Command] = {
         "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50", 78
     ),
     "images_cgan-fashion-small": Command(
-        "images train --preset cgan-fashion-small", "--minutes 62 --threads 1 --save-every 50", 62
+        "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
     ),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 40),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -62,10 +63,16 @@ def truncated(latents: torch.Tensor, a: float) -> torch.Tensor:
         array([-1.   ,  0.   ,  0.622], dtype=float32)
     """
     a = check_number("truncation", a, low=0.0, strict=True)
-    below = torch.special.ndtr(torch.tensor(-a, dtype=torch.float64, device=latents.device))
-    # In float64: Phi rounds to 1 in float32 from z = 5.4 on. Clamped, since rounding may pass a.
-    kept = torch.special.ndtri(below + (1 - 2 * below) * torch.special.ndtr(latents.double()))
-    return kept.clamp(-a, a).to(latents)
+    # On the CPU, as latents are drawn: some devices have no float64. By the lower tail, where Phi keeps its digits.
+    z = latents.detach().cpu().double()
+    below = _tail(torch.tensor(a, dtype=torch.float64))
+    kept = torch.special.ndtri(below + (1 - 2 * below) * _tail(z.abs()))
+    return torch.copysign(kept.clamp(-a, 0.0), z).to(latents)
+
+
+def _tail(z: torch.Tensor) -> torch.Tensor:
+    """Phi(-z), accurate for large z, where torch.special.ndtr(-z) is 0."""
+    return torch.special.erfc(z / math.sqrt(2)) / 2
 
 
 def placed(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

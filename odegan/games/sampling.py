@@ -27,6 +27,7 @@ class GameSampler:
         normalization: the statistics that the generator's batch norms use, "batch" or "running", or "none" if it has none; for
             scores.
         generator: the generator as a module in evaluation mode; None for a game that was not made by ``gan``.
+        truncation: of the latents, None if there is none; for scores.
 
     Args:
         game: made by ``gan``, or any that draws samples.
@@ -38,7 +39,7 @@ class GameSampler:
             dropped.
         truncation: a, to draw latents from the standard normal law truncated to [-a, a], as
             ``odegan.games.latents.truncated`` does; None: from the game's own law. Only for games made by ``gan`` whose
-            latents are standard normal.
+            latents are standard normal. With batch statistics, these are of truncated latents, too.
 
     Examples:
         >>> from odegan.games.network import gan
@@ -62,7 +63,7 @@ class GameSampler:
         self._game = game
         self._y = y.detach()
         self._piece = None if piece is None else check_int("piece", piece, low=1)
-        self._truncation = _check_truncation(game, truncation)
+        self.truncation = _check_truncation(game, truncation)
         self.generator: nn.Module | None = None
         self.normalization = "none"
         if isinstance(game, NetworkGame):
@@ -99,7 +100,7 @@ class GameSampler:
             argument_error("latent", None, "passed to gan: it cannot be inferred from the generator's first layer")
         with pinned(self._y):
             drawn = draw_latents(latent, n, seed, self._y)
-            return drawn if self._truncation is None else truncated(drawn, self._truncation)
+            return drawn if self.truncation is None else truncated(drawn, self.truncation)
 
     @torch.no_grad()
     def images(self, latents: Tensor, label: Label = None) -> Tensor:
@@ -116,7 +117,7 @@ class GameSampler:
 def _check_truncation(game: Game, a: float | None) -> float | None:
     if a is None:
         return None
-    check_number("truncation", a, low=0.0, strict=True)
+    limit = check_number("truncation", a, low=0.0, strict=True)
     if not isinstance(game, NetworkGame) or callable(game.latent):
         argument_error("truncation", a, "left out unless the game is made by gan and its latents are standard normal")
-    return a
+    return limit

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ pytest.importorskip("tyro")
 import odegan
 from experiments.edge import experiment as edge
 from experiments.edge import optimizers
-from experiments.edge.linearized import limit
-from experiments.edge.optimizers import largest_step, region
+from experiments.edge.linearized import Found, Limit, jacobian_product, limit
+from experiments.edge.optimizers import largest_step_with_momentum, stability
+from experiments.edge.options import SETTINGS, Edge, Setting
+from experiments.edge.problems import PROBLEMS
 from odegan import games
+from odegan.solvers import optimizers as optimizers_of_runs
 
 D = torch.float64
 
@@ -50,18 +55,24 @@ def test_the_largest_step_of_momentum_is_where_its_growth_factors_reach_1(eigenv
         matrix = np.array([[1 + move, h * momentum], [(1 - momentum) * eigenvalue, momentum]])
         return abs(np.linalg.eigvals(matrix)).max()
 
-    h = largest_step(eigenvalue, momentum)
+    h = largest_step_with_momentum(eigenvalue, momentum)
     assert max(growth(0.5 * h), growth(0.99 * h)) < 1 < growth(1.01 * h)
     w = torch.tensor([h * eigenvalue], dtype=torch.complex128)
-    torch.testing.assert_close(region(w, momentum), torch.ones(1, dtype=D))
+    torch.testing.assert_close(stability(w, momentum), torch.ones(1, dtype=D))
 
 
 def test_no_step_is_stable_on_a_growing_eigenvalue():
-    assert largest_step(1e-9 + 1j, 0.9) == 0
+    assert largest_step_with_momentum(1e-9 + 1j, 0.9) == 0
+    found = Found("adam", 0.1, torch.ones(1), [[Limit(0.0, 1j, 0.5, 0)]])
+    assert found.ratios.tolist() == [[math.inf]]
 
 
-@pytest.mark.parametrize("solver", ["adam", "rmsprop"])
-def test_an_optimizer_is_stable_on_a_quadratic_up_to_its_limit(solver):
+def test_a_field_that_does_not_change_limits_no_step():
+    assert largest_step_with_momentum(0j, 0.9) == math.inf
+
+
+@pytest.mark.parametrize("solver, momentum", [("adam", 0.9), ("rmsprop", 0.0)])
+def test_the_limit_of_a_rescaled_quadratic_is_known(solver, momentum):
     """Rescaled by 2 / curvature, a quadratic has the curvature 2 along every axis but the first, which has 3."""
     curvatures = torch.tensor([3.0, 0.5, 1.0, 2.0, 5.0, 8.0], dtype=D)
     scale = 2 / curvatures
@@ -69,21 +80,70 @@ def test_an_optimizer_is_stable_on_a_quadratic_up_to_its_limit(solver):
     found = limit(
         games.quadratic(-torch.diag(curvatures), n_disc=1), torch.zeros(6, dtype=D), None, [], solver, 2, scale
     )
-    beta = optimizers.MOMENTUM[solver]
-    assert found.step == pytest.approx(2 / 3 * (1 + beta) / (1 - beta), rel=1e-3)
+    assert found.step == pytest.approx(2 / 3 * (1 + momentum) / (1 - momentum), rel=1e-3)
     assert found.share == pytest.approx(1, abs=1e-3)
 
 
+def test_the_constants_are_the_solvers_defaults():
+    adam, rmsprop = (
+        inspect.signature(rule).parameters for rule in (optimizers_of_runs.adam, optimizers_of_runs.rmsprop)
+    )
+    assert adam["betas"].default == (optimizers.MOMENTUM["adam"], optimizers.SQUARES_DECAY)
+    assert adam["eps"].default == rmsprop["eps"].default == optimizers.EPS
+
+
 @pytest.mark.parametrize("solver", ["adam", "rmsprop"])
-def test_scales_are_those_by_which_an_optimizer_multiplies_the_field(solver):
-    """Without momentum, the next step is the field times these factors; the first beta of Adam enters its first moment only."""
+def test_scales_are_those_by_which_an_optimizer_multiplies_the_field(solver, tmp_path):
+    """Without momentum, the step to a moment is the field before it times the factors that are kept there."""
     game = games.quadratic(-torch.eye(2, dtype=D), n_disc=1)
-    y0 = torch.tensor([[1.0, -3.0]], dtype=D)
-    scales = optimizers.Scales([0.03])
-    keywords = {"solver": solver, "step_size": 0.01, "options": {"betas": (0.0, 0.999)} if solver == "adam" else {}}
-    states = odegan.odeint_gan(game, y0, steps=3, report_every=1, callback=scales, seed=[0], **keywords).ys
-    moved = (states[3] - states[2]) / 0.01
-    torch.testing.assert_close(moved, -states[2] * scales.kept[0])
+    y0 = torch.tensor([[1.0, -3.0], [2.0, 0.5]], dtype=D)
+    options = {"betas": (0.0, 0.999)} if solver == "adam" else {}
+    times = [0.02, 0.03]
+
+    keywords = {
+        "solver": solver,
+        "step_size": 0.01,
+        "options": options,
+        "seed": [0, 1],
+        "checkpoint": tmp_path / "run.pt",
+    }
+
+    def run(steps, scales):
+        return odegan.odeint_gan(game, y0, steps=steps, report_every=1, callback=scales, **keywords).ys
+
+    run(2, optimizers.Scales(times))
+    scales = optimizers.Scales(times)  # in another process, say: what was kept comes from the checkpoint
+    states = run(3, scales)
+    assert len(scales.kept) == 2
+    for i, kept in zip((2, 3), scales.kept, strict=True):
+        torch.testing.assert_close((states[i] - states[i - 1]) / 0.01, -states[i - 1] * kept)
+
+
+@pytest.mark.parametrize("name", ["euler", "euler, r1", "euler, jare", "digits, euler, h = 0.2"])
+def test_penalized_fields_are_linearized(name):
+    """Forward-mode derivatives are central differences of the field."""
+    setting = SETTINGS[name]
+    game = PROBLEMS[setting.problem].game()
+    y = game.init(0).double()
+    batch = edge.minibatch(setting, Edge(batch_size=16), 0, y)
+    tangent = torch.randn(len(y), dtype=D, generator=torch.Generator().manual_seed(0))
+    field = odegan.vector_field(game, setting.penalties)
+    # So small that no unit of ReLU changes its sign in between.
+    h = 1e-8
+    difference = (field(0.0, y + h * tangent, batch) - field(0.0, y - h * tangent, batch)) / (2 * h)
+    found = jacobian_product(game, y, batch, setting.penalties, tangent)
+    assert (found - difference).norm() < 1e-5 * found.norm()
+
+
+def test_a_setting_that_diverges_keeps_the_others(tmp_path, monkeypatch):
+    monkeypatch.setitem(SETTINGS, "euler", Setting("euler", 1e12))
+    folder = tmp_path / "run"
+    words = ["--settings", "euler", "rmsprop, no penalty", "--steps", "4", "--moments", "2", "--seeds", "2", "--k", "2"]
+    edge.main([*words, "--batch-size", "32", "--no-progress", "--output", str(folder)])
+    rows = {row["setting"]: row for row in json.loads((folder / "summary.json").read_text())}
+    assert rows["euler"]["diverged"] == "2 of 2"
+    assert rows["rmsprop, no penalty"]["diverged"] == "0 of 2"
+    assert rows["rmsprop, no penalty"]["linearized"] == 4
 
 
 def test_quick_form_writes_and_resumes(tmp_path):

@@ -113,13 +113,16 @@ def test_truncations_are_scored_at_the_end(call, sets, conditional, tmp_path):
     tables = json.loads((tmp_path / "train" / "tables.json").read_text())
     truncated, by_class = (table["rows"] for table in tables)
     assert [row["truncation"] for row in truncated] == [0.5, 2]
-    last = rows(tmp_path / "train")[-1]
+    *_, last, logged, _ = rows(tmp_path / "train")
+    assert logged["fid"]["truncation"] == 0.5
+    assert "truncation" not in last["fid"]
     assert last["fid"]["value"] == rows(conditional)[-1]["fid"]["value"]  # the training is the same
     file = tmp_path / "train" / "checkpoints" / "seed0.pt"
     assert call("evaluate", file, "--truncation", 0.5, output=tmp_path / "half") == 0
     (half,) = rows(tmp_path / "half")
     for metric in ("fid", "recognition"):
         assert truncated[0][metric] == pytest.approx(half[metric]["value"])
+    assert half["fid"]["truncation"] == 0.5
     assert half["fid"]["value"] != last["fid"]["value"]
     assert [row["truncated to 0.5"] for row in by_class] == pytest.approx(half["recognition"]["per_class"])
 

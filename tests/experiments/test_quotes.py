@@ -56,6 +56,12 @@ def test_a_number_is_that_of_the_cell_whatever_stood_there(results, before, quot
     assert quotes.rewritten(page, results) == f"of 16 modes {text}<!-- {quote} -->, and more"
 
 
+def test_the_name_of_a_page_may_have_hyphens(tmp_path):
+    Results("images_a-b", "python -m given", [Table(FACTS, "Facts")]).save(tmp_path / "images_a-b.json")
+    quote = "<!-- images_a-b: farthest -> measured -->"
+    assert quotes.rewritten(f"?{quote}", tmp_path) == f"1.003{quote}"
+
+
 def test_what_is_up_to_date_stays(results):
     page = "3 and 2 of 8<!-- given: diverged -> measured -->, 4.0 and -<!-- given: JARE; 10 -> score -->"
     assert quotes.rewritten(page, results) == page
@@ -150,6 +156,12 @@ def test_no_measurement_is_typed_by_hand(page):
     text = quotes.BLOCK.sub("", prose)
     typed = re.findall(r"\d ± \d[\d.]*(?!\S*<!--)(?![\d.])", text)
     assert typed == []
+
+
+@pytest.mark.parametrize("page", quotes.pages(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_comment_with_an_arrow_is_read_as_a_quote(page):
+    text = quotes.BLOCK.sub("", page.read_text())
+    assert re.findall(r"<!-- [^\n]*? -> [^\n]*? -->(?!`)", text) == [found[0] for found in quotes.QUOTE.finditer(text)]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
