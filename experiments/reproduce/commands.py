@@ -45,18 +45,11 @@ COMMANDS: Mapping[str, Command] = {
         "'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' 'refresh stage'",
         30,
     ),
-    "images_digits_steps": Command(
-        "images compare --preset digits",
-        "--solvers euler heun2 rk4_classic alternating extragradient adam --step-sizes 0.2 0.4 0.8 1.6 "
-        "--penalties none generator_gradient:0.05 r1:0.1 --seeds 1 --evaluations 400 --reports 4 --metrics fid --decay 0.99 "
-        "--trained-below 15 --threads 1",
-        15,
-    ),
+    "edge": Command("edge", minutes=30),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "gmm_tv": Command("gmm_tv", "--full", 8),
     "ring8": Command("ring8", minutes=8),
-    "edge": Command("edge", minutes=8),
     "step_size": Command("step_size", minutes=6),
     "drift": Command("drift", f"--time 240 --every 20 --settings {DRIFT}", 6),
     "dual_flow": Command("dual_flow", minutes=4),
@@ -75,6 +68,8 @@ FULL: Mapping[str, Command] = {
     "images_digits_steps_generator_gradient": Command(
         "images compare --preset digits", f"{STEPS} --penalties generator_gradient:0.05 {AT_LENGTH}", 200
     ),
+    "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 200),
+    "images_digits_steps_r1": Command("images compare --preset digits", f"{STEPS} --penalties r1:0.1 {AT_LENGTH}", 170),
     "mog16": Command("mog16 --compare", f"--compile --evaluations 120000 --settings {MOG16}", 150),
     "images_digits_steps_none": Command("images compare --preset digits", f"{STEPS} --penalties none {AT_LENGTH}", 130),
     "images_digits_compared": Command(
@@ -87,6 +82,5 @@ FULL: Mapping[str, Command] = {
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
     ),
-    "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 40),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),
 }
