@@ -163,7 +163,9 @@ def score(
 
 
 def spread(values: torch.Tensor) -> tuple[float, float]:
-    """Mean and standard deviation over the members."""
+    """Mean and standard deviation over the members; NaN of none."""
+    if not values.numel():
+        return math.nan, math.nan
     return float(values.double().mean()), float(values.double().std(correction=0))
 
 

@@ -76,11 +76,11 @@ FULL: Mapping[str, Command] = {
         "images compare --preset digits", f"{DIGITS} --evaluations 60000 --threads 1", 100
     ),
     "drift_full": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
-    "images_odegan-fashion-small": Command(
-        "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50", 78
-    ),
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
+    ),
+    "images_odegan-fashion-small": Command(
+        "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50", 78
     ),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),
 }

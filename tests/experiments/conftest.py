@@ -1,14 +1,18 @@
 """The commands of the image experiment, run in this process, and what they train on."""
 
+import gzip
 import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from experiments.images import experiment as images
+from odegan.data import load_digits
 from odegan.utils import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +34,24 @@ def call(cache):
         return images.main([*map(str, words), "--output", str(output), "--no-progress", *cached, *more])
 
     return run
+
+
+def write(folder, images, labels, split):
+    folder.mkdir(exist_ok=True)
+    for kind, array in {"images-idx3": images, "labels-idx1": labels}.items():
+        head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+        (folder / f"{split}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Enlarged digits as idx files, few enough to train on at once."""
+    folder = tmp_path_factory.mktemp("idx") / "fashion"
+    levels, labels = load_digits()
+    large = torch.nn.functional.interpolate((levels + 1) * 127, scale_factor=3.5).squeeze(1).byte().numpy()
+    write(folder, large[:300], labels[:300].byte().numpy(), "train")
+    write(folder, large[300:400], labels[300:400].byte().numpy(), "t10k")
+    return folder
 
 
 def rows(folder):

@@ -27,7 +27,7 @@ def made(**changes):
 def test_statistics_are_estimated_from_all_classes_alike(monkeypatch, batch_size):
     preset, game, y = made(batch_size=batch_size)
     given = []
-    monkeypatch.setattr(sampling, "GameSampler", lambda game, y, batches, piece: given.extend(batches))
+    monkeypatch.setattr(sampling, "GameSampler", lambda game, y, batches, **options: given.extend(batches))
     sampler(game, y, preset)
     assert {len(batch.fake_label) for batch in given} == {batch_size}
     counts = torch.cat([batch.fake_label for batch in given]).bincount(minlength=CLASSES)
