@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, Setting] = {
     "extragradient": Setting("extragradient"),
     "euler, no penalty": Setting("euler", penalty=None),
     "rk4_classic, no penalty": Setting("rk4_classic", penalty=None),
-    # Weights of our own choice, with which the mixture trains.
+    # Weights of our own choice.
     "euler, r1": Setting("euler", penalty="r1:0.1"),
     "euler, jare": Setting("euler", penalty="jare:0.1"),
     "euler, batches of 64": Setting("euler", batch_size=64),
