@@ -48,7 +48,8 @@ def measure(name: str, options: Edge, folder: Folder) -> Found:
     game = PROBLEMS[setting.problem].game()
     solution, scales = train(game, name, options, folder)
     optimizer = setting.solver in MOMENTUM
-    first = int(optimizer)  # which have no mean squares at their start
+    # Optimizers have no mean squares at their start.
+    first = 1 if optimizer else 0
     limits = []
     for i in shown(range(first, len(solution.ys)), f"{name}: linearize", options.progress):
         row = []

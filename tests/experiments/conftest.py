@@ -36,7 +36,7 @@ def call(cache):
     return run
 
 
-def write(folder, images, labels, split):
+def write_idx(folder, images, labels, split):
     folder.mkdir(exist_ok=True)
     for kind, array in {"images-idx3": images, "labels-idx1": labels}.items():
         head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
@@ -49,8 +49,8 @@ def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("idx") / "fashion"
     levels, labels = load_digits()
     large = torch.nn.functional.interpolate((levels + 1) * 127, scale_factor=3.5).squeeze(1).byte().numpy()
-    write(folder, large[:300], labels[:300].byte().numpy(), "train")
-    write(folder, large[300:400], labels[300:400].byte().numpy(), "t10k")
+    write_idx(folder, large[:300], labels[:300].byte().numpy(), "train")
+    write_idx(folder, large[300:400], labels[300:400].byte().numpy(), "t10k")
     return folder
 
 

@@ -20,7 +20,7 @@ from experiments.images.sampling import grid, sampler
 from experiments.images.scores import Scorer, loss
 from odegan import ArgumentError
 from odegan.utils import checkpoint
-from tests.experiments.conftest import rows, write
+from tests.experiments.conftest import rows, write_idx
 
 torch.set_num_threads(1)
 
@@ -243,11 +243,11 @@ WRONG = {
     "not gzipped": (unpacked, "it is not compressed by gzip"),
     "missing": (Path.unlink, "which has no file of its images"),
     "too large": (
-        lambda path: write(path.parent, np.zeros((300, 40, 40), np.uint8), np.zeros(300, np.uint8), "train"),
+        lambda path: write_idx(path.parent, np.zeros((300, 40, 40), np.uint8), np.zeros(300, np.uint8), "train"),
         "size: got 32; it must be at least that of the images, 40 x 40 pixels",
     ),
     "too many classes": (
-        lambda path: write(path.parent, np.zeros((12, 28, 28), np.uint8), np.arange(12, dtype=np.uint8), "train"),
+        lambda path: write_idx(path.parent, np.zeros((12, 28, 28), np.uint8), np.arange(12, dtype=np.uint8), "train"),
         "of at most 10 classes, as the networks; it has 12",
     ),
 }
