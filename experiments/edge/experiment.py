@@ -97,7 +97,8 @@ def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> 
     """The one that is trained on where it is a single one, else another than those."""
     seed = options.seed + member + APART * setting.fresh
     problem = PROBLEMS[setting.problem]
-    return Minibatches(problem.data(), problem.latent, options.batch_size, seed, y)(0)
+    samples = min(options.batch_size, problem.samples or options.batch_size)
+    return Minibatches(problem.data(), problem.latent, samples, seed, y)(0)
 
 
 def log(name: str, found: Found, folder: Folder) -> None:

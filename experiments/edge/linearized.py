@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
-from torch.func import jvp
+from torch.func import linearize
 
 from experiments.edge import optimizers
 from odegan import Batch, Game, max_stable_step, vector_field
@@ -77,10 +78,11 @@ def limit(
     scale (P,): of an optimizer that multiplies the field's entries by these numbers, held fixed.
     """
     factors = 1.0 if scale is None else scale.double().numpy()
+    derivative = jacobian(game, y, batch, penalties)
 
     def product(vector: np.ndarray) -> np.ndarray:
         tangent = torch.from_numpy(np.ascontiguousarray(vector.ravel()))
-        return np.asarray(factors * jacobian_product(game, y, batch, penalties, tangent).numpy())
+        return np.asarray(factors * derivative(tangent).numpy())
 
     size = len(y)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
@@ -103,15 +105,20 @@ def limit(
     return Limit(steps[limiting], complex(values[limiting]), share, growing)
 
 
-def jacobian_product(
-    game: Game, y: torch.Tensor, batch: Batch, penalties: Sequence[Penalty], tangent: torch.Tensor
-) -> torch.Tensor:
-    """The derivative (P,) of the field with its penalties at y along a tangent (P,)."""
+def jacobian(
+    game: Game, y: torch.Tensor, batch: Batch, penalties: Sequence[Penalty]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The Jacobian of the field with its penalties at y (P,), as a function from a tangent (P,) to its derivative along it.
+
+    What does not depend on the tangent is evaluated once: ARPACK asks for some two hundred derivatives at one state.
+    """
     field = vector_field(game, penalties)
-    # Forward mode, so that no graph is needed.
-    with torch.no_grad():
-        moved: torch.Tensor = jvp(lambda state: field(0.0, state, batch), (y,), (tangent,))[1]
-    return moved
+    with warnings.catch_warnings():
+        # Of its own folding of constants, which changes no value.
+        warnings.filterwarnings("ignore", "Attempted to insert a get_attr Node", UserWarning)
+        with torch.no_grad():
+            derivative: Callable[[torch.Tensor], torch.Tensor] = linearize(lambda state: field(0.0, state, batch), y)[1]
+    return torch.no_grad()(derivative)
 
 
 def _converged(operator: LinearOperator, k: int, which: str, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -75,8 +75,8 @@ class Edge(Options):
     moments: int = 4
     """Number of equally spaced times after the start at which the field is linearized."""
     batch_size: int = 256
-    """Samples of the minibatch that it is linearized on, and of those of the training where a setting does not say otherwise; a
-    multiple of 16."""
+    """Samples of the minibatch that it is linearized on (of digits at most 64, as many as they are trained on), and of those of
+    the training where a setting does not say otherwise; a multiple of 16."""
     k: int = 4
     """Number of eigenvalues to compute of largest modulus, and again of largest imaginary part."""
 

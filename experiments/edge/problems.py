@@ -17,14 +17,17 @@ DIGITS = presets.get("digits")
 
 
 class Problem(NamedTuple):
-    """How to make the game, and the data and latents of its minibatches."""
+    """How to make the game, the data and latents of its minibatches, and the samples that it is linearized on at most."""
 
     game: Callable[[], NetworkGame]
     data: Callable[[], Any]
     latent: int
+    samples: int | None = None
 
 
 PROBLEMS: Mapping[str, Problem] = {
     "mixture": Problem(lambda: gan(*nets.mog16()), lambda: mixture.draw, mixture.LATENT),
-    "digits": Problem(lambda: make_game(DIGITS), functools.cache(lambda: load_digits()[0]), DIGITS.latent),
+    "digits": Problem(
+        lambda: make_game(DIGITS), functools.cache(lambda: load_digits()[0]), DIGITS.latent, DIGITS.batch_size
+    ),
 }

@@ -15,7 +15,7 @@ pytest.importorskip("tyro")
 import odegan
 from experiments.edge import experiment as edge
 from experiments.edge import optimizers
-from experiments.edge.linearized import Found, Limit, jacobian_product, limit
+from experiments.edge.linearized import Found, Limit, jacobian, limit
 from experiments.edge.optimizers import largest_step_with_momentum, stability
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
@@ -131,7 +131,7 @@ def test_penalized_fields_are_linearized(name):
     # So small that no unit of ReLU changes its sign in between.
     h = 1e-8
     difference = (field(0.0, y + h * tangent, batch) - field(0.0, y - h * tangent, batch)) / (2 * h)
-    found = jacobian_product(game, y, batch, setting.penalties, tangent)
+    found = jacobian(game, y, batch, setting.penalties)(tangent)
     assert (found - difference).norm() < 1e-5 * found.norm()
 
 
