@@ -103,7 +103,8 @@ class Monitor:
         self.best = math.inf
         self.without_gain = 0
         self.reports: list[Report] = []
-        self._clock = time.perf_counter()
+        self._counted = time.perf_counter()  # up to when ``seconds`` counts
+        self._scoring = False
 
     def __call__(self, state: State, info: Info) -> bool:
         """Called after every refresh interval."""
@@ -126,13 +127,14 @@ class Monitor:
         """Whether the minutes or the patience have run out."""
         minutes = self.limits.minutes
         patience = self.limits.patience
-        late = minutes is not None and self.seconds + time.perf_counter() - self._clock > 60 * minutes
+        self._count()
+        late = minutes is not None and self.seconds > 60 * minutes
         return late or (patience is not None and self.without_gain >= patience)
 
     def _report(self, state: State, info: Info) -> None:
         disc, gen = info.losses.tolist()
-        self.seconds += time.perf_counter() - self._clock
-        # The clock stands still from here on, see below.
+        self._count()
+        self._scoring = True
         named = enumerate(self.parameters(state).items())
         scores, *others = ((name, self.score(y, self.step, i == 0)) for i, (name, y) in named)
         self.reports.append(
@@ -140,7 +142,14 @@ class Monitor:
         )
         self.tell(self.reports[-1])
         self._compare(state)
-        self._clock = time.perf_counter()  # the time that scores take is not the training's
+        self._count()
+        self._scoring = False
+
+    def _count(self) -> None:
+        """Add the time since the last count, unless scores took it, which is not the training's."""
+        now = time.perf_counter()
+        self.seconds += 0.0 if self._scoring else now - self._counted
+        self._counted = now
 
     def _compare(self, state: State) -> None:
         """Keep the state if its first score is the best so far; count the scores since the best one.
@@ -164,9 +173,7 @@ class Monitor:
     def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint."""
         # The seconds so far go into the checkpoint, since a resumed process has another clock.
-        now = time.perf_counter()
-        self.seconds += now - self._clock
-        self._clock = now
+        self._count()
         kept = {name: getattr(self, name) for name in KEPT}
         return kept | {"preset": asdict(self.preset), "reports": [vars(report) for report in self.reports]}
 
@@ -175,6 +182,6 @@ class Monitor:
         for name in KEPT:
             setattr(self, name, kept[name])
         self.reports = [Report(**report) for report in kept["reports"]]
-        self._clock = time.perf_counter()
+        self._counted = time.perf_counter()
         # A run that ended for lack of minutes or patience continues if it is resumed with more of them.
         self.over = self._exhausted() or (self.over and self.limits.evaluations is not None)

@@ -120,11 +120,12 @@ PRESETS: dict[str, Preset] = {
         solver="euler",
         step_size=(0.01, 0.04),
         change=(500,),
-        steps=20_000,
-        every=500,
+        batch_size=16,
+        steps=10_000,
+        every=1000,
         decay=0.995,
         remarks="A quarter of the width, for two CPU cores. Our choice: Euler's method, which leads at equal cost, the "
-        "average, the features and the length.",
+        "batch size, the average, the features and the length.",
     ),
     "cgan-fashion": _CGAN_FASHION,
     "cgan-fashion-small": replace(

@@ -36,16 +36,17 @@ DRIFT = "euler rk4 'rk4 + drift' 'rk4 + own drift' 'rk4 + interaction' 'euler - 
 
 STEPS = "--solvers euler heun2 rk4_classic alternating extragradient adam --step-sizes 0.05 0.1 0.2 0.4 0.8 1.6"
 AT_LENGTH = "--seeds 3 --evaluations 6000 --metrics fid --decay 0.99 --trained-below 15 --threads 1"
+FASHION = "--seeds 2 --evaluations 10000 --times 25 65 --samples 5000 --threads 1"
 
 # docs/results/NAME -> what makes it, within two hours on two cores. The long ones come first, so that both are busy to the end.
 COMMANDS: Mapping[str, Command] = {
+    "edge": Command("edge", minutes=50),
     "mog16": Command(
         "mog16 --compare",
         "--compile --evaluations 24000 --settings rk4_classic euler 'rk4_classic h=0.4' heun2 adam 'no penalty' "
         "'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' 'refresh stage'",
         30,
     ),
-    "edge": Command("edge", minutes=30),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "gmm_tv": Command("gmm_tv", "--full", 8),
@@ -62,7 +63,7 @@ COMMANDS: Mapping[str, Command] = {
     "rotational": Command("rotational", minutes=1),
 }
 
-# The same pages at the authors' own lengths, and the trainings whose lengths are fixed in minutes.
+# The same pages at the authors' own lengths, and the long trainings of images.
 FULL: Mapping[str, Command] = {
     "ring8": Command("ring8", "--full", 300),
     "images_digits_steps_generator_gradient": Command(
@@ -75,12 +76,22 @@ FULL: Mapping[str, Command] = {
     "images_digits_compared": Command(
         "images compare --preset digits", f"{DIGITS} --evaluations 60000 --threads 1", 100
     ),
+    "images_odegan-fashion-small_compared_generator_gradient": Command(
+        "images compare --preset odegan-fashion-small",
+        f"--solvers euler@0.04 heun2@0.04 rk4_classic@0.04 --penalties generator_gradient:0.02 {FASHION}",
+        100,
+    ),
     "drift_full": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
     ),
+    "images_odegan-fashion-small_compared_none": Command(
+        "images compare --preset odegan-fashion-small",
+        f"--solvers rk4_classic@0.04 alternating@0.04 adam --penalties none {FASHION}",
+        65,
+    ),
     "images_odegan-fashion-small": Command(
-        "images train --preset odegan-fashion-small", "--minutes 78 --threads 1 --save-every 50", 78
+        "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 25
     ),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),
 }

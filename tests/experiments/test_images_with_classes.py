@@ -15,7 +15,6 @@ from PIL import Image
 
 from experiments.images import board, presets, sampling
 from experiments.images.ingredients import classes_of, make_game, open_data
-from experiments.images.monitor import Limits, Monitor
 from experiments.images.sampling import grid, sampler
 from experiments.images.scores import Scorer, loss
 from odegan import ArgumentError
@@ -152,41 +151,6 @@ def test_the_best_checkpoint_is_that_of_the_best_score(sets, call, tmp_path):
     assert kept["t"] == best["t"]
     assert call("evaluate", tmp_path / "run" / "checkpoints" / "seed0_best.pt", output=tmp_path / "evaluate") == 0
     assert rows(tmp_path / "evaluate")[0]["fid"]["value"] == pytest.approx(best["fid"]["value"], rel=1e-9)
-
-
-def monitored(values, **limits):
-    """How many reports a run has whose scores are these."""
-    preset = replace(presets.get("digits"), every=1, steps=len(values), metrics=("fid",))
-    scores = iter(values)
-    kept = []
-    monitor = Monitor(
-        preset,
-        lambda state: {"raw": state.y},
-        lambda y, step, first: {"fid": {"value": next(scores)}},
-        lambda report: None,
-        lambda state: kept.append(state.t),
-        Limits(**limits),
-    )
-    info = types.SimpleNamespace(accepted=1, nfe=2, losses=torch.zeros(2))
-    for step in range(1, len(values) + 1):
-        if monitor(types.SimpleNamespace(t=preset.time(step), y=torch.zeros(3)), info):
-            break
-    return len(monitor.reports), [round(t / 0.4) for t in kept]
-
-
-@pytest.mark.parametrize(
-    "values, limits, expected",
-    [
-        ([5.0, 4.0, 4.5, 3.0, 3.5, 3.6, 2.0], {}, (7, [1, 2, 4, 7])),
-        ([5.0, 4.0, 4.5, 3.0, 3.5, 3.6, 2.0], {"patience": 2}, (6, [1, 2, 4])),
-        ([5.0, math.nan, math.nan, 1.0], {"patience": 2}, (3, [1])),
-        ([5.0, 4.0, 3.0, 2.0], {"evaluations": 5}, (2, [1, 2])),
-        ([5.0, 4.0, 3.0], {"minutes": 1e-12}, (1, [1])),
-    ],
-    ids=str,
-)
-def test_a_run_ends_early_and_keeps_its_best(values, limits, expected):
-    assert monitored(values, **limits) == expected
 
 
 @pytest.mark.parametrize(
