@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 
 from experiments.edge import figures
-from experiments.edge.linearized import LOST, Found, limit
+from experiments.edge.linearized import LOST, Found, limit, packed, unpacked
 from experiments.edge.optimizers import MOMENTUM, Scales
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
@@ -27,6 +27,7 @@ from experiments.framework.folder import Folder, Row
 from experiments.framework.progress import shown
 from odegan import Batch, Game, Solution, odeint_gan
 from odegan.data.minibatches import Minibatches
+from odegan.utils import checkpoint
 
 APART = 1000  # the seeds of the minibatches on which the field is linearized, from those of the training
 
@@ -43,15 +44,16 @@ def run(options: Edge, folder: Folder) -> list[Row]:
 
 
 def measure(name: str, options: Edge, folder: Folder) -> Found:
-    """Train, and linearize at the moments."""
+    """Train, and linearize at the moments, except at those that an interrupted run has finished."""
     setting = SETTINGS[name]
     game = PROBLEMS[setting.problem].game()
     solution, scales = train(game, name, options, folder)
     optimizer = setting.solver in MOMENTUM
     # Optimizers have no mean squares at their start.
     first = 1 if optimizer else 0
-    limits = []
-    for i in shown(range(first, len(solution.ys)), f"{name}: linearize", options.progress):
+    path = folder.own(f"linearized/{file_name(name)}.pt")
+    limits = unpacked(checkpoint.load(path)["limits"]) if path.exists() else []
+    for i in shown(range(first + len(limits), len(solution.ys)), f"{name}: linearize", options.progress):
         row = []
         for member, y in enumerate(solution.ys[i].cpu().double()):
             if not y.isfinite().all():
@@ -61,6 +63,7 @@ def measure(name: str, options: Edge, folder: Folder) -> Found:
             scale = scales.kept[i - 1][member].cpu() if optimizer else None
             row.append(limit(game, y, batch, setting.penalties, setting.solver, options.k, scale))
         limits.append(row)
+        checkpoint.save(path, {"limits": packed(limits)})
     # Of moments that no member reached.
     limits += [[LOST] * options.seeds] * (len(options.counts) - first - len(limits))
     return Found(setting.solver, setting.step_size, options.counts[first:], limits)
@@ -85,12 +88,17 @@ def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solutio
         penalties=setting.penalties,
         placement="field",
         seed=options.seed,
-        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
+        checkpoint=folder.checkpoint(file_name(name)),
         callback=scales,
         on_nonfinite="stop",
         progress=name if options.progress else False,
     )
     return finished(solution), scales
+
+
+def file_name(name: str) -> str:
+    """What the files of a setting are called."""
+    return re.sub(r"\W+", "_", name)
 
 
 def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> Batch:

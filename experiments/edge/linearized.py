@@ -63,6 +63,22 @@ class Found:
         return [[one for one in row if not math.isnan(one.step)] for row in self.limits[first:]]
 
 
+def packed(limits: Sequence[Sequence[Limit]]) -> torch.Tensor:
+    """The numbers (T, E, 5) of T rows of E members, float64, for a file."""
+    return torch.tensor(
+        [
+            [[one.step, one.eigenvalue.real, one.eigenvalue.imag, one.share, one.growing] for one in row]
+            for row in limits
+        ],
+        dtype=torch.float64,
+    )
+
+
+def unpacked(numbers: torch.Tensor) -> list[list[Limit]]:
+    """The limits of such numbers."""
+    return [[Limit(step, complex(re, im), share, int(n)) for step, re, im, share, n in row] for row in numbers.tolist()]
+
+
 def limit(
     game: Game,
     y: torch.Tensor,

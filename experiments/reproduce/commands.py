@@ -91,7 +91,7 @@ FULL: Mapping[str, Command] = {
         65,
     ),
     "images_odegan-fashion-small": Command(
-        "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 25
+        "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 30
     ),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),
 }

@@ -15,7 +15,7 @@ pytest.importorskip("tyro")
 import odegan
 from experiments.edge import experiment as edge
 from experiments.edge import optimizers
-from experiments.edge.linearized import Found, Limit, jacobian, limit
+from experiments.edge.linearized import LOST, Found, Limit, jacobian, limit, packed, unpacked
 from experiments.edge.optimizers import largest_step_with_momentum, stability
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
@@ -146,16 +146,26 @@ def test_a_setting_that_diverges_keeps_the_others(tmp_path, monkeypatch):
     assert rows["rmsprop, no penalty"]["linearized"] == 4
 
 
-def test_quick_form_writes_and_resumes(tmp_path):
+def test_quick_form_writes_and_resumes(tmp_path, monkeypatch):
     call = ["--quick", "--no-progress", "--output", str(tmp_path / "run")]
     assert edge.main(call) == 0
     before = (tmp_path / "run/summary.json").read_text()
     rows = json.loads(before)
     assert [row["linearized"] for row in rows] == [2, 2, 2]
     assert all(row["h / largest step, second half"][0] > 0 for row in rows)
+    # What an interrupted run has linearized is not linearized again.
+    (tmp_path / "run/linearized/rmsprop_no_penalty.pt").unlink()
+    linearized = []
+    monkeypatch.setattr(edge, "limit", lambda *rest: linearized.append(rest[4]) or limit(*rest))
     assert edge.main([*call, "--resume"]) == 0
     assert (tmp_path / "run/summary.json").read_text() == before
+    assert linearized == ["rmsprop", "rmsprop"]
     assert {path.stem for path in (tmp_path / "run/figures").glob("*.png")} == {"along", "eigenvalues"}
+
+
+def test_limits_survive_a_file():
+    limits = [[Limit(0.5, -1 + 2j, 0.25, 1), LOST], [Limit(math.inf, complex(math.nan), math.nan, 4), LOST]]
+    assert str(unpacked(packed(limits))) == str(limits)  # as text, where nan equals nan
 
 
 def test_wrong_options_end_in_one_line(tmp_path, capsys):
