@@ -134,6 +134,7 @@ def row(name: str, found: Found) -> Row:
         "h / largest step, first": mixture.spread(found.ratios[0]),
         "h / largest step, second half": mixture.spread(ratios),
         "largest, second half": float(ratios.max()) if limits else math.nan,
+        "above 1, second half": float((ratios > 1).double().mean()) if limits else math.nan,
         "h modulus, second half": mixture.spread(torch.tensor([found.h * abs(one.eigenvalue) for one in limited])),
         "real": sum(one.real for one in limited) / len(limited) if limited else math.nan,
         "discriminator's share": mixture.spread(torch.tensor([one.share for one in limited])),
