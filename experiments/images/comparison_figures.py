@@ -124,6 +124,6 @@ def samples(runs: Runs, count: int) -> Figure:
     for title, (first, *_) in runs.items():
         images = grid(sampler(first.game, first.y, first.preset), first.preset, count, GRID_SEED).images
         # Solver and penalty on a line each: beside each other, they would run into the next grid's.
-        title = title.replace(", ", "\n")
+        title = title.replace(", none", ", no penalty").replace(", ", "\n")
         shown.append((f"{title} (diverged)" if first.diverged else title, images.cpu()))
     return plots.image_grid_over_time(shown)
