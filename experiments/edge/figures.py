@@ -15,7 +15,8 @@ from odegan.plots.style import INK, panels
 from odegan.solvers import stability
 
 HIGHEST = 3.0  # imaginary part that the panels show
-MARGIN = 1.3  # of the shown part of the real axis, over the region of stability
+SHOWN = 0.05, 20.0  # ratios; a seed that leaves the region of stability would flatten all other lines
+MARGIN = 1.45  # of the shown part of the real axis, over the region of stability
 
 
 def along(found: Mapping[str, Found]) -> Figure:
@@ -27,7 +28,7 @@ def along(found: Mapping[str, Found]) -> Figure:
             for member, color in zip(one.ratios.T, plots.PALETTE, strict=False):
                 axes.plot(one.counts, member, color=color, linewidth=1.1)
             axes.axhline(1, color=INK, linewidth=0.8, linestyle="--")
-            axes.set(yscale="log")
+            axes.set(yscale="log", ylim=SHOWN)
             axes.set_title(name, fontsize="small")
         figure.supxlabel("steps", fontsize="medium")
         figure.supylabel("h / largest stable step", fontsize="medium")
