@@ -10,7 +10,6 @@ which is held fixed; Adam's momentum enters its region of stability.
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +24,7 @@ from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.progress import shown
+from experiments.images.settings import file_name
 from odegan import Batch, Game, Solution, odeint_gan
 from odegan.data.minibatches import Minibatches
 from odegan.utils import checkpoint
@@ -94,11 +94,6 @@ def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solutio
         progress=name if options.progress else False,
     )
     return finished(solution), scales
-
-
-def file_name(name: str) -> str:
-    """What the files of a setting are called."""
-    return re.sub(r"\W+", "_", name)
 
 
 def minibatch(setting: Setting, options: Edge, member: int, y: torch.Tensor) -> Batch:

@@ -66,10 +66,10 @@ COMMANDS: Mapping[str, Command] = {
 # The same pages at the authors' own lengths, and the long trainings of images.
 FULL: Mapping[str, Command] = {
     "ring8": Command("ring8", "--full", 300),
+    "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 290),
     "images_digits_steps_generator_gradient": Command(
         "images compare --preset digits", f"{STEPS} --penalties generator_gradient:0.05 {AT_LENGTH}", 200
     ),
-    "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 200),
     "images_digits_steps_r1": Command("images compare --preset digits", f"{STEPS} --penalties r1:0.1 {AT_LENGTH}", 170),
     "mog16": Command("mog16 --compare", f"--compile --evaluations 120000 --settings {MOG16}", 150),
     "images_odegan-fashion-small_compared_generator_gradient": Command(
