@@ -9,7 +9,6 @@ penalty.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -68,7 +67,7 @@ def train(game: Game, name: str, options: DriftOptions, folder: Folder) -> Train
             penalties=[of_game(penalty, game) for penalty in penalties],
             placement="after_step",
             seed=options.seed,
-            checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
+            checkpoint=folder.checkpoint(name),
             on_nonfinite="stop",
             compile=options.compile,
             progress=name if options.progress else False,

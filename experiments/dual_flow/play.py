@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ def solve(configuration: Configuration, options: DualFlow, folder: Folder) -> Pa
         times,
         rates=(configuration.ratio, 1.0),
         seed=options.seed,
-        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", configuration.label)),
+        checkpoint=folder.checkpoint(configuration.label),
         on_nonfinite="stop",
         **data,
         **options.keywords(),

@@ -22,9 +22,8 @@ from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
-from experiments.framework.folder import Folder, Row
+from experiments.framework.folder import Folder, Row, file_name
 from experiments.framework.progress import shown
-from experiments.images.settings import file_name
 from odegan import Batch, Game, Solution, odeint_gan
 from odegan.data.minibatches import Minibatches
 from odegan.utils import checkpoint
@@ -88,7 +87,7 @@ def train(game: Game, name: str, options: Edge, folder: Folder) -> tuple[Solutio
         penalties=setting.penalties,
         placement="field",
         seed=options.seed,
-        checkpoint=folder.checkpoint(file_name(name)),
+        checkpoint=folder.checkpoint(name),
         callback=scales,
         on_nonfinite="stop",
         progress=name if options.progress else False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -27,6 +28,15 @@ QUICK_FORM = "quick form"  # in figures of one, in this color
 QUICK_COLOR = "#B00020"
 _BETWEEN_REPORTS = 1.0  # least seconds between printed reports
 _FIRST = {"files.txt", "files.part", "config.part"}  # all files that can exist before config.json
+
+
+def file_name(title: str) -> str:
+    """What the files of a setting are called.
+
+    >>> file_name("euler@0.2, r1:1")
+    'euler_0.2_r1_1'
+    """
+    return re.sub(r"[^\w.]+", "_", title)
 
 
 class Folder:
@@ -167,7 +177,7 @@ class Folder:
 
     def checkpoint(self, name: str) -> Path:
         """The path of the checkpoint of one solution, for ``odeint_gan(checkpoint=...)``."""
-        return self.own(f"checkpoints/{name}.pt")
+        return self.own(f"checkpoints/{file_name(name)}.pt")
 
     def save(self, figure: Figure, name: str) -> Path:
         """Write a figure as figures/NAME.png."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import torch
 
-from experiments.framework.folder import Folder, Row
+from experiments.framework.folder import Folder, Row, file_name
 from experiments.images import comparison_figures as figures
 from experiments.images.compare_options import Compare
 from experiments.images.equipment import Equipment, equip
@@ -17,7 +17,6 @@ from experiments.images.monitor import counted
 from experiments.images.preset import Preset
 from experiments.images.sampling import sampler
 from experiments.images.scores import Scorer, label, loss
-from experiments.images.settings import file_name
 from experiments.images.solvers import OPTIMIZERS
 from experiments.images.training import TrainingRun, train
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -88,15 +87,6 @@ def at_equal_cost(preset: Preset, new: Preset, cost: Cost) -> Preset:
     decay = max(0.0, 1 - (1 - preset.decay) * each / own)
     every = math.ceil(steps / cost.reports)
     return replace(new, steps=steps, every=every, decay=decay, averages=preset.averages[:1])
-
-
-def file_name(title: str) -> str:
-    """What the files of a setting are called.
-
-    >>> file_name("euler@0.2, r1:1")
-    'euler_0.2_r1_1'
-    """
-    return re.sub(r"[^\w.]+", "_", title)
 
 
 def _number(text: str, size: str) -> float:

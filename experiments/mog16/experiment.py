@@ -3,15 +3,17 @@
 An ensemble of seeds is trained at once for a given number of field evaluations of each member, so that solvers are
 compared at equal work; penalties are not counted. With --compare a table of settings is trained in turn. Scores: modes
 covered (a mode that holds at least 1 % of the samples within 5 sigma), quality (the share of samples within 5 sigma of a
-mode), and the divergence of the mode histogram from uniform in nats.
+mode), and the divergence of the mode histogram from uniform in nats. The relative error of the steps, by step doubling along
+the run, shows whether it follows the flow of the field.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import torch
 
 from experiments.framework import mixture, runner
 from experiments.framework.endings import finished
@@ -19,6 +21,7 @@ from experiments.framework.folder import Folder, Row
 from experiments.framework.mixture import EnsembleRun
 from experiments.mog16.figures import comparison_figures, single_figures
 from experiments.mog16.options import SETTINGS, Mog16
+from experiments.mog16.step_error import step_errors
 from odegan import Game, gan, nets
 
 
@@ -28,14 +31,16 @@ def run(options: Mog16, folder: Folder) -> list[Row]:
     if options.compare:
         changed = {name: replace(options, **SETTINGS[name]) for name in options.settings}
         trained = {name: train(one, game, folder, name) for name, one in changed.items()}
-        figures = comparison_figures(game, trained)
+        errors = {name: step_errors(game, changed[name], one.states) for name, one in trained.items()}
+        figures = comparison_figures(game, trained, errors)
         folder.facts.update(at_equal_time(trained))
     else:
         trained = {options.solver: train(options, game, folder, options.solver)}
+        errors = {options.solver: step_errors(game, options, trained[options.solver].states)}
         figures = single_figures(game, trained[options.solver])
     for name, figure in figures.items():
         folder.save(figure, name)
-    return [row(name, one) for name, one in trained.items()]
+    return [row(name, one, errors[name]) for name, one in trained.items()]
 
 
 def train(options: Mog16, game: Game, folder: Folder, name: str) -> EnsembleRun:
@@ -47,7 +52,7 @@ def train(options: Mog16, game: Game, folder: Folder, name: str) -> EnsembleRun:
         evaluations=options.length(),
         reports=options.reports,
         samples=options.samples,
-        checkpoint=folder.checkpoint(re.sub(r"\W+", "_", name)),
+        checkpoint=folder.checkpoint(name),
         batch_size=options.batch_size,
         seed=options.seed,
         compile=options.compile,
@@ -73,9 +78,14 @@ def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
     return found
 
 
-def row(name: str, trained: EnsembleRun) -> Row:
-    """Means and standard deviations over the members at the end; a diverged member covers no mode."""
+def row(name: str, trained: EnsembleRun, errors: torch.Tensor) -> Row:
+    """Means and standard deviations over the members at the end; a diverged member covers no mode.
+
+    errors: (R, E) of the steps, of which the row has the median over the second half of the run, a member at a time.
+    """
     covered, quality, kl = (mixture.spread(score[-1]) for score in trained.scores)
+    of_members = errors[len(errors) // 2 :].nanmedian(0).values
+    known = of_members[~of_members.isnan()]
     return {
         "setting": name,
         "modes covered": covered,
@@ -84,6 +94,7 @@ def row(name: str, trained: EnsembleRun) -> Row:
         "diverged": f"{int(trained.diverged.sum())} of {len(trained.diverged)}",
         "evaluations": int(trained.evaluations[-1]),
         "time t": trained.solution.t,
+        "step error": mixture.spread(known) if len(known) else None,
         "seconds": round(trained.seconds, 1),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -38,20 +39,40 @@ def shown(states: int) -> NDArray[np.int_]:
     return np.arange(0, states, distance)
 
 
-def comparison_figures(game: Game, trained: Mapping[str, EnsembleRun]) -> dict[str, Figure]:
-    """The first setting alone; the settings' scores over time and at the end, and one member of each at the end."""
+def comparison_figures(
+    game: Game, trained: Mapping[str, EnsembleRun], errors: Mapping[str, torch.Tensor]
+) -> dict[str, Figure]:
+    """The first setting alone; the settings' scores over time and at the end, one member of each at the end, and the errors
+    (R, E) of the steps over time."""
     names = list(trained)
     frames = [density_frame(game, name, one.states[-1, 0], EXTENT) for name, one in trained.items()]
-    return single_figures(game, trained[names[0]]) | {
-        "compared_modes": over_time(trained, "modes_covered", "modes covered, mean over seeds", band=False),
-        "compared_quality": over_time(trained, "quality", "share of samples within 5 sigma", band=False),
-        "bars_modes": final(names, trained, "modes_covered", "modes covered, of 16 (mean ± std over seeds)"),
-        "bars_quality": final(names, trained, "quality", "share of samples within 5 sigma (mean ± std over seeds)"),
-        "bars_kl": final(
-            names, trained, "histogram_kl", "KL of the mode histogram from uniform (mean ± std over seeds)"
-        ),
-        "compared_density": plots.density_frames(frames, EXTENT, MODES),
+    return (
+        single_figures(game, trained[names[0]])
+        | {
+            "compared_modes": over_time(trained, "modes_covered", "modes covered, mean over seeds", band=False),
+            "compared_quality": over_time(trained, "quality", "share of samples within 5 sigma", band=False),
+            "bars_modes": final(names, trained, "modes_covered", "modes covered, of 16 (mean ± std over seeds)"),
+            "bars_quality": final(names, trained, "quality", "share of samples within 5 sigma (mean ± std over seeds)"),
+            "bars_kl": final(
+                names, trained, "histogram_kl", "KL of the mode histogram from uniform (mean ± std over seeds)"
+            ),
+            "compared_density": plots.density_frames(frames, EXTENT, MODES),
+        }
+        | step_error(trained, errors)
+    )
+
+
+def step_error(trained: Mapping[str, EnsembleRun], errors: Mapping[str, torch.Tensor]) -> dict[str, Figure]:
+    """The median over the members as a line, for every setting whose steps have an error; no figure without one."""
+    lines = {
+        name: (trained[name].evaluations, of_steps.nanmedian(1).values)
+        for name, of_steps in errors.items()
+        if not of_steps.isnan().all()
     }
+    if not lines:
+        return {}
+    figure = plots.curves(lines, "field evaluations", "relative error of a step, median over seeds", log=True)
+    return {"step_error": beside(figure, len(lines))}
 
 
 def over_time(trained: Mapping[str, EnsembleRun], score: str, label: str, band: bool = True) -> Figure:
@@ -60,7 +81,12 @@ def over_time(trained: Mapping[str, EnsembleRun], score: str, label: str, band: 
     lines = {name: (trained[name].evaluations, values.mean(1)) for name, values in scores.items()}
     ranges = {name: (values.amin(1), values.amax(1)) for name, values in scores.items()}
     figure = plots.curves(lines, "field evaluations", label, band=ranges if band else None)
-    if len(lines) > MANY:
+    return beside(figure, len(lines))
+
+
+def beside(figure: Figure, lines: int) -> Figure:
+    """The figure with its legend beside it, if there are many lines."""
+    if lines > MANY:
         figure.set_size_inches(8.4, 4.6)
         with plots.style():
             figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1.02))

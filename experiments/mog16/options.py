@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from tyro.conf import UseAppendAction
 
@@ -16,6 +16,7 @@ from odegan import losses, solvers
 from odegan.utils.checks import argument_error, check_int, choose
 
 FULL_STEPS = 30_000  # the authors'
+FULL_EVALUATIONS = 4 * FULL_STEPS  # of their solver, RK4
 PENALTY = "generator_gradient:0.07"  # the authors'
 FREE = {"penalty": (NONE,)}
 # Baselines whose steps are normalized: their penalty is in the gradient that they normalize.
@@ -63,6 +64,9 @@ class Mog16(SolverOptions, Options):
     """Field evaluations of each member: 6,000 steps of rk4_classic, some minutes on one CPU core with 8 seeds."""
     full: bool = False
     """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
+    equal: Literal["time", "evaluations"] = "time"
+    """What is the same for all settings of --full --compare: the time, with 30,000 steps each, or the 120,000 field evaluations
+    of the authors' solver."""
     batch_size: int = 512
     """Samples per minibatch, a multiple of 16, so that every mode has equally many."""
     loss: str = "non_saturating"
@@ -87,16 +91,20 @@ class Mog16(SolverOptions, Options):
         >>> Mog16(full=True).length()
         120000
         """
-        return FULL_STEPS * evaluations_per_step(self.keywords()) if self.full else self.evaluations
+        if not self.full:
+            return self.evaluations
+        of_solver = FULL_STEPS * evaluations_per_step(self.keywords())
+        return FULL_EVALUATIONS if self.compare and self.equal == "evaluations" else of_solver
 
     def used(self) -> dict[str, Any]:
-        """Every option; with --full --compare each setting has its own number of evaluations."""
-        steps = {"steps": FULL_STEPS} if self.full else {}
-        return super().used() | {"evaluations": None if self.full and self.compare else self.length()} | steps
+        """Every option; with --full --compare at equal time each setting has its own number of evaluations."""
+        own = self.full and self.compare and self.equal == "time"
+        steps = {"steps": FULL_STEPS} if self.full and (own or not self.compare) else {}
+        return super().used() | {"evaluations": None if own else self.length()} | steps
 
     def name(self, experiment: str) -> str:
-        """With --compare and --full the settings run over the same time; that comparison has a folder and a page of its own."""
-        return f"{experiment}_time" if self.compare and self.full else experiment
+        """A comparison with --full has a folder and a page of its own: mog16_time or mog16_evaluations."""
+        return f"{experiment}_{self.equal}" if self.compare and self.full else experiment
 
     def quick_form(self) -> Mog16:
         """Two seeds, a few steps, small minibatches."""

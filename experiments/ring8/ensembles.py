@@ -37,8 +37,9 @@ def train(
         samples=options.samples,
         checkpoint=checkpoint,
         target=ring.target,
-        independent=independent,
+        independent=independent or ring.independent,
         batch_size=batch_size,
         seed=options.seed,
+        compile=options.compile,
         progress=label if options.progress else False,
     )

@@ -24,11 +24,10 @@ PLAYERS = ("discriminator", "generator")
 def comparison(runs: Sequence[MethodRun]) -> dict[str, Figure]:
     """Seeds that cover all modes; of each ring the scores over time, and one member's samples at the end."""
     figures = {"all_modes": all_modes(runs)}
-    for name in dict.fromkeys(run.ring.title for run in runs):
-        own = [run for run in runs if run.ring.title == name]
-        short = name.split("'")[0].lower()
-        figures[f"{short}_over_time"] = over_time(own)
-        figures[f"{short}_samples"] = samples(own)
+    for name in dict.fromkeys(run.name for run in runs):
+        own = [run for run in runs if run.name == name]
+        figures[f"{name}_over_time"] = over_time(own)
+        figures[f"{name}_samples"] = samples(own)
     return figures
 
 
@@ -41,7 +40,7 @@ def all_modes(runs: Sequence[MethodRun]) -> Figure:
         "covered: 1 % of the samples within 5 sigma of every mode": [
             run.trained.scores.modes_covered[-1] for run in runs
         ],
-        "resolved: 1/16 of the samples within 3 sigma of every mode": [run.resolved[-1] for run in runs],
+        "resolved: half a fair share of the samples within 3 sigma of every mode": [run.resolved[-1] for run in runs],
     }
     with plots.style():
         figure = Figure(figsize=(7.2, 1.3 + 0.36 * len(runs)), layout="constrained")
@@ -85,7 +84,7 @@ def _method_over_time(run: MethodRun, above: Axes, below: Axes, first: bool) -> 
     mean_and_range(above, at, run.trained.scores.modes_covered, color=plots.PALETTE[5], label="modes covered")
     mean_and_range(above, at, run.resolved, color=plots.PALETTE[0], label="modes resolved")
     mean_and_range(below, at, run.trained.scores.quality, color=plots.PALETTE[1], label="quality")
-    above.set(title=run.method, ylim=(-0.2, modes + 0.2), yticks=range(0, modes + 1, modes // 4))
+    above.set(title=run.method, ylim=(-0.2, modes + 0.2), yticks=range(0, modes + 1, 5 if modes % 5 == 0 else 2))
     below.set(ylim=(-0.02, 1.02))
     below.tick_params(labelbottom=True)
     for axes, name in ((above, "modes"), (below, "quality")):

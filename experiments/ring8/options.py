@@ -16,6 +16,7 @@ from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 SHORT_STEPS = 2000
 QUESTION_STEPS = 1500
+SHORT_SHRINK = 4
 
 
 @dataclass
@@ -28,19 +29,23 @@ class Ring8(SolverOptions, Options):
     """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone. Left out: the papers'
     methods in turn."""
     rings: tuple[str, ...] = tuple(RINGS)
-    """jare, clc, or both: whose ring, networks and loss."""
+    """The modes with the networks and the loss of their paper; by default all."""
     methods: tuple[str, ...] = ()
-    """The papers' methods to compare, with names in quotation marks; by default all. You may add more when resuming."""
+    """The papers' methods to compare, with names in quotation marks, as NAME or, for a weight that is not the paper's,
+    NAME@WEIGHT; by default all. You may add more when resuming."""
+    weights: tuple[float, ...] = ()
+    """Train each method with a penalty at these weights; by default at its paper's alone."""
     seeds: int = 8
     """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
     steps: int | None = None
     """Steps (refresh intervals of an adaptive solver); left out: 2,000, and 1,500 for --question."""
-    shrink: int = 4
-    """Divisor of the papers' hidden widths."""
+    shrink: int | None = None
+    """Divisor of the papers' hidden widths; left out: 4, and 1 with --full."""
     batch_size: int = 128
     """Samples per minibatch, a multiple of 8, so that every mode has equally many."""
     full: bool = False
-    """Use the papers' 20,000 steps of 0.0001, widths and minibatches (128 and 512) instead of the options; takes hours."""
+    """Use the papers' 20,000 steps of 0.0001 and minibatches (128 and 512) instead of the options; with the papers' widths it
+    takes hours a method."""
     question: bool = False
     """Train JARE's setting with the biased and the unbiased penalty over --batch-sizes, and compare them in pairs."""
     batch_sizes: tuple[int, ...] = (8, 32, 128)
@@ -52,24 +57,30 @@ class Ring8(SolverOptions, Options):
     samples: int = 5120
     """Samples per member for each score."""
     threads: int = 1
-    """CPU threads; two take two thirds of the time of one, and about half with --full."""
+    """CPU threads; two take two thirds of the time of one, and about half with the papers' widths."""
+    compile: bool = False
+    """Compile a step with torch.compile: slow to start, then faster."""
 
-    free: ClassVar[frozenset[str]] = Options.free | {"methods"}
+    free: ClassVar[frozenset[str]] = Options.free | {"methods", "weights"}
     defaults: ClassVar[ByFamily] = by_family(0.1, placement="field", euler=0.1, adam=1e-3, rmsprop=1e-3)
 
     def __post_init__(self) -> None:
         """The lengths that belong to the chosen form."""
         super().__post_init__()
+        self.shrink = (1 if self.full else SHORT_SHRINK) if self.shrink is None else self.shrink
         if self.full:
             self.step_size = PUBLISHED_RATE
-            self.shrink = 1
             self.steps = PUBLISHED_STEPS
         elif self.steps is None:
             self.steps = QUESTION_STEPS if self.question else SHORT_STEPS
 
     def name(self, experiment: str) -> str:
-        """The question has a folder and pages of its own."""
-        return f"{experiment}_question" if self.question else experiment
+        """The question, the weights, the full length and a choice of rings have folders and pages of their own."""
+        if self.question:
+            return f"{experiment}_question"
+        forms = {"weights": bool(self.weights), "full": self.full}
+        some = () if set(self.rings) == set(RINGS) else self.rings
+        return "_".join([experiment, *(form for form, chosen in forms.items() if chosen), *some])
 
     def used(self) -> dict[str, Any]:
         """Every option; with --full the minibatches are those of each ring's paper."""
@@ -91,13 +102,20 @@ class Ring8(SolverOptions, Options):
             argument_error("rings", self.rings, f"one or more of {', '.join(RINGS)}")
         for name in self.rings:
             choose("rings", name, RINGS)
-        known = dict.fromkeys(method for name in self.rings for method in RINGS[name].methods)
-        for name in self.methods:
-            choose("methods", name, known)
-        if self.shrink > 32:
+        known = {method: how for name in self.rings for method, how in RINGS[name].methods.items()}
+        for text in self.methods:
+            method, weight = split(text)
+            choose("methods", method, known)
+            if weight is not None and (self.weights or not known[method].penalty):
+                argument_error("methods", text, "NAME alone with --weights, and where a method has no penalty")
+        for weight in self.weights:
+            check_number("weights", weight, low=0.0, strict=True)
+        if self.shrink is not None and self.shrink > 32:
             argument_error("shrink", self.shrink, "at most 32: the narrowest layer has 128 units")
         if self.batch_size < 8 or self.batch_size % 8:
             argument_error("batch_size", self.batch_size, "a multiple of 8, one sample or more for every mode")
+        if self.penalty and (self.methods or self.weights):
+            argument_error("penalty", self.penalty, "left out with --methods and --weights")
         if not self.penalty and "alternating" not in solvers.get(self.solver).options:
             argument_error(
                 "solver", self.solver, "rmsprop or adam to compare the papers' methods; others need --penalty"
@@ -109,8 +127,9 @@ class Ring8(SolverOptions, Options):
         """Refuse what the question cannot vary."""
         if self.penalty:
             argument_error("penalty", self.penalty, "left out with --question, which compares JARE's two penalties")
-        if self.methods:
-            argument_error("methods", self.methods, "left out with --question")
+        for name in ("methods", "weights"):
+            if getattr(self, name):
+                argument_error(name, getattr(self, name), "left out with --question")
         if self.seeds < 2:
             argument_error("seeds", self.seeds, "at least 2 with --question, for a standard error")
         check_int("chunks", self.chunks, low=2)
@@ -119,3 +138,16 @@ class Ring8(SolverOptions, Options):
         for size in self.batch_sizes:
             if size < 1 or size % self.chunks:
                 argument_error("batch_sizes", size, f"a multiple of {self.chunks} chunks")
+
+
+def split(text: str) -> tuple[str, float | None]:
+    """A method of the command line, NAME or NAME@WEIGHT, in two.
+
+    >>> split("reg-D1@0.1"), split("JARE")
+    (('reg-D1', 0.1), ('JARE', None))
+    """
+    name, at, weight = text.partition("@")
+    try:
+        return name, check_number("methods", float(weight), low=0.0, strict=True) if at else None
+    except ValueError:
+        argument_error("methods", text, "NAME or NAME@WEIGHT with a positive weight")

@@ -12,10 +12,16 @@ from odegan import Game
 
 
 class MethodRun(NamedTuple):
-    """One method in one ring, trained; resolved: (R, E) modes resolved."""
+    """One method in one ring, trained.
 
+    name: of the ring on the command line; method: with its weight, if that is not the paper's; weight: None without a penalty
+    or with several; resolved: (R, E) modes resolved.
+    """
+
+    name: str
     ring: Ring
     method: str
+    weight: float | None
     game: Game
     trained: EnsembleRun
     resolved: torch.Tensor

@@ -1,9 +1,9 @@
-"""The ring of 8 Gaussians as JARE's and CLC-GAN's papers train it: data, networks, optimizer, and what each compares."""
+"""The Gaussian mixtures of JARE's and CLC-GAN's papers, as they train them: data, networks, optimizer, and methods."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -22,10 +22,40 @@ class Method:
     penalty: tuple[str, ...] = ()
     in_turn: bool = False
 
+    @property
+    def weight(self) -> float | None:
+        """The weight of a method with one penalty; None without a penalty or with several.
+
+        >>> Method(("reg:1000,player=gen",)).weight
+        1000.0
+        """
+        weights = [_parts(penalty)[1] for penalty in self.penalty]
+        return float(weights[0]) if len(weights) == 1 and weights[0] else None
+
+    def weighted(self, weight: float) -> Method:
+        """The method with another weight.
+
+        >>> Method(("reg:1000,player=gen",)).weighted(0.1).penalty
+        ('reg:0.1,player=gen',)
+        """
+        (penalty,) = self.penalty
+        name, _, further = _parts(penalty)
+        return replace(self, penalty=(f"{name}:{weight:g}{further}",))
+
+
+def _parts(penalty: str) -> tuple[str, str, str]:
+    """NAME:WEIGHT[,KEY=VALUE...] as name, weight, and the rest with its comma."""
+    head, comma, further = penalty.partition(",")
+    name, _, weight = head.partition(":")
+    return name, weight, comma + further
+
 
 @dataclass(frozen=True)
 class Ring:
-    """One paper's ring, networks and loss; widths are those of the hidden layers, batch_size its minibatch."""
+    """One paper's modes, networks and loss; widths are those of the hidden layers, batch_size its minibatch.
+
+    independent: draw the mode of each sample independently, instead of giving every mode the same number of samples.
+    """
 
     title: str
     target: Mixture
@@ -38,6 +68,12 @@ class Ring:
     extent: float
     methods: Mapping[str, Method] = field(default_factory=dict)
     in_turn: bool = False
+    independent: bool = False
+
+    @property
+    def resolved(self) -> dict[str, float]:
+        """When a mode is resolved: half of its fair share of the samples lies within 3 sigma."""
+        return {"radius": 3.0, "share": 0.5 / len(self.target.modes)}
 
     def game(self, shrink: int) -> Game:
         """The game with every hidden width divided by ``shrink``; ReLU, weights truncated normal of variance 1/fan_in."""
@@ -73,30 +109,38 @@ _CLC: dict[str, Method] = {
     "JARE": Method(("jare:10",)),
 }
 
+_JARES = Ring(
+    title="JARE's ring",
+    target=ring(2.0, 0.06),
+    loss="minimax",
+    latent=wide_latent,
+    latent_width=64,
+    generator=(256,) * 4,
+    discriminator=(256,) * 4,
+    batch_size=128,
+    extent=3.0,
+    methods=_JARE,
+)
+_CLCS = Ring(
+    title="CLC's ring",
+    target=ring(1.0, 0.05),
+    loss="wasserstein",
+    latent=32,
+    latent_width=32,
+    generator=(128, 128),
+    discriminator=(512, 512),
+    batch_size=512,
+    extent=1.5,
+    methods=_CLC,
+    in_turn=True,
+)
+_GRID = Mixture(torch.cartesian_prod(*[0.2 * torch.arange(-2.0, 3.0)] * 2), 0.01)
+
 RINGS: dict[str, Ring] = {
-    "jare": Ring(
-        title="JARE's ring",
-        target=ring(2.0, 0.06),
-        loss="minimax",
-        latent=wide_latent,
-        latent_width=64,
-        generator=(256,) * 4,
-        discriminator=(256,) * 4,
-        batch_size=128,
-        extent=3.0,
-        methods=_JARE,
-    ),
-    "clc": Ring(
-        title="CLC's ring",
-        target=ring(1.0, 0.05),
-        loss="wasserstein",
-        latent=32,
-        latent_width=32,
-        generator=(128, 128),
-        discriminator=(512, 512),
-        batch_size=512,
-        extent=1.5,
-        methods=_CLC,
-        in_turn=True,
-    ),
+    "jare": _JARES,
+    "clc": _CLCS,
+    "jare_narrow": replace(_JARES, title="JARE's ring, σ = 0.02", target=ring(2.0, 0.02)),
+    "jare_wide": replace(_JARES, title="JARE's ring, σ = 0.1", target=ring(2.0, 0.1)),
+    # 512 samples cannot hold each of 25 modes equally often.
+    "clc_grid": replace(_CLCS, title="CLC's grid", target=_GRID, extent=0.6, independent=True),
 }

@@ -1,4 +1,4 @@
-"""Progress displays: a bar on a terminal or in a notebook, elsewhere a line of text every half minute."""
+"""Progress displays: a bar on a terminal or in a notebook, elsewhere a line of text every tenth of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Protocol, TextIO
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
-EVERY = 30.0  # seconds between lines
+LINES = 10  # of a run whose end is known
+LEAST = 1.0  # seconds between lines
+UNKNOWN = 30.0  # seconds between lines where the end is not known
 
 
 class Display(Protocol):
@@ -31,7 +33,10 @@ class Display(Protocol):
 
 
 class Lines:
-    """Lines of text: one at the start, or after ``delay`` seconds, one every ``EVERY`` seconds, one at the end."""
+    """Lines of text: one at the start, or after ``delay`` seconds, then one every tenth of ``total``, one at the end.
+
+    A short run prints at most one line a second, and one without a ``total`` a line every half minute.
+    """
 
     def __init__(self, total: float | None, label: str, initial: float, unit: str, delay: float) -> None:
         self.total = total
@@ -41,14 +46,15 @@ class Lines:
         self.postfix = ""
         self.began = time.monotonic()
         self.due = self.began + delay
-        self.visible = False
+        self.printed = -1.0  # the last n shown; less than any before the first line
+        self.tenths = self._tenths()
         if not delay:
             self._print()
 
     def update(self, n: float) -> None:
         """Advance by n; print a line when it is due."""
         self.n += n
-        if time.monotonic() >= self.due:
+        if time.monotonic() >= self.due and (self.total is None or self.printed < 0 or self._tenths() > self.tenths):
             self._print()
 
     def set_postfix_str(self, s: str) -> None:
@@ -60,14 +66,19 @@ class Lines:
         print(s, file=file, flush=True)
 
     def close(self) -> None:
-        """Print the last line, unless the work was done before the first one."""
-        if self.visible:
+        """Print the last line, unless it was printed or the work was done before the first one."""
+        if 0 <= self.printed < self.n:
             self._print()
+
+    def _tenths(self) -> int:
+        """The tenths of the run that are over; rounding errors in n are allowed for."""
+        return int(LINES * self.n / self.total + 1e-6) if self.total else 0
 
     def _print(self) -> None:
         now = time.monotonic()
-        self.due = now + EVERY
-        self.visible = True
+        self.due = now + (UNKNOWN if self.total is None else LEAST)
+        self.printed = self.n
+        self.tenths = self._tenths()
         of_total = "" if self.total is None else f"/{self.total:.4g}"
         spent = now - self.began
         line = f"{self.label}: {self.unit} {self.n:.4g}{of_total} after {spent:.0f} s{self.postfix}"

@@ -39,7 +39,7 @@ FIGURES = {
     "mog16": {"density", "modes", "quality"},
     "mog16 --compare": {
         *("density", "modes", "quality", "compared_modes", "compared_quality", "compared_density"),
-        *("bars_modes", "bars_quality", "bars_kl"),
+        *("bars_modes", "bars_quality", "bars_kl", "step_error"),
     },
 }
 
@@ -114,8 +114,14 @@ def every_setting_spends_its_budget(rows: list[dict]) -> None:
         assert row["diverged"] == "0 of 2"
 
 
+# Optimizers, players that move in turn or with a memory, and a solver that chooses its steps.
+WITHOUT_ERROR = {"adam", "rmsprop", "alternating", "optimistic", "extragradient", "dopri5"}
+
+
 def every_setting_is_there(rows: list[dict]) -> None:
     assert [row["setting"] for row in rows] == list(SETTINGS)
+    unknown = {row["setting"] for row in rows if row["step error"] is None}
+    assert unknown == {name for name in SETTINGS if name.split(",")[0] in WITHOUT_ERROR}
     every_setting_spends_its_budget(rows)
 
 

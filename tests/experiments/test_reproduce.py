@@ -28,13 +28,14 @@ from experiments.reproduce.runs import Failed, Runs, state
 from experiments.ring8.options import Ring8
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
+UNPUBLISHED = {"ring8_full"}  # a day and a half of a processor
 BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
 
 
 def test_the_table_is_that_of_the_published_pages():
     made = {page.stem: re.findall(r"^python -m (.*)$", page.read_text(), re.MULTILINE) for page in RESULTS.glob("*.md")}
     shown = {name: line for name, (line, *_) in made.items() if name not in BENCHMARKS and "reliability" not in name}
-    assert shown.keys() == COMMANDS.keys() | FULL.keys()
+    assert shown.keys() | UNPUBLISHED == COMMANDS.keys() | FULL.keys()
     for name, line in shown.items():
         forms = [table[name].line().removeprefix("python -m ") for table in (COMMANDS, FULL) if name in table]
         assert line in forms
@@ -55,11 +56,12 @@ OPTIONS = {
     "edge": Edge,
     "ring8": Ring8,
 }
+RENAMED = {"drift_full"}  # in the table alone
 UNDERSTOOD = [
-    (page, table, OPTIONS.get(page, images.Command))
+    (page, table, OPTIONS.get(name, images.Command))
     for table in (COMMANDS, FULL)
-    for page in table
-    if page in OPTIONS or page.startswith("images")
+    for page, (name, *_) in ((page, command.experiment.split()) for page, command in table.items())
+    if (name in OPTIONS or name == "images") and page not in RENAMED
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import nn
 pytest.importorskip("tyro")
 
 from experiments.framework import mixture
+from experiments.framework.command_line import parse
 from experiments.ring8 import experiment as ring8
 from experiments.ring8 import question as ring8_question
 from experiments.ring8.options import Ring8
@@ -29,10 +30,15 @@ from odegan.metrics import mixture_scores
 torch.set_num_threads(1)
 
 FIGURES = {
-    "ring8": {"all_modes", "jare_over_time", "jare_samples", "clc_over_time", "clc_samples"},
+    "ring8": {"all_modes"} | {f"{name}_{kind}" for name in RINGS for kind in ("over_time", "samples")},
+    "ring8_weights_clc": {"clc"},
     "ring8_question": {"over_time", "differences", "bias"},
 }
-SWITCHES = {"ring8": [], "ring8_question": ["--question"]}
+SWITCHES = {
+    "ring8": [],
+    "ring8_weights_clc": ["--rings", "clc", "--weights", "0.01", "1", "--methods", "none", "abs", "JARE"],
+    "ring8_question": ["--question"],
+}
 TIMES = ("seconds", "CPU seconds")
 
 
@@ -68,13 +74,48 @@ def test_every_method_and_every_pair_has_its_row(quick) -> None:
     name, folder = quick
     rows = summary(folder / "run")
     if name == "ring8":
-        expected = [(setting.title, method) for setting in RINGS.values() for method in setting.methods]
-        assert [(row["setting"], row["method"]) for row in rows] == expected
+        expected = [
+            (setting.title, method, how.weight) for setting in RINGS.values() for method, how in setting.methods.items()
+        ]
+        assert [(row["setting"], row["method"], row["weight"]) for row in rows] == expected
         assert all(row["evaluations"] == 4 for row in rows)
+    elif name == "ring8_weights_clc":
+        expected = [("none", None), ("abs", 0.01), ("abs", 1.0), ("JARE", 0.01), ("JARE", 1.0)]
+        assert [(row["method"], row["weight"]) for row in rows] == expected
     else:
         pairs = [(row["score, mean of the second half"], row["batch size"]) for row in rows]
         assert pairs == [(score, size) for size in (8, 32) for score in ring8_question.SCORES]
         assert all(row["bias / squared norm, D"] > 0 for row in rows)
+
+
+def test_a_weight_replaces_the_papers_alone() -> None:
+    options = Ring8(methods=("none", "reg-D1@0.5", "abs@2", "JARE"))
+    assert ring8.chosen(options, RINGS["jare"]) == {
+        "none": Method(),
+        "reg-D1@0.5": Method(("reg:0.5,player=disc,norm=joint",)),
+        "JARE": Method(("jare:1000",)),
+    }
+    assert ring8.chosen(options, RINGS["clc"])["abs@2"] == Method(("closed_loop:2,kind=abs",))
+    swept = ring8.chosen(Ring8(methods=("alternating reg-G2", "none"), weights=(1, 1e-5)), RINGS["jare"])
+    assert swept == {
+        "alternating reg-G2@1": Method(("reg:1,player=gen,norm=opponent",), in_turn=True),
+        "alternating reg-G2@1e-05": Method(("reg:1e-05,player=gen,norm=opponent",), in_turn=True),
+        "none": Method(),
+    }
+
+
+@pytest.mark.parametrize(
+    "command, name",
+    [
+        ("", "ring8"),
+        ("--full", "ring8_full"),
+        ("--full --rings jare clc", "ring8_full_jare_clc"),
+        ("--weights 1 --rings clc_grid", "ring8_weights_clc_grid"),
+        ("--question --rings jare", "ring8_question"),
+    ],
+)
+def test_forms_have_pages_of_their_own(command: str, name: str) -> None:
+    assert parse(Ring8, "experiments.ring8", "", command.split()).name("ring8") == name
 
 
 @pytest.mark.parametrize(
@@ -93,7 +134,10 @@ def test_networks_and_latents_are_the_papers(name, latent, generator, discrimina
     assert float(z.std()) == pytest.approx({"jare": 2.0, "clc": 1.0}[name], rel=0.01)
 
 
-@pytest.mark.parametrize("name, radius, sigma", [("jare", 2.0, 0.06), ("clc", 1.0, 0.05)])
+@pytest.mark.parametrize(
+    "name, radius, sigma",
+    [("jare", 2.0, 0.06), ("jare_narrow", 2.0, 0.02), ("jare_wide", 2.0, 0.1), ("clc", 1.0, 0.05)],
+)
 @pytest.mark.parametrize("draw", ["draw", "draw_independent"])
 def test_rings_have_their_radius_spread_and_equal_modes(name: str, radius: float, sigma: float, draw: str) -> None:
     target = RINGS[name].target
@@ -108,14 +152,26 @@ def test_rings_have_their_radius_spread_and_equal_modes(name: str, radius: float
     assert (counts == 8000).all() if draw == "draw" else 0 < (counts - 8000).abs().max() < 5 * 8000**0.5
 
 
+def test_the_grid_is_clc_gans() -> None:
+    target = RINGS["clc_grid"].target
+    assert {tuple(round(float(x), 6) for x in mode) for mode in target.modes} == set(
+        product((-0.4, -0.2, 0, 0.2, 0.4), repeat=2)
+    )
+    assert RINGS["clc_grid"].resolved == {"radius": 3.0, "share": 0.02}
+    exact = target.draw_independent(5120, torch.Generator().manual_seed(0))
+    assert int(mixture_scores(exact, target.modes, target.sigma, **RINGS["clc_grid"].resolved).modes_covered) == 25
+    smeared = 1.2 * torch.rand(5120, 2, generator=torch.Generator().manual_seed(0)) - 0.6
+    assert int(mixture_scores(smeared, target.modes, target.sigma, **RINGS["clc_grid"].resolved).modes_covered) == 0
+
+
 def test_a_ring_without_gaps_is_covered_but_not_resolved() -> None:
-    for setting in RINGS.values():
+    for setting in (one for name, one in RINGS.items() if name != "clc_grid"):
         target = setting.target
         radius = float(setting.target.modes.norm(dim=1)[0])
         angles = torch.linspace(0, 2 * math.pi, 5000)
         smeared = radius * torch.stack([angles.cos(), angles.sin()], 1)
         exact = target.draw(5120, torch.Generator().manual_seed(0))
-        strict = ring8.RESOLVED
+        strict = setting.resolved
         assert int(mixture_scores(smeared, target.modes, target.sigma).modes_covered) == 8
         assert int(mixture_scores(smeared, target.modes, target.sigma, **strict).modes_covered) == 0
         assert int(mixture_scores(exact, target.modes, target.sigma, **strict).modes_covered) == 8
@@ -157,15 +213,16 @@ def test_turns_are_taken_where_the_paper_takes_them() -> None:
         for name, setting in RINGS.items()
         for method, how in setting.methods.items()
     }
-    assert all(turns[key] == (key[0] == "clc" or key == ("jare", "alternating reg-G2")) for key in turns)
+    assert all(turns[key] == (key[0].startswith("clc") or key[1] == "alternating reg-G2") for key in turns)
     rk4 = Ring8(solver="rk4", penalty=("jare:1",))
     assert ring8.keywords(rk4, RINGS["clc"], Method(("jare:1",)))["options"] == {}
 
 
 def test_full_is_the_papers_length() -> None:
+    assert Ring8(full=True, shrink=4).shrink == 4
     options = Ring8(full=True)
     assert (options.steps, options.step_size, options.shrink) == (20_000, 1e-4, 1)
-    assert (Ring8().steps, Ring8(question=True).steps) == (2000, 1500)
+    assert (Ring8().steps, Ring8().shrink, Ring8(question=True).steps) == (2000, 4, 1500)
 
 
 def test_any_solver_and_penalty_from_the_command_line(tmp_path: Path) -> None:
@@ -181,7 +238,8 @@ def test_any_solver_and_penalty_from_the_command_line(tmp_path: Path) -> None:
     )
     assert call(tmp_path, *switches) == 0
     rows = summary(tmp_path)
-    assert [row["method"] for row in rows] == ["jare:1 + closed_loop:0.01,kind=abs"] * 2
+    assert [row["method"] for row in rows] == ["jare:1 + closed_loop:0.01,kind=abs"] * len(RINGS)
+    assert all(row["weight"] is None for row in rows)
     assert all(row["evaluations"] == 16 for row in rows)
 
 
@@ -221,6 +279,13 @@ WRONG = [
     ("--rings clcc", "did you mean 'clc'?"),
     ("--methods JARR", "did you mean 'JARE'?"),
     ("--rings clc --methods consensus", "methods: got 'consensus'"),
+    ("--methods JARE@0", "methods: got 'JARE@0'"),
+    ("--methods JARE@x", "methods: got 'JARE@x'"),
+    ("--methods none@1", "methods: got 'none@1'"),
+    ("--methods JARE@1 --weights 1", "methods: got 'JARE@1'"),
+    ("--weights 1 -1", "weights: got -1"),
+    ("--penalty jare:1 --weights 1", "penalty: got"),
+    ("--question --weights 1", "weights: got"),
     ("--solver rk4", "solver: got 'rk4'"),
     ("--solver rk5 --penalty none", "solver: got 'rk5'"),
     ("--penalty jare", "penalty: got 'jare'"),

@@ -29,22 +29,46 @@ def test_nothing_is_shown_where_there_is_no_stderr(monkeypatch):
     assert found.phase_factor == float("inf")
 
 
-def test_a_line_every_half_minute(capsys, monkeypatch):
+def printed(capsys, monkeypatch, lines, *, step, seconds, count):
+    """What ``lines`` prints for ``count`` updates by ``step``, which take these seconds each."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines = progress.Lines(10.0, "run", 0.0, "t", 0.0)
-    for second in range(1, 101):
-        now[0] = float(second)
-        lines.set_postfix_str(f"loss {second}")
-        lines.update(0.1)
-    lines.close()
-    assert capsys.readouterr().err.splitlines() == [
-        "run: t 0/10 after 0 s",
-        "run: t 3/10 after 30 s, loss 30",
-        "run: t 6/10 after 60 s, loss 60",
-        "run: t 9/10 after 90 s, loss 90",
-        "run: t 10/10 after 100 s, loss 100",
-    ]
+    display = lines()
+    for update in range(1, count + 1):
+        now[0] = seconds * update
+        display.set_postfix_str(f"loss {update}")
+        display.update(step)
+    display.close()
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_line_every_tenth_of_the_run(capsys, monkeypatch):
+    run = printed(
+        capsys, monkeypatch, lambda: progress.Lines(10.0, "run", 0.0, "t", 0.0), step=0.1, seconds=60, count=100
+    )
+    expected = [f"run: t {n}/10 after {600 * n} s, loss {10 * n}" for n in range(1, 11)]
+    assert run == ["run: t 0/10 after 0 s", *expected]
+
+
+def test_a_resumed_run_has_the_tenths_of_the_whole(capsys, monkeypatch):
+    run = printed(
+        capsys, monkeypatch, lambda: progress.Lines(100.0, "run", 75.0, "t", 0.0), step=1, seconds=60, count=25
+    )
+    assert [line.split()[2] for line in run] == ["75/100", "80/100", "90/100", "100/100"]
+
+
+def test_a_short_run_prints_a_line_a_second(capsys, monkeypatch):
+    run = printed(
+        capsys, monkeypatch, lambda: progress.Lines(100.0, "run", 0.0, "t", 0.0), step=1, seconds=0.025, count=100
+    )
+    assert [line.split()[2] for line in run] == ["0/100", "40/100", "80/100", "100/100"]
+
+
+def test_a_run_of_unknown_length_prints_a_line_every_half_minute(capsys, monkeypatch):
+    run = printed(
+        capsys, monkeypatch, lambda: progress.Lines(None, "run", 0.0, "images", 0.0), step=1, seconds=1, count=70
+    )
+    assert [line.split()[2] for line in run] == ["0", "30", "60", "70"]
 
 
 def test_a_terminal_and_a_notebook_have_bars(monkeypatch):
@@ -77,7 +101,7 @@ def test_nothing_is_printed_before_its_delay(capsys, monkeypatch):
     now[0] = 6.0
     slow.update(7)
     slow.close()
-    assert capsys.readouterr().err.splitlines() == ["slow: products 7 after 6 s"] * 2
+    assert capsys.readouterr().err.splitlines() == ["slow: products 7 after 6 s"]
 
 
 def test_what_is_not_shown_prints_nothing(capsys):
