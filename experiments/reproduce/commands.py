@@ -48,10 +48,12 @@ COMMANDS: Mapping[str, Command] = {
         30,
     ),
     "ring8_weights_jare": Command("ring8 --rings jare --weights 0.1 1 10 100 1000", "--compile", 30),
-    "ring8": Command("ring8", minutes=25),
+    "ring8_jare_narrow_jare_wide": Command("ring8 --rings jare_narrow jare_wide", "--compile", 15),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
+    "ring8_clc_grid": Command("ring8 --rings clc_grid", "--compile", 8),
     "gmm_tv": Command("gmm_tv", "--full", 8),
+    "ring8": Command("ring8", minutes=8),
     "step_size": Command("step_size", minutes=6),
     "drift": Command("drift", f"--time 240 --every 20 --settings {DRIFT}", 6),
     "dual_flow": Command("dual_flow", minutes=4),
@@ -68,11 +70,11 @@ COMMANDS: Mapping[str, Command] = {
 FULL: Mapping[str, Command] = {
     # 31 hours of a core. It has no page yet; ring8_full_jare has the length and the minibatches with narrower networks.
     "ring8_full": Command("ring8 --full", "--compile", 1900),
-    "images_digits_compared": Command(
-        "images compare --preset digits", f"{DIGITS} --evaluations 60000 --threads 1", 300
-    ),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 290),
     "mog16_evaluations": Command("mog16 --compare --full --equal evaluations", f"--compile --settings {MOG16}", 240),
+    "images_digits_compared": Command(
+        "images compare --preset digits", f"{DIGITS} --evaluations 60000 --compile --threads 1", 220
+    ),
     "images_digits_steps_generator_gradient": Command(
         "images compare --preset digits", f"{STEPS} --penalties generator_gradient:0.05 {AT_LENGTH}", 200
     ),

@@ -1,11 +1,11 @@
 """The ring of 8 Gaussians in JARE's and CLC-GAN's settings: which method covers all modes, on how many seeds?
 
-With JARE's narrower and wider modes and CLC-GAN's grid of 25 modes there are five mixtures. Every method of the two papers is
-trained as one ensemble over seeds, by RMSProp. The default is a short form: 2,000 steps of 0.001 in place of the papers'
-20,000 of 0.0001, hidden layers a quarter as wide, and minibatches of 128; weights are the papers'. --full is their length,
-learning rate, minibatches and, unless --shrink says otherwise, widths. With --weights every penalty is trained at several
-weights. With --penalty one run of each setting, by any solver. With --question another experiment: does JARE's penalty train
-differently when its squared norms are estimated without bias? (1,500 steps.)
+Every method of the two papers is trained as one ensemble over seeds, by RMSProp. The default is a short form: 2,000 steps of
+0.001 in place of the papers' 20,000 of 0.0001, hidden layers a quarter as wide, and minibatches of 128; weights are the
+papers'. --full is their length, learning rate, minibatches and, unless --shrink says otherwise, widths. With --weights every
+penalty is trained at several weights. --rings names JARE's narrower and wider modes and CLC-GAN's grid of 25 modes, too. With
+--penalty one run of each setting, by any solver. With --question another experiment: does JARE's penalty train differently
+when its squared norms are estimated without bias? (1,500 steps.)
 
 Scores: covered (a mode that holds at least 1 % of the samples within 5 sigma), which a shapeless cloud over the ring attains
 too; resolved (at least half of its fair share, 1/16 of the samples on a ring, within 3 sigma), which it does not; and quality,

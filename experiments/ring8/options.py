@@ -17,6 +17,7 @@ from odegan.utils.checks import argument_error, check_int, check_number, choose
 SHORT_STEPS = 2000
 QUESTION_STEPS = 1500
 SHORT_SHRINK = 4
+PAPERS = ("jare", "clc")  # the rings of the two papers
 
 
 @dataclass
@@ -28,8 +29,9 @@ class Ring8(SolverOptions, Options):
     penalty: UseAppendAction[tuple[str, ...]] = ()
     """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone. Left out: the papers'
     methods in turn."""
-    rings: tuple[str, ...] = tuple(RINGS)
-    """The modes with the networks and the loss of their paper; by default all."""
+    rings: tuple[str, ...] = PAPERS
+    """Whose modes, networks and loss: jare and clc; jare_narrow and jare_wide, with JARE's other sigmas, 0.02 and 0.1; and
+    clc_grid, CLC-GAN's grid of 25 modes."""
     methods: tuple[str, ...] = ()
     """The papers' methods to compare, with names in quotation marks, as NAME or, for a weight that is not the paper's,
     NAME@WEIGHT; by default all. You may add more when resuming."""
@@ -79,7 +81,7 @@ class Ring8(SolverOptions, Options):
         if self.question:
             return f"{experiment}_question"
         forms = {"weights": bool(self.weights), "full": self.full}
-        some = () if set(self.rings) == set(RINGS) else self.rings
+        some = () if set(self.rings) == set(PAPERS) else self.rings
         return "_".join([experiment, *(form for form, chosen in forms.items() if chosen), *some])
 
     def used(self) -> dict[str, Any]:
