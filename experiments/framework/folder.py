@@ -35,8 +35,10 @@ def file_name(title: str) -> str:
 
     >>> file_name("euler@0.2, r1:1")
     'euler_0.2_r1_1'
+    >>> file_name("JARE@1e+06"), file_name("JARE@1e-06")
+    ('JARE_1e+06', 'JARE_1e-06')
     """
-    return re.sub(r"[^\w.]+", "_", title)
+    return re.sub(r"[^\w.+-]+", "_", title)
 
 
 class Folder:

@@ -25,7 +25,7 @@ class Options:
     overwrite: bool = False
     """Replace an earlier run in the output folder."""
     progress: bool = True
-    """Show progress: a bar on a terminal, elsewhere a line every tenth of the run."""
+    """Show progress: a bar on a terminal, elsewhere a line after every tenth of the run."""
     docs: Path | None = None
     """Also write figures and tables into this documentation folder, as figures/NAME_*.png and results/NAME.md and .json; by
     default only into the output folder."""

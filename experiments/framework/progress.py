@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def shown(items: Sequence[Item], label: str, progress: bool) -> Iterator[Item]:
-    """The items in turn, under a bar on a terminal and with a line every tenth of them elsewhere; neither without ``progress``.
+    """The items in turn, under a bar on a terminal, elsewhere with a line after every tenth; neither without ``progress``.
 
     >>> list(shown([1, 2], "squares", progress=False))
     [1, 2]

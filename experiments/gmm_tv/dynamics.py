@@ -33,11 +33,6 @@ class Dynamics:
         """The name with the step size."""
         return f"{self.name}, h = {self.step_size:g}"
 
-    @property
-    def file(self) -> str:
-        """The label as a file's name."""
-        return "".join(c if c.isalnum() or c in ".-" else "_" for c in self.label)
-
 
 def truth(k: int) -> torch.Tensor:
     """The means mu* (k,) of the truth, in float64: a distance of 1 apart, around 0.

@@ -27,7 +27,7 @@ REPORTS = 100  # states that are kept after the first
 
 def outcome(dynamics: Dynamics, options: GmmTv, folder: Folder) -> Outcome:
     """The outcome of one dynamics, computed, or read from an earlier part of the run."""
-    file = folder.checkpoint(dynamics.file)
+    file = folder.checkpoint(dynamics.label)
     if not file.exists():
         # Only the outcome is stored: the statistics of every step of every member are a hundred times as large.
         found = play(dynamics, options)

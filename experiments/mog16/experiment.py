@@ -4,7 +4,7 @@ An ensemble of seeds is trained at once for a given number of field evaluations 
 compared at equal work; penalties are not counted. With --compare a table of settings is trained in turn. Scores: modes
 covered (a mode that holds at least 1 % of the samples within 5 sigma), quality (the share of samples within 5 sigma of a
 mode), and the divergence of the mode histogram from uniform in nats. The relative error of the steps, by step doubling along
-the run, shows whether it follows the flow of the field.
+the run, shows how closely the run follows the flow of the field.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
 def row(name: str, trained: EnsembleRun, errors: torch.Tensor) -> Row:
     """Means and standard deviations over the members at the end; a diverged member covers no mode.
 
-    errors: (R, E) of the steps, of which the row has the median over the second half of the run, a member at a time.
+    errors: step errors (R, E); the row shows each member's median over the second half of the run.
     """
     covered, quality, kl = (mixture.spread(score[-1]) for score in trained.scores)
     of_members = errors[len(errors) // 2 :].nanmedian(0).values

@@ -63,7 +63,7 @@ def comparison_figures(
 
 
 def step_error(trained: Mapping[str, EnsembleRun], errors: Mapping[str, torch.Tensor]) -> dict[str, Figure]:
-    """The median over the members as a line, for every setting whose steps have an error; no figure without one."""
+    """The median over the members, one line per setting with step errors; an empty dict if there is none."""
     lines = {
         name: (trained[name].evaluations, of_steps.nanmedian(1).values)
         for name, of_steps in errors.items()

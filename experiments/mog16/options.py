@@ -63,7 +63,8 @@ class Mog16(SolverOptions, Options):
     evaluations: int = 24_000
     """Field evaluations of each member: 6,000 steps of rk4_classic, some minutes on one CPU core with 8 seeds."""
     full: bool = False
-    """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations."""
+    """The authors' 30,000 steps of the chosen solver (120,000 field evaluations of rk4_classic) in place of --evaluations;
+    with --compare see --equal."""
     equal: Literal["time", "evaluations"] = "time"
     """What is the same for all settings of --full --compare: the time, with 30,000 steps each, or the 120,000 field evaluations
     of the authors' solver."""
@@ -88,8 +89,8 @@ class Mog16(SolverOptions, Options):
     def length(self) -> int:
         """Field evaluations of each member.
 
-        >>> Mog16(full=True).length()
-        120000
+        >>> Mog16(full=True).length(), Mog16(full=True, compare=True, equal="evaluations", solver="euler").length()
+        (120000, 120000)
         """
         if not self.full:
             return self.evaluations
@@ -121,6 +122,8 @@ class Mog16(SolverOptions, Options):
                 self.solver,
                 "one that a budget of field evaluations can end; this one calls back only at its end",
             )
+        if self.equal != "time" and not (self.full and self.compare):
+            argument_error("equal", self.equal, "left out without --full --compare")
         for name in ("seeds", "evaluations", "reports", "samples"):
             check_int(name, getattr(self, name), low=1)
         for name in self.settings:

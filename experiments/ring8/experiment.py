@@ -3,7 +3,7 @@
 Every method of the two papers is trained as one ensemble over seeds, by RMSProp. The default is a short form: 2,000 steps of
 0.001 in place of the papers' 20,000 of 0.0001, hidden layers a quarter as wide, and minibatches of 128; weights are the
 papers'. --full is their length, learning rate, minibatches and, unless --shrink says otherwise, widths. With --weights every
-penalty is trained at several weights. --rings names JARE's narrower and wider modes and CLC-GAN's grid of 25 modes, too. With
+penalty is trained at several weights. --rings also offers JARE's narrower and wider modes and CLC-GAN's grid of 25 modes. With
 --penalty one run of each setting, by any solver. With --question another experiment: does JARE's penalty train differently
 when its squared norms are estimated without bias? (1,500 steps.)
 
@@ -49,7 +49,7 @@ def run(options: Ring8, folder: Folder) -> list[Row]:
 
 
 def chosen(options: Ring8, ring: Ring) -> dict[str, Method]:
-    """What to train on one ring, by its name in figures: the penalty of the command line alone, or the paper's methods.
+    """The methods to train on one ring, by name: the penalty of the command line alone, or the paper's methods.
 
     >>> list(chosen(Ring8(methods=("none", "JARE"), weights=(0.1, 1)), RINGS["jare"]))
     ['none', 'JARE@0.1', 'JARE@1']
@@ -62,7 +62,7 @@ def chosen(options: Ring8, ring: Ring) -> dict[str, Method]:
         if method in ring.methods:
             how = ring.methods[method]
             for weight in (options.weights if how.penalty else ()) or (given,):
-                found[method if weight is None else f"{method}@{weight:g}"] = (
+                found[method if weight is None else f"{method}@{weight:.12g}"] = (
                     how if weight is None else how.weighted(weight)
                 )
     return found
@@ -79,7 +79,7 @@ def keywords(options: Ring8, ring: Ring, how: Method) -> dict[str, Any]:
 def train(options: Ring8, name: str, method: str, how: Method, folder: Folder) -> MethodRun:
     """Train one method, or take it from its checkpoint, and log its scores."""
     ring = RINGS[name]
-    game = ring.game(options.shrink or 1)
+    game = ring.game(options.divisor)
     given = keywords(options, ring, how)
     label = f"{name}, {method}"
     trained = ensembles.train(

@@ -30,13 +30,14 @@ class Ring8(SolverOptions, Options):
     """NAME:WEIGHT[,KEY=VALUE...]; may be repeated; none: no penalty. Train with this alone. Left out: the papers'
     methods in turn."""
     rings: tuple[str, ...] = PAPERS
-    """Whose modes, networks and loss: jare and clc; jare_narrow and jare_wide, with JARE's other sigmas, 0.02 and 0.1; and
-    clc_grid, CLC-GAN's grid of 25 modes."""
+    """Mixtures to train on, each with its paper's networks and loss: jare, clc, jare_narrow and jare_wide (sigma 0.02 and 0.1),
+    clc_grid (25 modes)."""
     methods: tuple[str, ...] = ()
     """The papers' methods to compare, with names in quotation marks, as NAME or, for a weight that is not the paper's,
     NAME@WEIGHT; by default all. You may add more when resuming."""
     weights: tuple[float, ...] = ()
-    """Train each method with a penalty at these weights; by default at its paper's alone."""
+    """Train every method that has a penalty at each of these weights; by default only at its paper's weight. You may add more
+    when resuming."""
     seeds: int = 8
     """Members of the ensemble, with seeds --seed, --seed + 1, and so on; each has its own start, data and latents."""
     steps: int | None = None
@@ -44,10 +45,10 @@ class Ring8(SolverOptions, Options):
     shrink: int | None = None
     """Divisor of the papers' hidden widths; left out: 4, and 1 with --full."""
     batch_size: int = 128
-    """Samples per minibatch, a multiple of 8, so that every mode has equally many."""
+    """Samples per minibatch, a multiple of 8, so that every mode has equally many; in clc_grid modes are drawn at random."""
     full: bool = False
-    """Use the papers' 20,000 steps of 0.0001 and minibatches (128 and 512) instead of the options; with the papers' widths it
-    takes hours a method."""
+    """Use the papers' 20,000 steps of 0.0001 and minibatches (128 and 512) in place of --steps, --step-size and
+    --batch-size; with the papers' widths a method takes hours."""
     question: bool = False
     """Train JARE's setting with the biased and the unbiased penalty over --batch-sizes, and compare them in pairs."""
     batch_sizes: tuple[int, ...] = (8, 32, 128)
@@ -65,6 +66,12 @@ class Ring8(SolverOptions, Options):
 
     free: ClassVar[frozenset[str]] = Options.free | {"methods", "weights"}
     defaults: ClassVar[ByFamily] = by_family(0.1, placement="field", euler=0.1, adam=1e-3, rmsprop=1e-3)
+
+    @property
+    def divisor(self) -> int:
+        """Of the papers' hidden widths, as the run uses it."""
+        assert self.shrink is not None
+        return self.shrink
 
     def __post_init__(self) -> None:
         """The lengths that belong to the chosen form."""
@@ -109,7 +116,9 @@ class Ring8(SolverOptions, Options):
             method, weight = split(text)
             choose("methods", method, known)
             if weight is not None and (self.weights or not known[method].penalty):
-                argument_error("methods", text, "NAME alone with --weights, and where a method has no penalty")
+                argument_error(
+                    "methods", text, "NAME without a weight, because --weights gives them or the method has no penalty"
+                )
         for weight in self.weights:
             check_number("weights", weight, low=0.0, strict=True)
         if self.shrink is not None and self.shrink > 32:
@@ -117,7 +126,7 @@ class Ring8(SolverOptions, Options):
         if self.batch_size < 8 or self.batch_size % 8:
             argument_error("batch_size", self.batch_size, "a multiple of 8, one sample or more for every mode")
         if self.penalty and (self.methods or self.weights):
-            argument_error("penalty", self.penalty, "left out with --methods and --weights")
+            argument_error("penalty", self.penalty, "left out with --methods or --weights")
         if not self.penalty and "alternating" not in solvers.get(self.solver).options:
             argument_error(
                 "solver", self.solver, "rmsprop or adam to compare the papers' methods; others need --penalty"

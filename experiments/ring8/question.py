@@ -37,7 +37,7 @@ SCORES = {"quality": "quality", "modes covered": "modes_covered", "histogram KL"
 def run(options: Ring8, folder: Folder) -> list[Row]:
     """Both penalties at every batch size."""
     ring = RINGS["jare"]
-    game = ring.game(options.shrink or 1)
+    game = ring.game(options.divisor)
     pairs = [train_pair(options, game, ring, size, folder) for size in options.batch_sizes]
     for title, figure in figures.question(pairs, differences(pairs)).items():
         folder.save(figure, title)

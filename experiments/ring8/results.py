@@ -14,8 +14,8 @@ from odegan import Game
 class MethodRun(NamedTuple):
     """One method in one ring, trained.
 
-    name: of the ring on the command line; method: with its weight, if that is not the paper's; weight: None without a penalty
-    or with several; resolved: (R, E) modes resolved.
+    name: of the ring on the command line; method: with @WEIGHT if a weight was given; weight: None without a penalty or
+    with several; resolved: (R, E) modes resolved.
     """
 
     name: str

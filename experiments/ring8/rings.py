@@ -40,7 +40,7 @@ class Method:
         """
         (penalty,) = self.penalty
         name, _, further = _parts(penalty)
-        return replace(self, penalty=(f"{name}:{weight:g}{further}",))
+        return replace(self, penalty=(f"{name}:{weight:.12g}{further}",))
 
 
 def _parts(penalty: str) -> tuple[str, str, str]:

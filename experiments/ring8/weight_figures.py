@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.ring8.results import MethodRun
 from odegan import plots
+from odegan.plots.style import INK
 
 
 def comparison(runs: Sequence[MethodRun]) -> dict[str, Figure]:
@@ -25,13 +26,14 @@ def over_weights(runs: Sequence[MethodRun]) -> Figure:
     Dashed: without a penalty.
     """
     methods: dict[str, list[MethodRun]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.weight or 0.0):
         methods.setdefault(run.method.partition("@")[0], []).append(run)
     with plots.style():
         figure = Figure(figsize=(9.6, 3.6), layout="constrained")
         panels = figure.subplots(1, 3, sharex=True)
-        for i, (method, own) in enumerate(methods.items()):
-            look = {"color": plots.PALETTE[i % len(plots.PALETTE)], "label": method}
+        colors = iter(plots.PALETTE)
+        for method, own in sorted(methods.items(), key=lambda item: list(runs[0].ring.methods).index(item[0])):
+            look = {"color": INK if own[0].weight is None else next(colors), "label": method}
             for axes, at_end in zip(panels, zip(*map(_scores, own), strict=True), strict=True):
                 _line(axes, own, torch.stack(at_end), look)
         modes = len(runs[0].ring.target.modes)

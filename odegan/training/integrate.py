@@ -130,8 +130,8 @@ def odeint_gan(
         workers: processes that load the items of a Dataset ahead of time, without any effect on the results.
         fake_labels: the labels of generated samples in a class-conditional game: "independent", drawn from the labels of the
             data, or "same", those of the real samples.
-        progress: show progress: a bar on a terminal or in a notebook, elsewhere a line every tenth of the run; a string is its
-            label.
+        progress: show progress: a bar on a terminal or in a notebook, elsewhere a line after every tenth of the run; a string
+            is its label.
         callback: one or several functions (state, info), called after every refresh interval, or after every n-th if the
             function has an attribute ``every`` = n; one that returns True ends the run.
         checkpoint: a path, to which the run is saved regularly and at the end. If the file exists, the run resumes from it,

@@ -1,4 +1,4 @@
-"""Progress displays: a bar on a terminal or in a notebook, elsewhere a line of text every tenth of the run."""
+"""Progress displays: a bar on a terminal or in a notebook, elsewhere a line of text after every tenth of the run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Display(Protocol):
 
 
 class Lines:
-    """Lines of text: one at the start, or after ``delay`` seconds, then one every tenth of ``total``, one at the end.
+    """Lines of text: one at the start, or after ``delay`` seconds, then one after every tenth of ``total``, one at the end.
 
-    A short run prints at most one line a second, and one without a ``total`` a line every half minute.
+    A short run prints at most one line a second besides the last, and one without a ``total`` a line every half minute.
     """
 
     def __init__(self, total: float | None, label: str, initial: float, unit: str, delay: float) -> None:
@@ -71,7 +71,7 @@ class Lines:
             self._print()
 
     def _tenths(self) -> int:
-        """The tenths of the run that are over; rounding errors in n are allowed for."""
+        """How many tenths of the run are done, allowing for rounding in n."""
         return int(LINES * self.n / self.total + 1e-6) if self.total else 0
 
     def _print(self) -> None:

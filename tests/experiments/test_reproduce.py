@@ -28,7 +28,7 @@ from experiments.reproduce.runs import Failed, Runs, state
 from experiments.ring8.options import Ring8
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-UNPUBLISHED = {"ring8_full"}  # a day and a half of a processor
+UNPUBLISHED = {"ring8_full"}  # takes more than a day
 BENCHMARKS = {"speed"}  # timings need a quiet machine: make bench
 
 

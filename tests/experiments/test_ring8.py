@@ -269,6 +269,17 @@ def test_resumed_after_ctrl_c_is_the_uninterrupted_run(
     assert sorted(metrics[0].splitlines()) == sorted(metrics[1].splitlines())
 
 
+def test_further_weights_when_resuming(tmp_path: Path) -> None:
+    """Also such as differ in the sign of an exponent or in late digits, which have files of their own."""
+    rings = ("--rings", "jare", "--methods", "reg-D1", "--weights")
+    assert call(tmp_path / "a", *rings, "1e6", "0.1234567") == 0
+    assert call(tmp_path / "a", *rings, "1e6", "0.1234567", "1e-6", "0.1234568", "--resume") == 0
+    assert call(tmp_path / "b", *rings, "1e-6", "0.1234568") == 0
+    assert [row["weight"] for row in summary(tmp_path / "a")] == [1e6, 0.1234567, 1e-6, 0.1234568]
+    assert summary(tmp_path / "a")[2:] == summary(tmp_path / "b")
+    assert len(list((tmp_path / "a/checkpoints").glob("*.pt"))) == 4
+
+
 def test_a_member_that_diverges_has_no_modes(tmp_path: Path) -> None:
     switches = ("--solver", "euler", "--step-size", "1e20", "--penalty", "none", "--rings", "jare")
     assert call(tmp_path, *switches) == 3
@@ -321,5 +332,5 @@ def test_help_says_how_long_the_default_is(capsys) -> None:
     assert end.value.code == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "2,000 steps" in said
-    for name in ("rings", "methods", "penalty", "solver", "full", "question", "batch-sizes"):
+    for name in ("rings", "methods", "weights", "penalty", "solver", "full", "question", "batch-sizes"):
         assert f"--{name}" in said

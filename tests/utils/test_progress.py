@@ -18,6 +18,14 @@ def test_a_run_without_a_terminal_says_where_it_begins_and_ends(capsys):
     assert re.match(r"spiral: t 1/1 after \d+ s", last)
 
 
+def test_the_last_line_has_the_losses_of_the_end(capsys):
+    odegan.odeint_gan(
+        games.bilinear(), torch.ones(2), torch.tensor([0.0, 0.1]), solver="euler", step_size=0.1, progress="spiral"
+    )
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"spiral: t 0.1/0.1 after \d+ s, loss D \S+, G \S+$", last)
+
+
 def test_nothing_is_shown_where_there_is_no_stderr(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(progress.sys, "stderr", None)

@@ -31,12 +31,12 @@ class Progress(Hook):
     def after(self, run: RunInProgress, info: Info) -> Ending | None:
         """Update the display; an error of the pipe's reader, which Ctrl-C may have ended, does not end the run."""
         with contextlib.suppress(OSError):
-            # The difference to what the bar shows, not the interval's length, whose rounding would add up.
-            self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
             if time.monotonic() - self.read > self.EVERY:
                 self.read = time.monotonic()
                 disc, gen = reduce(info.losses, "... player -> player", "mean").tolist()
                 self.bar.set_postfix_str(f"loss D {disc:.3g}, G {gen:.3g}")
+            # The difference to what the bar shows, not the interval's length, whose rounding would add up.
+            self.bar.update(min(run.state.t, run.times[-1]) - run.times[0] - self.bar.n)
         return None
 
     def finish(self, run: RunInProgress) -> None:
