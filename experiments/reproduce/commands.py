@@ -48,7 +48,11 @@ COMMANDS: Mapping[str, Command] = {
         30,
     ),
     "ring8_weights_jare": Command("ring8 --rings jare --weights 0.1 1 10 100 1000", "--compile", 30),
-    "ring8_jare_narrow_jare_wide": Command("ring8 --rings jare_narrow jare_wide", "--compile", 15),
+    "ring8_jare_narrow_jare_wide": Command(
+        "ring8 --rings jare_narrow jare_wide",
+        "--compile --methods none consensus@10 reg-D1@0.1 reg-D2@0.1 JARE@1 JARE",
+        15,
+    ),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "ring8_clc_grid": Command("ring8 --rings clc_grid", "--compile", 8),
@@ -93,6 +97,9 @@ FULL: Mapping[str, Command] = {
     "drift_full": Command("drift", "--compile --time 3000 --every 300 --batch-size 512", 90),
     "images_cgan-fashion-small": Command(
         "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
+    ),
+    "ring8_full_jare": Command(
+        "ring8 --full --rings jare", "--shrink 4 --compile --methods none JARE JARE@1 reg-D1@0.1 consensus@1", 60
     ),
     "images_odegan-fashion-small": Command(
         "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 30
