@@ -33,7 +33,7 @@ def run(options: Mog16, folder: Folder) -> list[Row]:
         trained = {name: train(one, game, folder, name) for name, one in changed.items()}
         errors = {name: step_errors(game, changed[name], one.states) for name, one in trained.items()}
         figures = comparison_figures(game, trained, errors)
-        folder.facts.update(at_equal_time(trained))
+        folder.facts.update(at_equal_time(trained) | at_the_start(errors))
     else:
         trained = {options.solver: train(options, game, folder, options.solver)}
         errors = {options.solver: step_errors(game, options, trained[options.solver].states)}
@@ -76,6 +76,12 @@ def at_equal_time(trained: Mapping[str, EnsembleRun]) -> Row:
             found[f"modes covered at t = {first.t:g}, {name}"] = mixture.spread(one.scores.modes_covered[at])
             found[f"quality at t = {first.t:g}, {name}"] = mixture.spread(one.scores.quality[at])
     return found
+
+
+def at_the_start(errors: Mapping[str, torch.Tensor]) -> Row:
+    """The step errors at the start, of settings that have them."""
+    known = {name: of_steps[0] for name, of_steps in errors.items() if of_steps[0].isfinite().all()}
+    return {f"step error at the start, {name}": mixture.spread(first) for name, first in known.items()}
 
 
 def row(name: str, trained: EnsembleRun, errors: torch.Tensor) -> Row:
