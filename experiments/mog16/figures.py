@@ -15,7 +15,7 @@ from odegan import Game, plots
 
 EXTENT = 2.0
 FRAMES = 16  # of one member over time: the start, and every 2,000 of 30,000 steps
-MANY = 6  # lines whose legend needs a place of its own
+MANY = 5  # lines; the legend of more needs a place of its own
 
 
 def single_figures(game: Game, trained: EnsembleRun) -> dict[str, Figure]:
