@@ -90,7 +90,9 @@ FULL: Mapping[str, Command] = {
         "images train --preset cgan-fashion-small", "--threads 1 --truncations 0.5 1", 90
     ),
     "ring8_full_jare": Command(
-        "ring8 --full --rings jare", "--shrink 4 --compile --methods none JARE JARE@1 reg-D1@0.1", 50
+        "ring8 --full --rings jare",
+        "--shrink 4 --compile --methods none consensus reg-D1 reg-D2 JARE consensus@10 reg-D1@0.1 reg-D2@0.1 JARE@1",
+        90,
     ),
     "images_odegan-fashion-small": Command(
         "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 30
