@@ -16,6 +16,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.rotational --output thesis", "output", "a new or empty folder"),
     # The solver's options, which several have.
     ("experiments.mog16 --solver rk5", "solver", "did you mean 'rk4'?"),
+    ("experiments.mog16 --compare --equal evaluations", "equal", "left out without --full --compare"),
     ("experiments.mog16 --step-size -0.1", "step_size", "got -0.1"),
     ("experiments.mog16 --refresh often", "refresh", "step, stage, never, or a time"),
     ("experiments.mog16 --solver dopri5 --refresh stage", "refresh", "give a number or math.inf"),
@@ -54,6 +55,9 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.gaussian --fraction x", "--fraction", "'x'"),
     ("experiments.ring8 --rings jar", "rings", "did you mean 'jare'?"),
     ("experiments.ring8 --methods sgd", "methods", "one of none"),
+    ("experiments.ring8 --methods JARE@x", "methods", "NAME@WEIGHT with a positive weight"),
+    ("experiments.ring8 --methods none@1", "methods", "the method has no penalty"),
+    ("experiments.ring8 --weights -1", "weights", "number > 0"),
     ("experiments.ring8 --shrink 33", "shrink", "at most 32"),
     ("experiments.ring8 --batch-size 9", "batch_size", "a multiple of 8"),
     ("experiments.ring8 --solver rk4", "solver", "others need --penalty"),

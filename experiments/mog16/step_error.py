@@ -7,6 +7,7 @@ import math
 import torch
 
 from experiments.framework import mixture
+from experiments.framework.endings import finished
 from experiments.mog16.options import Mog16
 from odegan import Game, odeint_gan, solvers
 
@@ -45,7 +46,7 @@ def step(game: Game, options: Mog16, y: torch.Tensor, step_size: float) -> torch
     keywords = options.keywords() | {"step_size": step_size, "refresh": math.inf}
     if options.placement != "field":
         keywords["penalties"] = []
-    return odeint_gan(
+    solution = odeint_gan(
         game,
         y,
         torch.tensor([0.0, options.h], dtype=torch.float64),
@@ -54,4 +55,5 @@ def step(game: Game, options: Mog16, y: torch.Tensor, step_size: float) -> torch
         seed=options.seed,
         on_nonfinite="stop",
         **keywords,
-    ).y
+    )
+    return finished(solution).y
