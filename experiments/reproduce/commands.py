@@ -38,13 +38,13 @@ FASHION = "--seeds 2 --evaluations 10000 --times 25 65 185 --samples 5000 --thre
 # docs/results/NAME -> what makes it, within two hours on two cores. The long ones come first, so that both are busy to the end.
 COMMANDS: Mapping[str, Command] = {
     "edge": Command("edge", minutes=50),
+    "ring8_weights_jare": Command("ring8 --rings jare --weights 0.1 1 10 100 1000", "--compile", 40),
     "mog16": Command(
         "mog16 --compare",
         "--compile --evaluations 24000 --settings rk4_classic euler 'rk4_classic h=0.4' heun2 adam 'no penalty' "
         "'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' 'refresh stage'",
         30,
     ),
-    "ring8_weights_jare": Command("ring8 --rings jare --weights 0.1 1 10 100 1000", "--compile", 30),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
     "gmm_tv": Command("gmm_tv", "--full", 8),
