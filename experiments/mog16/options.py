@@ -94,14 +94,13 @@ class Mog16(SolverOptions, Options):
         """
         if not self.full:
             return self.evaluations
-        of_solver = FULL_STEPS * evaluations_per_step(self.keywords())
-        return FULL_EVALUATIONS if self.compare and self.equal == "evaluations" else of_solver
+        return FULL_EVALUATIONS if self.equal == "evaluations" else FULL_STEPS * evaluations_per_step(self.keywords())
 
     def used(self) -> dict[str, Any]:
         """Every option; with --full --compare at equal time each setting has its own number of evaluations."""
-        own = self.full and self.compare and self.equal == "time"
-        steps = {"steps": FULL_STEPS} if self.full and (own or not self.compare) else {}
-        return super().used() | {"evaluations": None if own else self.length()} | steps
+        at_equal_time = self.full and self.equal == "time"
+        steps = {"steps": FULL_STEPS} if at_equal_time else {}
+        return super().used() | {"evaluations": None if at_equal_time and self.compare else self.length()} | steps
 
     def name(self, experiment: str) -> str:
         """A comparison with --full has a folder and a page of its own: mog16_time or mog16_evaluations."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from experiments.framework.mixture import Mixture, ring
-from odegan import Game, gan
+from experiments.framework.penalty_options import NONE
+from odegan import Game, gan, penalties
 from odegan.nets import MLP
 
 PUBLISHED_RATE = 1e-4  # RMSProp's, in both papers
@@ -29,8 +30,11 @@ class Method:
         >>> Method(("reg:1000,player=gen",)).weight
         1000.0
         """
-        weights = [_parts(penalty)[1] for penalty in self.penalty]
-        return float(weights[0]) if len(weights) == 1 and weights[0] else None
+        weights = [penalties.parse(text).weight for text in self.penalty if text != NONE]
+        match weights:
+            case [float(only)]:
+                return only
+        return None
 
     def weighted(self, weight: float) -> Method:
         """The method with another weight.
@@ -39,15 +43,9 @@ class Method:
         ('reg:0.1,player=gen',)
         """
         (penalty,) = self.penalty
-        name, _, further = _parts(penalty)
-        return replace(self, penalty=(f"{name}:{weight:.12g}{further}",))
-
-
-def _parts(penalty: str) -> tuple[str, str, str]:
-    """NAME:WEIGHT[,KEY=VALUE...] as name, weight, and the rest with its comma."""
-    head, comma, further = penalty.partition(",")
-    name, _, weight = head.partition(":")
-    return name, weight, comma + further
+        head, comma, further = penalty.partition(",")
+        name, _, _ = head.partition(":")
+        return replace(self, penalty=(f"{name}:{weight:.12g}{comma}{further}",))
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def wide_latent(n: int, generator: torch.Generator) -> torch.Tensor:
     return 2 * torch.randn(n, 64, generator=generator)
 
 
-_JARE: dict[str, Method] = {
+_JARE_METHODS: dict[str, Method] = {
     "none": Method(),
     "consensus": Method(("consensus:1000",)),
     "reg-G1": Method(("reg:1000,player=gen,norm=joint",)),
@@ -99,7 +97,7 @@ _JARE: dict[str, Method] = {
 }
 
 # JARE's weight with this loss is on neither page; 10 is that of JARE's Gaussian.
-_CLC: dict[str, Method] = {
+_CLC_METHODS: dict[str, Method] = {
     "none": Method(),
     "abs": Method(("closed_loop:0.01,kind=abs",)),
     "abs, no buffer": Method(("closed_loop:0.01,kind=abs,buffer=0",)),
@@ -109,7 +107,7 @@ _CLC: dict[str, Method] = {
     "JARE": Method(("jare:10",)),
 }
 
-_JARES = Ring(
+_JARE_RING = Ring(
     title="JARE's ring",
     target=ring(2.0, 0.06),
     loss="minimax",
@@ -119,9 +117,9 @@ _JARES = Ring(
     discriminator=(256,) * 4,
     batch_size=128,
     extent=3.0,
-    methods=_JARE,
+    methods=_JARE_METHODS,
 )
-_CLCS = Ring(
+_CLC_RING = Ring(
     title="CLC's ring",
     target=ring(1.0, 0.05),
     loss="wasserstein",
@@ -131,16 +129,16 @@ _CLCS = Ring(
     discriminator=(512, 512),
     batch_size=512,
     extent=1.5,
-    methods=_CLC,
+    methods=_CLC_METHODS,
     in_turn=True,
 )
-_GRID = Mixture(torch.cartesian_prod(*[0.2 * torch.arange(-2.0, 3.0)] * 2), 0.01)
+_CLC_GRID = Mixture(torch.cartesian_prod(*[0.2 * torch.arange(-2.0, 3.0)] * 2), 0.01)
 
 RINGS: dict[str, Ring] = {
-    "jare": _JARES,
-    "clc": _CLCS,
-    "jare_narrow": replace(_JARES, title="JARE's ring, σ = 0.02", target=ring(2.0, 0.02)),
-    "jare_wide": replace(_JARES, title="JARE's ring, σ = 0.1", target=ring(2.0, 0.1)),
+    "jare": _JARE_RING,
+    "clc": _CLC_RING,
+    "jare_narrow": replace(_JARE_RING, title="JARE's ring, σ = 0.02", target=ring(2.0, 0.02)),
+    "jare_wide": replace(_JARE_RING, title="JARE's ring, σ = 0.1", target=ring(2.0, 0.1)),
     # 512 samples cannot hold each of 25 modes equally often.
-    "clc_grid": replace(_CLCS, title="CLC's grid", target=_GRID, extent=0.6, independent=True),
+    "clc_grid": replace(_CLC_RING, title="CLC's grid", target=_CLC_GRID, extent=0.6, independent=True),
 }

@@ -26,13 +26,14 @@ def over_weights(runs: Sequence[MethodRun]) -> Figure:
     Dashed: without a penalty.
     """
     methods: dict[str, list[MethodRun]] = {}
-    for run in sorted(runs, key=lambda run: run.weight or 0.0):
+    for run in runs:
         methods.setdefault(run.method.partition("@")[0], []).append(run)
     with plots.style():
         figure = Figure(figsize=(9.6, 3.6), layout="constrained")
         panels = figure.subplots(1, 3, sharex=True)
         colors = iter(plots.PALETTE)
-        for method, own in sorted(methods.items(), key=lambda item: list(runs[0].ring.methods).index(item[0])):
+        for method, own in methods.items():
+            own.sort(key=lambda run: run.weight or 0.0)
             look = {"color": INK if own[0].weight is None else next(colors), "label": method}
             for axes, at_end in zip(panels, zip(*map(_scores, own), strict=True), strict=True):
                 _line(axes, own, torch.stack(at_end), look)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from itertools import pairwise
@@ -25,6 +24,7 @@ from experiments.ring8.rings import RINGS, Method
 from odegan import gan
 from odegan.games.latents import draw_latents
 from odegan.metrics import mixture_scores
+from tests.experiments.ring8_runs import call, summary
 
 torch.set_num_threads(1)
 
@@ -38,16 +38,6 @@ SWITCHES = {
     "ring8_weights_clc": ["--rings", "clc", "--weights", "0.01", "1", "--methods", "none", "abs", "JARE"],
     "ring8_question": ["--question"],
 }
-TIMES = ("seconds", "CPU seconds")
-
-
-def call(folder: Path, *switches: str) -> int:
-    return ring8.main(["--quick", "--no-progress", "--output", str(folder), *switches])
-
-
-def summary(folder: Path) -> list[dict]:
-    rows = json.loads((folder / "summary.json").read_text())
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
 @pytest.fixture(scope="module", params=FIGURES)

@@ -1,6 +1,5 @@
 """The ring of 8 with other weights, on further mixtures, and in its several forms."""
 
-import json
 from itertools import product
 from pathlib import Path
 
@@ -14,18 +13,9 @@ from experiments.ring8 import experiment as ring8
 from experiments.ring8.options import Ring8
 from experiments.ring8.rings import RINGS, Method
 from odegan.metrics import mixture_scores
+from tests.experiments.ring8_runs import call, summary
 
 torch.set_num_threads(1)
-TIMES = ("seconds", "CPU seconds")
-
-
-def call(folder: Path, *switches: str) -> int:
-    return ring8.main(["--quick", "--no-progress", "--output", str(folder), *switches])
-
-
-def summary(folder: Path) -> list[dict]:
-    rows = json.loads((folder / "summary.json").read_text())
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
 
 
 def test_a_weight_replaces_the_papers_alone() -> None:
