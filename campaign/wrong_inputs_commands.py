@@ -17,6 +17,8 @@ COMMANDS: list[tuple[str, str, str]] = [
     # The solver's options, which several have.
     ("experiments.mog16 --solver rk5", "solver", "did you mean 'rk4'?"),
     ("experiments.mog16 --compare --equal evaluations", "equal", "left out without --full --compare"),
+    ("experiments.mog16 --compare --step-sizes 0.1 0.2", "weights", "at least one"),
+    ("experiments.mog16 --compare --settings adam --step-sizes 1e-3 --weights 0", "settings", "step size"),
     ("experiments.mog16 --step-size -0.1", "step_size", "got -0.1"),
     ("experiments.mog16 --refresh often", "refresh", "step, stage, never, or a time"),
     ("experiments.mog16 --solver dopri5 --refresh stage", "refresh", "give a number or math.inf"),

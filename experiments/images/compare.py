@@ -62,7 +62,8 @@ def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> 
     found: Row = {}
     for metric in scorer.names:
         found[metric] = over_seeds([end(run, metric) for run in runs])
-        found[f"best {metric}"] = over_seeds([best(run, metric) for run in runs])
+        found[f"best {metric}"] = over_seeds([best(run, metric)[0] for run in runs])
+        found[f"evaluations at best {metric}"] = over_seeds([best(run, metric)[1] for run in runs])
         # An optimizer's steps do not measure time, so it has no score at a time.
         timed = runs if preset.solver not in OPTIMIZERS else []
         found |= {f"{metric} at t = {t:g}": over_seeds([at_time(run, metric, t) for run in timed]) for t in times}
@@ -98,10 +99,11 @@ def end(run: TrainingRun, metric: str) -> float:
     return math.nan if run.diverged else float(run.reports[-1].scores[metric]["value"])
 
 
-def best(run: TrainingRun, metric: str) -> float:
-    """The best of the scores that can be compared, also of a run that diverged later; nan where there is none."""
-    values = [report.scores[metric]["value"] for report in counted(run.reports)]
-    return min(values, key=lambda value: loss(metric, value), default=math.nan)
+def best(run: TrainingRun, metric: str) -> tuple[float, float]:
+    """The best of the scores that can be compared and the field evaluations until then, also of a run that diverged later; nan
+    where there is none."""
+    values = [(float(report.scores[metric]["value"]), float(report.evaluations)) for report in counted(run.reports)]
+    return min(values, key=lambda value: loss(metric, value[0]), default=(math.nan, math.nan))
 
 
 def at_time(run: TrainingRun, metric: str, t: float) -> float:

@@ -49,16 +49,26 @@ class Compare(Overrides, Machine, Cached):
     }
 
     def name(self, experiment: str) -> str:
-        """The name of the output folder: one for each preset, kind of comparison, and penalty if all settings have the same."""
+        """The name of the output folder: one for each preset, kind of comparison, penalty if all settings have the same, and
+        number of evaluations if it is not the preset's."""
         kind = "steps" if self.step_sizes else "compared"
         same = [penalty.partition(":")[0] for penalty in self.penalties] if len(self.penalties) == 1 else []
-        return "_".join([experiment, self.preset, kind, *same])
+        # The quick form has a length that nobody asked for.
+        longer = [str(self.length())] if self.length() != self.preset_length() and not self.quick else []
+        return "_".join([experiment, self.preset, kind, *same, *longer])
+
+    def preset_length(self) -> int:
+        """Field evaluations of the preset's own run."""
+        preset = self.resolved()
+        return preset.steps * evaluations_per_step(preset.keywords())
+
+    def length(self) -> int:
+        """Field evaluations of each run."""
+        return self.evaluations or self.preset_length()
 
     def used(self) -> dict[str, Any]:
         """Every option, with what the preset says for those that were left out."""
-        preset = self.resolved()
-        own = preset.steps * evaluations_per_step(preset.keywords())
-        return super().used() | {"evaluations": self.evaluations or own, "times": self.compared_at()}
+        return super().used() | {"evaluations": self.length(), "times": self.compared_at()}
 
     def compared_at(self) -> tuple[float, ...]:
         """Times at which scores are compared: by default the end of the shortest run; an optimizer's steps are no times."""

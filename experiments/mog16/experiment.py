@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
@@ -20,7 +19,8 @@ from experiments.framework.endings import finished
 from experiments.framework.folder import Folder, Row
 from experiments.framework.mixture import EnsembleRun
 from experiments.mog16.figures import comparison_figures, single_figures
-from experiments.mog16.options import SETTINGS, Mog16
+from experiments.mog16.map import mapped
+from experiments.mog16.options import Mog16
 from experiments.mog16.step_error import step_errors
 from odegan import Game, gan, nets
 
@@ -29,9 +29,11 @@ def run(options: Mog16, folder: Folder) -> list[Row]:
     """One setting, or all of them."""
     game = gan(*nets.mog16(), loss=options.loss)
     if options.compare:
-        changed = {name: replace(options, **SETTINGS[name]) for name in options.settings}
+        changed = options.compared()
         trained = {name: train(one, game, folder, name) for name, one in changed.items()}
         errors = {name: step_errors(game, changed[name], one.states) for name, one in trained.items()}
+        if options.places():
+            return mapped(options.places(), trained, errors, row, folder)
         figures = comparison_figures(game, trained, errors)
         folder.facts.update(at_equal_time(trained) | at_the_start(errors))
     else:

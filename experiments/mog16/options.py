@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from itertools import product
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tyro.conf import UseAppendAction
 
@@ -13,11 +14,12 @@ from experiments.framework.penalty_options import NONE
 from experiments.framework.solver_defaults import ByFamily, by_family
 from experiments.framework.solver_options import SolverOptions, evaluations_per_step
 from odegan import losses, solvers
-from odegan.utils.checks import argument_error, check_int, choose
+from odegan.utils.checks import argument_error, check_int, check_number, choose
 
 FULL_STEPS = 30_000  # the authors'
 FULL_EVALUATIONS = 4 * FULL_STEPS  # of their solver, RK4
-PENALTY = "generator_gradient:0.07"  # the authors'
+PENALIZED = "generator_gradient"
+PENALTY = f"{PENALIZED}:0.07"  # the authors'
 FREE = {"penalty": (NONE,)}
 # Baselines whose steps are normalized: their penalty is in the gradient that they normalize.
 ADAM = {"solver": "adam", "step_size": 1e-3, "option": ("betas=0.5,0.999",), "placement": "field"}
@@ -52,6 +54,17 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+class Place(NamedTuple):
+    """Where a run of the map lies: a setting's name, the step size, and the penalty's weight, 0 without one."""
+
+    setting: str
+    step_size: float
+    weight: float
+
+    def __str__(self) -> str:
+        return f"{self.setting}, h = {self.step_size}, weight {self.weight}"
+
+
 @dataclass
 class Mog16(SolverOptions, Options):
     """The mixture of 16 Gaussians, the networks and the length of training."""
@@ -80,10 +93,15 @@ class Mog16(SolverOptions, Options):
     """Train a table of settings, each with the same number of field evaluations, and compare them."""
     settings: tuple[str, ...] = tuple(SETTINGS)
     """Settings to compare, with names in quotation marks; you may add more when resuming."""
+    step_sizes: tuple[float, ...] = ()
+    """With --compare and --weights, train each setting with each of these step sizes; by default only with its own."""
+    weights: tuple[float, ...] = ()
+    """With --compare and --step-sizes, train each setting with each of these weights of the authors' penalty, 0 for none; by
+    default only with its own penalty."""
     compile: bool = False
     """Compile a step with torch.compile: slow to start, then faster."""
 
-    free: ClassVar[frozenset[str]] = Options.free | {"settings"}
+    free: ClassVar[frozenset[str]] = Options.free | {"settings", "step_sizes", "weights"}
     defaults: ClassVar[ByFamily] = by_family(0.1, (PENALTY,), euler=0.1, adam=1e-3, rmsprop=1e-3)
 
     def length(self) -> int:
@@ -103,8 +121,25 @@ class Mog16(SolverOptions, Options):
         return super().used() | {"evaluations": None if at_equal_time and self.compare else self.length()} | steps
 
     def name(self, experiment: str) -> str:
-        """A comparison with --full has a folder and a page of its own: mog16_time or mog16_evaluations."""
-        return f"{experiment}_{self.equal}" if self.compare and self.full else experiment
+        """The map has a folder and a page of its own, mog16_map, and so has a comparison with --full: mog16_time or
+        mog16_evaluations."""
+        kinds = {"map": self.places(), self.equal: self.full}
+        return "_".join([experiment, *(kind for kind, of_this in kinds.items() if self.compare and of_this)])
+
+    def places(self) -> list[Place]:
+        """The runs of the map; none without --step-sizes and --weights."""
+        return [Place(*place) for place in product(self.settings, self.step_sizes, self.weights)]
+
+    def compared(self) -> dict[str, Mog16]:
+        """The options of each run of the comparison, by title."""
+        if not self.places():
+            return {name: replace(self, **SETTINGS[name]) for name in self.settings}
+        found = {}
+        for place in self.places():
+            penalty = f"{PENALIZED}:{place.weight}" if place.weight else NONE
+            changes = {"step_size": place.step_size, "penalty": (penalty,)}
+            found[str(place)] = replace(self, **{**SETTINGS[place.setting], **changes})
+        return found
 
     def quick_form(self) -> Mog16:
         """Two seeds, a few steps, small minibatches."""
@@ -127,5 +162,23 @@ class Mog16(SolverOptions, Options):
             check_int(name, getattr(self, name), low=1)
         for name in self.settings:
             choose("settings", name, SETTINGS)
+        self._check_map()
         if self.batch_size < 16 or self.batch_size % 16:
             argument_error("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")
+
+    def _check_map(self) -> None:
+        """Refuse maps that lack an axis, or whose settings have a step size or a penalty of their own."""
+        if bool(self.step_sizes) != bool(self.weights):
+            missing = "weights" if self.step_sizes else "step_sizes"
+            argument_error(missing, "none", "at least one, as --step-sizes and --weights belong together")
+        if not self.step_sizes:
+            return
+        if not self.compare:
+            argument_error("step_sizes", self.step_sizes, "left out without --compare")
+        for h in self.step_sizes:
+            check_number("step_sizes", h, low=0.0, strict=True)
+        for weight in self.weights:
+            check_number("weights", weight, low=0.0)
+        for name in self.settings:
+            if {"step_size", "penalty"} & SETTINGS[name].keys():
+                argument_error("settings", name, "without a step size or a penalty of its own, with --step-sizes")

@@ -66,7 +66,7 @@ FULL: Mapping[str, Command] = {
     # Some 35 hours of a core, so that it has no page yet.
     "ring8_full": Command("ring8 --full", "--compile", 2100),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 290),
-    "images_digits_compared": Command(
+    "images_digits_compared_60000": Command(
         "images compare --preset digits", f"{DIGITS} --evaluations 60000 --compile --threads 1", 220
     ),
     "images_digits_steps_generator_gradient": Command(
