@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 from torch.utils.data import default_collate as _default_collate
 
 from odegan.data.labeled_images import LabeledImages
@@ -83,10 +92,17 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
 
 def known_labels(source: object) -> Tensor | None:
     """The labels (N,) of all samples, if they are known without reading any: those of a table, or of a data set's ``targets``,
-    as torchvision's sets have them.
+    as torchvision's sets have them, also of a part of such sets or of several together.
     """
     if isinstance(source, Table):
         return source.labels
+    # Not of subclasses, whose items may be others.
+    if type(source) is Subset:
+        whole = known_labels(source.dataset)
+        return None if whole is None else whole[torch.as_tensor(source.indices, dtype=torch.int64)]
+    if type(source) is ConcatDataset:
+        parts = [known_labels(part) for part in source.datasets]
+        return torch.cat([part for part in parts if part is not None]) if all(p is not None for p in parts) else None
     given = getattr(source, "targets", None)
     if isinstance(source, TensorDataset) and len(source.tensors) > 1:
         given = source.tensors[1]

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from odegan import ArgumentError
 from tests.data.given_cases import LABELS, ROWS, N, Pairs, langevin, make, same
@@ -23,6 +31,19 @@ class WithTargets(Pairs):
 
     def __init__(self):
         self.targets = LABELS.tolist()
+
+
+class OfItems(Dataset):
+    """The items of another data set, and nothing else of it."""
+
+    def __init__(self, whole):
+        self.whole = whole
+
+    def __len__(self):
+        return len(self.whole)
+
+    def __getitem__(self, i):
+        return self.whole[i]
 
 
 class Endless(IterableDataset):
@@ -45,6 +66,8 @@ LABELED = {
     "items": Pairs(),
     "list": [(row, label) for row, label in zip(ROWS, LABELS, strict=True)],
     "known labels": WithTargets(),
+    "all of it as a part": Subset(WithTargets(), range(N)),
+    "two parts together": ConcatDataset([Subset(WithTargets(), range(12)), Subset(Pairs(), range(12, N))]),
     "loader": DataLoader(Pairs(), batch_size=7),
     "function": drawn,
     "function, with a list": lambda n, generator: (lambda x, label: (x, label.tolist()))(*drawn(n, generator)),
@@ -85,8 +108,14 @@ def test_labels_known_without_items_ask_for_no_more_items():
             asked.append(i)
             return super().__getitem__(i)
 
-    make(Counting(), labels=True).fields(0, 3)
-    assert len(asked) == 3 * 7
+    shuffled = torch.randperm(N).tolist()
+    for data in (Counting(), Subset(Counting(), shuffled), ConcatDataset([Counting(), Subset(Counting(), shuffled)])):
+        asked.clear()
+        fields = make(data, labels=True).fields(0, 3)
+        assert len(asked) == 3 * 7
+        # The same labels as those of the items, which are asked where the data set cannot tell.
+        asking = make(OfItems(data), labels=True).fields(0, 3)
+        assert torch.equal(fields["fake_label"], asking["fake_label"])
 
 
 # Tensors and arrays.
