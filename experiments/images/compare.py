@@ -57,13 +57,14 @@ def compare(options: Compare, folder: Folder) -> list[Row]:
 
 
 def row(runs: Sequence[TrainingRun], scorer: Scorer, times: Sequence[float]) -> Row:
-    """Scores at the end, the best, and at equal times, mean and standard deviation over the seeds; nan where one diverged."""
+    """Scores at the end, the best with the evaluations at which they were reached, and at equal times: means and standard
+    deviations over the seeds; nan where one diverged."""
     preset = runs[0].preset
     found: Row = {}
     for metric in scorer.names:
         found[metric] = over_seeds([end(run, metric) for run in runs])
-        found[f"best {metric}"] = over_seeds([best(run, metric)[0] for run in runs])
-        found[f"evaluations at best {metric}"] = over_seeds([best(run, metric)[1] for run in runs])
+        values, at = zip(*(best(run, metric) for run in runs), strict=True)
+        found |= {f"best {metric}": over_seeds(values), f"evaluations at best {metric}": over_seeds(at)}
         # An optimizer's steps do not measure time, so it has no score at a time.
         timed = runs if preset.solver not in OPTIMIZERS else []
         found |= {f"{metric} at t = {t:g}": over_seeds([at_time(run, metric, t) for run in timed]) for t in times}
@@ -100,8 +101,8 @@ def end(run: TrainingRun, metric: str) -> float:
 
 
 def best(run: TrainingRun, metric: str) -> tuple[float, float]:
-    """The best of the scores that can be compared and the field evaluations until then, also of a run that diverged later; nan
-    where there is none."""
+    """The best of the scores that can be compared and the field evaluations at which it was reached, also of a run that
+    diverged later; nan where there is none."""
     values = [(float(report.scores[metric]["value"]), float(report.evaluations)) for report in counted(run.reports)]
     return min(values, key=lambda value: loss(metric, value[0]), default=(math.nan, math.nan))
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from experiments.framework.penalty_options import NONE
-from experiments.framework.solver_options import evaluations_per_step
+from experiments.images import presets
 from experiments.images.options import QUICK, Cached, Machine, Overrides
 from experiments.images.preset import Preset
-from experiments.images.settings import Cost, variants
+from experiments.images.settings import Cost, evaluations, variants
 from experiments.images.solvers import OPTIMIZERS
 from odegan.training.arguments import parse
 from odegan.training.combinations import check_combination
@@ -53,18 +53,15 @@ class Compare(Overrides, Machine, Cached):
         number of evaluations if it is not the preset's."""
         kind = "steps" if self.step_sizes else "compared"
         same = [penalty.partition(":")[0] for penalty in self.penalties] if len(self.penalties) == 1 else []
-        # The quick form has a length that nobody asked for.
-        longer = [str(self.length())] if self.length() != self.preset_length() and not self.quick else []
-        return "_".join([experiment, self.preset, kind, *same, *longer])
-
-    def preset_length(self) -> int:
-        """Field evaluations of the preset's own run."""
-        preset = self.resolved()
-        return preset.steps * evaluations_per_step(preset.keywords())
+        # A quick run has a folder of its own.
+        other = (
+            [str(self.length())] if self.length() != evaluations(presets.get(self.preset)) and not self.quick else []
+        )
+        return "_".join([experiment, self.preset, kind, *same, *other])
 
     def length(self) -> int:
         """Field evaluations of each run."""
-        return self.evaluations or self.preset_length()
+        return self.evaluations or evaluations(self.resolved())
 
     def used(self) -> dict[str, Any]:
         """Every option, with what the preset says for those that were left out."""

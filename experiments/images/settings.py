@@ -23,6 +23,11 @@ class Cost(NamedTuple):
     reports: int
 
 
+def evaluations(preset: Preset) -> int:
+    """Field evaluations of a preset's own run."""
+    return preset.steps * evaluations_per_step(preset.keywords())
+
+
 def variants(
     preset: Preset, names: Sequence[str], step_sizes: Sequence[float], penalties: Sequence[str], cost: Cost
 ) -> dict[str, Preset]:
@@ -82,7 +87,7 @@ def at_equal_cost(preset: Preset, new: Preset, cost: Cost) -> Preset:
     """The new preset, as long as field evaluations pay for; its average spans as many evaluations as the preset's own."""
     own = evaluations_per_step(preset.keywords())
     each = evaluations_per_step(new.keywords())
-    steps = max(1, (cost.evaluations or preset.steps * own) // each)
+    steps = max(1, (cost.evaluations or evaluations(preset)) // each)
     # A step that costs more evaluations weighs more in an average over evaluations.
     decay = max(0.0, 1 - (1 - preset.decay) * each / own)
     every = math.ceil(steps / cost.reports)

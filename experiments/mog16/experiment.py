@@ -1,7 +1,8 @@
 """ODE-GAN's mixture of 16 Gaussians, in the authors' setting, with every choice on the command line.
 
 An ensemble of seeds is trained at once for a given number of field evaluations of each member, so that solvers are
-compared at equal work; penalties are not counted. With --compare a table of settings is trained in turn. Scores: modes
+compared at equal work; penalties are not counted. With --compare a table of settings is trained in turn; with --step-sizes and
+--weights as well, each setting at every pair of a step size and a weight of the penalty, which makes a map. Scores: modes
 covered (a mode that holds at least 1 % of the samples within 5 sigma), quality (the share of samples within 5 sigma of a
 mode), and the divergence of the mode histogram from uniform in nats. The relative error of the steps, by step doubling along
 the run, shows how closely the run follows the flow of the field.
@@ -26,7 +27,7 @@ from odegan import Game, gan, nets
 
 
 def run(options: Mog16, folder: Folder) -> list[Row]:
-    """One setting, or all of them."""
+    """One setting, the table of settings, or the map."""
     game = gan(*nets.mog16(), loss=options.loss)
     if options.compare:
         changed = options.compared()

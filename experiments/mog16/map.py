@@ -1,9 +1,10 @@
-"""The map of the comparison: solvers, step sizes and weights of the penalty at equal numbers of field evaluations."""
+"""The map of the comparison: solvers, step sizes and weights of the penalty."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from odegan.plots.style import panels
 SCORES: Mapping[str, tuple[str, Callable[[], Normalize]]] = {
     "modes covered": ("modes covered, of 16", lambda: Normalize(0, len(MODES))),
     "quality": ("share of samples within 5 sigma", lambda: Normalize(0, 1)),
-    "step error": ("relative error of a step", lambda: LogNorm(1e-3, 1, clip=True)),
+    "step error": ("relative error of a step", lambda: LogNorm(1e-3, 2, clip=True)),
 }
 
 
@@ -38,19 +39,20 @@ def mapped(
     """The rows of the map; its figures and facts go to the folder.
 
     Args:
-        places: of the runs.
+        places: solver, step size and weight of each run.
         trained, errors: runs and step errors (R, E), by the places' titles.
         row: the row of a setting.
         folder: of the whole run.
     """
-    rows = []
+    rows: list[Row] = []
     for place in places:
         found = row(place.setting, trained[str(place)], errors[str(place)])
         # Where the run lies comes first, so that it names the row.
         rows.append({"setting": place.setting, "step size": place.step_size, "weight": place.weight} | found)
     folder.facts |= correlations(rows)
-    for score in SCORES if with_error(rows) else ("modes covered", "quality"):
-        folder.save(heat_maps(rows, score), score.replace(" ", "_"))
+    for score in SCORES:
+        if not all(math.isnan(mean(row[score])) for row in rows):
+            folder.save(heat_maps(rows, score), score.replace(" ", "_"))
     if with_error(rows):
         folder.save(against_error(rows), "modes_over_error")
     return rows
@@ -69,20 +71,22 @@ def with_error(rows: Sequence[Row]) -> list[Row]:
 
 
 def correlations(rows: Sequence[Row]) -> Row:
-    """Spearman's rank correlation of modes covered and step error over all places, and over those with a penalty; without
-    those for which it is not defined."""
-    kinds = {"all": with_error(rows), "with a penalty": [row for row in with_error(rows) if row["weight"]]}
+    """Spearman's rank correlation of modes covered and step error, where it means something."""
+    kinds = {
+        "at all places": with_error(rows),
+        "at places with a penalty": [row for row in with_error(rows) if row["weight"]],
+    }
     found: Row = {}
     for kind, of_kind in kinds.items():
         scores = [[mean(row[name]) for row in of_kind] for name in ("modes covered", "step error")]
-        # A constant has no ranks, and two points always lie on a line.
-        if all(len(set(values)) > 2 for values in scores):
+        # A constant has no ranks, and two places always correlate perfectly.
+        if len(of_kind) > 2 and all(len(set(values)) > 1 for values in scores):
             found[f"rank correlation of modes covered and step error, {kind}"] = float(spearmanr(*scores).statistic)
     return found
 
 
 def heat_maps(rows: Sequence[Row], score: str) -> Figure:
-    """The mean of a score over step size and weight, a panel a solver; for step errors, of the solvers that have them."""
+    """The mean of a score over step size and weight, one panel for each setting that has the score."""
     label, norm = SCORES[score]
     settings = list(dict.fromkeys(row["setting"] for row in rows if not math.isnan(mean(row[score]))))
     with plots.style():
@@ -112,24 +116,19 @@ def _cells(axes: Axes, rows: Sequence[Row], score: str, norm: Normalize) -> Axes
 
 
 def against_error(rows: Sequence[Row]) -> Figure:
-    """Modes covered at the end against the step error, a marker a run; hollow: without the penalty."""
+    """Modes covered at the end against the step error, one marker for each place; hollow: without the penalty."""
     settings = list(dict.fromkeys(row["setting"] for row in with_error(rows)))
     with plots.style():
         figure = Figure(figsize=(6.0, 3.8), layout="constrained")
         axes = figure.subplots()
-        for setting, color, marker in zip(settings, plots.PALETTE, "os^Dv<>P", strict=False):
-            for kind, face in {"penalty": color, "no penalty": "none"}.items():
-                here = [
-                    row
-                    for row in with_error(rows)
-                    if row["setting"] == setting and bool(row["weight"]) == (kind == "penalty")
-                ]
-                points = [(mean(row["step error"]), mean(row["modes covered"])) for row in here]
-                if points:
-                    label = f"{setting}, {kind}"
-                    axes.scatter(
-                        *zip(*points, strict=True), facecolor=face, edgecolor=color, marker=marker, label=label
-                    )
+        # More settings than colors share them, with other markers.
+        for setting, color, marker in zip(settings, cycle(plots.PALETTE), cycle("os^Dv<>P"), strict=False):
+            for penalized, face in ((True, color), (False, "none")):
+                here = [r for r in with_error(rows) if r["setting"] == setting and bool(r["weight"]) == penalized]
+                error, modes = ([mean(row[name]) for row in here] for name in ("step error", "modes covered"))
+                label = f"{setting}, {'penalty' if penalized else 'no penalty'}"
+                if here:
+                    axes.scatter(error, modes, facecolor=face, edgecolor=color, marker=marker, label=label)
         axes.set(xscale="log", xlabel="relative error of a step, median over the second half", ylim=(-0.5, 16.5))
         axes.set_ylabel("modes covered at the end, mean over seeds")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

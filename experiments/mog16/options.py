@@ -94,10 +94,11 @@ class Mog16(SolverOptions, Options):
     settings: tuple[str, ...] = tuple(SETTINGS)
     """Settings to compare, with names in quotation marks; you may add more when resuming."""
     step_sizes: tuple[float, ...] = ()
-    """With --compare and --weights, train each setting with each of these step sizes; by default only with its own."""
+    """With --compare, --settings and --weights, train each setting with each of these step sizes; the settings must not have a
+    step size or a penalty of their own. By default each has its own."""
     weights: tuple[float, ...] = ()
-    """With --compare and --step-sizes, train each setting with each of these weights of the authors' penalty, 0 for none; by
-    default only with its own penalty."""
+    """With --compare, --settings and --step-sizes, train each setting with each of these weights of the authors' penalty; 0: no
+    penalty. By default each has its own."""
     compile: bool = False
     """Compile a step with torch.compile: slow to start, then faster."""
 
@@ -121,14 +122,16 @@ class Mog16(SolverOptions, Options):
         return super().used() | {"evaluations": None if at_equal_time and self.compare else self.length()} | steps
 
     def name(self, experiment: str) -> str:
-        """The map has a folder and a page of its own, mog16_map, and so has a comparison with --full: mog16_time or
-        mog16_evaluations."""
-        kinds = {"map": self.places(), self.equal: self.full}
-        return "_".join([experiment, *(kind for kind, of_this in kinds.items() if self.compare and of_this)])
+        """A map has a folder and a page of its own, mog16_map, and so has a comparison with --full, mog16_time or
+        mog16_evaluations; a map with --full has both endings."""
+        if not self.compare:
+            return experiment
+        return "_".join([experiment, *["map"] * bool(self.places()), *[self.equal] * self.full])
 
     def places(self) -> list[Place]:
         """The runs of the map; none without --step-sizes and --weights."""
-        return [Place(*place) for place in product(self.settings, self.step_sizes, self.weights)]
+        each = product(self.settings, self.step_sizes, self.weights)
+        return [Place(*place) for place in dict.fromkeys(each)]
 
     def compared(self) -> dict[str, Mog16]:
         """The options of each run of the comparison, by title."""
@@ -160,6 +163,8 @@ class Mog16(SolverOptions, Options):
             argument_error("equal", self.equal, "left out without --full --compare")
         for name in ("seeds", "evaluations", "reports", "samples"):
             check_int(name, getattr(self, name), low=1)
+        if self.compare and not self.settings:
+            argument_error("settings", "none", "at least one")
         for name in self.settings:
             choose("settings", name, SETTINGS)
         self._check_map()
@@ -179,6 +184,16 @@ class Mog16(SolverOptions, Options):
             check_number("step_sizes", h, low=0.0, strict=True)
         for weight in self.weights:
             check_number("weights", weight, low=0.0)
+        for name, default in {"solver": "rk4_classic", "penalty": (PENALTY,), "step_size": 0.1}.items():
+            if getattr(self, name) != default:
+                allowed = "left out with --step-sizes: --settings, --step-sizes and --weights decide it"
+                argument_error(name, getattr(self, name), allowed)
         for name in self.settings:
-            if {"step_size", "penalty"} & SETTINGS[name].keys():
-                argument_error("settings", name, "without a step size or a penalty of its own, with --step-sizes")
+            changes = SETTINGS[name]
+            if {"step_size", "penalty"} & changes.keys():
+                allowed = "one without a step size or a penalty of its own, which --step-sizes and --weights set"
+                argument_error("settings", name, allowed)
+            if solvers.get(changes.get("solver", self.solver)).adaptive:
+                argument_error("settings", name, "one of a fixed-step solver, with --step-sizes")
+        for one in self.compared().values():
+            SolverOptions.check(one)

@@ -91,18 +91,21 @@ def opened(data: Data, batch_size: int | None, workers: int, labels: Labels) -> 
 
 
 def known_labels(source: object) -> Tensor | None:
-    """The labels (N,) of all samples, if they are known without reading any: those of a table, or of a data set's ``targets``,
-    as torchvision's sets have them, also of a part of such sets or of several together.
+    """The labels (N,) of all samples if they are known without reading any item: those of a table or of a data set's
+    ``targets``, as torchvision's sets have them; a ``Subset`` or ``ConcatDataset`` of such sets has theirs.
     """
     if isinstance(source, Table):
         return source.labels
-    # Not of subclasses, whose items may be others.
+    # Not of subclasses: their items may be others.
     if type(source) is Subset:
-        whole = known_labels(source.dataset)
-        return None if whole is None else whole[torch.as_tensor(source.indices, dtype=torch.int64)]
+        whole, places = known_labels(source.dataset), as_labels(source.indices)
+        # Indices that are no positions are left to the items.
+        if whole is None or places is None or bool(((places < -len(whole)) | (places >= len(whole))).any()):
+            return None
+        return whole[places.long()]
     if type(source) is ConcatDataset:
-        parts = [known_labels(part) for part in source.datasets]
-        return torch.cat([part for part in parts if part is not None]) if all(p is not None for p in parts) else None
+        parts = [labels.long() for part in source.datasets if (labels := known_labels(part)) is not None]
+        return torch.cat(parts) if len(parts) == len(source.datasets) else None
     given = getattr(source, "targets", None)
     if isinstance(source, TensorDataset) and len(source.tensors) > 1:
         given = source.tensors[1]

@@ -91,6 +91,8 @@ def test_the_largest_step_that_trains_needs_every_seed():
         ({"penalties": ("none",)}, "images_digits_compared_none"),
         ({"evaluations": 6000}, "images_digits_compared"),
         ({"evaluations": 60_000}, "images_digits_compared_60000"),
+        ({"steps": 30_000}, "images_digits_compared_60000"),
+        ({"solver": "rk4_classic", "evaluations": 6000}, "images_digits_compared"),
         ({"evaluations": 60_000, "quick": True}, "images_digits_compared"),
     ],
 )

@@ -45,6 +45,12 @@ def test_without_axes_the_settings_are_those_of_the_table():
         ({"weights": (-1.0,)}, "weights: got -1.0"),
         ({"settings": ("euler", "adam")}, "settings: got 'adam'"),
         ({"settings": ("no penalty",)}, "settings: got 'no penalty'"),
+        ({"settings": ("dopri5",)}, "settings: got 'dopri5'"),
+        ({"settings": ()}, "settings: got 'none'"),
+        ({"solver": "heun2"}, "solver: got 'heun2'"),
+        ({"penalty": ("r1:1",)}, "penalty: got"),
+        ({"step_size": 0.3}, "step_size: got 0.3"),
+        ({"settings": ("alternating", "euler"), "placement": "first_stage"}, "placement: got 'first_stage'"),
     ],
 )
 def test_wrong_maps_are_refused(changes, message):
@@ -60,20 +66,37 @@ def test_correlations_are_of_ranks_and_only_where_there_are_any():
     falling = [cell("euler", 0.07, 16.0 - modes, (math.exp(modes), 0.1)) for modes in range(5)]
     free = [cell("euler", 0.0, 0.0, (1e-6, 0.0)), cell("alternating", 0.0, 8.0, None)]
     found = map.correlations([*falling, *free])
-    assert found["rank correlation of modes covered and step error, with a penalty"] == pytest.approx(-1.0)
-    assert -1.0 < found["rank correlation of modes covered and step error, all"] < 1.0
+    assert found["rank correlation of modes covered and step error, at places with a penalty"] == pytest.approx(-1.0)
+    assert -1.0 < found["rank correlation of modes covered and step error, at all places"] < 1.0
     assert map.correlations(free) == {}
+
+
+def test_each_cell_of_a_heat_map_is_at_its_step_and_weight():
+    places = [(h, weight) for h in (0.1, 0.2, 0.4) for weight in (0.0, 0.07)]
+    rows = [cell("euler", weight, 10 * h + weight, (0.1, 0.0)) | {"step size": h} for h, weight in places]
+    (image,) = map.heat_maps(rows, "modes covered").axes[0].images
+    assert image.get_array().tolist() == [pytest.approx([1.0, 2.0, 4.0]), pytest.approx([1.07, 2.07, 4.07])]
+
+
+def test_the_figure_against_the_error_has_every_setting():
+    rows = [cell(f"setting {i}", weight, i, (0.1, 0.0)) for i in range(9) for weight in (0.0, 0.07)]
+    assert len(map.against_error(rows).axes[0].collections) == 18
 
 
 def test_the_map_runs_resumes_with_more_places_and_publishes(tmp_path, monkeypatch):
     words = ["--compare", "--quick", "--evaluations", "16", "--no-progress", "--output", str(tmp_path / "run")]
     axes = ["--settings", "euler", "alternating", "--weights", "0", "0.07", "--docs", str(tmp_path / "docs")]
     assert experiment.main([*words, *axes, "--step-sizes", "0.1"]) == 0
-    trained = []
+    found = []
     real = mixture.odeint_gan
-    monkeypatch.setattr(mixture, "odeint_gan", lambda *given, **named: trained.append(1) or real(*given, **named))
+
+    def counting(*given, checkpoint, **named):
+        found.append(checkpoint.exists())
+        return real(*given, checkpoint=checkpoint, **named)
+
+    monkeypatch.setattr(mixture, "odeint_gan", counting)
     assert experiment.main([*words, *axes, "--step-sizes", "0.1", "0.2", "--resume"]) == 0
-    assert len(trained) == 8  # the first four only read their checkpoints
+    assert sorted(found) == [False] * 4 + [True] * 4  # only the new places start anew
     page = json.loads((tmp_path / "docs/results/mog16_map.json").read_text())
     rows = page["tables"][0]["rows"]
     assert [(row["setting"], row["step size"], row["weight"]) for row in rows][:2] == [
