@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Command] = {
         "'heun2 h=0.2' alternating 'placement field' 'players frozen' 'refresh never' 'placement first_stage' 'refresh stage'",
         30,
     ),
+    "ring8": Command("ring8", minutes=20),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
     "ring8_jare_narrow_jare_wide": Command(
         "ring8 --rings jare_narrow jare_wide",
@@ -52,7 +53,6 @@ COMMANDS: Mapping[str, Command] = {
         13,
     ),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
-    "ring8": Command("ring8", minutes=10),
     "ring8_clc_grid": Command("ring8 --rings clc_grid", "--compile", 9),
     "gmm_tv": Command("gmm_tv", "--full", 8),
     "step_size": Command("step_size", minutes=6),
