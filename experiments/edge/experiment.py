@@ -1,10 +1,10 @@
 """Does GAN training approach the edge of stability: for which solvers, batches and penalties, and along which eigenvalue?
 
 The mixture of 16 Gaussians is trained with a fixed step by several solvers, with a penalty in the field or without, on fresh
-minibatches, on small ones, and on a single one; the digits are trained by some of them. At several times the field is
-linearized on one minibatch, which gives the largest step that is stable for this solver, the eigenvalue that limits it, and the
-discriminator's share of its eigenvector. For RMSProp and Adam, the field is divided by the root of the running mean of squares,
-which is held fixed; Adam's momentum enters its region of stability.
+minibatches, on small ones, and on a single one; the digits are trained by some of them, and Fashion-MNIST by Euler's method. At
+several times the field is linearized on one minibatch, which gives the largest step that is stable for this solver, the
+eigenvalue that limits it, and the discriminator's share of its eigenvector. For RMSProp and Adam, the field is divided by the
+root of the running mean of squares, which is held fixed; Adam's momentum enters its region of stability.
 """
 
 from __future__ import annotations

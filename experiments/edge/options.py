@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
-from experiments.edge.problems import DIGITS
+from experiments.edge.problems import DIGITS, FASHION
 from experiments.framework.options import Options
 from odegan import penalties
 from odegan.penalties import Penalty
@@ -40,6 +40,11 @@ def _digits(solver: str, step_size: float, penalty: str | None = DIGITS.penalty[
     return Setting(solver, step_size, penalty, DIGITS.batch_size, problem="digits")
 
 
+def _fashion(solver: str, step_size: float) -> Setting:
+    """A setting on Fashion-MNIST, with the batch size and the penalty of its small preset."""
+    return Setting(solver, step_size, FASHION.penalty[0], FASHION.batch_size, problem="fashion")
+
+
 SETTINGS: Mapping[str, Setting] = {
     "euler": Setting("euler"),
     "heun2": Setting("heun2"),
@@ -59,15 +64,21 @@ SETTINGS: Mapping[str, Setting] = {
     "digits, rk4_classic, h = 0.4": _digits("rk4_classic", 0.4),
     "digits, euler, h = 0.1, no penalty": _digits("euler", 0.1, None),
     "digits, adam, no penalty": _digits("adam", 1e-3, None),
+    # The preset's step, and a longer one.
+    "fashion, euler, h = 0.04": _fashion("euler", 0.04),
+    "fashion, euler, h = 0.16": _fashion("euler", 0.16),
 }
+# On Fashion-MNIST, one linearization takes minutes.
+DEFAULT = tuple(name for name, setting in SETTINGS.items() if setting.problem != "fashion")
 
 
 @dataclass
 class Edge(Options):
-    """The mixture of 16 Gaussians and the digits, and where their fields are linearized."""
+    """The mixture of 16 Gaussians, the digits and Fashion-MNIST, and where their fields are linearized."""
 
-    settings: tuple[str, ...] = tuple(SETTINGS)
-    """Settings to train, with names in quotation marks; you may add more when resuming."""
+    settings: tuple[str, ...] = DEFAULT
+    """Settings to train, with names in quotation marks, by default all but those on Fashion-MNIST, which take hours; you may
+    add more when resuming."""
     seeds: int = 3
     """Members of each ensemble, with seeds --seed, --seed + 1, and so on."""
     steps: int = 800
@@ -75,12 +86,17 @@ class Edge(Options):
     moments: int = 4
     """Number of equally spaced times after the start at which the field is linearized."""
     batch_size: int = 256
-    """Samples of the minibatch that it is linearized on (of digits at most 64, as many as they are trained on), and of those of
-    the training where a setting does not say otherwise; a multiple of 16."""
+    """Samples of the minibatch that it is linearized on (of digits at most 64, of Fashion-MNIST 16, as many as they are trained
+    on), and of those of the training where a setting does not say otherwise; a multiple of 16."""
     k: int = 4
     """Number of eigenvalues to compute of largest modulus, and again of largest imaginary part."""
 
     free: ClassVar[frozenset[str]] = Options.free | {"settings"}
+
+    def name(self, experiment: str) -> str:
+        """Runs on Fashion-MNIST alone have a folder and a page of their own."""
+        alone = {SETTINGS[name].problem for name in self.settings} == {"fashion"}
+        return f"{experiment}_fashion" if alone else experiment
 
     @property
     def counts(self) -> torch.Tensor:
@@ -96,6 +112,8 @@ class Edge(Options):
         """Refuse lengths and settings that there are not."""
         for name in ("seeds", "steps", "moments", "k"):
             check_int(name, getattr(self, name), low=1)
+        if not self.settings:
+            argument_error("settings", "none", "at least one")
         if self.moments > self.steps:
             argument_error("moments", self.moments, f"at most the number of steps, {self.steps}")
         for name in self.settings:

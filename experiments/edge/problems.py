@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from experiments.framework import mixture
 from experiments.images import presets
-from experiments.images.ingredients import make_game
+from experiments.images.ingredients import make_game, training_data
 from odegan import gan, nets
 from odegan.data import load_digits
 from odegan.games.network import NetworkGame
 
 DIGITS = presets.get("digits")
+FASHION = presets.get("odegan-fashion-small")
 
 
 class Problem(NamedTuple):
@@ -29,5 +30,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "mixture": Problem(lambda: gan(*nets.mog16()), lambda: mixture.draw, mixture.LATENT),
     "digits": Problem(
         lambda: make_game(DIGITS), functools.cache(lambda: load_digits()[0]), DIGITS.latent, DIGITS.batch_size
+    ),
+    "fashion": Problem(
+        lambda: make_game(FASHION), functools.cache(lambda: training_data(FASHION)), FASHION.latent, FASHION.batch_size
     ),
 }

@@ -19,7 +19,7 @@ from experiments.edge.linearized import LOST, Found, Limit, jacobian, limit, pac
 from experiments.edge.optimizers import largest_step_with_momentum, stability
 from experiments.edge.options import SETTINGS, Edge, Setting
 from experiments.edge.problems import PROBLEMS
-from odegan import games
+from odegan import ArgumentError, games
 from odegan.solvers import optimizers as optimizers_of_runs
 
 D = torch.float64
@@ -166,6 +166,26 @@ def test_quick_form_writes_and_resumes(tmp_path, monkeypatch):
 def test_limits_survive_a_file():
     limits = [[Limit(0.5, -1 + 2j, 0.25, 1), LOST], [Limit(math.inf, complex(math.nan), math.nan, 4), LOST]]
     assert str(unpacked(packed(limits))) == str(limits)  # as text, where nan equals nan
+
+
+def test_runs_on_fashion_mnist_alone_have_a_page_of_their_own():
+    assert Edge().name("edge") == "edge"
+    assert {SETTINGS[name].problem for name in Edge().settings} == {"mixture", "digits"}
+    clothes = tuple(name for name, setting in SETTINGS.items() if setting.problem == "fashion")
+    assert Edge(settings=clothes).name("edge") == "edge_fashion"
+    assert Edge(settings=(*clothes, "euler")).name("edge") == "edge"
+
+
+@pytest.mark.slow
+def test_fashion_mnist_is_trained_and_linearized(tmp_path):
+    words = ["--settings", "fashion, euler, h = 0.04", "--steps", "1", "--moments", "1", "--seeds", "1", "--k", "1"]
+    try:
+        PROBLEMS["fashion"].data()
+    except (ArgumentError, OSError) as error:
+        pytest.skip(f"needs Fashion-MNIST: {error}")
+    assert edge.main([*words, "--output", str(tmp_path)]) == 0
+    (row,) = json.loads((tmp_path / "summary.json").read_text())
+    assert 0 < row["h / largest step, first"][0] < 1
 
 
 def test_wrong_options_end_in_one_line(tmp_path, capsys):
