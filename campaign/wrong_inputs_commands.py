@@ -20,6 +20,8 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.mog16 --compare --step-sizes 0.1 0.2", "weights", "at least one"),
     ("experiments.mog16 --compare --settings adam --step-sizes 1e-3 --weights 0", "settings", "of its own"),
     ("experiments.mog16 --compare --settings", "settings", "at least one"),
+    ("experiments.edge --settings", "settings", "at least one"),
+    ("experiments.dual_flow --pair-ratios", "pair_ratios", "at least one"),
     ("experiments.mog16 --step-size -0.1", "step_size", "got -0.1"),
     ("experiments.mog16 --refresh often", "refresh", "step, stage, never, or a time"),
     ("experiments.mog16 --solver dopri5 --refresh stage", "refresh", "give a number or math.inf"),

@@ -112,8 +112,6 @@ class Edge(Options):
         """Refuse lengths and settings that there are not."""
         for name in ("seeds", "steps", "moments", "k"):
             check_int(name, getattr(self, name), low=1)
-        if not self.settings:
-            argument_error("settings", "none", "at least one")
         if self.moments > self.steps:
             argument_error("moments", self.moments, f"at most the number of steps, {self.steps}")
         for name in self.settings:

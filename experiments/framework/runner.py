@@ -105,8 +105,16 @@ def chosen(options_type: type[Chosen], program: str, description: str, arguments
         options = replace(options.quick_form(), **{name: getattr(options, name) for name in names})  # type: ignore[assignment]
     _check_device(options.device)
     check_int("seed", options.seed)
+    _check_lists(options)
     options.check()
     return options
+
+
+def _check_lists(options: Options) -> None:
+    """Refuse a list without an entry where the default has some: nothing would be left to do."""
+    for field in fields(options):
+        if getattr(options, field.name) == () and isinstance(field.default, tuple) and field.default:
+            argument_error(field.name, "none", "at least one")
 
 
 def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Folder) -> tuple[list[Row], str]:

@@ -85,8 +85,6 @@ class Compare(Overrides, Machine, Cached):
             check_int(name, getattr(self, name), low=1)
         if self.evaluations is not None:
             check_int("evaluations", self.evaluations, low=1)
-        if not self.solvers:
-            argument_error("solvers", "none", "at least one")
         for t in self.times:
             check_number("times", t, low=0.0, strict=True)
         self._check_given()

@@ -163,8 +163,6 @@ class Mog16(SolverOptions, Options):
             argument_error("equal", self.equal, "left out without --full --compare")
         for name in ("seeds", "evaluations", "reports", "samples"):
             check_int(name, getattr(self, name), low=1)
-        if self.compare and not self.settings:
-            argument_error("settings", "none", "at least one")
         for name in self.settings:
             choose("settings", name, SETTINGS)
         self._check_map()

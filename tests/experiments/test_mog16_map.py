@@ -46,7 +46,6 @@ def test_without_axes_the_settings_are_those_of_the_table():
         ({"settings": ("euler", "adam")}, "settings: got 'adam'"),
         ({"settings": ("no penalty",)}, "settings: got 'no penalty'"),
         ({"settings": ("dopri5",)}, "settings: got 'dopri5'"),
-        ({"settings": ()}, "settings: got 'none'"),
         ({"solver": "heun2"}, "solver: got 'heun2'"),
         ({"penalty": ("r1:1",)}, "penalty: got"),
         ({"step_size": 0.3}, "step_size: got 0.3"),

@@ -21,6 +21,7 @@ from experiments.images.compare_options import Compare
 from experiments.images.options import Train
 from experiments.mog16.options import SETTINGS, Mog16
 from experiments.ring8.options import Ring8
+from odegan import ArgumentError
 from tests.experiments import tiny
 
 OF_IMAGES = {"images train": (Train, "--preset", "digits"), "images compare": (Compare, "--preset", "digits")}
@@ -70,6 +71,18 @@ def chosen(kind: type[Options], words: Sequence[str], monkeypatch: pytest.Monkey
     """The options of a command line, whether a run could have them or not."""
     monkeypatch.setattr(kind, "check", lambda self: None)
     return runner.chosen(kind, "experiment", "", words)
+
+
+# Of any length; tyro itself refuses a wrong number of entries where it is fixed.
+LISTS = [(name, f) for name in NAMES for f in fields(options_of(name)[0]) if "..." in str(f.type) and f.default]
+
+
+@pytest.mark.parametrize("name, field", LISTS, ids=[f"{name}-{field.name}" for name, field in LISTS])
+def test_lists_without_an_entry_are_refused(name: str, field: Field) -> None:
+    kind, needed = options_of(name)
+    words = [*needed, f"--{field.name.replace('_', '-')}"]
+    with pytest.raises(ArgumentError, match=f"{field.name}: got 'none'; it must be at least one"):
+        runner.chosen(kind, name, "", words)
 
 
 @pytest.mark.parametrize("name", NAMES)
