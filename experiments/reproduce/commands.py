@@ -28,6 +28,7 @@ class Command(NamedTuple):
 
 
 DIGITS = "--solvers euler@0.4 euler@0.2 heun2 rk4_classic alternating adam --seeds 3"
+LONG = "--solvers euler@0.2 heun2 rk4_classic alternating adam --seeds 2 --evaluations 60000"
 MOG16 = "rk4_classic euler heun2 alternating adam 'no penalty'"
 DRIFT = "euler rk4 'rk4 + drift' 'rk4 + own drift' 'rk4 + interaction' 'euler - drift'"
 
@@ -46,39 +47,31 @@ COMMANDS: Mapping[str, Command] = {
         30,
     ),
     "ring8": Command("ring8", minutes=20),
+    "vanishing_step": Command("vanishing_step", minutes=20),
     "gmm_tv_three": Command("gmm_tv --components 3", "--grid 6 --per-cell 20", 15),
-    "ring8_jare_narrow_jare_wide": Command(
-        "ring8 --rings jare_narrow jare_wide",
-        "--compile --methods none consensus@10 reg-D1@0.1 reg-D2@0.1 JARE@1 JARE",
-        13,
-    ),
     "images_digits_compared": Command("images compare --preset digits", DIGITS, 10),
-    "ring8_clc_grid": Command("ring8 --rings clc_grid", "--compile", 9),
     "gmm_tv": Command("gmm_tv", "--full", 8),
     "step_size": Command("step_size", minutes=6),
     "drift": Command("drift", f"--time 240 --every 20 --settings {DRIFT}", 6),
     "dual_flow": Command("dual_flow", minutes=4),
     "gaussian": Command("gaussian", "--full --limit 4000", 4),
     "ring8_question": Command("ring8 --question"),
-    "vanishing_step": Command("vanishing_step"),
     "digits": Command("digits", minutes=1),
     "dirac": Command("dirac", "--full", 1),
     "dual_flow_scheme": Command("dual_flow_scheme", minutes=1),
     "rotational": Command("rotational", minutes=1),
 }
 
-# The same pages at the authors' own lengths, and the long trainings of images.
+# The same pages at the authors' own lengths, the long trainings of images, and further rings.
 FULL: Mapping[str, Command] = {
     # Some 35 hours of a core, so that it has no page yet.
     "ring8_full": Command("ring8 --full", "--compile", 2100),
     "edge": Command("edge", "--seeds 8 --steps 1600 --moments 8 --batch-size 512", 290),
-    "images_digits_compared_60000": Command(
-        "images compare --preset digits", f"{DIGITS} --evaluations 60000 --compile --threads 1", 220
-    ),
     "images_digits_steps_generator_gradient": Command(
         "images compare --preset digits", f"{STEPS} --penalties generator_gradient:0.05 {AT_LENGTH}", 200
     ),
     "images_digits_steps_r1": Command("images compare --preset digits", f"{STEPS} --penalties r1:0.1 {AT_LENGTH}", 170),
+    "images_digits_compared_60000": Command("images compare --preset digits", f"{LONG} --compile --threads 1", 150),
     "images_digits_steps_none": Command("images compare --preset digits", f"{STEPS} --penalties none {AT_LENGTH}", 130),
     "images_odegan-fashion-small_compared_generator_gradient": Command(
         "images compare --preset odegan-fashion-small",
@@ -104,4 +97,10 @@ FULL: Mapping[str, Command] = {
         "images train --preset odegan-fashion-small", "--samples 5000 --threads 1", 30
     ),
     "mog16_time": Command("mog16 --compare --full", "--compile --settings rk4_classic euler heun2 alternating", 30),
+    "ring8_jare_narrow_jare_wide": Command(
+        "ring8 --rings jare_narrow jare_wide",
+        "--compile --methods none consensus@10 reg-D1@0.1 reg-D2@0.1 JARE@1 JARE",
+        13,
+    ),
+    "ring8_clc_grid": Command("ring8 --rings clc_grid", "--compile", 9),
 }
