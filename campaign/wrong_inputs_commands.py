@@ -55,7 +55,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.dirac --points 1 1", "points", "each once"),
     ("experiments.dirac --weight -1", "weight", "number >= 0"),
     ("experiments.dirac --per-decade 0", "per_decade", ">= 1"),
-    ("experiments.gaussian --v", "v", "the mean of the data"),
+    ("experiments.gaussian --v", "v", "at least one"),
     ("experiments.gaussian --sigma 0", "sigma", "number > 0"),
     ("experiments.gaussian --fraction x", "--fraction", "'x'"),
     ("experiments.ring8 --rings jar", "rings", "did you mean 'jare'?"),

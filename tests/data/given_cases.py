@@ -19,6 +19,13 @@ class Pairs(Dataset):
         return ROWS[i], int(LABELS[i])
 
 
+class WithTargets(Pairs):
+    """As torchvision's data sets: items are expensive, and labels are known without them."""
+
+    def __init__(self):
+        self.targets = LABELS.tolist()
+
+
 def make(data, latent=3, batch_size=7, seeds=5, like=LIKE, **given):
     return Minibatches(data, latent, batch_size, seeds, like, **given)
 
