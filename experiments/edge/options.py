@@ -66,7 +66,7 @@ SETTINGS: Mapping[str, Setting] = {
     "digits, adam, no penalty": _digits("adam", 1e-3, None),
     # The preset's step, and a longer one.
     "fashion, euler, h = 0.04": _fashion("euler", 0.04),
-    "fashion, euler, h = 0.16": _fashion("euler", 0.16),
+    "fashion, euler, h = 0.08": _fashion("euler", 0.08),
 }
 # On Fashion-MNIST, one linearization takes minutes.
 DEFAULT = tuple(name for name, setting in SETTINGS.items() if setting.problem != "fashion")

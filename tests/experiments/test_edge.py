@@ -185,7 +185,8 @@ def test_fashion_mnist_is_trained_and_linearized(tmp_path):
         pytest.skip(f"needs Fashion-MNIST: {error}")
     assert edge.main([*words, "--output", str(tmp_path)]) == 0
     (row,) = json.loads((tmp_path / "summary.json").read_text())
-    assert 0 < row["h / largest step, first"][0] < 1
+    assert row["h / largest step, first"][0] > 0
+    assert row["diverged"] == "0 of 1"
 
 
 def test_wrong_options_end_in_one_line(tmp_path, capsys):
