@@ -41,7 +41,7 @@ def _digits(solver: str, step_size: float, penalty: str | None = DIGITS.penalty[
 
 
 def _fashion(solver: str, step_size: float) -> Setting:
-    """A setting on Fashion-MNIST, with the batch size and the penalty of its small preset."""
+    """A setting on Fashion-MNIST, with the batch size of its small preset, and its penalty in the field."""
     return Setting(solver, step_size, FASHION.penalty[0], FASHION.batch_size, problem="fashion")
 
 
@@ -64,7 +64,7 @@ SETTINGS: Mapping[str, Setting] = {
     "digits, rk4_classic, h = 0.4": _digits("rk4_classic", 0.4),
     "digits, euler, h = 0.1, no penalty": _digits("euler", 0.1, None),
     "digits, adam, no penalty": _digits("adam", 1e-3, None),
-    # The preset's step, and a longer one.
+    # The preset's step, here from the start (the preset begins with 0.01), and one twice as long.
     "fashion, euler, h = 0.04": _fashion("euler", 0.04),
     "fashion, euler, h = 0.08": _fashion("euler", 0.08),
 }
@@ -116,5 +116,7 @@ class Edge(Options):
             argument_error("moments", self.moments, f"at most the number of steps, {self.steps}")
         for name in self.settings:
             choose("settings", name, SETTINGS)
+        if len({SETTINGS[name].problem == "fashion" for name in self.settings}) > 1:
+            argument_error("settings", self.settings, "all on Fashion-MNIST or none, as those have a page of their own")
         if self.batch_size < 16 or self.batch_size % 16:
             argument_error("batch_size", self.batch_size, "a multiple of 16, one sample or more for every mode")

@@ -114,7 +114,7 @@ def _check_lists(options: Options) -> None:
     """Refuse a list without an entry where the default has some: nothing would be left to do."""
     for field in fields(options):
         if getattr(options, field.name) == () and isinstance(field.default, tuple) and field.default:
-            argument_error(field.name, "none", "at least one")
+            argument_error(field.name, (), "a list with at least one entry")
 
 
 def _run(run: Callable[[Chosen, Folder], list[Row]], options: Chosen, folder: Folder) -> tuple[list[Row], str]:

@@ -70,8 +70,8 @@ FULL: Mapping[str, Command] = {
     "images_digits_steps_generator_gradient": Command(
         "images compare --preset digits", f"{STEPS} --penalties generator_gradient:0.05 {AT_LENGTH}", 200
     ),
+    "images_digits_compared_60000": Command("images compare --preset digits", f"{LONG} --compile --threads 1", 180),
     "images_digits_steps_r1": Command("images compare --preset digits", f"{STEPS} --penalties r1:0.1 {AT_LENGTH}", 170),
-    "images_digits_compared_60000": Command("images compare --preset digits", f"{LONG} --compile --threads 1", 150),
     "images_digits_steps_none": Command("images compare --preset digits", f"{STEPS} --penalties none {AT_LENGTH}", 130),
     "images_odegan-fashion-small_compared_generator_gradient": Command(
         "images compare --preset odegan-fashion-small",

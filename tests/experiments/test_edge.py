@@ -173,7 +173,8 @@ def test_runs_on_fashion_mnist_alone_have_a_page_of_their_own():
     assert {SETTINGS[name].problem for name in Edge().settings} == {"mixture", "digits"}
     clothes = tuple(name for name, setting in SETTINGS.items() if setting.problem == "fashion")
     assert Edge(settings=clothes).name("edge") == "edge_fashion"
-    assert Edge(settings=(*clothes, "euler")).name("edge") == "edge"
+    with pytest.raises(ArgumentError, match="all on Fashion-MNIST or none"):
+        Edge(settings=(*clothes, "euler")).check()
 
 
 @pytest.mark.slow
