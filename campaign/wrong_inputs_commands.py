@@ -79,7 +79,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     ("experiments.gmm_tv --only nothing", "only", "the name of one"),
     ("experiments.gmm_tv --step-sizes 0", "step_sizes", "number > 0"),
     ("experiments.dual_flow --data 12", "data", "a multiple of 8"),
-    ("experiments.dual_flow --ratios 0.1", "bandwidths, ratios", "r = 1 among"),
+    ("experiments.dual_flow --ratios 0.1", "ratios", "r = 1 among"),
     ("experiments.dual_flow --solver rk5", "solver", "did you mean"),
     ("experiments.dual_flow_scheme --taus 0.3 0.1", "taus", "a divisor of every time"),
     ("experiments.dual_flow_scheme --times 2 1", "times, taus", "increasing times"),

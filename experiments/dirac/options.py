@@ -68,8 +68,8 @@ class Dirac(PenaltyOptions, Options):
             check_int(name, getattr(self, name), low=1)
         for name in ("points", "lambdas"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                argument_error(name, values, "at least one number, each once")
+            if len(set(values)) < len(values):
+                argument_error(name, values, "numbers, each once")
         for value in self.lambdas:
             check_number("lambdas", value, low=0.0)
         vector_field(games.dirac("minimax", 1.0), self.chosen_penalties())(0.0, torch.zeros(2, dtype=torch.float64))

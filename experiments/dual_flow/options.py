@@ -76,12 +76,8 @@ class DualFlow(Options):
         for name in ("bandwidths", "ratios", "network_ratios", "pair_ratios", "more_frequencies"):
             for value in getattr(self, name):
                 check_number(name, value, low=0.0, strict=True)
-        if not self.bandwidths or 1.0 not in self.ratios:
-            argument_error(
-                "bandwidths, ratios",
-                (self.bandwidths, self.ratios),
-                "one bandwidth at least, and r = 1 among the ratios",
-            )
+        if 1.0 not in self.ratios:
+            argument_error("ratios", self.ratios, "a list with r = 1 among the ratios")
         parse(**self.keywords())
 
     def keywords(self) -> dict[str, Any]:

@@ -163,6 +163,9 @@ class Mog16(SolverOptions, Options):
             argument_error("equal", self.equal, "left out without --full --compare")
         for name in ("seeds", "evaluations", "reports", "samples"):
             check_int(name, getattr(self, name), low=1)
+        # The setting that changes nothing is named after this solver.
+        if self.compare and self.solver != "rk4_classic":
+            argument_error("solver", self.solver, "left out with --compare: --settings decides it")
         for name in self.settings:
             choose("settings", name, SETTINGS)
         self._check_map()
@@ -182,9 +185,9 @@ class Mog16(SolverOptions, Options):
             check_number("step_sizes", h, low=0.0, strict=True)
         for weight in self.weights:
             check_number("weights", weight, low=0.0)
-        for name, default in {"solver": "rk4_classic", "penalty": (PENALTY,), "step_size": 0.1}.items():
+        for name, default in {"penalty": (PENALTY,), "step_size": 0.1}.items():
             if getattr(self, name) != default:
-                allowed = "left out with --step-sizes: --settings, --step-sizes and --weights decide it"
+                allowed = "left out with --step-sizes: --step-sizes and --weights decide it"
                 argument_error(name, getattr(self, name), allowed)
         for name in self.settings:
             changes = SETTINGS[name]

@@ -144,8 +144,8 @@ class Ring8(SolverOptions, Options):
         if self.seeds < 2:
             argument_error("seeds", self.seeds, "at least 2 with --question, for a standard error")
         check_int("chunks", self.chunks, low=2)
-        if not self.batch_sizes or len(set(self.batch_sizes)) < len(self.batch_sizes):
-            argument_error("batch_sizes", self.batch_sizes, "at least one number, each once")
+        if len(set(self.batch_sizes)) < len(self.batch_sizes):
+            argument_error("batch_sizes", self.batch_sizes, "numbers, each once")
         for size in self.batch_sizes:
             if size < 1 or size % self.chunks:
                 argument_error("batch_sizes", size, f"a multiple of {self.chunks} chunks")

@@ -97,8 +97,8 @@ class StepSize(PenaltyOptions, Options):
         for name in self.solvers:
             choose("solvers", name, fixed_solvers())
         for name, values in {"steps": self.steps, "tried_at": self.tried_at, "solvers": self.solvers}.items():
-            if not values or len(set(values)) < len(values):
-                argument_error(name, values, "at least one, each once")
+            if len(set(values)) < len(values):
+                argument_error(name, values, "each of them once")
         for h in self.steps:
             check_number("steps", h, low=0.0, strict=True)
         known = self.time * torch.arange(self.moments + 1, dtype=torch.float64) / self.moments

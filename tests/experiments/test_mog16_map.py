@@ -57,6 +57,12 @@ def test_wrong_maps_are_refused(changes, message):
         Mog16(**MAP | changes).check()
 
 
+def test_a_solver_is_refused_where_the_settings_decide_it():
+    """Else the setting rk4_classic, which changes nothing, would train another solver under its name."""
+    with pytest.raises(ArgumentError, match="solver: got 'heun2'; it must be left out with --compare"):
+        Mog16(compare=True, solver="heun2").check()
+
+
 def cell(setting, weight, modes, error):
     return {"setting": setting, "step size": 0.1, "weight": weight, "modes covered": (modes, 0.0), "step error": error}
 
